@@ -1,0 +1,88 @@
+"""The models of the tables, and what is known of them without importing torch.
+
+FLOPs and parameters are those of the network as it is trained here (head with 1,000 classes,
+224 x 224), counted by torch's FlopCounterMode; tests/classifier/test_catalogue.py counts again.
+`rdrop_passes` is how often R-Drop runs the trunk (once where all randomness sits in the head).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from classifier.errors import UserError
+from classifier.files import cache_folder, write_atomically
+from classifier.machine import versions
+
+Library = Literal["torchvision", "timm"]
+
+
+@dataclass(frozen=True)
+class Model:
+    library: Library
+    name: str
+    """The library's name of it."""
+    weights: str
+    """What `pretrained: true` means: the weights of 2022, when the tables were measured."""
+    gflop: float
+    """10^9 floating-point operations of one image's forward pass at 224 x 224."""
+    parameters: int
+    rdrop_passes: int
+
+
+MODELS: dict[str, Model] = {
+    "mobilenetv2": Model("torchvision", "mobilenet_v2", "IMAGENET1K_V1", 0.602, 3504872, 1),
+    "resnet50": Model("torchvision", "resnet50", "IMAGENET1K_V1", 8.178, 25557032, 1),
+    "resnext50": Model("torchvision", "resnext50_32x4d", "IMAGENET1K_V1", 8.461, 25028904, 1),
+    "densenet121": Model("torchvision", "densenet121", "IMAGENET1K_V1", 5.668, 7978856, 1),
+    "efficientnet_v2_s": Model(
+        "torchvision", "efficientnet_v2_s", "IMAGENET1K_V1", 5.7, 21458488, 2
+    ),
+    "ghostnet": Model("timm", "ghostnet_100", "in1k", 0.282, 5182508, 1),
+    "RepVGG-A0": Model("timm", "repvgg_a0", "rvgg_in1k", 3.025, 9108968, 1),
+}
+
+
+def default_weights(model: str) -> str:
+    """The name of the weights that `pretrained: true` asks for; `default` outside the catalogue."""
+    return MODELS[model].weights if model in MODELS else "default"
+
+
+def forward_gflop(model: str, image_size: int) -> float | None:
+    """10^9 operations of one image's forward pass, or None for a model outside the catalogue.
+
+    Scaled by area from 224 x 224: convolutions, nearly all of the work, scale exactly so.
+    """
+    entry = MODELS.get(model)
+    return None if entry is None else entry.gflop * (image_size / 224) ** 2
+
+
+_LIST_MODELS = """
+import json, timm, torchvision
+names = torchvision.models.list_models(module=torchvision.models) + timm.list_models()
+print(json.dumps(sorted(set(names))))
+"""
+
+
+@cache
+def library_models() -> tuple[str, ...]:
+    """All other names of torchvision's and timm's classifiers.
+
+    Listed once for each pair of installed versions, by a child process, since that imports torch;
+    then kept in the cache folder.
+    """
+    kept = cache_folder("models") / f"{versions()['torchvision']}-{versions()['timm']}.json"
+    if not kept.exists():
+        print("listing the models of torchvision and timm (once) ...", file=sys.stderr)
+        listed = subprocess.run(
+            [sys.executable, "-c", _LIST_MODELS], capture_output=True, text=True, check=False
+        )
+        if listed.returncode != 0:
+            raise UserError(f"torchvision and timm can't be imported:\n{listed.stderr}")
+        write_atomically(kept, listed.stdout.encode())
+    names: list[str] = json.loads(kept.read_bytes())
+    return tuple(names)

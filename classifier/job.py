@@ -1,0 +1,281 @@
+"""One job, the same from a process of the runner, from a test and from the command line."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from classifier import checkpoint, losses
+from classifier.benchmark import measure
+from classifier.data.datasets import Listing, fingerprint, listing
+from classifier.data.loader import EvalLoader, TrainLoader, part_pixels
+from classifier.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from classifier.evaluator import logits_of, prepared, save_predictions, scores
+from classifier.machine import commit, cpu_name, this_machine, versions
+from classifier.progress import Progress, Report, silent
+from classifier.record import (
+    BenchmarkRecord,
+    Cost,
+    Data,
+    Environment,
+    EvaluateRecord,
+    Record,
+    TrainRecord,
+)
+from classifier.spec import BenchmarkSpec, Ema, EvaluateSpec, Spec, TrainSpec
+from classifier.trainer import Trainer, write_checkpoint
+
+PROGRESS_FILE = "state.pt"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job runs. `workers` and `data_root` never change a number; device and threads may
+    change its last bits, so they stand in the record."""
+
+    data_root: Path
+    device: str = "cpu"
+    """A torch device: `cpu`, `cuda:0`."""
+    threads: int = 1
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A record with its cost. Its other files lie in `folder`/`record.unit`."""
+
+    record: Record
+    cost: Cost
+
+
+def execute(
+    spec: Spec,
+    folder: Path,
+    place: Place,
+    report: Report = silent,
+    *,
+    emas: tuple[Ema | None, ...] = (None,),
+    training: TrainRecord | None = None,
+    checkpoint_file: Path | None = None,
+) -> tuple[Outcome, ...]:
+    """Do one job in `folder`, which may hold what an interrupted attempt left there.
+
+    A training takes the tracks to carry (`emas`, None is the raw one) and gives an outcome for
+    each. An evaluation takes the record and the checkpoint of the training that it evaluates.
+    Raises UserError for what the user can mend.
+    """
+    torch.set_num_threads(place.threads)
+    device = torch.device(place.device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    if isinstance(spec, TrainSpec):
+        return _train(spec, folder, place, device, report, emas)
+    if isinstance(spec, EvaluateSpec):
+        assert training is not None and checkpoint_file is not None
+        return (_evaluate(spec, folder, place, device, report, training, checkpoint_file),)
+    assert isinstance(spec, BenchmarkSpec)
+    return (_benchmark(spec, place, device, report),)
+
+
+def _train(
+    spec: TrainSpec,
+    folder: Path,
+    place: Place,
+    device: torch.device,
+    report: Report,
+    emas: tuple[Ema | None, ...],
+) -> tuple[Outcome, ...]:
+    _set_determinism(spec.deterministic, device)
+    listed, data = _open_data(spec, place)
+    decoding = _counted(report, "decoding")
+    parts = {
+        part: part_pixels(
+            spec.data, place.data_root, listed, part, spec.image_size, data.fingerprint, decoding
+        )
+        for part in ("train", "val")
+    }
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if spec.normalize == "dataset":
+        mean, std = parts["train"].mean_std()
+    trainer = Trainer(
+        spec,
+        emas,
+        TrainLoader(spec, parts["train"], listed, place.workers),
+        EvalLoader(parts["val"], listed, "val", spec.image_size, spec.batch_size),
+        Normalize(mean, std, device),
+        data.classes,
+        device,
+    )
+    file = folder / PROGRESS_FILE
+    state = checkpoint.load_progress(file)
+    if state is not None and state["data"] == data.fingerprint:
+        trainer.restore(state["trainer"])
+    trainer.run(
+        report,
+        lambda state: checkpoint.save_progress(file, {"data": data.fingerprint, "trainer": state}),
+    )
+    precision = "fp16 autocast" if trainer.amp else _full_precision(device)
+    environment = _environment(place, device, precision)
+    meta = checkpoint.Meta(spec.model, listed.classes, spec.image_size, mean, std)
+    images = data.train * trainer.epoch
+    cost = Cost(
+        seconds=round(trainer.seconds, 3),
+        images_per_second=round(images / trainer.seconds, 1) if trainer.seconds else None,
+        peak_memory_mib=_peak_memory(device),
+    )
+    outcomes = []
+    for track in trainer.tracks:
+        best = track.history[track.best_epoch]
+        record = TrainRecord(
+            signature=spec.signature,
+            spec=spec,
+            environment=environment,
+            data=data,
+            track=track.key,
+            accuracy=best.val_accuracy,
+            mpa=best.val_mpa,
+            best_epoch=track.best_epoch,
+            stopped_early=track.stopped,
+            rdrop_passes=trainer.step.passes if spec.rdrop else None,
+            history=tuple(track.history),
+        )
+        write_checkpoint(track, folder / record.unit, meta)
+        outcomes.append(Outcome(record, cost))
+    return tuple(outcomes)
+
+
+def _evaluate(
+    spec: EvaluateSpec,
+    folder: Path,
+    place: Place,
+    device: torch.device,
+    report: Report,
+    training: TrainRecord,
+    checkpoint_file: Path,
+) -> Outcome:
+    start = time.monotonic()
+    trained = training.spec
+    _set_determinism(trained.deterministic, device)
+    listed, data = _open_data(trained, place)
+    images = part_pixels(
+        trained.data,
+        place.data_root,
+        listed,
+        spec.split,
+        trained.image_size,
+        data.fingerprint,
+        _counted(report, "decoding"),
+    )
+    loader = EvalLoader(images, listed, spec.split, trained.image_size, trained.batch_size)
+    network, meta, dtype = prepared(checkpoint_file, spec.precision, device)
+    logits = logits_of(
+        network,
+        loader,
+        Normalize(meta.mean, meta.std, device),
+        device,
+        dtype=dtype,
+        progress=_counted(report, f"evaluating {spec.split}"),
+    )
+    found = scores(logits, loader.labels, losses.task_loss(trained.loss))
+    precision = "fp16" if spec.precision == "fp16" else _full_precision(device)
+    record = EvaluateRecord(
+        signature=spec.signature,
+        spec=spec,
+        training=trained,
+        environment=_environment(place, device, precision),
+        data=data,
+        images=len(loader),
+        accuracy=found.accuracy,
+        mpa=found.mpa,
+        loss=found.loss,
+    )
+    (folder / record.unit).mkdir(parents=True, exist_ok=True)
+    save_predictions(folder / record.unit / "predictions.npz", logits, loader)
+    seconds = time.monotonic() - start
+    return Outcome(
+        record,
+        Cost(
+            seconds=round(seconds, 3),
+            images_per_second=round(len(loader) / seconds, 1),
+            peak_memory_mib=_peak_memory(device),
+        ),
+    )
+
+
+def _benchmark(spec: BenchmarkSpec, place: Place, device: torch.device, report: Report) -> Outcome:
+    start = time.monotonic()
+    timing = measure(spec, device, _counted(report, f"timing {spec.precision}"))
+    precision = "fp16" if spec.precision == "fp16" else _full_precision(device)
+    record = BenchmarkRecord(
+        signature=spec.signature,
+        spec=spec,
+        environment=_environment(place, device, precision),
+        fps=1 / timing.median,
+        images_per_second=spec.batch_size / timing.median,
+        median_seconds=timing.median,
+        quartiles=timing.quartiles,
+        iterations=len(timing.seconds),
+        warmup=timing.warmup,
+    )
+    cost = Cost(
+        seconds=round(time.monotonic() - start, 3),
+        images_per_second=round(record.images_per_second, 1),
+        peak_memory_mib=_peak_memory(device),
+    )
+    return Outcome(record, cost)
+
+
+def _open_data(spec: TrainSpec, place: Place) -> tuple[Listing, Data]:
+    listed = listing(spec.data, place.data_root)
+    found = listed.counts()
+    return listed, Data(
+        fingerprint=fingerprint(spec.data, place.data_root),
+        classes=len(listed.classes),
+        train=found["train"],
+        val=found["val"],
+        test=found["test"],
+    )
+
+
+def _counted(report: Report, phase: str) -> Callable[[int, int], None]:
+    return lambda done, total: report(Progress(phase, done, total))
+
+
+def _environment(place: Place, device: torch.device, precision: str) -> Environment:
+    cuda = device.type == "cuda"
+    return Environment(
+        machine=this_machine(),
+        device=torch.cuda.get_device_name(device) if cuda else cpu_name(),
+        device_kind="cuda" if cuda else "cpu",
+        threads=place.threads,
+        precision=precision,
+        versions=versions(),
+        commit=commit(),
+    )
+
+
+def _full_precision(device: torch.device) -> str:
+    """FP32, and whether CUDA's convolutions round to TF32, as torch's default has it."""
+    tf32 = device.type == "cuda" and torch.backends.cudnn.allow_tf32
+    return "fp32 (tf32 convolutions)" if tf32 else "fp32"
+
+
+def _set_determinism(deterministic: bool, device: torch.device) -> None:
+    """On CUDA choose algorithms that repeat; an operation that has none raises and names itself."""
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = not deterministic
+        torch.use_deterministic_algorithms(deterministic)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """MiB: on CUDA of the device's memory, else of this process's."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device) / 2**20)
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

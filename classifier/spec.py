@@ -1,0 +1,238 @@
+"""What one job is: a frozen, validated spec that is named by its signature.
+
+A spec holds everything that can change a job's numbers and nothing else: no device, no worker
+count, no cache, no logging. Equal signature means equal result. So that signatures live long, a
+field that is added later is marked `NEUTRAL`: at its default it is left out of the signed JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from classifier import catalogue
+
+SCHEMA = 1
+"""Part of every signature. Raise it when the meaning of an existing field changes."""
+
+NEUTRAL: dict[str, Any] = {"neutral": True}
+"""`Field(default, json_schema_extra=NEUTRAL)`: unsigned while it has its default."""
+
+Split = Literal["val", "test"]
+Precision = Literal["fp32", "fp16"]
+Augment = Literal["AutoAugment"]
+
+
+class Settings(BaseModel):
+    """Base of all specs and of their parts: frozen, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def signed(self) -> dict[str, Any]:
+        """The plain data that the signature is made of."""
+        plain: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            neutral = isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get(
+                "neutral"
+            )
+            if neutral and value == field.default:
+                continue
+            plain[name] = value.signed() if isinstance(value, Settings) else value
+        return plain
+
+
+def switch(value: object) -> object:
+    """`true` is a group of settings at its defaults, `false` is its absence."""
+    if value is True:
+        return {}
+    return None if value is False else value
+
+
+def _named(value: object) -> object:
+    """`adamw` is short for `{name: adamw}`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class DataSpec(Settings):
+    """A data set and the rule that splits it.
+
+    `name` is a data set that this package knows; `folder` is one of the user's own, a folder of
+    class folders under the data root. `split`: `strict` is 6:2:2 of each class by largest
+    remainder, `sequential` the older rule that the changelog's tables were measured on (a fifth for
+    test, then a fifth of what is left for val), `given` takes train/, val/ and test/ as they are.
+    `limit` keeps that many images of each class.
+    """
+
+    name: Literal["digits", "cub200"] | None = None
+    folder: str | None = Field(None, pattern=r"^[^/\\\x00-\x1f]+$")
+    split: Literal["strict", "sequential", "given"] = "strict"
+    split_seed: int = Field(0, ge=0)
+    limit: Count | None = Field(None, json_schema_extra=NEUTRAL)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataSpec:
+        if (self.name is None) == (self.folder is None):
+            raise ValueError("data needs either 'name' (digits, cub200) or 'folder'")
+        if self.folder in (".", ".."):
+            raise ValueError("'folder' must be the name of a folder under the data root")
+        if self.split == "given" and self.folder is None:
+            raise ValueError(
+                f"split 'given' is for a 'folder'; {self.name} has no split of its own"
+            )
+        if self.split == "given" and self.limit is not None:
+            raise ValueError("'limit' chooses images before the split; with split 'given' it can't")
+        return self
+
+    @property
+    def title(self) -> str:
+        return self.name or str(self.folder)
+
+
+class AdamW(Settings):
+    """AdamW; the decay is for weights only, biases and norm layers have none."""
+
+    name: Literal["adamw"] = "adamw"
+    weight_decay: float = Field(5e-4, ge=0)
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+
+
+class CrossEntropy(Settings):
+    name: Literal["cross_entropy"] = "cross_entropy"
+    label_smoothing: Fraction = 0.1
+
+
+class Cosine(Settings):
+    """Cosine by epoch with half a period of `t_max` epochs: down, then up again."""
+
+    name: Literal["cosine"] = "cosine"
+    t_max: Count = 10
+    min_lr: float = Field(1e-6, ge=0)
+
+
+class Warmup(Settings):
+    """Linear from `start_lr` during the first int(ratio * epochs) epochs, which may be none."""
+
+    ratio: Fraction = 0.05
+    start_lr: float = Field(1e-6, ge=0)
+
+
+class RDrop(Settings):
+    """R-Drop (Liang et al., 2021): two passes that must agree; `weight` of the KL term."""
+
+    weight: Positive = 0.3
+
+
+class Ema(Settings):
+    """Average of weights and buffers: decay(t) = decay * (1 - exp(-t / tau)) at step t from 1."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
+    tau: Positive = 2000.0
+
+
+def track_key(ema: Ema | None) -> str:
+    """The name of a track, also as a folder: `raw`, `ema-0.9999-2000`."""
+    return "raw" if ema is None else f"ema-{ema.decay!r}-{ema.tau:.17g}"
+
+
+class Spec(Settings):
+    """Base of the three kinds of jobs."""
+
+    kind: ClassVar[Literal["train", "evaluate", "benchmark"]]
+
+    @property
+    def signature(self) -> str:
+        """12 hex digits of SHA-256 over the canonical JSON."""
+        signed = {"schema": SCHEMA, "kind": self.kind, **self.signed()}
+        text = json.dumps(signed, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def slug(self) -> str:
+        """The part of a folder's name that is for people."""
+        raise NotImplementedError
+
+
+class TrainSpec(Spec):
+    """One training. Which tracks it carries (raw, EMA) is not part of it: they change nothing."""
+
+    kind: ClassVar[Literal["train"]] = "train"
+
+    data: DataSpec
+    model: str
+    pretrained: str | None = Field(None, description="true, false or the name of the weights")
+    image_size: int = Field(224, ge=8)
+    batch_size: int = Field(64, ge=2)
+    epochs: Count = 100
+    lr: Positive = 1e-3
+    optimizer: Annotated[AdamW, BeforeValidator(_named)] = AdamW()
+    loss: Annotated[CrossEntropy, BeforeValidator(_named)] = CrossEntropy()
+    schedule: Annotated[Cosine, BeforeValidator(_named)] = Cosine()
+    warmup: Annotated[Warmup | None, BeforeValidator(switch)] = None
+    augment: Annotated[Augment | None, BeforeValidator(switch)] = None
+    normalize: Literal["imagenet", "dataset"] = "dataset"
+    amp: bool = False
+    rdrop: Annotated[RDrop | None, BeforeValidator(switch)] = None
+    best: Literal["accuracy", "mpa", "loss"] = "accuracy"
+    patience: int = Field(30, ge=0)
+    seed: int = Field(0, ge=0)
+    deterministic: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_by_name(cls, values: Any) -> Any:
+        """`pretrained: true` means the catalogue's weights, and the signature holds their name."""
+        if isinstance(values, dict) and isinstance(values.get("pretrained"), bool):
+            wanted = values["pretrained"]
+            name = catalogue.default_weights(str(values.get("model"))) if wanted else None
+            return {**values, "pretrained": name}
+        return values
+
+    @property
+    def slug(self) -> str:
+        rdrop = "-rdrop" if self.rdrop else ""
+        return f"{self.model}{rdrop}-s{self.seed}"
+
+
+class EvaluateSpec(Spec):
+    """Accuracy of one track's stored checkpoint on one part of the data."""
+
+    kind: ClassVar[Literal["evaluate"]] = "evaluate"
+
+    training: str = Field(pattern="^[0-9a-f]{12}$")
+    ema: Annotated[Ema | None, BeforeValidator(switch)] = None
+    split: Split
+    precision: Precision = "fp32"
+
+    @property
+    def slug(self) -> str:
+        return f"{track_key(self.ema)}-{self.split}-{self.precision}"
+
+
+class BenchmarkSpec(Spec):
+    """Speed of an architecture: needs no training, no data and no seed.
+
+    `seconds` bounds the measuring, so that a slow device ends too.
+    """
+
+    kind: ClassVar[Literal["benchmark"]] = "benchmark"
+
+    model: str
+    classes: Count
+    image_size: int = Field(224, ge=8)
+    batch_size: Count = 64
+    precision: Precision = "fp32"
+    seconds: Positive = 30.0
+
+    @property
+    def slug(self) -> str:
+        return f"{self.model}-fps-{self.precision}-{self.image_size}px-b{self.batch_size}"

@@ -1,0 +1,267 @@
+"""Training: one loop that carries every track (the raw weights, averages of them) side by side.
+
+An average does not touch the training that it follows. So each track has its own history, its own
+best epoch and its own early stopping, exactly as if it were trained alone, and the loop ends when
+all tracks have stopped.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.optim import param_groups_weight_decay
+from torch import Tensor
+
+from classifier import checkpoint
+from classifier.data.loader import EvalLoader, TrainLoader
+from classifier.data.transforms import Normalize
+from classifier.ema import Average
+from classifier.errors import UserError
+from classifier.evaluator import logits_of, scores
+from classifier.losses import TaskLoss, rdrop_loss, task_loss, trunk_passes, two_passes
+from classifier.models import Network, build
+from classifier.progress import Progress, Report
+from classifier.randomness import generator, seed_step
+from classifier.record import Epoch
+from classifier.spec import AdamW, Ema, RDrop, TrainSpec, track_key
+
+SAVE_SECONDS = 60.0
+"""The full state is saved at the end of an epoch if the last time is longer ago than this."""
+
+
+@dataclass
+class Track:
+    """One set of weights with its own history, best epoch and early stopping."""
+
+    ema: Ema | None
+    network: Network
+    average: Average | None = None
+    history: list[Epoch] = field(default_factory=list)
+    best_epoch: int = -1
+    best_score: float = -math.inf
+    best_state: checkpoint.State = field(default_factory=dict)
+    stopped: bool = False
+
+    @property
+    def key(self) -> str:
+        return track_key(self.ema)
+
+    def add(self, row: Epoch, spec: TrainSpec) -> None:
+        """Better is strictly greater, the first best wins; `patience` epochs without one stop."""
+        score = {"accuracy": row.val_accuracy, "mpa": row.val_mpa, "loss": -row.val_loss}[spec.best]
+        self.history.append(row)
+        if score > self.best_score:
+            self.best_epoch, self.best_score = row.epoch, score
+            self.best_state = checkpoint.halved(self.network.state_dict())
+        elif spec.patience and row.epoch - self.best_epoch >= spec.patience:
+            self.stopped = True
+
+
+def learning_rate(spec: TrainSpec, epoch: int) -> float:
+    """The rate of an epoch, from 0: linear warm-up, then a cosine that goes down and up again."""
+    schedule, warmup_epochs = spec.schedule, 0
+    if spec.warmup is not None:
+        warmup_epochs = int(spec.warmup.ratio * spec.epochs)
+        if epoch < warmup_epochs:
+            start = spec.warmup.start_lr
+            return start + (spec.lr - start) * epoch / warmup_epochs
+    wave = math.cos(math.pi * (epoch - warmup_epochs) / schedule.t_max)
+    return schedule.min_lr + (spec.lr - schedule.min_lr) * (1 + wave) / 2
+
+
+def make_optimizer(network: Network, spec: AdamW, lr: float) -> torch.optim.Optimizer:
+    """Weight decay on weights, none on biases and norm layers."""
+    groups = param_groups_weight_decay(network, weight_decay=spec.weight_decay)
+    betas = (spec.beta1, spec.beta2)
+    return torch.optim.AdamW(groups, lr=lr, betas=betas, weight_decay=0.0, fused=True)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimisation step. It knows no device: autocast and scaler come from the job's entry."""
+
+    task: TaskLoss
+    rdrop: RDrop | None
+    passes: int
+    autocast: torch.autocast
+    scaler: torch.amp.GradScaler
+    optimizer: torch.optim.Optimizer
+
+    def __call__(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
+        """The loss of this batch, detached. images: (N, 3, H, W), labels: (N,)."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.autocast:
+            if self.rdrop is None:
+                loss = self.task(network(images), labels)
+            else:
+                first, second = two_passes(network, images, self.passes)
+                loss = rdrop_loss(first, second, labels, self.task, self.rdrop)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach()
+
+
+class Trainer:
+    """A training at the start of some epoch; `run` takes it to its end."""
+
+    def __init__(
+        self,
+        spec: TrainSpec,
+        emas: Iterable[Ema | None],
+        loader: TrainLoader,
+        val: EvalLoader,
+        normalize: Normalize,
+        classes: int,
+        device: torch.device,
+    ) -> None:
+        self.spec, self.loader, self.val = spec, loader, val
+        self.normalize, self.device = normalize, device
+        network = build(spec.model, classes, seed=spec.seed, pretrained=spec.pretrained)
+        self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.amp = spec.amp and device.type == "cuda"
+        self.autocast = torch.autocast(device.type, torch.float16, enabled=self.amp)
+        task = task_loss(spec.loss)
+        self.step = Step(
+            task,
+            spec.rdrop,
+            self._passes() if spec.rdrop else 1,
+            self.autocast,
+            torch.amp.GradScaler(device.type, enabled=self.amp),
+            make_optimizer(self.network, spec.optimizer, spec.lr),
+        )
+        self.tracks = [self._track(ema) for ema in emas]
+        self.epoch = 0
+        self.steps = 0
+        self.seconds = 0.0
+        """Spent so far, earlier attempts included."""
+
+    def _track(self, ema: Ema | None) -> Track:
+        if ema is None:
+            return Track(None, self.network)
+        average = Average(self.network, ema)
+        return Track(ema, average.network, average)
+
+    def _passes(self) -> int:
+        shape = (2, 3, self.spec.image_size, self.spec.image_size)
+        images = torch.randn(shape, generator=generator(self.spec.seed, "rdrop probe"))
+        return trunk_passes(self.network, images.to(self.device))
+
+    def run(self, report: Report, save: Callable[[dict[str, Any]], None]) -> None:
+        """Train to the end. `save` gets the full state now and then, at the end of an epoch."""
+        saved = time.monotonic()
+        while self.epoch < self.spec.epochs and not all(track.stopped for track in self.tracks):
+            start = time.monotonic()
+            lr = learning_rate(self.spec, self.epoch)
+            train_loss = self._train_epoch(lr, report)
+            for track in self.tracks:
+                if not track.stopped:
+                    track.add(self._validated(track, lr, train_loss), self.spec)
+            self.epoch += 1
+            self.seconds += time.monotonic() - start
+            if time.monotonic() - saved >= SAVE_SECONDS:
+                save(self.state())
+                saved = time.monotonic()
+
+    def _train_epoch(self, lr: float, report: Report) -> float:
+        """Mean loss over the epoch's images."""
+        for group in self.step.optimizer.param_groups:
+            group["lr"] = lr
+        self.network.train()
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        images_seen, start = 0, time.monotonic()
+        for index, (images, labels) in enumerate(self.loader.epoch(self.epoch)):
+            batch = self.normalize(images.to(self.device, non_blocking=True))
+            seed_step(self.spec.seed, self.epoch, index)
+            loss = self.step(self.network, batch, labels.to(self.device, non_blocking=True))
+            self.steps += 1
+            for track in self.tracks:
+                if track.average is not None and not track.stopped:
+                    track.average.update(self.network, self.steps)
+            total += loss.double() * len(images)
+            images_seen += len(images)
+            report(self._progress(index + 1, images_seen / (time.monotonic() - start)))
+        mean = float(total) / images_seen
+        if not math.isfinite(mean):
+            raise UserError(
+                f"the loss is {mean} in epoch {self.epoch}: try a smaller lr, or warmup, or no amp"
+            )
+        return mean
+
+    def _progress(self, step: int, rate: float) -> Progress:
+        best = max((track.best_score for track in self.tracks), default=-math.inf)
+        shown = best if self.spec.best != "loss" and best > -math.inf else None
+        done = self.epoch * len(self.loader) + step
+        total = self.spec.epochs * len(self.loader)
+        return Progress(f"epoch {self.epoch + 1}/{self.spec.epochs}", done, total, rate, shown)
+
+    def _validated(self, track: Track, lr: float, train_loss: float) -> Epoch:
+        logits = logits_of(
+            track.network, self.val, self.normalize, self.device, autocast=self.autocast
+        )
+        found = scores(logits, self.val.labels, self.step.task)
+        return Epoch(
+            epoch=self.epoch,
+            lr=lr,
+            train_loss=train_loss,
+            val_loss=found.loss,
+            val_accuracy=found.accuracy,
+            val_mpa=found.mpa,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on; randomness needs no state, as it is keyed."""
+        return {
+            "epoch": self.epoch,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "network": self.network.state_dict(),
+            "optimizer": self.step.optimizer.state_dict(),
+            "scaler": self.step.scaler.state_dict(),
+            "tracks": {track.key: _track_state(track) for track in self.tracks},
+        }
+
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Go on from a `state`; False, and nothing done, if it carries other tracks than these."""
+        if set(state["tracks"]) != {track.key for track in self.tracks}:
+            return False
+        self.epoch, self.steps = state["epoch"], state["steps"]
+        self.seconds = state["seconds"]
+        self.network.load_state_dict(state["network"])
+        self.step.optimizer.load_state_dict(state["optimizer"])
+        self.step.scaler.load_state_dict(state["scaler"])
+        for track in self.tracks:
+            _restore_track(track, state["tracks"][track.key])
+        return True
+
+
+def _track_state(track: Track) -> dict[str, Any]:
+    return {
+        "network": None if track.average is None else track.network.state_dict(),
+        "history": [row.model_dump() for row in track.history],
+        "best_epoch": track.best_epoch,
+        "best_score": track.best_score,
+        "best_state": track.best_state,
+        "stopped": track.stopped,
+    }
+
+
+def _restore_track(track: Track, state: dict[str, Any]) -> None:
+    if track.average is not None:
+        track.network.load_state_dict(state["network"])
+    track.history = [Epoch(**row) for row in state["history"]]
+    track.best_epoch, track.best_score = state["best_epoch"], state["best_score"]
+    track.best_state, track.stopped = state["best_state"], state["stopped"]
+
+
+def write_checkpoint(track: Track, folder: Path, meta: checkpoint.Meta) -> None:
+    """The track's best weights as `folder`/best.safetensors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.save(folder / "best.safetensors", copy.copy(track.best_state), meta)

@@ -1,0 +1,1 @@
+"""What is run, where and when: matrix, plan, schedule, store. Never imports torch."""

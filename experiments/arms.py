@@ -1,0 +1,202 @@
+"""Axes or named runs -> arms: each a training for every seed, and the track to look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from pydantic import ValidationError
+
+from classifier import catalogue
+from classifier.errors import UserError
+from classifier.spec import Ema, TrainSpec
+from experiments.document import Document, Where, nearest
+from experiments.schema import ArmSettings, File, explained, text
+
+MOST_ARMS = 100_000
+
+
+@dataclass(frozen=True)
+class Arm:
+    where: Mapping[str, Any]
+    """The value of each axis; of named runs the one axis `run`."""
+    trainings: tuple[TrainSpec, ...]
+    """One for each seed."""
+    ema: Ema | None
+
+
+Combinations = dict[str, tuple[dict[str, Any], dict[str, Where]]]
+"""By canonical text: the value of each axis, and where in the file each stands."""
+
+
+class Arms:
+    """The arms of a matrix and the axes that they differ in.
+
+    `forced` are the command line's training settings: they go over all others, and an axis of that
+    name has that value only.
+    """
+
+    def __init__(self, document: Document, file: File, forced: Mapping[str, Any]) -> None:
+        self._document, self._file, self.forced = document, file, forced
+        self.axes: dict[str, list[Any]]
+        if (file.matrix is None) == (file.runs is None):
+            raise document.error((), "a matrix needs either 'matrix' (axes) or 'runs'")
+        if file.runs is not None:
+            self.axes = {"run": list(file.runs)}
+            self.all = [self._run(name, settings) for name, settings in file.runs.items()]
+        else:
+            self.all = self._multiplied(dict(file.matrix or {}))
+
+    def check(self, where: Mapping[str, Any], place: Where) -> None:
+        """Raise UserError where a condition names what is no axis or no value of one."""
+        for name, value in where.items():
+            if name not in self.axes:
+                raise self._document.error((*place, name), self.unknown_axis(name))
+            values = self.axes[name]
+            if name not in self.forced and all(text(value) != text(known) for known in values):
+                known_values = ", ".join(map(text, values[:20]))
+                raise self._document.error(
+                    (*place, name),
+                    f"axis '{name}' has no value {text(value)}; it has {known_values}",
+                )
+
+    def unknown_axis(self, name: str) -> str:
+        return f"'{name}' is not an axis of this matrix{nearest(name, self.axes)}"
+
+    def _run(self, name: str, settings: Mapping[str, Any]) -> Arm:
+        if "|" in name or "\n" in name:
+            raise self._document.error(
+                ("runs", name), "a run's name may hold no '|' and no new line"
+            )
+        return self._arm({"run": name}, {key: ("runs", name, key) for key in settings}, settings)
+
+    def _multiplied(self, axes: dict[str, Any]) -> list[Arm]:
+        include = self._combinations(axes.pop("include", []), "include")
+        exclude = self._combinations(axes.pop("exclude", []), "exclude")
+        self._check_values(axes)
+        self.axes = axes
+        found: Combinations = {}
+        for indices in product(*(range(len(values)) for values in axes.values())):
+            picked = dict(zip(axes, indices, strict=True))
+            where = {name: axes[name][index] for name, index in picked.items()}
+            places: dict[str, Where] = {n: ("matrix", n, index) for n, index in picked.items()}
+            found[text(where)] = (where, places)
+        for position, part in enumerate(exclude):
+            self.check(part, ("matrix", "exclude", position))
+            left = {key: pair for key, pair in found.items() if not matches(pair[0], part)}
+            if len(left) == len(found):
+                raise self._document.error(("matrix", "exclude", position), "it excludes nothing")
+            found = left
+        for position, whole in enumerate(include):
+            self._include(found, whole, position)
+        return [self._arm(where, places, where) for where, places in found.values()]
+
+    def _check_values(self, axes: Mapping[str, Any]) -> None:
+        if not axes:
+            raise self._document.error(("matrix",), "the matrix has no axis; add one, as model")
+        for name, values in axes.items():
+            where: Where = ("matrix", name)
+            if not isinstance(values, list):
+                raise self._document.error(where, f"axis '{name}' must be a list of values")
+            if not values:
+                raise self._document.error(where, f"axis '{name}' is empty; give it a value")
+            if len(set(map(text, values))) < len(values):
+                raise self._document.error(where, f"axis '{name}' has a value twice")
+        arms = math.prod(map(len, axes.values()))
+        if arms > MOST_ARMS:
+            message = f"the matrix has {arms:,} arms, more than {MOST_ARMS:,}"
+            raise self._document.error(("matrix",), message)
+
+    def _include(self, found: Combinations, whole: dict[str, Any], position: int) -> None:
+        """Append a whole combination; it never changes one that is there."""
+        place: Where = ("matrix", "include", position)
+        for name in whole:
+            if name not in self.axes:
+                raise self._document.error((*place, name), self.unknown_axis(name))
+        for name in self.axes:
+            if name not in whole:
+                message = f"include needs every axis; '{name}' is missing"
+                raise self._document.error(place, message)
+        where = {
+            name: known[0] if name in self.forced else whole[name]
+            for name, known in self.axes.items()
+        }
+        for name, value in where.items():
+            if all(text(value) != text(known) for known in self.axes[name]):
+                self.axes[name].append(value)
+        found.setdefault(text(where), (where, {name: (*place, name) for name in where}))
+
+    def _combinations(self, values: Any, name: str) -> list[dict[str, Any]]:
+        if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+            raise self._document.error(("matrix", name), f"'{name}' must be a list of combinations")
+        return values
+
+    def _arm(
+        self, where: dict[str, Any], places: Mapping[str, Where], own: Mapping[str, Any]
+    ) -> Arm:
+        """One arm: the shared settings, its own over them, the command line's over all."""
+        settings: dict[str, Any] = {}
+        origins: dict[str, Where] = {}
+        for name, value in self._file.train.items():
+            _put(settings, name, value)
+            origins[name] = ("train", name)
+        for name, value in own.items():
+            _put(settings, name, value)
+            origins[name] = places[name]
+        for name, value in self.forced.items():
+            _put(settings, name, value)
+            origins[name] = ("train", *name.split("."))
+        self._refuse_top_level(settings, origins)
+        settings |= {"data": self._file.data, "seed": self._file.seeds[0]}
+        try:
+            checked = ArmSettings.model_validate(settings)
+        except ValidationError as error:
+            raise self._explained(error, origins) from error
+        self._check_model(checked.model, origins["model"])
+        first = TrainSpec.model_construct(
+            **{name: getattr(checked, name) for name in TrainSpec.model_fields}
+        )
+        trainings = (first.model_copy(update={"seed": seed}) for seed in self._file.seeds)
+        return Arm(where, tuple(trainings), checked.ema)
+
+    def _refuse_top_level(self, settings: Mapping[str, Any], origins: Mapping[str, Where]) -> None:
+        for name, instead in (("data", "'data'"), ("seed", "'seeds'")):
+            if name in settings:
+                message = f"'{name}' is no training setting; give it at the top, as {instead}"
+                raise self._document.error(origins.get(name, ()), message)
+        if "model" not in settings:
+            raise self._document.error(("train",), "no 'model': set it in train, or as an axis")
+
+    def _explained(self, error: ValidationError, origins: Mapping[str, Where]) -> UserError:
+        """With the place of the setting as it was written: in train, on an axis, in a run."""
+        loc = tuple(error.errors()[0]["loc"])
+        where: Where = ("train", *loc)
+        for name, origin in origins.items():
+            path = tuple(name.split("."))
+            if path == loc[: len(path)]:
+                where = (*origin, *loc[len(path) :])
+        return explained(error, self._document, where, ArmSettings)
+
+    def _check_model(self, model: str, where: Where) -> None:
+        if model not in catalogue.MODELS and model not in catalogue.library_models():
+            known = [*catalogue.MODELS, *catalogue.library_models()]
+            raise self._document.error(where, f"unknown model '{model}'{nearest(model, known)}")
+
+
+def matches(where: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(name in where and text(where[name]) == text(v) for name, v in wanted.items())
+
+
+def _put(settings: dict[str, Any], name: str, value: Any) -> None:
+    """Set a dotted path: `optimizer.weight_decay`. An option of a switch turns it on."""
+    *groups, last = name.split(".")
+    target = settings
+    for group in groups:
+        inner = target.get(group)
+        inner = {"name": inner} if isinstance(inner, str) else inner
+        target[group] = dict(inner) if isinstance(inner, dict) else {}
+        target = target[group]
+    target[last] = value

@@ -1,0 +1,282 @@
+"""Matrices -> Plan: unique jobs, what each needs, what each costs, what is done already. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from classifier import catalogue
+from classifier.data import datasets
+from classifier.data.split import Part
+from classifier.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord, benchmark_unit
+from classifier.spec import BenchmarkSpec, DataSpec, Ema, EvaluateSpec, Spec, TrainSpec, track_key
+from experiments.matrix import Matrix, Request
+from experiments.store import Results
+
+State = Literal["done", "todo", "running", "failed", "skipped"]
+Basis = Literal["table", "records"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """The device that speeds are measured on: they are kept by its name, threads and torch."""
+
+    device: str
+    threads: int
+    torch: str
+
+    @property
+    def benchmark_unit(self) -> str:
+        return benchmark_unit(self.device, self.threads, self.torch)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An estimate. `gflop` comes from the catalogue; `seconds` from records of this device, or
+    for a benchmark from its own bound."""
+
+    gflop: float | None = None
+    seconds: float | None = None
+    basis: Basis | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    spec: Spec
+    training: TrainSpec | None
+    """Of an evaluation: the training whose checkpoint it takes."""
+    emas: tuple[Ema | None, ...] = ()
+    """Of a training: the tracks that it carries."""
+    needs: tuple[str, ...] = ()
+    state: State = "todo"
+    reason: str = ""
+    cost: Cost = Cost()
+
+    @property
+    def id(self) -> str:
+        return self.spec.signature
+
+    @property
+    def run(self) -> Spec:
+        """The spec whose folder the job's results lie in."""
+        return self.training or self.spec
+
+    @property
+    def name(self) -> str:
+        if isinstance(self.spec, EvaluateSpec):
+            return f"{self.run.slug} {self.spec.slug}"
+        return self.spec.slug
+
+
+@dataclass(frozen=True)
+class Plan:
+    jobs: tuple[Job, ...]
+    data: Mapping[str, Mapping[Part, int] | None] = field(default_factory=dict)
+    """Images of each part by the data set's title; None where it is not there to be counted."""
+    separate_trainings: int = 0
+    """How many trainings one command for each arm of each matrix would run."""
+
+    @property
+    def todo(self) -> list[Job]:
+        return [job for job in self.jobs if job.state != "done"]
+
+    def totals(self) -> dict[str, int]:
+        kinds = Counter(job.spec.kind for job in self.jobs)
+        totals = {kind: kinds[kind] for kind in ("train", "evaluate", "benchmark")}
+        return {**totals, "todo": len(self.todo)}
+
+    def as_json(self) -> dict[str, Any]:
+        return {"jobs": [_job_json(job) for job in self.jobs], "totals": self.totals()}
+
+
+def make(matrices: Sequence[Matrix], results: Results, site: Site, data_root: Path) -> Plan:
+    """The unique jobs of all matrices together, trainings first, with their states and costs."""
+    requests = [request for matrix in matrices for request in matrix.requests()]
+    jobs = _unique_jobs(requests)
+    estimate = _Estimator(results, data_root)
+    judge = _Judge(results, site, data_root)
+    states: dict[str, Job] = {}
+    for job in jobs:
+        states[job.id] = judge.judged(replace(job, cost=estimate.cost(job)), states)
+    separate = {
+        (matrix.name, request.training.signature, track_key(request.ema))
+        for matrix in matrices
+        for request in matrix.requests()
+        if request.training is not None
+    }
+    used = [job.run.data for job in jobs if isinstance(job.run, TrainSpec)]
+    data: dict[str, Mapping[Part, int] | None] = {}
+    for spec in dict.fromkeys(used):
+        known = datasets.counts(spec, data_root)
+        data[f"{spec.title} ({spec.split})"] = None if known is None else known[1]
+    return Plan(tuple(states.values()), data, len(separate))
+
+
+def _unique_jobs(requests: Iterable[Request]) -> list[Job]:
+    """Trainings, each with the union of the tracks asked for, then evaluations, then benchmarks."""
+    trainings: dict[str, TrainSpec] = {}
+    tracks: dict[str, dict[str, Ema | None]] = {}
+    others: dict[str, Job] = {}
+    for request in requests:
+        if request.training is not None:
+            signature = request.training.signature
+            trainings[signature] = request.training
+            tracks.setdefault(signature, {})[track_key(request.ema)] = request.ema
+            if isinstance(request.spec, EvaluateSpec):
+                others[request.spec.signature] = Job(
+                    request.spec, request.training, needs=(signature,)
+                )
+        else:
+            others[request.spec.signature] = Job(request.spec, None)
+    jobs = [
+        Job(
+            spec,
+            None,
+            emas=tuple(ema for _, ema in sorted(tracks[signature].items(), reverse=True)),
+        )
+        for signature, spec in trainings.items()
+    ]
+    rank = {"evaluate": 0, "benchmark": 1}
+    return jobs + sorted(others.values(), key=lambda job: rank[job.spec.kind])
+
+
+class _Judge:
+    """Says what state a job is in: done with these data, to do and why, failed, running."""
+
+    def __init__(self, results: Results, site: Site, data_root: Path) -> None:
+        self._results, self._site, self._root = results, site, data_root
+        self._fingerprints: dict[DataSpec, str | None] = {}
+
+    def judged(self, job: Job, before: Mapping[str, Job]) -> Job:
+        state, reason = self._state(job)
+        if state != "done" and job.id in self._results.running:
+            state, reason = "running", ""
+        elif state != "done" and job.id in self._results.failures:
+            state, reason = "failed", self._results.failures[job.id].reason
+        elif state != "done" and any(before[need].state == "failed" for need in job.needs):
+            state, reason = "skipped", f"{before[job.needs[0]].name} failed"
+        return replace(job, state=state, reason=reason)
+
+    def _state(self, job: Job) -> tuple[State, str]:
+        spec, records = job.spec, self._results.records
+        if isinstance(spec, BenchmarkSpec):
+            if (spec.signature, self._site.benchmark_unit) in records:
+                return "done", ""
+            elsewhere = self._results.benchmarks(spec.signature)
+            return (
+                "todo",
+                f"measured on {elsewhere[0].environment.device} only" if elsewhere else "",
+            )
+        units = (
+            [f"train-{track_key(ema)}" for ema in job.emas]
+            if isinstance(spec, TrainSpec)
+            else [Request(spec).unit or ""]
+        )
+        found = [records.get((spec.signature, unit)) for unit in units]
+        missing = [unit for unit, record in zip(units, found, strict=True) if record is None]
+        if missing:
+            partly = len(missing) < len(found) or any(of == job.id for of, _ in records)
+            again = f"track {missing[0].removeprefix('train-')} is missing: trained again"
+            return "todo", again if partly and isinstance(spec, TrainSpec) else ""
+        return self._with_data(job, [record for record in found if record is not None])
+
+    def _with_data(self, job: Job, found: list[Record]) -> tuple[State, str]:
+        assert isinstance(job.run, TrainSpec)
+        now = self._fingerprint(job.run.data)
+        if now is None:
+            return "done", "data not checked"
+        for record in found:
+            assert isinstance(record, TrainRecord | EvaluateRecord)
+            if record.data.fingerprint != now:
+                return "todo", f"the data changed ({record.data.fingerprint} -> {now})"
+        return "done", ""
+
+    def _fingerprint(self, data: DataSpec) -> str | None:
+        if data not in self._fingerprints:
+            there = data.name == "digits" or datasets.folder_of(data, self._root).is_dir()
+            self._fingerprints[data] = datasets.fingerprint(data, self._root) if there else None
+        return self._fingerprints[data]
+
+
+class _Estimator:
+    """Work of a job from the catalogue, seconds from what earlier jobs took on this machine."""
+
+    def __init__(self, results: Results, data_root: Path) -> None:
+        self._root = data_root
+        self._rates: dict[tuple[str, ...], list[float]] = {}
+        for key, record in results.records.items():
+            if isinstance(record, BenchmarkRecord) or key not in results.costs:
+                continue
+            for group, work in self._groups(record):
+                total = self._rates.setdefault(group, [0.0, 0.0])
+                total[0] += work
+                total[1] += results.costs[key].seconds
+
+    def cost(self, job: Job) -> Cost:
+        if isinstance(job.spec, BenchmarkSpec):
+            return Cost(None, job.spec.seconds, "table")
+        assert isinstance(job.run, TrainSpec)
+        precision = job.spec.precision if isinstance(job.spec, EvaluateSpec) else "train"
+        images = self._images(job)
+        if images is None:
+            return Cost()
+        gflop = _work(job.run, images)
+        known = job.run.model in catalogue.MODELS
+        for group in ((precision, job.run.model), (precision, "") if known else ()):
+            if group in self._rates and self._rates[group][0] > 0:
+                work, seconds = self._rates[group]
+                return Cost(
+                    round(gflop, 1) if known else None, round(gflop * seconds / work, 1), "records"
+                )
+        return Cost(round(gflop, 1), None, "table") if known else Cost()
+
+    def _groups(self, record: TrainRecord | EvaluateRecord) -> list[tuple[tuple[str, ...], float]]:
+        """The groups that a record counts for, with the work that it stands for."""
+        if isinstance(record, TrainRecord):
+            passes = record.rdrop_passes or 1
+            epochs = len(record.history)
+            images = epochs * (3.0 * record.data.train * passes + record.data.val)
+            spec, precision = record.spec, "train"
+        else:
+            images, spec, precision = float(record.images), record.training, record.spec.precision
+        work = _work(spec, images)
+        groups: list[tuple[tuple[str, ...], float]] = [((precision, spec.model), work)]
+        if spec.model in catalogue.MODELS:
+            groups.append(((precision, ""), work))
+        return groups
+
+    def _images(self, job: Job) -> float | None:
+        """Forward passes of one image; a backward pass counts as two."""
+        assert isinstance(job.run, TrainSpec)
+        known = datasets.counts(job.run.data, self._root)
+        if known is None:
+            return None
+        parts = known[1]
+        if isinstance(job.spec, EvaluateSpec):
+            return float(parts[job.spec.split])
+        spec = job.run
+        entry = catalogue.MODELS.get(spec.model)
+        passes = entry.rdrop_passes if spec.rdrop and entry else 1
+        return spec.epochs * (3.0 * parts["train"] * passes + parts["val"] * len(job.emas))
+
+
+def _work(spec: TrainSpec, images: float) -> float:
+    """10^9 operations; for a model outside the catalogue a measure among its own runs only."""
+    one = catalogue.forward_gflop(spec.model, spec.image_size)
+    return images * (one if one is not None else (spec.image_size / 224) ** 2)
+
+
+def _job_json(job: Job) -> dict[str, Any]:
+    cost = {"gflop": job.cost.gflop, "seconds": job.cost.seconds, "basis": job.cost.basis}
+    return {
+        "id": job.id,
+        "kind": job.spec.kind,
+        "state": job.state,
+        "reason": job.reason or None,
+        "needs": list(job.needs),
+        "cost": cost,
+        "settings": job.spec.model_dump(mode="json"),
+    }

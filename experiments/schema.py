@@ -1,0 +1,143 @@
+"""What a matrix file may say, and the one sentence for what it may not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from classifier.errors import UserError
+from classifier.spec import DataSpec, Ema, Precision, Settings, Split, TrainSpec, switch
+from experiments.document import Document, Where, nearest
+
+
+class Column(Settings):
+    header: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
+    metric: Literal["accuracy", "mpa", "fps", "images_per_second"] = "accuracy"
+    stage: Literal["train", "test"] = "test"
+    split: Split | None = None
+    precision: Precision | None = None
+    batch_size: int | None = Field(None, ge=1)
+    where: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def is_speed(self) -> bool:
+        return self.metric in ("fps", "images_per_second")
+
+    @property
+    def measure(self) -> tuple[object, ...]:
+        """All that a column says except its header and its arm."""
+        return (self.metric, self.stage, self.split, self.precision, self.batch_size)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Column:
+        if self.is_speed:
+            if self.split or self.stage == "train":
+                raise ValueError(f"metric '{self.metric}' takes no split and no stage")
+            return self
+        if self.batch_size is not None:
+            raise ValueError("'batch_size' is for metric fps or images_per_second")
+        if self.stage == "train" and (self.split == "test" or self.precision):
+            raise ValueError("stage 'train' is val accuracy while training: no split, no precision")
+        if self.stage == "test" and self.split is None:
+            raise ValueError("a column needs 'split' (val or test), or 'stage: train'")
+        return self
+
+
+class Row(Settings):
+    name: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
+    where: dict[str, Any]
+
+
+class TableSettings(Settings):
+    rows: str | list[Row]
+    columns: list[Column] = Field(min_length=1)
+    where: dict[str, Any] = Field(default_factory=dict)
+    baseline: dict[str, Any] = Field(default_factory=dict)
+    published: str | None = None
+
+
+class Benchmark(Settings):
+    seconds: float = Field(30.0, gt=0, allow_inf_nan=False)
+
+
+class File(Settings):
+    """The top level of a matrix file."""
+
+    title: str = Field(min_length=1, pattern=r"^[^\r\n]+$")
+    data: DataSpec
+    train: dict[str, Any] = Field(default_factory=dict)
+    matrix: dict[str, Any] | None = None
+    runs: dict[str, dict[str, Any]] | None = None
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    benchmark: Benchmark = Benchmark()
+    tables: dict[str, TableSettings] = Field(min_length=1)
+
+
+class ArmSettings(TrainSpec):
+    """A training's settings as they are written: with `ema`, which the plan makes a track of."""
+
+    ema: Annotated[Ema | None, BeforeValidator(switch)] = None
+
+
+def read(document: Document) -> File:
+    """The checked content of a matrix file. Raises UserError with the place of what is wrong."""
+    if not isinstance(document.data, dict):
+        raise document.error((), "a matrix is a mapping with title, data, train, matrix, tables")
+    try:
+        return File.model_validate(document.data)
+    except ValidationError as error:
+        raise explained(error, document, tuple(error.errors()[0]["loc"]), File) from error
+
+
+def explained(
+    error: ValidationError, document: Document, where: Where, model: type[Settings]
+) -> UserError:
+    """The first of pydantic's findings in one sentence, with the nearest valid name."""
+    first = error.errors()[0]
+    name = str(where[-1]) if where else ""
+    kind, loc = first["type"], first["loc"]
+    context = first.get("ctx", {})
+    given = first["input"]
+    if kind == "extra_forbidden":
+        elsewhere = ("data", "seed") if model is ArmSettings else ()
+        fields = [name for name in _fields_at(model, loc[:-1]) if name not in elsewhere]
+        return document.error(where, f"unknown setting '{loc[-1]}'{nearest(str(loc[-1]), fields)}")
+    if kind == "missing":
+        return document.error(where[:-1], f"'{loc[-1]}' is missing")
+    if kind == "literal_error":
+        known = [part.strip("' ") for part in context["expected"].replace(" or ", ", ").split(",")]
+        return document.error(where, f"unknown {name} '{given}'{nearest(str(given), known)}")
+    if kind == "value_error":
+        return document.error(where, str(context["error"]))
+    message = first["msg"][0].lower() + first["msg"][1:]
+    message = message.replace("input should be ", "must be ").replace("valid ", "")
+    shown = given if isinstance(given, str) else text(given)
+    return document.error(where, f"'{name}' {message}, not '{shown}'")
+
+
+def _fields_at(model: type[Settings], loc: Sequence[int | str]) -> list[str]:
+    """The settings that may stand at a way into a model."""
+    fields = model.model_fields
+    for part in loc:
+        if isinstance(part, str) and part in fields:
+            inner = _model_in(fields[part].annotation)
+            fields = inner.model_fields if inner is not None else {}
+    return list(fields)
+
+
+def _model_in(annotation: Any) -> type[Settings] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def text(value: Any) -> str:
+    """Canonical text, for comparing values: true is not 1, the order of keys does not count."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

@@ -1,0 +1,305 @@
+"""Run matrices of image-classification experiments and write their tables.
+
+python runner.py experiments/ema.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from classifier import machine
+from classifier.data import datasets
+from classifier.data.split import Part
+from classifier.errors import UserError
+from classifier.spec import TrainSpec
+from experiments import plan as planning
+from experiments.matrix import Matrix, Overrides, load
+from experiments.plan import Plan, Site
+from experiments.store import Results, Store
+
+ALL_DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+EXAMPLES = """\
+examples:
+  python runner.py experiments/digits.yaml             run it, write reports/digits/
+  python runner.py experiments/*.yaml --plan           what would run, and at what cost
+  python runner.py experiments/ema.yaml --smoke        the same matrix on tiny data, in a minute
+  python runner.py experiments/ema.yaml --devices 0,1  two GPUs, a job on each
+  python runner.py experiments/ema.yaml --set train.epochs=10 --seeds 0,1,2
+  python runner.py experiments/ema.yaml --report       rebuild the tables from the records
+
+A run that was interrupted goes on with the same command; what is done is not done again.
+exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted
+"""
+
+MOST_CPU_JOBS = 8
+"""By default no more jobs at a time than this on the CPU: each needs its memory."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _main(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `runner.py --plan | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ALL_DONE
+
+
+def _main(options: argparse.Namespace) -> int:
+    overrides = Overrides(options.smoke, tuple(options.set), options.seeds)
+    matrices = [load(path, overrides, options.data_root) for path in options.matrices]
+    names = [matrix.name for matrix in matrices]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two matrices are named {name}, and would write one report")
+    store = Store(options.runs)
+    site = _site(options.devices)
+    results = store.read()
+    plan = planning.make(matrices, results, site, options.data_root)
+    if options.plan or options.json:
+        _print_plan(matrices, plan, options.json)
+        return ALL_DONE
+    if options.report:
+        return _report(matrices, results, site, options.reports)
+    return _run(matrices, plan, store, site, options)
+
+
+def _run(
+    matrices: Sequence[Matrix], plan: Plan, store: Store, site: Site, options: argparse.Namespace
+) -> int:
+    for matrix in matrices:
+        for note in matrix.notes:
+            print(f"{matrix.source}: {note}", file=sys.stderr)
+    lost = 0
+    if plan.todo:
+        _check_data(plan, options.data_root)
+        with store.lock():
+            lost = _run_jobs(plan, store, options)
+    else:
+        print(f"nothing to do: all {len(plan.jobs)} jobs are done in {store.root}")
+    _report(matrices, store.read(), site, options.reports)
+    if lost:
+        print(f"{lost} of {len(plan.todo)} jobs failed or were skipped", file=sys.stderr)
+    return SOME_FAILED if lost else ALL_DONE
+
+
+def _run_jobs(plan: Plan, store: Store, options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from experiments import scheduler
+    from experiments.engines.local import LocalEngine
+    from experiments.progress import View
+    from experiments.worker import Settings, perform
+
+    devices, jobs_per_device = _devices(options)
+    settings = Settings(options.runs, options.data_root, options.workers)
+    engine = LocalEngine(devices, jobs_per_device, settings, perform)
+    try:
+        with View(plan, len(engine.slots), store, Console()) as view:
+            return scheduler.run(plan, engine, view)
+    finally:
+        engine.stop()
+
+
+def _devices(options: argparse.Namespace) -> tuple[list[str], int]:
+    """The devices to use, each checked, and how many jobs run on one at a time."""
+    from experiments.engines.local import probe
+
+    print("starting (torch takes some seconds) ...", file=sys.stderr)
+    gpus = probe().gpus
+    wanted: list[str] = options.devices
+    if wanted == ["auto"]:
+        wanted = [str(index) for index in range(len(gpus))] or ["cpu"]
+    for device in wanted:
+        if device != "cpu" and int(device) >= len(gpus):
+            seen = f"{len(gpus)} GPU(s): {', '.join(gpus)}" if gpus else "no GPU"
+            raise UserError(f"--devices {device}: that device is not there; torch sees {seen}")
+    default = min(machine.cores(), MOST_CPU_JOBS) if wanted == ["cpu"] else 1
+    return wanted, options.jobs_per_device or default
+
+
+def _site(devices: Sequence[str]) -> Site:
+    """Where speeds would be measured, found without torch."""
+    gpus = machine.gpu_names()
+    first = devices[0] if devices != ["auto"] else ("0" if gpus else "cpu")
+    there = first != "cpu" and int(first) < len(gpus)
+    name = gpus[int(first)] if there else machine.cpu_name()
+    return Site(name, machine.cores(), machine.versions()["torch"])
+
+
+def _check_data(plan: Plan, data_root: Path) -> None:
+    """What is not there, or can't be split, is said before anything runs."""
+    trainings = [job.run for job in plan.todo]
+    for data in dict.fromkeys(spec.data for spec in trainings if isinstance(spec, TrainSpec)):
+        datasets.listing(data, data_root)
+
+
+def _report(matrices: Sequence[Matrix], results: Results, site: Site, folder: Path) -> int:
+    from reports.report import write
+
+    for matrix in matrices:
+        files = write(matrix, results, folder, site.benchmark_unit)
+        for table in matrix.tables:
+            file = folder / matrix.name / f"{table.name}.md"
+            print(f"\n{file}\n\n{file.read_text()}", end="")
+        print(f"\nand {', '.join(str(file) for file in files[len(matrix.tables) :])}")
+    return ALL_DONE
+
+
+def _print_plan(matrices: Sequence[Matrix], plan: Plan, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(plan.as_json(), indent=1))
+        return
+    from tabulate import tabulate
+
+    names = {job.id: f"{job.spec.kind} {job.name}" for job in plan.jobs}
+    rows = [
+        (
+            names[job.id],
+            job.id,
+            job.state,
+            ", ".join(job.needs),
+            f"{job.cost.gflop:,.0f}" if job.cost.gflop is not None else "",
+            _estimated(job.cost.seconds),
+            job.reason,
+        )
+        for job in plan.jobs
+    ]
+    headers = ("job", "id", "state", "needs", "GFLOP (est.)", "time (est.)", "reason")
+    right = ("left", "left", "left", "left", "right", "right", "left")
+    print(tabulate(rows, headers, disable_numparse=True, colalign=right))
+    print()
+    for matrix in matrices:
+        for name, value in matrix.overrides.items():
+            print(f"{matrix.name}: {name} = {json.dumps(value)} (override)")
+        for note in matrix.notes:
+            print(f"{matrix.name}: {note}")
+    for title, parts in plan.data.items():
+        print(f"{title}: {_images(parts)}")
+    _print_totals(plan)
+
+
+def _print_totals(plan: Plan) -> None:
+    totals = plan.totals()
+    saved = plan.separate_trainings - totals["train"]
+    instead = f" (one command for each arm would train {plan.separate_trainings} times)"
+    print(
+        f"{totals['train']} trainings{instead if saved > 0 else ''}, "
+        f"{totals['evaluate']} evaluations, {totals['benchmark']} benchmarks; "
+        f"{totals['todo']} to do"
+    )
+    todo = plan.todo
+    gflop = sum(job.cost.gflop or 0.0 for job in todo)
+    seconds = [job.cost.seconds for job in todo if job.spec.kind != "benchmark"]
+    if gflop:
+        print(f"estimated work to do: {gflop:,.0f} GFLOP", end="")
+        known = [value for value in seconds if value is not None]
+        if known and len(known) == len(seconds):
+            print(f", {_estimated(sum(known))} of job time by this store's records")
+        else:
+            print("; its time is known once jobs like these have records here")
+
+
+def _estimated(seconds: float | None) -> str:
+    from experiments.progress import duration
+
+    return "" if seconds is None else f"~{duration(seconds)}"
+
+
+def _images(parts: Mapping[Part, int] | None) -> str:
+    if parts is None:
+        return "not there yet, so not counted"
+    return f"{parts['train']:,} train / {parts['val']:,} val / {parts['test']:,} test images"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python runner.py",
+        description="Run a matrix of image-classification experiments and write its tables.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("matrices", nargs="+", type=Path, metavar="MATRIX.yaml", help="one or more matrix files")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--plan", action="store_true", help="show what would run, and run nothing")
+    what.add_argument("--report", action="store_true", help="rebuild the reports, run nothing")
+    add("--json", action="store_true", help="with --plan: one JSON object")
+    add("--smoke", action="store_true", help="tiny real data, two epochs; --plan --smoke shows how")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, as "
+        "train.epochs=1 or data.split_seed=2; repeatable; pins an axis of that name",
+    )
+    add("--seeds", type=_seeds, metavar="0,1,2", help="override the matrix's seeds")
+    add(
+        "--devices",
+        type=_device_list,
+        default=["auto"],
+        metavar="auto|cpu|0,1",
+        help="GPUs, counted within CUDA_VISIBLE_DEVICES (default: all, else the CPU)",
+    )
+    add(
+        "--jobs-per-device",
+        type=_positive,
+        metavar="N",
+        help="jobs at a time on one device (default: 1 on a GPU, one a core on the CPU, at most "
+        f"{MOST_CPU_JOBS})",
+    )
+    add(
+        "--workers",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="loader processes of a training (default: 0); changes no result",
+    )
+    add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="records and checkpoints")
+    add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="tables")
+    add("--data-root", type=Path, default=Path("data"), metavar="DIR", help="data sets")
+    return parser
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    return tuple(_count(part) for part in text.split(","))
+
+
+def _count(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 up")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if _count(text) == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return int(text)
+
+
+def _device_list(text: str) -> list[str]:
+    devices = [part.strip() for part in text.split(",")]
+    numbers = all(device.isdecimal() for device in devices)
+    if devices not in (["auto"], ["cpu"]) and not numbers:
+        raise argparse.ArgumentTypeError(f"'{text}' is not auto, cpu or a list of GPUs as 0,1")
+    if len(set(devices)) < len(devices):
+        raise argparse.ArgumentTypeError(f"'{text}' names a device twice")
+    return devices
+
+
+if __name__ == "__main__":
+    sys.exit(main())

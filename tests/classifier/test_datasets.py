@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from classifier.data import datasets
+from classifier.data.cache import pixels
+from classifier.data.transforms import centre_crop
+from classifier.errors import UserError
+from classifier.spec import DataSpec
+
+BIRDS = DataSpec(folder="birds")
+
+
+def make_images(folder: Path, names: dict[str, int], size: tuple[int, int] = (12, 9)) -> None:
+    """Small distinct PNGs: `names` has the number of images of each class."""
+    for label, (name, count) in enumerate(names.items()):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            image = Image.new("RGB", size, (label * 40, index * 5, 200))
+            image.save(folder / name / f"{index}.png")
+
+
+def test_a_folder_of_class_folders(root: Path) -> None:
+    make_images(root / "birds", {"wren & co": 5, "äsche": 10})
+    (root / "birds" / "wren & co" / "notes.txt").write_text("no image")
+    listed = datasets.listing(BIRDS, root)
+    assert listed.classes == ("wren & co", "äsche")
+    assert listed.counts() == {"train": 9, "val": 3, "test": 3}
+    assert all(
+        listed.classes[label] == path.split("/")[0]
+        for label, path in zip(listed.labels, listed.paths, strict=True)
+    )
+    assert not any("notes" in path for path in listed.paths)
+
+
+def test_a_folder_that_is_split_already(root: Path) -> None:
+    for part, count in {"train": 4, "val": 2, "test": 1}.items():
+        make_images(root / "birds" / part, {"a": count, "b": count})
+    with pytest.raises(UserError, match="split: given"):
+        datasets.listing(BIRDS, root)
+    given = DataSpec(folder="birds", split="given")
+    listed = datasets.listing(given, root)
+    assert listed.counts() == {"train": 8, "val": 4, "test": 2}
+    assert all(
+        path.startswith(f"{part}/") for path, part in zip(listed.paths, listed.parts, strict=True)
+    )
+    (root / "birds" / "test" / "b" / "0.png").unlink()
+    with pytest.raises(UserError, match="class 'b' has no image in test/"):
+        datasets.listing(given, root)
+    (root / "birds" / "val" / "odd").mkdir()
+    with pytest.raises(UserError, match="class 'odd' is not in both"):
+        datasets.listing(given, root)
+
+
+def test_what_is_missing_is_named(root: Path) -> None:
+    with pytest.raises(UserError, match=r"data folder .*birds is not there"):
+        datasets.listing(BIRDS, root)
+    with pytest.raises(UserError, match=r"CUB_200_2011.tgz .*MD5 97eceeb"):
+        datasets.listing(DataSpec(name="cub200"), root)
+    (root / "birds").mkdir()
+    with pytest.raises(UserError, match="no class folders"):
+        datasets.listing(BIRDS, root)
+    make_images(root / "birds", {"a": 9, "rare": 2})
+    with pytest.raises(UserError, match="class 'rare' has 2"):
+        datasets.listing(BIRDS, root)
+
+
+def test_cub_is_taken_where_its_archive_was_extracted(root: Path) -> None:
+    folder = root / "CUB_200_2011" / "images"
+    with (Path(datasets.__file__).parent / "cub200.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            (folder / row["class"]).mkdir(parents=True)
+            for index in range(int(row["images"])):
+                (folder / row["class"] / f"{index:03}.jpg").touch()
+    cub = DataSpec(name="cub200", split="sequential")
+    assert datasets.listing(cub, root).counts() == {"train": 7684, "val": 1781, "test": 2323}
+    (folder / "001.Black_footed_Albatross" / "000.jpg").unlink()
+    with pytest.raises(UserError, match=r"001.Black_footed_Albatross holds 59 images .* has 60"):
+        datasets.listing(cub, root)
+
+
+def test_digits_are_scikit_learns(root: Path) -> None:
+    digits = DataSpec(name="digits")
+    listed = datasets.listing(digits, root)
+    assert len(listed.paths) == 1797
+    assert len(set(listed.paths)) == 1797
+    source = load_digits()
+    for position in (0, 700, 1796):
+        index = int(listed.paths[position].split("/")[1])
+        assert source.target[index] == listed.labels[position]
+        image = np.asarray(datasets.open_image(digits, root, listed.paths[position]))
+        assert image.shape == (8, 8, 3)
+        assert np.array_equal(image[:, :, 0], np.rint(source.images[index] * 255 / 16))
+
+
+def test_the_fingerprint_follows_contents_not_times(root: Path) -> None:
+    make_images(root / "birds", {"a": 5, "b": 5})
+    before = datasets.fingerprint(BIRDS, root)
+    file = root / "birds" / "a" / "0.png"
+    os.utime(file, ns=(1, 1))
+    assert datasets.fingerprint(BIRDS, root) == before
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    changed = datasets.fingerprint(BIRDS, root)
+    assert changed != before
+    file.rename(file.with_name("renamed.png"))
+    assert datasets.fingerprint(BIRDS, root) != changed
+
+
+def test_the_cache_holds_each_image_resized_once(root: Path) -> None:
+    make_images(root / "birds", {"a": 10, "b": 10}, size=(40, 30))
+    listed = datasets.listing(BIRDS, root)
+    print_ = datasets.fingerprint(BIRDS, root)
+    calls: list[tuple[int, int]] = []
+    cached = pixels(BIRDS, root, listed, "val", 15, print_, lambda *call: calls.append(call))
+    assert calls[-1] == (4, 4)
+    assert len(cached) == 4
+    for position, index in enumerate(listed.indices("val")):
+        assert cached[position].shape == (15, 20, 3)
+        original = np.asarray(datasets.open_image(BIRDS, root, listed.paths[index]))
+        assert np.array_equal(cached[position][0, 0], original[0, 0])  # of one colour each
+    again = pixels(BIRDS, root, listed, "val", 15, print_, lambda *call: calls.append(call))
+    assert len(calls) == 4, "made once"
+    assert np.array_equal(again[3], cached[3])
+
+
+def test_a_broken_image_is_named(root: Path) -> None:
+    make_images(root / "birds", {"a": 5})
+    bad = root / "birds" / "a" / "0.png"
+    bad.write_bytes(bad.read_bytes()[:40])
+    listed = datasets.listing(BIRDS, root)
+    part = listed.parts[listed.paths.index("a/0.png")]
+    with pytest.raises(UserError, match=r"a/0\.png can't be read as an image"):
+        pixels(BIRDS, root, listed, part, 8, datasets.fingerprint(BIRDS, root))
+
+
+def test_mean_and_std_are_those_of_the_training_part(root: Path) -> None:
+    digits = DataSpec(name="digits", limit=10)
+    listed = datasets.listing(digits, root)
+    cached = pixels(digits, root, listed, "train", 35, datasets.fingerprint(digits, root))
+    flat = np.concatenate([cached[i].reshape(-1, 3) for i in range(len(cached))]) / 255
+    mean, std = cached.mean_std()
+    assert np.allclose(mean, flat.mean(axis=0), atol=1e-12)
+    assert np.allclose(std, flat.std(axis=0), atol=1e-12)
+
+
+def test_centre_crop_is_torchvisions() -> None:
+    from torchvision.transforms import CenterCrop
+
+    rng = np.random.default_rng(0)
+    for height, width in ((15, 20), (16, 15), (15, 15), (15, 22)):
+        image = rng.integers(0, 256, (height, width, 3), np.uint8)
+        expected = np.asarray(CenterCrop(15)(Image.fromarray(image)))
+        assert np.array_equal(centre_crop(image, 15), expected)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from classifier.spec import (
+    BenchmarkSpec,
+    DataSpec,
+    Ema,
+    EvaluateSpec,
+    Spec,
+    TrainSpec,
+    track_key,
+)
+
+KINDS: dict[str, type[Spec]] = {
+    "train": TrainSpec,
+    "evaluate": EvaluateSpec,
+    "benchmark": BenchmarkSpec,
+}
+STORED = json.loads((Path(__file__).parent / "signatures.json").read_text())
+
+
+@pytest.mark.parametrize("stored", STORED, ids=lambda stored: stored["signature"])
+def test_stored_signatures_still_hold(stored: dict[str, object]) -> None:
+    """A record lies under its signature. If this fails, raise SCHEMA or mark the field NEUTRAL."""
+    text = json.dumps(stored["spec"])
+    assert KINDS[str(stored["kind"])].model_validate_json(text).signature == stored["signature"]
+
+
+def test_a_spec_survives_its_own_json() -> None:
+    spec = TrainSpec.model_validate(
+        {"data": DataSpec(name="digits"), "model": "ghostnet", "pretrained": True, "rdrop": True}
+    )
+    again = TrainSpec.model_validate_json(spec.model_dump_json())
+    assert again == spec
+    assert again.signature == spec.signature
+
+
+def test_pretrained_true_means_the_weights_by_name() -> None:
+    data = DataSpec(name="digits")
+    asked = TrainSpec.model_validate({"data": data, "model": "resnext50", "pretrained": True})
+    named = TrainSpec(data=data, model="resnext50", pretrained="IMAGENET1K_V1")
+    assert asked == named
+
+
+def test_neutral_fields_are_unsigned_at_their_default() -> None:
+    plain, limited = DataSpec(name="digits"), DataSpec(name="digits", limit=3)
+    assert "limit" not in plain.signed()
+    assert limited.signed()["limit"] == 3
+
+
+def test_every_setting_changes_the_signature(tiny: TrainSpec) -> None:
+    changed = {
+        "seed": 1,
+        "lr": 2e-3,
+        "amp": True,
+        "rdrop": {"weight": 0.3},
+        "warmup": {"ratio": 0.1},
+        "optimizer": {"name": "adamw", "weight_decay": 0.0},
+        "data": DataSpec(name="digits", limit=11),
+    }
+    plain = tiny.model_dump()
+    plain["data"] = tiny.data
+    signatures = {tiny.signature} | {
+        TrainSpec.model_validate({**plain, name: value}).signature
+        for name, value in changed.items()
+    }
+    assert len(signatures) == len(changed) + 1
+
+
+def test_types_are_strict() -> None:
+    for bad in ({"epochs": "3"}, {"epochs": True}, {"lr": "1e-4"}, {"amp": 1}, {"epoch": 3}):
+        with pytest.raises(ValidationError):
+            TrainSpec.model_validate({"data": DataSpec(name="digits"), "model": "x", **bad})
+
+
+@pytest.mark.parametrize("folder", ["../x", "a/b", "..", ".", "/etc", "a\nb", "a\0b", ""])
+def test_a_data_folder_stays_under_the_root(folder: str) -> None:
+    with pytest.raises(ValidationError):
+        DataSpec(folder=folder)
+
+
+def test_tracks_have_names_for_folders() -> None:
+    assert track_key(None) == "raw"
+    assert track_key(Ema()) == "ema-0.9999-2000"
+    assert track_key(Ema(decay=0.99, tau=50.5)) == "ema-0.99-50.5"

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classifier.data import datasets
+from classifier.data.split import PARTS, Rule, sizes, split
+from classifier.errors import UserError
+from classifier.spec import DataSpec
+
+SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
+RULES: tuple[Rule, ...] = ("strict", "sequential")
+
+
+@given(st.integers(0, 5000))
+def test_strict_sizes_are_within_one_of_6_2_2(images: int) -> None:
+    found = sizes(images, "strict")
+    assert sum(found.values()) == images
+    for part in PARTS:
+        assert abs(found[part] - images * SHARES[part]) < 1
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (5, (3, 1, 1)),
+        (6, (4, 1, 1)),
+        (7, (4, 2, 1)),
+        (8, (5, 2, 1)),
+        (9, (5, 2, 2)),
+        (60, (36, 12, 12)),
+    ],
+)
+def test_strict_goes_by_largest_remainder(images: int, expected: tuple[int, ...]) -> None:
+    """7: quotas 4.2, 1.4, 1.4, so val and test have the largest remainder, and val is first."""
+    assert tuple(sizes(images, "strict")[part] for part in PARTS) == expected
+
+
+def test_sequential_gives_the_three_sizes_of_cub() -> None:
+    with (Path(datasets.__file__).parent / "cub200.csv").open(newline="") as file:
+        classes = [int(row["images"]) for row in csv.DictReader(file)]
+    assert (len(classes), sum(classes)) == (200, 11_788)
+    total: Counter[str] = Counter()
+    for images in classes:
+        total.update(sizes(images, "sequential"))
+    assert [total[part] for part in PARTS] == [7684, 1781, 2323]
+
+
+@given(
+    st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(6, 40), min_size=1),
+    st.sampled_from(RULES),
+    st.integers(0, 3),
+)
+def test_a_split_is_disjoint_complete_and_stable(
+    classes: dict[str, int], rule: Rule, seed: int
+) -> None:
+    listed = {name: [f"{name}/{i}.jpg" for i in range(count)] for name, count in classes.items()}
+    parts = split(listed, rule, seed)
+    assert set(parts) == {path for paths in listed.values() for path in paths}
+    for name, paths in listed.items():
+        assert Counter(parts[path] for path in paths) == Counter(sizes(classes[name], rule))
+    backwards = {name: paths[::-1] for name, paths in reversed(listed.items())}
+    assert split(backwards, rule, seed) == parts
+
+
+def test_the_seed_and_nothing_else_moves_images() -> None:
+    listed = {"a": [f"a/{i}" for i in range(50)]}
+    assert split(listed, "strict", 0) != split(listed, "strict", 1)
+
+
+def test_a_class_too_small_is_named() -> None:
+    with pytest.raises(UserError, match="class 'rare' has 4 image"):
+        split({"many": list("abcdefgh"), "rare": list("wxyz")}, "sequential", 0)
+    with pytest.raises(UserError, match="class 'rare' has 3 image"):
+        split({"rare": list("xyz")}, "strict", 0)
+
+
+def test_limit_keeps_that_many_of_each_class() -> None:
+    listed = {"a": [f"a/{i}" for i in range(50)], "b": [f"b/{i}" for i in range(7)]}
+    parts = split(listed, "strict", 0, limit=10)
+    assert Counter(path[0] for path in parts) == {"a": 10, "b": 7}
+
+
+def test_counts_know_cub_and_digits_without_an_image(root: Path) -> None:
+    cub = datasets.counts(DataSpec(name="cub200", split="sequential"), root)
+    assert cub == (200, {"train": 7684, "val": 1781, "test": 2323})
+    digits = DataSpec(name="digits")
+    assert datasets.counts(digits, root) == (10, datasets.listing(digits, root).counts())
+    few = DataSpec(name="digits", limit=10)
+    assert datasets.counts(few, root) == (10, {"train": 60, "val": 20, "test": 20})

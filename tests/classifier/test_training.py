@@ -1,0 +1,276 @@
+"""Promises about a training: what may change its numbers, and what may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from classifier import evaluator, metrics, trainer
+from classifier.data.datasets import fingerprint, listing
+from classifier.data.loader import EvalLoader, TrainLoader, part_pixels
+from classifier.data.transforms import Normalize
+from classifier.ema import Average, decay_at
+from classifier.job import Outcome, Place, execute
+from classifier.models import build
+from classifier.record import EvaluateRecord, TrainRecord
+from classifier.spec import Ema, EvaluateSpec, TrainSpec, Warmup, track_key
+from classifier.trainer import Trainer, learning_rate, make_optimizer
+
+SHORT = Ema(decay=0.9, tau=3.0)
+
+
+def train(
+    spec: TrainSpec, folder: Path, emas: tuple[Ema | None, ...] = (None,), workers: int = 0
+) -> tuple[Outcome, ...]:
+    folder.mkdir()
+    return execute(spec, folder, Place(folder, workers=workers), emas=emas)
+
+
+def result(
+    outcomes: tuple[Outcome, ...], folder: Path, ema: Ema | None = None
+) -> tuple[Any, bytes]:
+    """A track's record and the bytes of its checkpoint."""
+    records = [o.record for o in outcomes if isinstance(o.record, TrainRecord)]
+    record = next(record for record in records if record.track == track_key(ema))
+    return record, (folder / record.unit / "best.safetensors").read_bytes()
+
+
+def test_a_shared_training_equals_two_separate_ones(tiny: TrainSpec, tmp_path: Path) -> None:
+    """Bit for bit, with an early stop that comes at another epoch for each track."""
+    data = tiny.data.model_copy(update={"limit": 20})
+    changes = {"data": data, "epochs": 6, "patience": 3, "lr": 1e-2, "batch_size": 8}
+    spec = tiny.model_copy(update={**changes, "augment": None})
+    slow = Ema(decay=0.98, tau=1.0)
+    shared = train(spec, tmp_path / "shared", (None, slow))
+    stops = set()
+    for name, ema in (("raw", None), ("ema", slow)):
+        alone = train(spec, tmp_path / name, (ema,))
+        assert result(alone, tmp_path / name, ema) == result(shared, tmp_path / "shared", ema)
+        record = result(alone, tmp_path / name, ema)[0]
+        stops.add(len(record.history))
+    assert len(stops) == 2, "the tracks stop at different epochs, or this test shows little"
+    assert min(stops) < 6, "and one of them early"
+
+
+def test_loader_workers_change_nothing(tiny: TrainSpec, tmp_path: Path) -> None:
+    found = []
+    for workers in (0, 1, 2):
+        folder = tmp_path / str(workers)
+        found.append(result(train(tiny, folder, workers=workers), folder))
+    assert found[0] == found[1] == found[2]
+
+
+def test_extra_validation_passes_change_nothing(
+    tiny: TrainSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = result(train(tiny, tmp_path / "plain"), tmp_path / "plain")
+    calls = []
+
+    def twice(*args: Any, **kwargs: Any) -> torch.Tensor:
+        calls.append(torch.rand(1))  # even one that draws
+        evaluator.logits_of(*args, **kwargs)
+        return evaluator.logits_of(*args, **kwargs)
+
+    monkeypatch.setattr(trainer, "logits_of", twice)
+    assert result(train(tiny, tmp_path / "twice"), tmp_path / "twice") == plain
+    assert len(calls) == tiny.epochs
+
+
+def test_a_resumed_training_equals_one_never_interrupted(
+    tiny: TrainSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = tiny.model_copy(update={"rdrop": None, "epochs": 4})
+    whole = train(spec, tmp_path / "whole", (None, SHORT))
+    monkeypatch.setattr(trainer, "SAVE_SECONDS", 0.0)
+    original = Trainer._train_epoch
+
+    def stop_in_epoch_2(self: Trainer, *args: Any) -> float:
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+        return original(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_train_epoch", stop_in_epoch_2)
+        with pytest.raises(KeyboardInterrupt):
+            train(spec, tmp_path / "parts", (None, SHORT))
+    epochs = []
+
+    def counted(self: Trainer, *args: Any) -> float:
+        epochs.append(self.epoch)
+        return original(self, *args)
+
+    monkeypatch.setattr(Trainer, "_train_epoch", counted)
+    place = Place(tmp_path / "parts")
+    resumed = execute(spec, tmp_path / "parts", place, emas=(None, SHORT))
+    assert epochs == [2, 3], "it went on where it was"
+    for ema in (None, SHORT):
+        assert result(resumed, tmp_path / "parts", ema) == result(whole, tmp_path / "whole", ema)
+
+
+def test_seeds_differ_and_variants_see_the_same_images(tiny: TrainSpec, tmp_path: Path) -> None:
+    listed = listing(tiny.data, tmp_path)
+    cached = part_pixels(
+        tiny.data, tmp_path, listed, "train", 32, fingerprint(tiny.data, tmp_path), lambda *_: None
+    )
+
+    def seen(spec: TrainSpec, epoch: int) -> torch.Tensor:
+        torch.rand(3)  # whatever the global generator is at
+        return torch.cat([batch for batch, _ in TrainLoader(spec, cached, listed, 0).epoch(epoch)])
+
+    rdrop = tiny.model_copy(update={"rdrop": object(), "model": "ghostnet"})
+    assert torch.equal(seen(tiny, 1), seen(rdrop, 1))
+    assert not torch.equal(seen(tiny, 1), seen(tiny, 2))
+    assert not torch.equal(seen(tiny, 1), seen(tiny.model_copy(update={"seed": 1}), 1))
+
+
+def test_nothing_of_val_or_test_is_trained_on(tiny: TrainSpec, tmp_path: Path) -> None:
+    listed = listing(tiny.data, tmp_path)
+    parts = {
+        part: {listed.paths[i] for i in listed.indices(part)} for part in ("train", "val", "test")
+    }
+    assert not parts["train"] & (parts["val"] | parts["test"])
+    assert not parts["val"] & parts["test"]
+    cached = part_pixels(
+        tiny.data, tmp_path, listed, "train", 32, fingerprint(tiny.data, tmp_path), lambda *_: None
+    )
+    assert len(cached) == len(parts["train"])
+
+
+def test_the_last_batch_is_kept_unless_it_has_one_image(tiny: TrainSpec, tmp_path: Path) -> None:
+    listed = listing(tiny.data, tmp_path)
+    cached = part_pixels(
+        tiny.data, tmp_path, listed, "train", 32, fingerprint(tiny.data, tmp_path), lambda *_: None
+    )
+    for batch_size, expected in ((16, [16, 16, 16, 12]), (59, [59]), (29, [29, 29, 2]), (60, [60])):
+        loader = TrainLoader(tiny.model_copy(update={"batch_size": batch_size}), cached, listed, 0)
+        assert [len(labels) for _, labels in loader.epoch(0)] == expected
+        assert len(loader) == len(expected)
+
+
+def test_the_rate_is_torchs_after_the_warm_up(tiny: TrainSpec) -> None:
+    """150 epochs: W = 7, linear from 1e-6, then CosineAnnealingLR's closed form."""
+    spec = tiny.model_copy(update={"epochs": 150, "lr": 1e-4, "warmup": Warmup()})
+    rates = [learning_rate(spec, epoch) for epoch in range(150)]
+    assert rates[:8] == pytest.approx([1e-6 + (1e-4 - 1e-6) * e / 7 for e in range(8)])
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-4)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10, eta_min=1e-6)
+    for rate in rates[7:]:
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6, abs=1e-12)
+        optimizer.step()
+        cosine.step()
+    assert rates[17] == pytest.approx(1e-6) and rates[27] == pytest.approx(1e-4), (
+        "down and up again"
+    )
+    short = spec.model_copy(update={"epochs": 10})
+    assert learning_rate(short, 0) == 1e-4, "int(0.05 * 10) = 0: no warm-up"
+
+
+def test_only_weights_decay(tiny: TrainSpec) -> None:
+    network = build("mobilenetv2", 10, seed=0)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    norms = {
+        f"{name}.{part}"
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.BatchNorm2d)
+        for part in ("weight", "bias")
+    }
+    seen = set()
+    for group in make_optimizer(network, tiny.optimizer, 1e-3).param_groups:
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            free = name in norms or name.endswith("bias")
+            assert group["weight_decay"] == (0.0 if free else 5e-4), name
+            seen.add(name)
+    assert seen == set(names.values())
+
+
+def test_the_average_is_the_formula() -> None:
+    network = build("mobilenetv2", 10, seed=0)
+    average = Average(network, SHORT)
+    expected = {name: value.double() for name, value in network.state_dict().items()}
+    for step in range(1, 6):
+        with torch.no_grad():
+            for value in network.state_dict().values():
+                value.add_(1 if not value.is_floating_point() else 0.1 * step)
+        average.update(network, step)
+        decay = 0.9 * (1 - np.exp(-step / 3.0))
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                expected[name] = decay * expected[name] + (1 - decay) * value.double()
+            else:
+                expected[name] = value.double()
+    for name, value in average.network.state_dict().items():
+        assert torch.allclose(value.double(), expected[name], rtol=1e-5, atol=1e-6), name
+    assert decay_at(Ema(), 2000) == pytest.approx(0.9999 * (1 - np.exp(-1)))
+
+
+def test_the_best_epoch_is_the_first_best(tiny: TrainSpec, tmp_path: Path) -> None:
+    spec = tiny.model_copy(update={"epochs": 6, "patience": 2, "lr": 1e-6})
+    record = result(train(spec, tmp_path / "run"), tmp_path / "run")[0]
+    accuracies = [row.val_accuracy for row in record.history]
+    assert record.best_epoch == int(np.argmax(accuracies))
+    assert record.accuracy == max(accuracies)
+    assert record.stopped_early == (
+        len(accuracies) < 6 or len(accuracies) - 1 - record.best_epoch >= 2
+    )
+    never = spec.model_copy(update={"patience": 0})
+    record = result(train(never, tmp_path / "never"), tmp_path / "never")[0]
+    assert len(record.history) == 6 and not record.stopped_early
+
+
+def test_evaluations_are_of_the_stored_checkpoint(tiny: TrainSpec, tmp_path: Path) -> None:
+    """Predictions lie with the record, and accuracy and MPA are scikit-learn's."""
+    folder = tmp_path / "run"
+    record = result(train(tiny, folder), folder)[0]
+    for precision in ("fp32", "fp16"):
+        spec = EvaluateSpec.model_validate(
+            {"training": tiny.signature, "split": "test", "precision": precision}
+        )
+        file = folder / record.unit / "best.safetensors"
+        (outcome,) = execute(spec, folder, Place(tmp_path), training=record, checkpoint_file=file)
+        found = outcome.record
+        assert isinstance(found, EvaluateRecord)
+        kept = np.load(folder / found.unit / "predictions.npz")
+        predicted = kept["logits"].argmax(1)
+        assert found.images == len(kept["paths"]) == 20
+        assert found.accuracy == pytest.approx(accuracy_score(kept["labels"], predicted))
+        assert found.mpa == pytest.approx(balanced_accuracy_score(kept["labels"], predicted))
+        assert found.environment.precision == precision
+
+
+def test_metrics_equal_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    for classes in (2, 5, 40):
+        labels, predicted = rng.integers(0, classes, (2, 300))
+        assert metrics.accuracy(predicted, labels) == pytest.approx(
+            accuracy_score(labels, predicted)
+        )
+        with np.errstate(all="ignore"):
+            expected = balanced_accuracy_score(labels, predicted)
+        assert metrics.mpa(predicted, labels) == pytest.approx(expected)
+
+
+def test_normalize_is_by_channel(tiny: TrainSpec) -> None:
+    images = torch.randint(0, 256, (2, 4, 4, 3), dtype=torch.uint8)
+    mean, std = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
+    found = Normalize(mean, std, torch.device("cpu"))(images)
+    expected = (images.permute(0, 3, 1, 2) / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(
+        std
+    ).view(3, 1, 1)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_eval_batches_are_the_listings_order(tiny: TrainSpec, tmp_path: Path) -> None:
+    listed = listing(tiny.data, tmp_path)
+    cached = part_pixels(
+        tiny.data, tmp_path, listed, "val", 32, fingerprint(tiny.data, tmp_path), lambda *_: None
+    )
+    loader = EvalLoader(cached, listed, "val", 32, 16)
+    assert [len(labels) for _, labels in loader] == [16, 4]
+    assert loader.labels.tolist() == [listed.labels[index] for index in listed.indices("val")]
