@@ -86,8 +86,9 @@ def _run(
     lost = 0
     if plan.todo:
         _check_data(plan, options.data_root)
+        devices, jobs_per_device = _devices(options)
         with store.lock():
-            lost = _run_jobs(plan, store, options)
+            lost = _run_jobs(plan, store, devices, jobs_per_device, options)
     else:
         print(f"nothing to do: all {len(plan.jobs)} jobs are done in {store.root}")
     _report(matrices, store.read(), site, options.reports)
@@ -96,7 +97,13 @@ def _run(
     return SOME_FAILED if lost else ALL_DONE
 
 
-def _run_jobs(plan: Plan, store: Store, options: argparse.Namespace) -> int:
+def _run_jobs(
+    plan: Plan,
+    store: Store,
+    devices: list[str],
+    jobs_per_device: int,
+    options: argparse.Namespace,
+) -> int:
     from rich.console import Console
 
     from experiments import scheduler
@@ -104,7 +111,6 @@ def _run_jobs(plan: Plan, store: Store, options: argparse.Namespace) -> int:
     from experiments.progress import View
     from experiments.worker import Settings, perform
 
-    devices, jobs_per_device = _devices(options)
     settings = Settings(options.runs, options.data_root, options.workers)
     engine = LocalEngine(devices, jobs_per_device, settings, perform)
     try:

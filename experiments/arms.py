@@ -14,7 +14,7 @@ from classifier import catalogue
 from classifier.errors import UserError
 from classifier.spec import Ema, TrainSpec
 from experiments.document import Document, Where, nearest
-from experiments.schema import ArmSettings, File, explained, text
+from experiments.schema import ArmSettings, File, explained, finding, text
 
 MOST_ARMS = 100_000
 
@@ -172,7 +172,7 @@ class Arms:
 
     def _explained(self, error: ValidationError, origins: Mapping[str, Where]) -> UserError:
         """With the place of the setting as it was written: in train, on an axis, in a run."""
-        loc = tuple(error.errors()[0]["loc"])
+        loc = tuple(finding(error)["loc"])
         where: Where = ("train", *loc)
         for name, origin in origins.items():
             path = tuple(name.split("."))

@@ -50,7 +50,7 @@ class Document:
         for end in range(len(where), 0, -1):
             if where[:end] in self._places:
                 return self._places[where[:end]]
-        return str(self.source)
+        return f"{self.source}:1"
 
     def error(self, where: Where, message: str) -> UserError:
         return UserError(f"{self.place(where)}: {message}")
@@ -61,18 +61,19 @@ class Document:
             del self._places[known]
         self._places[where] = place
         target = self.data
-        for key in where[:-1]:
+        for end, key in enumerate(where[:-1], start=1):
+            self._places.setdefault(where[:end], place)
             if not isinstance(target.get(key), dict):
                 target[key] = {}
             target = target[key]
         target[where[-1]] = value
 
     def _parse(self, text: str) -> Any:
-        loader = _Loader(text)
         try:
+            loader = _Loader(text)
             node = loader.get_single_node()
             if node is None:
-                raise UserError(f"{self.source}: the file is empty")
+                raise UserError(f"{self.source}:1: the file is empty")
             return self._value(loader, node, (), 0)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -80,8 +81,6 @@ class Document:
             raise UserError(f"{self.source}{line}: not YAML: {error.problem}") from error
         except yaml.YAMLError as error:
             raise UserError(f"{self.source}: not YAML: {error}".replace("\n", " ")) from error
-        finally:
-            loader.dispose()
 
     def _value(self, loader: _Loader, node: yaml.Node, where: Where, depth: int) -> Any:
         self._values += 1
@@ -130,13 +129,10 @@ class Document:
 
 def scalar(text: str) -> Any:
     """A value as it would read in the file: `1e-4` is a number, `[0, 1]` a list."""
-    loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise UserError(f"'{text}' is not a YAML value") from error
-    finally:
-        loader.dispose()
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

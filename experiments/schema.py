@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from classifier.errors import UserError
 from classifier.spec import DataSpec, Ema, Precision, Settings, Split, TrainSpec, switch
@@ -89,33 +91,53 @@ def read(document: Document) -> File:
     try:
         return File.model_validate(document.data)
     except ValidationError as error:
-        raise explained(error, document, tuple(error.errors()[0]["loc"]), File) from error
+        raise explained(error, document, tuple(finding(error)["loc"]), File) from error
+
+
+def finding(error: ValidationError) -> ErrorDetails:
+    """The finding to speak of: an unknown key explains a missing one, so it goes first."""
+    found = error.errors()
+    unknown = [detail for detail in found if detail["type"] == "extra_forbidden"]
+    return (unknown or found)[0]
 
 
 def explained(
     error: ValidationError, document: Document, where: Where, model: type[Settings]
 ) -> UserError:
-    """The first of pydantic's findings in one sentence, with the nearest valid name."""
-    first = error.errors()[0]
-    name = str(where[-1]) if where else ""
-    kind, loc = first["type"], first["loc"]
-    context = first.get("ctx", {})
-    given = first["input"]
+    """Pydantic's finding in one sentence, with the nearest valid name."""
+    found = finding(error)
+    kind, given, context = found["type"], found["input"], found.get("ctx", {})
+    names = [part for part in found["loc"] if isinstance(part, str)]
+    name = names[-1] if names else ""
+    if name == "name" and len(names) > 1:
+        name = names[-2]  # `data: {name: digit}`: an unknown data, not an unknown name
+    shown = given if isinstance(given, str) else text(given)
     if kind == "extra_forbidden":
         elsewhere = ("data", "seed") if model is ArmSettings else ()
-        fields = [name for name in _fields_at(model, loc[:-1]) if name not in elsewhere]
-        return document.error(where, f"unknown setting '{loc[-1]}'{nearest(str(loc[-1]), fields)}")
+        fields = [field for field in _fields_at(model, found["loc"][:-1]) if field not in elsewhere]
+        return document.error(where, f"unknown setting '{name}'{nearest(name, fields)}")
     if kind == "missing":
-        return document.error(where[:-1], f"'{loc[-1]}' is missing")
+        return document.error(where[:-1], f"'{name}' is missing")
     if kind == "literal_error":
-        known = [part.strip("' ") for part in context["expected"].replace(" or ", ", ").split(",")]
-        return document.error(where, f"unknown {name} '{given}'{nearest(str(given), known)}")
+        known = re.findall(r"'([^']*)'", context["expected"])
+        return document.error(where, f"unknown {name} '{shown}'{nearest(shown, known)}")
     if kind == "value_error":
         return document.error(where, str(context["error"]))
-    message = first["msg"][0].lower() + first["msg"][1:]
-    message = message.replace("input should be ", "must be ").replace("valid ", "")
-    shown = given if isinstance(given, str) else text(given)
-    return document.error(where, f"'{name}' {message}, not '{shown}'")
+    if kind in ("too_short", "string_too_short"):
+        return document.error(where, f"'{name}' is empty")
+    if kind == "string_pattern_mismatch":
+        return document.error(where, f"'{name}' can't be {text(given)}: a character is not allowed")
+    return document.error(where, f"'{name}' {_demand(found)}, not '{shown}'")
+
+
+def _demand(found: ErrorDetails) -> str:
+    """`must be an integer`: what pydantic says, as a part of a sentence."""
+    if found["type"] == "model_type":
+        return "must be true, false or a mapping of its settings"
+    message = (
+        found["msg"].replace("Input should be", "must be").replace("a valid integer", "an integer")
+    )
+    return message.replace("a valid ", "a ").partition(",")[0]
 
 
 def _fields_at(model: type[Settings], loc: Sequence[int | str]) -> list[str]:

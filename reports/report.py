@@ -112,18 +112,26 @@ def environment(records: Sequence[Record]) -> str:
     """The changelog's environment table, a row for each machine, and the versions used."""
     machines: dict[Machine, None] = dict.fromkeys(r.environment.machine for r in records)
     lines = [tables.grid(("System", "CPU", "GPU", "RAM"), [_machine(m) for m in machines])]
-    setups = dict.fromkeys(_setup(record.environment) for record in records)
-    return "\n".join([*lines, *(f"- {setup}" for setup in setups)])
+    threads: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        work = "benchmark" if isinstance(record, BenchmarkRecord) else "training or evaluation"
+        setup = threads.setdefault(_setup(record.environment), set())
+        setup.add(f"{record.environment.threads} thread(s) a {work}")
+    for (device, versions), used in threads.items():
+        lines.append(f"- {device}: {', '.join(sorted(used))}; {versions}")
+    return "\n".join(lines)
 
 
 def _machine(machine: Machine) -> tuple[str, str, str, str]:
     return (machine.system, machine.cpu, machine.gpu or "none", f"{machine.ram_gib}G")
 
 
-def _setup(found: Environment) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
-    commit = f"; commit {found.commit}" if found.commit else ""
-    return f"{found.device}, {found.threads} thread(s) a job; {versions}{commit}"
+def _setup(found: Environment) -> tuple[str, str]:
+    """The device, and the versions with the code's commit."""
+    versions = [f"{name} {version}" for name, version in found.versions.items()]
+    return found.device, ", ".join(
+        [*versions, *([f"commit {found.commit}"] if found.commit else [])]
+    )
 
 
 # Tables --------------------------------------------------------------------------------------

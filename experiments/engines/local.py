@@ -80,13 +80,13 @@ class LocalEngine:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> list[Record]:
-        device = slots[0].device
+        device, visible = _shown_alone(slots[0].device)
         # A benchmark has its device to itself and all the threads, any other job its slot's share.
         alone = job.spec.kind == "benchmark"
         threads = cores() if alone else max(1, cores() // len(self.slots))
         receiver, sender = self._context.Pipe(duplex=False)
         log = self._store.work_folder(job.spec, job.run) / "log.txt"
-        arguments = (sender, self._perform, job, self._settings, device, threads, log)
+        arguments = (sender, self._perform, job, self._settings, device, visible, threads, log)
         process = self._context.Process(target=_job_main, args=arguments)
         with self._lock:
             if self._stopped:
@@ -190,6 +190,17 @@ def _follow(receiver: Connection, progress: OnProgress) -> list[Record] | str | 
         progress(message)
 
 
+def _shown_alone(device: str) -> tuple[str, str]:
+    """The torch device of a job that sees one device only, and its CUDA_VISIBLE_DEVICES.
+
+    An index counts within the caller's CUDA_VISIBLE_DEVICES.
+    """
+    if device == "cpu":
+        return "cpu", ""
+    outer = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "cuda:0", outer.split(",")[int(device)].strip() if outer else device
+
+
 def _death(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
@@ -217,6 +228,7 @@ def _job_main(
     job: Job,
     settings: Settings,
     device: str,
+    visible: str,
     threads: int,
     log: Path,
 ) -> None:
@@ -225,11 +237,10 @@ def _job_main(
     log.parent.mkdir(parents=True, exist_ok=True)
     _print_to(log)
     faulthandler.enable()
-    _choose_device(device)
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible  # before anything asks CUDA
     _keep_memory()
     try:
-        torch_device = "cpu" if device == "cpu" else "cuda:0"
-        sender.send(perform(job, settings, torch_device, threads, _throttled(sender)))
+        sender.send(perform(job, settings, device, threads, _throttled(sender)))
     except UserError as error:
         print(error, file=sys.stderr)
         sender.send(str(error))
@@ -256,16 +267,6 @@ def _print_to(log: Path) -> None:
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     os.close(descriptor)
-
-
-def _choose_device(device: str) -> None:
-    """Show this process one device; `device` counts within the caller's CUDA_VISIBLE_DEVICES."""
-    if device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        return
-    outer = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = outer.split(",")[int(device)].strip() if outer else device
-    os.environ["CUDA_VISIBLE_DEVICES"] = visible
 
 
 def _keep_memory() -> None:

@@ -1,0 +1,106 @@
+"""Jobs that stand in for real ones where a test is about the engine, not about training."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from classifier.errors import UserError
+from classifier.progress import Progress, Report
+from classifier.record import Record
+from classifier.spec import DataSpec, TrainSpec
+from experiments.engines import Slot
+from experiments.plan import Job, Plan
+from experiments.worker import Settings
+
+
+def jobs(count: int) -> list[Job]:
+    data = DataSpec(name="digits")
+    return [Job(TrainSpec(data=data, model="ghostnet", seed=seed), None) for seed in range(count)]
+
+
+def plan(*made: Job) -> Plan:
+    return Plan(tuple(made))
+
+
+def note(job: Job, settings: Settings, device: str, threads: int, report: Report) -> list[Record]:
+    """Write down where and when this ran."""
+    start = time.monotonic()
+    report(Progress("noting", 1, 2))
+    time.sleep(0.15)
+    line = {
+        "job": job.id,
+        "pid": os.getpid(),
+        "visible": os.environ["CUDA_VISIBLE_DEVICES"],
+        "device": device,
+        "threads": threads,
+        "start": start,
+        "end": time.monotonic(),
+    }
+    with (settings.runs / "notes").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    return []
+
+
+def notes(runs: Path) -> list[dict[str, Any]]:
+    file = runs / "notes"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def misbehave(
+    job: Job, settings: Settings, device: str, threads: int, report: Report
+) -> list[Record]:
+    """The job's seed says how: 0 works, 1 raises, 2 is the user's mistake, 3 dies, 4 exits."""
+    assert isinstance(job.run, TrainSpec)
+    seed = job.run.seed
+    print("this is printed by the job")
+    if seed == 1:
+        raise ZeroDivisionError("one by zero")
+    if seed == 2:
+        raise UserError("set lr lower")
+    if seed == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if seed == 4:
+        os._exit(7)
+    return note(job, settings, device, threads, report)
+
+
+def linger(job: Job, settings: Settings, device: str, threads: int, report: Report) -> list[Record]:
+    """Run until ended."""
+    note(job, settings, device, threads, report)
+    time.sleep(600)
+    return []
+
+
+class Watcher:
+    """A watch that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+        self.reasons: dict[str, str] = {}
+        self.progress: list[Progress] = []
+
+    def started(self, job: Job, slots: Sequence[Slot]) -> None:
+        self.events.append(("started", job.id))
+
+    def progressed(self, job: Job, progress: Progress) -> None:
+        self.progress.append(progress)
+
+    def finished(self, job: Job, records: list[Record]) -> None:
+        self.events.append(("finished", job.id))
+
+    def failed(self, job: Job, reason: str) -> None:
+        self.events.append(("failed", job.id))
+        self.reasons[job.id] = reason
+
+    def skipped(self, job: Job, reason: str) -> None:
+        self.events.append(("skipped", job.id))
+        self.reasons[job.id] = reason
+
+    def order(self, event: str) -> list[str]:
+        return [job for name, job in self.events if name == event]

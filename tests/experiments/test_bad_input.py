@@ -1,0 +1,215 @@
+"""Every kind of bad input: exit code 2, one readable message with its place, nothing written."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import runner
+from classifier import catalogue
+
+GOOD = """\
+title: Test
+data: {name: digits}
+train: {lr: 1e-4, epochs: 3, augment: AutoAugment, image_size: 32}
+matrix:
+  model: [mobilenetv2, ghostnet]
+  ema: [false, true]
+tables:
+  ema:
+    rows: model
+    columns:
+      - {header: val, split: val, where: {ema: false}}
+      - {header: val(ema), split: val, where: {ema: true}}
+    baseline: {ema: false}
+"""
+
+# what is replaced, by what, and the message
+CASES: dict[str, tuple[str, str, str]] = {
+    "unknown key": ("epochs:", "epoch:", ":3: unknown setting 'epoch'; did you mean 'epochs'?"),
+    "unknown key at the top": ("title:", "titel:", ":1: unknown setting 'titel'; did you mean 'title'?"),
+    "unknown key of a column": ("split: val, where: {ema: true}", "splt: val", ":12: unknown setting 'splt'; did you mean 'split'?"),
+    "unknown key of data": ("{name: digits}", "{nam: digits}", ":2: unknown setting 'nam'; did you mean 'name'?"),
+    "missing key": ("title: Test\n", "", "m.yaml:1: 'title' is missing"),
+    "wrong type": ("epochs: 3", "epochs: many", ":3: 'epochs' must be an integer, not 'many'"),
+    "a number in quotes": ("epochs: 3", "epochs: '3'", ":3: 'epochs' must be an integer, not '3'"),
+    "out of range": ("epochs: 3", "epochs: 0", ":3: 'epochs' must be greater than or equal to 1, not '0'"),
+    "not a number": ("lr: 1e-4", "lr: .nan", ":3: 'lr' must be a"),
+    "unknown model": ("ghostnet", "ghostnett", ":5: unknown model 'ghostnett'; did you mean 'ghostnet'?"),
+    "unknown data set": ("name: digits", "name: digit", ":2: unknown data 'digit'; did you mean 'digits'?"),
+    "unknown metric": ("header: val, split: val", "header: val, metric: acuracy", ":11: unknown metric 'acuracy'; did you mean 'accuracy'?"),
+    "unknown augmentation": ("AutoAugment", "AutoAugmnt", ":3: unknown augment 'AutoAugmnt'; did you mean 'AutoAugment'?"),
+    "key given twice": ("lr: 1e-4", "lr: 1e-3, lr: 1e-4", ":3: 'lr' is given twice, first in line 3"),
+    "axis value of the wrong type": ("[false, true]", "[false, maybe]", ":6: 'ema' must be true, false or a mapping of its settings, not 'maybe'"),
+    "axis that is no setting": ("ema: [false, true]", "emma: [false, true]", ":6: unknown setting 'emma'; did you mean 'ema'?"),
+    "table selects nothing": ("  ema: [false, true]", "  ema: [false, true]\n  exclude: [{model: ghostnet, ema: true}]", ":13: row 'ghostnet' of column 'val(ema)' selects nothing"),
+    "table selects too much": ("where: {ema: true}}", "where: {}}", ":12: row 'mobilenetv2' of column 'val(ema)' selects 2 values, which differ in ema; choose one with 'where'"),
+    "where names no axis": ("where: {ema: true}", "where: {em: true}", ":12: 'em' is not an axis of this matrix; did you mean 'ema'?"),
+    "where names no value": ("where: {ema: true}", "where: {ema: 1}", ":12: axis 'ema' has no value 1; it has false, true"),
+    "rows are no axis": ("rows: model", "rows: modle", ":9: 'modle' is not an axis of this matrix; did you mean 'model'?"),
+    "duplicate headers": ("header: val(ema)", "header: val", ":12: the header 'val' is given twice"),
+    "a header that breaks the table": ("header: val(ema)", "header: 'a|b'", ":12: 'header' "),
+    "empty axis": ("[false, true]", "[]", ":6: axis 'ema' is empty; give it a value"),
+    "no axes": ("  model: [mobilenetv2, ghostnet]\n  ema: [false, true]\n", "  {}\n", ":4: the matrix has no axis"),
+    "axis that is no list": ("[false, true]", "true", ":6: axis 'ema' must be a list of values"),
+    "axis value twice": ("[false, true]", "[true, true]", ":6: axis 'ema' has a value twice"),
+    "no tables": (GOOD[GOOD.index("tables:"):], "tables: {}\n", ":7: 'tables' is empty"),
+    "column without split": ("header: val, split: val", "header: val", ":11: a column needs 'split' (val or test), or 'stage: train'"),
+    "speed with a split": ("header: val, split: val", "header: val, metric: fps, split: val", ":11: metric 'fps' takes no split and no stage"),
+    "no baseline column": ("baseline: {ema: false}", "baseline: {model: ghostnet}", ":13: no column shows the baseline"),
+    "include that is not whole": ("  ema: [false, true]", "  ema: [false, true]\n  include: [{model: resnet50}]", ":7: include needs every axis; 'ema' is missing"),
+    "exclude that excludes nothing": ("  ema: [false, true]", "  ema: [false, true]\n  exclude: [{model: ghostnet, ema: true}, {model: ghostnet, ema: true}]", ":7: it excludes nothing"),
+    "a billion arms": ("  ema: [false, true]", "  ema: [false, true]\n" + "".join(f"  a{i}: {list(range(10))}\n" for i in range(9)), ":4: the matrix has 4,000,000,000 arms, more than 100,000"),
+    "seed among the settings": ("lr: 1e-4", "lr: 1e-4, seed: 1", ":3: 'seed' is no training setting; give it at the top, as 'seeds'"),
+    "no model": ("  model: [mobilenetv2, ghostnet]\n", "", ":3: no 'model': set it in train, or as an axis"),
+    "matrix and runs": ("tables:", "runs: {a: {model: ghostnet}}\ntables:", "m.yaml:1: a matrix needs either 'matrix' (axes) or 'runs'"),
+    "published outside": ("baseline: {ema: false}", "published: ../../secret.csv", ":13: the published figures must lie beside the matrix"),
+    "published missing": ("baseline: {ema: false}", "published: none.csv", ":13: the published figures can't be read"),
+    "a table's name with a path": ("  ema:\n    rows", "  ../ema:\n    rows", ":8: '../ema' can't be a table's name"),
+    "a folder that leaves the root": ("{name: digits}", "{folder: ../x}", ":2: 'folder' "),
+    "two sources of data": ("{name: digits}", "{name: digits, folder: x}", ":2: data needs either 'name' (digits, cub200) or 'folder'"),
+    "not YAML": ("title: Test", "title: [Test", "not YAML"),
+    "a tab": ("title: Test", "title:\tTest\n\tx: 1", ":1: not YAML"),
+    "a tag that would run code": ("title: Test", "title: !!python/object/apply:os.system ['touch hacked']", ":1: the tag '!!python/object/apply:os.system' is not allowed"),
+    "an unknown tag": ("title: Test", "title: !env HOME", ":1: the tag '!env' is not allowed"),
+    "an alias of nothing": ("title: Test", "title: *nothing", ":1: not YAML: found undefined alias"),
+    "a value in a circle": ("title: Test", "title: &a [*a]", "too many or too deeply nested values"),
+    "two documents": ("title: Test", "title: Test\n---\nx: 1", "not YAML"),
+    "a NUL": ("title: Test", "title: \0", "not YAML"),
+    "a list": (GOOD, "- 1\n- 2\n", "m.yaml:1: a matrix is a mapping"),
+    "nothing": (GOOD, "# nothing\n", "m.yaml:1: the file is empty"),
+}  # fmt: skip
+
+
+def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr. argparse ends by SystemExit."""
+    try:
+        code = runner.main(arguments)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    catalogue.library_models()  # says that it lists them, the first time
+    file = tmp_path / "m.yaml"
+    file.write_text(GOOD)
+    return file
+
+
+def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> str:
+    before = sorted(path.name for path in Path.cwd().iterdir())
+    code, out, err = run(arguments, capsys)
+    assert code == 2, err
+    assert out == ""
+    assert "Traceback" not in err
+    assert message in err
+    assert sorted(path.name for path in Path.cwd().iterdir()) == before, "nothing is written"
+    return err
+
+
+def test_the_good_one_is_good(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(["m.yaml", "--plan", "--json"], capsys)
+    assert code == 0
+    assert json.loads(out)["totals"] == {"train": 2, "evaluate": 4, "benchmark": 0, "todo": 6}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("option", ["run", "plan"])
+def test_bad_matrices(
+    case: str, option: str, matrix: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new, message = CASES[case]
+    assert old in GOOD
+    matrix.write_text(GOOD.replace(old, new, 1))
+    arguments = ["m.yaml"] if option == "run" else ["m.yaml", "--plan"]
+    error = refused(arguments, message, capsys)
+    assert len(error.strip().splitlines()) == 1, error
+    assert error.startswith("error: m.yaml"), error
+
+
+def test_the_example_of_the_issue_reads_as_it_says(
+    matrix: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    matrix.write_text(GOOD.replace("epochs", "epoch"))
+    error = refused(["m.yaml"], "", capsys)
+    assert error == "error: m.yaml:3: unknown setting 'epoch'; did you mean 'epochs'?\n"
+
+
+def test_no_such_file(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(["n.yaml"], "n.yaml: no such file; did you mean 'm.yaml'?", capsys)
+    refused(["."], "can't be read", capsys)
+    matrix.write_bytes(b"\xff\xfe\x00t")
+    refused(["m.yaml"], "not YAML: not UTF-8 text", capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "train.epoch=1"], "--set train.epoch=1: unknown setting 'epoch'; did you mean 'epochs'?"),
+        (["--set", "train.epochs=x"], "--set train.epochs=x: 'epochs' must be an integer, not 'x'"),
+        (["--set", "train.epochs"], "--set train.epochs: expected a setting and a value"),
+        (["--set", "train.model=nope_net"], "--set train.model=nope_net: unknown model 'nope_net'"),
+        (["--set", "daat.name=digits"], "--set daat.name=digits: unknown setting 'daat'; did you mean 'data'?"),
+        (["--set", "train.epochs=[1"], "'[1' is not a YAML value"),
+        (["--set", "train.ema=5"], "--set train.ema=5: 'ema' "),
+        (["--seeds", "0,x"], "'x' is not a number from 0 up"),
+        (["--seeds", "0,0"], "a seed is given twice"),
+        (["--devices", "gpu"], "'gpu' is not auto, cpu or a list of GPUs as 0,1"),
+        (["--devices", "0,0"], "names a device twice"),
+        (["--devices", "97"], "--devices 97: that device is not there; torch sees"),
+        (["--jobs-per-device", "0"], "must be at least 1"),
+        (["--plan", "--report"], "not allowed with"),
+        (["--report"], "no job of m.yaml has run: nothing to report; run it first"),
+        (["m.yaml"], "two matrices are named m, and would write one report"),
+        (["--data-root", "nowhere", "--set", "data={name: cub200}"], "cub200 is not at nowhere/CUB_200_2011/images. Fetch http"),
+        (["--set", "data={folder: birds}"], "the data folder data/birds is not there"),
+        (["--set", "data={name: digits, limit: 4}", "--set", "data.split=sequential"], "too few to give train, val and test one each"),
+        (["--unknown"], "unrecognized arguments"),
+    ],
+)  # fmt: skip
+def test_bad_options(
+    arguments: list[str], message: str, matrix: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(["m.yaml", *arguments], message, capsys)
+
+
+def test_a_tag_runs_no_code(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    matrix.write_text("title: !!python/object/apply:os.system ['touch hacked']\n")
+    refused(["m.yaml"], "is not allowed", capsys)
+    assert not Path("hacked").exists()
+
+
+def test_published_figures_are_checked(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    matrix.write_text(GOOD.replace("baseline: {ema: false}", "published: p.csv"))
+    for content, message in (
+        (
+            "model,vall\nghostnet,0.5\n",
+            "p.csv:1: the table has no column 'vall'; did you mean 'val'?",
+        ),
+        ("model,val\nghostnet,high\n", "p.csv:2: 'high' is not a number"),
+        ("model,val\nghostnet\n", "p.csv:2: 1 fields where 2 belong"),
+        ("", "p.csv is empty"),
+    ):
+        Path("p.csv").write_text(content)
+        refused(["m.yaml"], message, capsys)
+
+
+def test_a_bomb_of_aliases_is_refused(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    matrix.write_text("\n".join(lines))
+    refused(["m.yaml"], "too many or too deeply nested values", capsys)
+
+
+def test_help_has_examples_and_is_quick_about_it(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(["--help"], capsys)
+    assert code == 0
+    assert re.search(r"python runner\.py experiments/digits\.yaml", out)
+    assert "exit codes" in out

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import runner
+from experiments import plan as planning
+from experiments.matrix import Matrix, Overrides, load
+from experiments.plan import Plan, Site
+from experiments.store import Failure, Results
+from tests.records import results_of
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+HERE = Site("a CPU", 2, "2.14.1")
+
+
+def matrices(*names: str, overrides: Overrides = Overrides()) -> list[Matrix]:  # noqa: B008
+    return [load(EXPERIMENTS / f"{name}.yaml", overrides) for name in names]
+
+
+def planned(*names: str, results: Results | None = None) -> Plan:
+    return planning.make(matrices(*names), results or Results(), HERE, Path("data"))
+
+
+@pytest.mark.parametrize(
+    ("names", "trainings", "separate"),
+    [
+        (("fp16", "rdrop", "ema"), 10, 20),
+        (("ema",), 4, 8),
+        (("rdrop",), 8, 8),
+        (("fp16",), 4, 4),
+        (("digits",), 6, 9),
+    ],
+)
+def test_each_training_is_planned_once(
+    names: tuple[str, ...], trainings: int, separate: int
+) -> None:
+    made = planned(*names)
+    assert made.totals()["train"] == trainings
+    assert made.separate_trainings == separate
+    assert len({job.id for job in made.jobs}) == len(made.jobs)
+    for job in made.jobs:
+        assert all(need in {other.id for other in made.jobs} for need in job.needs)
+
+
+def test_the_order_of_matrices_changes_no_job() -> None:
+    assert {job.id for job in planned("fp16", "ema").jobs} == {
+        job.id for job in planned("ema", "fp16").jobs
+    }
+
+
+def test_cub_is_counted_without_an_image() -> None:
+    parts = planned("ema").data["cub200 (sequential)"]
+    assert parts == {"train": 7684, "val": 1781, "test": 2323}
+
+
+def test_rdrop_costs_two_passes_only_where_it_must() -> None:
+    by_name = {job.name: job for job in planned("rdrop").jobs}
+
+    def ratio(model: str) -> float:
+        plain, rdrop = by_name[f"{model}-s0"].cost.gflop, by_name[f"{model}-rdrop-s0"].cost.gflop
+        assert plain and rdrop
+        return rdrop / plain
+
+    assert ratio("mobilenetv2") == pytest.approx(1, abs=1e-3)
+    assert ratio("efficientnet_v2_s") == pytest.approx(1.93, abs=0.02)
+
+
+def test_a_plan_knows_what_is_done_and_what_has_failed() -> None:
+    matrix = load(EXPERIMENTS / "ema.yaml")
+    whole = results_of(matrix)
+    made = planning.make([matrix], whole, HERE, Path("nowhere"))
+    assert {job.state for job in made.jobs} == {"done"}
+    assert {job.reason for job in made.jobs} == {"data not checked"}
+    lacking = Results({k: r for k, r in whole.records.items() if "ema" not in k[1]})
+    made = planning.make([matrix], lacking, HERE, Path("nowhere"))
+    trainings = [job for job in made.jobs if job.spec.kind == "train"]
+    assert {job.state for job in trainings} == {"todo"}
+    assert trainings[0].reason == "track ema-0.9999-2000 is missing: trained again"
+    failing = Results(failures={trainings[0].id: Failure("no memory", "log.txt")})
+    made = planning.make([matrix], failing, HERE, Path("nowhere"))
+    states = {job.id: (job.state, job.reason) for job in made.jobs}
+    assert states[trainings[0].id] == ("failed", "no memory")
+    dependents = [job for job in made.jobs if trainings[0].id in job.needs]
+    assert {(job.state, job.reason) for job in dependents} == {("skipped", "mobilenetv2-s0 failed")}
+
+
+def test_changed_data_are_done_again_and_the_reason_is_said() -> None:
+    matrix = load(EXPERIMENTS / "digits.yaml")
+    made = planning.make([matrix], results_of(matrix, fingerprint="0" * 16), HERE, Path("data"))
+    trained = [job for job in made.jobs if job.spec.kind != "benchmark"]
+    assert {job.state for job in trained} == {"todo"}
+    assert all(job.reason.startswith("the data changed (0000") for job in trained)
+
+
+def test_another_machine_measures_speeds_anew() -> None:
+    matrix = load(EXPERIMENTS / "fp16.yaml")
+    whole = results_of(matrix)
+    elsewhere = Site("another CPU", 2, "2.14.1")
+    made = planning.make([matrix], whole, elsewhere, Path("nowhere"))
+    todo = [job for job in made.jobs if job.state == "todo"]
+    assert {job.spec.kind for job in todo} == {"benchmark"} and len(todo) == 8
+    assert {job.reason for job in todo} == {"measured on a CPU only"}
+
+
+def test_costs_come_from_records_once_there_are_some() -> None:
+    matrix = load(EXPERIMENTS / "ema.yaml")
+    assert {job.cost.basis for job in planned("ema").jobs} == {"table"}
+    whole = results_of(matrix, seconds=100.0)
+    other = load(EXPERIMENTS / "ema.yaml", Overrides(seeds=(1,)))
+    made = planning.make([other], whole, HERE, Path("nowhere"))
+    for job in made.jobs:
+        assert job.cost.basis == "records"
+        assert job.cost.seconds == pytest.approx(
+            100.0 * (75 if job.spec.kind == "train" else 1), rel=0.15
+        )
+
+
+def test_json_is_one_object_in_the_promised_form(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = [str(EXPERIMENTS / f"{name}.yaml") for name in ("fp16", "rdrop", "ema")]
+    assert runner.main([*arguments, "--plan", "--json", "--runs", str(tmp_path)]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert set(made) == {"jobs", "totals"}
+    assert made["totals"] == {"train": 10, "evaluate": 30, "benchmark": 8, "todo": 48}
+    for job in made["jobs"]:
+        assert set(job) == {"id", "kind", "state", "reason", "needs", "cost", "settings"}
+        assert set(job["cost"]) == {"gflop", "seconds", "basis"}
+        assert job["state"] == "todo"
+
+
+def test_planning_imports_no_torch() -> None:
+    code = (
+        "import sys, runner\n"
+        f"runner.main([{str(EXPERIMENTS / 'ema.yaml')!r}, '--plan', '--runs', '/nowhere'])\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_overrides_pin_axes_and_mark_the_report() -> None:
+    path = EXPERIMENTS / "ema.yaml"
+    pinned = load(path, Overrides(sets=("train.model=ghostnet", "train.epochs=2")))
+    assert pinned.tables[0].rows == ("ghostnet",)
+    assert pinned.name.startswith("ema+") and len(pinned.name) == 12
+    raw = load(path, Overrides(sets=("train.ema=false",)))
+    assert [column.header for column in raw.tables[0].columns] == ["val accuracy", "test accuracy"]
+    assert raw.notes == ("table ema: 2 column(s) pinned away by the command line",)
+    smoke = load(path, Overrides(smoke=True))
+    assert (smoke.name, smoke.title) == ("ema-smoke", "EMA (smoke)")
+    assert not smoke.tables[0].published
+    both = load(path, Overrides(smoke=True, sets=("train.epochs=1",)))
+    assert both.name.startswith("ema-smoke+")
+    seeds = load(path, Overrides(seeds=(0, 1, 2)))
+    assert len(seeds.tables[0].cells[0][0]) == 3
+
+
+def test_include_appends_and_exclude_removes(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "title: T\ndata: {name: digits}\n"
+        "matrix:\n  model: [mobilenetv2, ghostnet]\n  rdrop: [false, true]\n"
+        "  exclude: [{model: ghostnet, rdrop: true}]\n"
+        "  include: [{model: resnet50, rdrop: {weight: 0.5}}]\n"
+        "tables:\n  t:\n    rows:\n"
+        "      - {name: plain, where: {model: ghostnet}}\n"
+        "      - {name: heavy, where: {model: resnet50, rdrop: {weight: 0.5}}}\n"
+        "    columns: [{header: val, split: val}]\n"
+    )
+    matrix = load(file)
+    models = [r.training.model for r in matrix.requests() if r.training is not None]
+    assert models == ["ghostnet", "resnet50"]
+    assert "2 of 4 arms are in no table" in matrix.notes[0]
+
+
+def test_named_runs_and_dotted_settings(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "title: T\ndata: {name: digits}\ntrain: {model: ghostnet, epochs: 2}\n"
+        "runs:\n  plain: {}\n  a<br>b: {optimizer.weight_decay: 0.0, epochs: 3}\n"
+        "tables:\n  t: {rows: runs, columns: [{header: val, split: val}]}\n"
+    )
+    matrix = load(file)
+    assert matrix.tables[0].rows == ("plain", "a<br>b")
+    assert matrix.tables[0].row_header == "model"
+    specs = [request.training for request in matrix.requests()]
+    assert [s.epochs for s in specs if s] == [2, 3]
+    assert [s.optimizer.weight_decay for s in specs if s] == [5e-4, 0.0]

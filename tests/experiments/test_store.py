@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from classifier.errors import UserError
+from classifier.record import Cost, EvaluateRecord, TrainRecord
+from experiments.matrix import load
+from experiments.store import Store
+from tests.records import results_of
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+COST = Cost(seconds=1.0)
+
+
+@pytest.fixture
+def record() -> TrainRecord:
+    matrix = load(EXPERIMENTS / "ema.yaml")
+    found = results_of(matrix).records.values()
+    return next(record for record in found if isinstance(record, TrainRecord))
+
+
+def publish(store: Store, record: TrainRecord, content: str = "weights") -> bool:
+    with store.work(record.spec, record.spec) as work:
+        (work / record.unit).mkdir()
+        (work / record.unit / "best.safetensors").write_text(content)
+        published = store.publish(record, COST, work)
+        store.clear(work)
+    return published
+
+
+def test_what_is_published_is_read_back(tmp_path: Path, record: TrainRecord) -> None:
+    store = Store(tmp_path / "runs")
+    assert store.read().records == {}
+    assert publish(store, record)
+    results = store.read()
+    assert results.records == {(record.signature, record.unit): record}
+    assert results.costs[record.signature, record.unit] == COST
+    folder = tmp_path / "runs" / f"mobilenetv2-s0-{record.signature}"
+    assert [path.name for path in folder.iterdir()] == [record.unit], "no work is left"
+    assert store.training(record.signature, record.unit)[1].read_text() == "weights"
+
+
+def test_what_is_finished_is_never_rewritten(tmp_path: Path, record: TrainRecord) -> None:
+    store = Store(tmp_path)
+    assert publish(store, record, "first")
+    assert not publish(store, record.model_copy(update={"accuracy": 0.1}), "second")
+    kept, file = store.training(record.signature, record.unit)
+    assert (kept.accuracy, file.read_text()) == (0.5, "first")
+
+
+def test_other_data_replace_a_record(tmp_path: Path, record: TrainRecord) -> None:
+    store = Store(tmp_path)
+    publish(store, record, "first")
+    changed = record.data.model_copy(update={"fingerprint": "0" * 16})
+    assert publish(store, record.model_copy(update={"data": changed}), "second")
+    assert store.training(record.signature, record.unit)[1].read_text() == "second"
+
+
+def test_a_job_at_work_is_running_and_no_second_one_starts(
+    tmp_path: Path, record: TrainRecord
+) -> None:
+    store = Store(tmp_path)
+    with store.work(record.spec, record.spec):
+        assert store.read().running == {record.signature}
+        with pytest.raises(UserError, match="another process works in"):
+            publish(store, record)
+    assert not store.read().running
+
+
+def test_a_failure_is_kept_until_the_next_attempt(tmp_path: Path, record: TrainRecord) -> None:
+    store = Store(tmp_path)
+    store.fail(record.spec, record.spec, "no memory")
+    assert store.read().failures[record.signature].reason == "no memory"
+    publish(store, record)
+    assert not store.read().failures
+
+
+def test_a_damaged_record_is_named(tmp_path: Path, record: TrainRecord) -> None:
+    store = Store(tmp_path)
+    publish(store, record)
+    file = next(tmp_path.rglob("record.json"))
+    text = file.read_text()
+    for bad in ("", text[:100], text.replace('"accuracy"', '"acuracy"', 1), "[]"):
+        file.write_text(bad)
+        with pytest.raises(UserError, match=r"record.json is damaged or of another version"):
+            store.read()
+    file.unlink()
+    with pytest.raises(UserError, match=r"record\.json is missing"):
+        store.read()
+
+
+def test_one_runner_a_store(tmp_path: Path) -> None:
+    with (
+        Store(tmp_path).lock(),
+        pytest.raises(UserError, match=r"another runner \(process \d+\)"),
+        Store(tmp_path).lock(),
+    ):
+        pass
+    with Store(tmp_path).lock():
+        pass
+
+
+def test_an_evaluation_lies_with_its_training(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    found = results_of(load(EXPERIMENTS / "ema.yaml")).records.values()
+    record = next(record for record in found if isinstance(record, EvaluateRecord))
+    with store.work(record.spec, record.training) as work:
+        store.publish(record, COST, work)
+        store.clear(work)
+    folder = tmp_path / f"{record.training.slug}-{record.training.signature}"
+    assert (folder / record.unit / "record.json").exists()

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from classifier.errors import UserError
+from classifier.record import BenchmarkRecord
+from experiments.matrix import Matrix, Overrides, load
+from experiments.store import Results
+from reports.report import environment, write
+from tests.records import results_of
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+def published(name: str) -> tuple[Matrix, Results]:
+    """A tenth of a point above what was published."""
+    matrix = load(EXPERIMENTS / f"{name}.yaml")
+    known = matrix.tables[0].published
+    return matrix, results_of(matrix, lambda row, column, seed: known[row, column.header] + 0.001)
+
+
+def test_the_environment_table_is_the_changelogs() -> None:
+    _, results = published("ema")
+    lines = environment(list(results.records.values())).splitlines()
+    assert lines[:3] == [
+        "| System | CPU | GPU | RAM |",
+        "| :----: | :----: | :----: | :----: |",
+        "| Ubuntu | i9-12900KF | RTX-3090 | 32G |",
+    ]
+
+
+def test_a_row_for_each_machine() -> None:
+    _, results = published("fp16")
+    records = list(results.records.values())
+    other = records[-1].environment.machine.model_copy(update={"cpu": "EPYC", "gpu": None})
+    moved = records[-1].environment.model_copy(update={"machine": other})
+    records[-1] = records[-1].model_copy(update={"environment": moved})
+    assert "| Ubuntu | EPYC | none | 32G |" in environment(records)
+
+
+def test_the_page_says_what_must_be_known(tmp_path: Path) -> None:
+    matrix, results = published("fp16")
+    write(matrix, results, tmp_path)
+    page = (tmp_path / "fp16" / "report.md").read_text()
+    assert page.startswith("# FP16 inference\n\n## Environment\n\n| System |")
+    assert (tmp_path / "fp16" / "fp16.md").read_text() in page
+    assert "| mobilenetv2 | val accuracy(train stage) | 0.74384 | 0.74284 | +0.00100 |" in page
+    assert "FP16 was emulated: the a CPU has no FP16 arithmetic of its own" in page
+    assert "amp was asked for, but trainings on a CPU ran in FP32" in page
+    assert "one standard error of an accuracy of 0.766 on 1,781 images is 0.0100" in page
+    assert "The split has the published split's sizes, not its membership" in page
+    assert "| mobilenetv2 | fp32 | 64 | 52.43 | 3355.6 |" in page
+    assert "images: 7,684 train / 1,781 val / 2,323 test, 200 classes" in page
+    assert "4 trainings 40 s, 8 evaluations 1 min 20, 8 benchmarks 1 min 20" in page
+
+
+def test_differences_to_the_baseline(tmp_path: Path) -> None:
+    matrix, results = published("ema")
+    write(matrix, results, tmp_path)
+    page = (tmp_path / "ema" / "report.md").read_text()
+    assert "| model | column | measured | minus baseline | published | minus published |" in page
+    assert "| resnext50 | test accuracy(ema) | 0.82407 | -0.00130 | 0.82307 | +0.00100 |" in page
+    assert "| resnext50 | test accuracy | 0.82537 |  | 0.82437 | +0.00100 |" in page
+
+
+def test_a_gpu_that_computes_fp16_gets_no_excuse(tmp_path: Path) -> None:
+    matrix, results = published("fp16")
+    for key, record in results.records.items():
+        on_gpu = record.environment.model_copy(update={"device_kind": "cuda"})
+        results.records[key] = record.model_copy(update={"environment": on_gpu})
+    write(matrix, results, tmp_path)
+    assert "emulated" not in (tmp_path / "fp16" / "report.md").read_text()
+
+
+def test_devices_that_are_mixed_are_named(tmp_path: Path) -> None:
+    matrix, results = published("ema")
+    key = next(iter(results.records))
+    other = results.records[key].environment.model_copy(update={"threads": 1})
+    results.records[key] = results.records[key].model_copy(update={"environment": other})
+    write(matrix, results, tmp_path)
+    assert (
+        "This table mixes devices, threads or versions"
+        in (tmp_path / "ema" / "report.md").read_text()
+    )
+
+
+def test_results_csv_has_a_row_for_each_record(tmp_path: Path) -> None:
+    matrix, results = published("fp16")
+    write(matrix, results, tmp_path)
+    frame = pd.read_csv(tmp_path / "fp16" / "results.csv")
+    assert len(frame) == len(results.records) == 20
+    assert frame.groupby("kind").size().to_dict() == {"train": 4, "evaluate": 8, "benchmark": 8}
+    benchmarks = [r for r in results.records.values() if isinstance(r, BenchmarkRecord)]
+    assert sorted(frame.fps.dropna()) == sorted(record.fps for record in benchmarks)
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        matrix, results = published("fp16")
+        if name == "b":  # whatever the order they were read in
+            results.records = dict(reversed(results.records.items()))
+        write(matrix, results, tmp_path / name)
+    for file in (tmp_path / "a" / "fp16").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / "fp16" / file.name).read_bytes()
+
+
+def test_nothing_is_written_where_nothing_has_run(tmp_path: Path) -> None:
+    matrix = load(EXPERIMENTS / "ema.yaml", Overrides(seeds=(5,)))
+    with pytest.raises(UserError, match="has run: nothing to report"):
+        write(matrix, Results(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_reports_import_no_torch() -> None:
+    code = "import sys, reports.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

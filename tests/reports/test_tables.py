@@ -1,0 +1,82 @@
+"""The changelog's tables, to the byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments.matrix import Overrides, load
+from experiments.store import Failure, Results
+from reports import tables
+from tests.records import results_of
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+# The changelog's own lines; its FP16 header has one stray space more, in front of `val`.
+CHANGELOG = {
+    "fp16": """\
+| model | val accuracy(train stage) | val accuracy(test stage) | val accuracy half(test stage) | FP32 FPS(batch_size=64) | FP16 FPS(batch_size=64) |
+| :----: | :----: | :----: | :----: | :----: | :----: |
+| mobilenetv2 | 0.74284 | 0.74340 | 0.74396 | 52.43 | 92.80 |
+| resnext50 | 0.80966 | 0.80966 | 0.80966 | 19.48 | 30.28 |
+| RepVGG-A0 | 0.73666 | 0.73666 | 0.73666 | 54.74 | 98.87 |
+| densenet121 | 0.77035 | 0.77148 | 0.77035 | 18.87 | 32.75 |
+""",
+    "rdrop": """\
+| model | val accuracy | val accuracy(r-drop) | test accuracy | test accuracy(r-drop) |
+| :----: | :----: | :----: | :----: | :----: |
+| mobilenetv2 | 0.74340 | 0.75126 | 0.73784 | 0.73741 |
+| resnext50 | 0.80966 | 0.81134 | 0.82437 | 0.82092 |
+| ghostnet | 0.77597 | 0.76698 | 0.76625 | 0.77012 |
+| efficientnet_v2_s | 0.84166 | 0.85289 | 0.84460 | 0.85837 |
+""",
+    "ema": """\
+| model | val accuracy | val accuracy(ema) | test accuracy | test accuracy(ema) |
+| :----: | :----: | :----: | :----: | :----: |
+| mobilenetv2 | 0.74340 | 0.74958 | 0.73784 | 0.73870 |
+| resnext50 | 0.80966 | 0.81246 | 0.82437 | 0.82307 |
+| ghostnet | 0.77597 | 0.77765 | 0.76625 | 0.77142 |
+| efficientnet_v2_s | 0.84166 | 0.83998 | 0.84460 | 0.83986 |
+""",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGELOG)
+def test_published_figures_as_records_give_the_changelogs_lines(name: str) -> None:
+    """The figures come from published/*.csv, go through records, and come out as these lines."""
+    matrix = load(EXPERIMENTS / f"{name}.yaml")
+    (table,) = matrix.tables
+    results = results_of(matrix, lambda row, column, seed: table.published[row, column.header])
+    filled = tables.fill(matrix, results)
+    assert tables.markdown(table, filled[name]) == CHANGELOG[name]
+
+
+def test_a_cell_is_the_mean_over_seeds() -> None:
+    matrix = load(EXPERIMENTS / "ema.yaml", Overrides(seeds=(0, 1, 2)))
+    results = results_of(matrix, lambda row, column, seed: 0.5 + seed / 10)
+    filled = tables.fill(matrix, results)["ema"]
+    assert filled.to_numpy().tolist() == [[pytest.approx(0.6)] * 4] * 4
+
+
+def test_what_is_missing_says_why() -> None:
+    matrix = load(EXPERIMENTS / "ema.yaml")
+    whole = results_of(matrix)
+    first = next(matrix.requests())
+    assert first.training is not None
+    lacking = Results({k: r for k, r in whole.records.items() if k[0] != first.spec.signature})
+    filled = tables.fill(matrix, lacking)["ema"]
+    assert filled.iloc[0, 0] == "to do"
+    assert (
+        tables.markdown(matrix.tables[0], filled)
+        .splitlines()[2]
+        .startswith("| mobilenetv2 | to do | 0.50000 |")
+    )
+    for signature in (first.spec.signature, first.training.signature):
+        lacking.failures = {signature: Failure("no memory", "log.txt")}
+        assert tables.fill(matrix, lacking)["ema"].iloc[0, 0] == "failed"
+
+
+def test_grids_are_the_changelogs_even_with_odd_text() -> None:
+    grid = tables.grid(("a", "b"), [("1e5", "  x"), ("teacher->r<br>MGD", "")])
+    assert grid == ("| a | b |\n| :----: | :----: |\n| 1e5 |   x |\n| teacher->r<br>MGD |  |\n")

@@ -1,0 +1,190 @@
+"""The command line with real trainings on tiny real data."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import runner
+from experiments.store import Store
+
+ROOT = Path(__file__).parents[1]
+CHANGELOG = [str(ROOT / "experiments" / f"{name}.yaml") for name in ("fp16", "rdrop", "ema")]
+
+SMALL = """\
+title: Small
+data: {name: digits, limit: 10}
+train: {model: mobilenetv2, image_size: 32, batch_size: 16, epochs: 2, lr: 1e-3}
+matrix:
+  augment: [false, AutoAugment]
+seeds: [0, 1]
+tables:
+  small:
+    rows: augment
+    columns:
+      - {header: val, split: val}
+      - {header: val(train stage), stage: train}
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("small.yaml").write_text(SMALL)
+    return tmp_path
+
+
+def records() -> dict[str, int]:
+    """Every record with the time that it was written."""
+    return {str(path): path.stat().st_mtime_ns for path in Path("runs").rglob("record.json")}
+
+
+def test_the_smoke_matrix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All six architectures, both tracks, R-Drop, val and test, FP16 and speeds, three tables."""
+    monkeypatch.chdir(tmp_path)
+    assert runner.main([*CHANGELOG, "--smoke"]) == 0
+    shown = capsys.readouterr().out
+    results = Store(Path("runs")).read()
+    kinds = [record.kind for record in results.records.values()]
+    assert (kinds.count("train"), kinds.count("evaluate"), kinds.count("benchmark")) == (14, 30, 8)
+    for name in ("fp16", "rdrop", "ema"):
+        table = Path("reports", f"{name}-smoke", f"{name}.md").read_text()
+        assert table in shown
+        assert len(table.splitlines()) == 6
+        assert "to do" not in table and "failed" not in table
+    passes = {
+        record.spec.model: record.rdrop_passes
+        for record in results.records.values()
+        if record.kind == "train" and record.spec.rdrop
+    }
+    assert passes == {"mobilenetv2": 1, "resnext50": 1, "ghostnet": 1, "efficientnet_v2_s": 2}
+    before = {path: path.read_bytes() for path in Path("reports").rglob("*.*")}
+    assert runner.main([*CHANGELOG, "--smoke", "--report"]) == 0
+    assert before == {path: path.read_bytes() for path in Path("reports").rglob("*.*")}
+
+
+def test_a_second_run_does_nothing_and_says_so(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runner.main(["small.yaml"]) == 0
+    done = records()
+    assert len(done) == 8
+    report = Path("reports/small/report.md").read_bytes()
+    capsys.readouterr()
+    assert runner.main(["small.yaml"]) == 0
+    assert "nothing to do: all 8 jobs are done in runs" in capsys.readouterr().out
+    assert records() == done
+    assert Path("reports/small/report.md").read_bytes() == report
+
+
+def test_an_added_column_costs_only_itself(small: Path) -> None:
+    assert runner.main(["small.yaml"]) == 0
+    done = records()
+    column = "      - {header: half, split: test, precision: fp16}\n"
+    Path("small.yaml").write_text(SMALL + column)
+    assert runner.main(["small.yaml"]) == 0
+    after = records()
+    assert len(after) == len(done) + 4
+    assert all(after[path] == written for path, written in done.items())
+
+
+def test_the_order_of_jobs_changes_no_number(small: Path) -> None:
+    Path("backwards.yaml").write_text(
+        SMALL.replace("[false, AutoAugment]", "[AutoAugment, false]").replace("[0, 1]", "[1, 0]")
+    )
+    for name in ("small", "backwards"):
+        assert runner.main([f"{name}.yaml", "--runs", name, "--jobs-per-device", "2"]) == 0
+    forward, backward = (Store(Path(name)).read().records for name in ("small", "backwards"))
+    assert forward == backward
+    for file in Path("small").rglob("best.safetensors"):
+        assert file.read_bytes() == Path("backwards", *file.parts[1:]).read_bytes()
+
+
+def test_a_job_that_fails_leaves_the_others(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """squeezenet has no final linear layer, which only building it shows."""
+    Path("small.yaml").write_text(
+        SMALL.replace("augment: [false, AutoAugment]", "model: [mobilenetv2, squeezenet1_0]")
+        .replace("rows: augment", "rows: model")
+        .replace("[0, 1]", "[0]")
+    )
+    assert runner.main(["small.yaml"]) == 1
+    captured = capsys.readouterr()
+    assert "model 'squeezenet1_0' has no single final linear layer" in captured.out
+    assert "work-train-" in captured.out and "log.txt" in captured.out
+    table = Path("reports/small/small.md").read_text().splitlines()
+    assert table[3] == "| squeezenet1_0 | failed | failed |"
+    assert table[2].startswith("| mobilenetv2 | 0.") and "failed" not in table[2]
+    assert "2 of 4 jobs failed or were skipped" in captured.err
+    assert runner.main(["small.yaml", "--plan", "--json"]) == 0
+    states = {
+        (job["settings"].get("model"), job["kind"]): job["state"]
+        for job in json.loads(capsys.readouterr().out)["jobs"]
+    }
+    assert states["squeezenet1_0", "train"] == "failed"
+    assert states["mobilenetv2", "train"] == "done"
+
+
+def test_killed_and_run_again_it_does_only_what_was_not_done(small: Path) -> None:
+    """SIGKILL of the runner: no process stays, and no finished job is done again."""
+    Path("small.yaml").write_text(SMALL.replace("epochs: 2", "epochs: 6"))
+    command = [sys.executable, str(ROOT / "runner.py"), "small.yaml"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait(lambda: len(records()) >= 2 and process.poll() is None)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert family, "the fork server and its jobs"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _wait(lambda: not any(child.is_running() and child.status() != "zombie" for child in family))
+    done = records()
+    assert 2 <= len(done) < 8
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    after = records()
+    assert len(after) == 8
+    assert all(after[path] == written for path, written in done.items())
+    assert not list(Path("runs").rglob("work-*"))
+
+
+def test_ctrl_c_ends_with_130_and_leaves_no_process(small: Path) -> None:
+    Path("small.yaml").write_text(SMALL.replace("epochs: 2", "epochs: 500"))
+    command = [sys.executable, str(ROOT / "runner.py"), "small.yaml"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _wait(lambda: bool(list(Path("runs").rglob("work-*/lock"))))
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; the same command goes on from here" in err
+    assert "Traceback" not in err
+    _wait(lambda: not any(child.is_running() and child.status() != "zombie" for child in family))
+
+
+def test_a_second_runner_is_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store(Path("runs")).lock():
+        assert runner.main(["small.yaml"]) == 2
+    assert "another runner" in capsys.readouterr().err
+
+
+def test_a_pipe_that_closes_is_no_error() -> None:
+    command = (
+        f"{sys.executable} {ROOT / 'runner.py'} {CHANGELOG[0]} --plan --runs /nowhere | head -1"
+    )
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def _wait(condition: object, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "nothing happened in time"
+        time.sleep(0.05)
