@@ -17,6 +17,7 @@ from classifier import machine
 from classifier.data import datasets
 from classifier.data.split import Part
 from classifier.errors import UserError
+from classifier.progress import duration
 from classifier.spec import TrainSpec
 from experiments import plan as planning
 from experiments.matrix import Matrix, Overrides, load
@@ -220,8 +221,6 @@ def _print_totals(plan: Plan) -> None:
 
 
 def _estimated(seconds: float | None) -> str:
-    from experiments.progress import duration
-
     return "" if seconds is None else f"~{duration(seconds)}"
 
 

@@ -16,6 +16,7 @@ from classifier.benchmark import measure
 from classifier.data.datasets import Listing, fingerprint, listing
 from classifier.data.loader import EvalLoader, TrainLoader, part_pixels
 from classifier.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from classifier.errors import UserError
 from classifier.evaluator import logits_of, prepared, save_predictions, scores
 from classifier.machine import commit, cpu_name, this_machine, versions
 from classifier.progress import Progress, Report, silent
@@ -116,10 +117,7 @@ def _train(
     state = checkpoint.load_progress(file)
     if state is not None and state["data"] == data.fingerprint:
         trainer.restore(state["trainer"])
-    trainer.run(
-        report,
-        lambda state: checkpoint.save_progress(file, {"data": data.fingerprint, "trainer": state}),
-    )
+    _run(trainer, report, file, data.fingerprint)
     precision = "fp16 autocast" if trainer.amp else _full_precision(device)
     environment = _environment(place, device, precision)
     meta = checkpoint.Meta(spec.model, listed.classes, spec.image_size, mean, std)
@@ -148,6 +146,21 @@ def _train(
         write_checkpoint(track, folder / record.unit, meta)
         outcomes.append(Outcome(record, cost))
     return tuple(outcomes)
+
+
+def _run(trainer: Trainer, report: Report, file: Path, data: str) -> None:
+    try:
+        trainer.run(
+            report,
+            lambda state: checkpoint.save_progress(file, {"data": data, "trainer": state}),
+        )
+    except RuntimeError as error:
+        if "does not have a deterministic implementation" in str(error):
+            raise UserError(
+                f"{trainer.spec.model} has an operation that can't repeat exactly on this device: "
+                f"set 'deterministic: false' ({error})"
+            ) from error
+        raise
 
 
 def _evaluate(

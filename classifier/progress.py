@@ -21,3 +21,19 @@ Report = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """A report that goes nowhere."""
+
+
+def duration(seconds: float | None) -> str:
+    """`9 s`, `4 min 05`, `2 h 31`, `3 d 04 h`; `?` for what is not known."""
+    if seconds is None:
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d}"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes:02d}"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours:02d} h"

@@ -178,6 +178,7 @@ class _Tables:
         self._data_root = data_root
         self._by_value: dict[str, dict[str, list[Arm]]] = {}
         self._used: set[int] = set()
+        self._known_classes: int | None = None
         self.notes: list[str] = []
 
     def make(self, name: str, settings: TableSettings) -> Table:
@@ -292,17 +293,23 @@ class _Tables:
 
     def _speed(self, column: Column, arm: Arm) -> BenchmarkSpec:
         spec = arm.trainings[0]
-        known = datasets.counts(spec.data, self._data_root)
-        if known is None:
-            raise datasets.not_there(spec.data, self._data_root)
         return BenchmarkSpec(
             model=spec.model,
-            classes=known[0],
+            classes=self._classes(),
             image_size=spec.image_size,
             batch_size=column.batch_size or 64,
             precision=column.precision or "fp32",
             seconds=self._file.benchmark.seconds,
         )
+
+    def _classes(self) -> int:
+        """How many classes the data have; counted once: a folder has to be listed for it."""
+        if self._known_classes is None:
+            known = datasets.counts(self._file.data, self._data_root)
+            if known is None:
+                raise datasets.not_there(self._file.data, self._data_root)
+            self._known_classes = known[0]
+        return self._known_classes
 
     def _baseline(
         self, wanted: Mapping[str, Any], columns: Sequence[Column], place: Where

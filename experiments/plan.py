@@ -107,11 +107,7 @@ def make(matrices: Sequence[Matrix], results: Results, site: Site, data_root: Pa
         for request in matrix.requests()
         if request.training is not None
     }
-    used = [job.run.data for job in jobs if isinstance(job.run, TrainSpec)]
-    data: dict[str, Mapping[Part, int] | None] = {}
-    for spec in dict.fromkeys(used):
-        known = datasets.counts(spec, data_root)
-        data[f"{spec.title} ({spec.split})"] = None if known is None else known[1]
+    data = {f"{spec.title} ({spec.split})": parts for spec, parts in estimate.counts.items()}
     return Plan(tuple(states.values()), data, len(separate))
 
 
@@ -206,6 +202,7 @@ class _Estimator:
 
     def __init__(self, results: Results, data_root: Path) -> None:
         self._root = data_root
+        self.counts: dict[DataSpec, Mapping[Part, int] | None] = {}
         self._rates: dict[tuple[str, ...], list[float]] = {}
         for key, record in results.records.items():
             if isinstance(record, BenchmarkRecord) or key not in results.costs:
@@ -251,16 +248,22 @@ class _Estimator:
     def _images(self, job: Job) -> float | None:
         """Forward passes of one image; a backward pass counts as two."""
         assert isinstance(job.run, TrainSpec)
-        known = datasets.counts(job.run.data, self._root)
-        if known is None:
+        parts = self._counted(job.run.data)
+        if parts is None:
             return None
-        parts = known[1]
         if isinstance(job.spec, EvaluateSpec):
             return float(parts[job.spec.split])
         spec = job.run
         entry = catalogue.MODELS.get(spec.model)
         passes = entry.rdrop_passes if spec.rdrop and entry else 1
         return spec.epochs * (3.0 * parts["train"] * passes + parts["val"] * len(job.emas))
+
+    def _counted(self, data: DataSpec) -> Mapping[Part, int] | None:
+        """Counted once: a folder has to be listed for it."""
+        if data not in self.counts:
+            known = datasets.counts(data, self._root)
+            self.counts[data] = None if known is None else known[1]
+        return self.counts[data]
 
 
 def _work(spec: TrainSpec, images: float) -> float:

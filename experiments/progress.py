@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from classifier.progress import Progress
+from classifier.progress import Progress, duration
 from classifier.record import BenchmarkRecord, Record
 from experiments.engines import Slot
 from experiments.plan import Job, Plan
@@ -204,22 +204,6 @@ class View:
             f"about {duration(self._seconds_left())} left",
         ]
         return Text("  ".join(parts), style="bold")
-
-
-def duration(seconds: float | None) -> str:
-    """`9 s`, `4 min 05`, `2 h 31`, `3 d 04 h`; `?` for what is not known."""
-    if seconds is None:
-        return "?"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d}"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes:02d}"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours:02d} h"
 
 
 def _figures(running: _Running) -> str:

@@ -18,6 +18,7 @@ from classifier.data.split import PARTS
 from classifier.errors import UserError
 from classifier.files import write_atomically
 from classifier.machine import Machine
+from classifier.progress import duration
 from classifier.record import (
     BenchmarkRecord,
     Cost,
@@ -27,7 +28,6 @@ from classifier.record import (
     TrainRecord,
 )
 from experiments.matrix import Matrix, Request, Table
-from experiments.progress import duration
 from experiments.schema import Column
 from experiments.store import Results
 from reports import tables

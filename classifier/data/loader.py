@@ -1,0 +1,119 @@
+"""Batches of a part. The same batches whatever the number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from classifier.data.cache import Pixels, Progress, pixels
+from classifier.data.datasets import Listing
+from classifier.data.split import Part
+from classifier.data.transforms import centre_crop, policy, short_side, train_image
+from classifier.randomness import generator, keyed
+from classifier.spec import DataSpec, TrainSpec
+
+Batch = tuple[Tensor, Tensor]
+"""uint8 images (N, H, W, 3) and int64 labels (N,), on the CPU."""
+
+
+def part_pixels(
+    data: DataSpec,
+    root: Path,
+    listed: Listing,
+    part: Part,
+    image_size: int,
+    fingerprint: str,
+    progress: Progress,
+) -> Pixels:
+    """The cached images of a part at the size that its crop needs."""
+    return pixels(data, root, listed, part, short_side(image_size, part), fingerprint, progress)
+
+
+class _TrainImages(Dataset[tuple[Tensor, int]]):
+    """Images by (epoch, position in the part); each item's randomness is its own key."""
+
+    def __init__(self, spec: TrainSpec, images: Pixels, listed: Listing) -> None:
+        self._spec, self._images = spec, images
+        self._indices = listed.indices("train")
+        self._labels = [listed.labels[index] for index in self._indices]
+        self._policy = policy(spec.augment)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, int]:
+        epoch, position = item
+        with keyed(self._spec.seed, "augment", epoch, self._indices[position]):
+            image = train_image(self._images[position], self._spec.image_size, self._policy)
+        return image, self._labels[position]
+
+
+class _Order(Sampler[list[tuple[int, int]]]):
+    """An epoch's batches of (epoch, position), shuffled by (seed, epoch)."""
+
+    def __init__(self, seed: int, images: int, batch_size: int) -> None:
+        self._seed, self._images, self._batch_size = seed, images, batch_size
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        shuffled = torch.randperm(
+            self._images, generator=generator(self._seed, "order", self.epoch)
+        ).tolist()
+        for start in range(0, self._images, self._batch_size):
+            batch = shuffled[start : start + self._batch_size]
+            if len(batch) > 1:  # batch norm has no variance of a single image
+                yield [(self.epoch, position) for position in batch]
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self._images, self._batch_size)
+        return whole + (rest > 1)
+
+
+class TrainLoader:
+    """The training part, epoch by epoch. The last, smaller batch is kept unless it has one image."""
+
+    def __init__(self, spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> None:
+        self._order = _Order(spec.seed, len(images), spec.batch_size)
+        self._loader: DataLoader[tuple[Tensor, int]] = DataLoader(
+            _TrainImages(spec, images, listed),
+            batch_sampler=self._order,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # Its own, so that the workers' base seed is not drawn from the global generator.
+            generator=generator(spec.seed, "loader"),
+        )
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        self._order.epoch = epoch
+        yield from self._loader
+
+
+class EvalLoader:
+    """A part for evaluation, in the listing's order, centre-cropped from the cache."""
+
+    def __init__(
+        self, images: Pixels, listed: Listing, part: Part, image_size: int, batch_size: int
+    ) -> None:
+        self._images, self._size, self._batch_size = images, image_size, batch_size
+        indices = listed.indices(part)
+        self.paths = [listed.paths[index] for index in indices]
+        self.labels = torch.tensor([listed.labels[index] for index in indices])
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._images)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start in range(0, len(self), self._batch_size):
+            positions = range(start, min(start + self._batch_size, len(self)))
+            stacked = np.stack([centre_crop(self._images[p], self._size) for p in positions])
+            yield torch.from_numpy(stacked), self.labels[start : start + len(positions)]
