@@ -179,13 +179,13 @@ def _print_plan(matrices: Sequence[Matrix], plan: Plan, as_json: bool) -> None:
             job.id,
             job.state,
             ", ".join(job.needs),
-            f"{job.cost.gflop:,.0f}" if job.cost.gflop is not None else "",
+            _operations(job.cost.gflop),
             _estimated(job.cost.seconds),
             job.reason,
         )
         for job in plan.jobs
     ]
-    headers = ("job", "id", "state", "needs", "GFLOP (est.)", "time (est.)", "reason")
+    headers = ("job", "id", "state", "needs", "work (est.)", "time (est.)", "reason")
     right = ("left", "left", "left", "left", "right", "right", "left")
     print(tabulate(rows, headers, disable_numparse=True, colalign=right))
     print()
@@ -212,12 +212,23 @@ def _print_totals(plan: Plan) -> None:
     gflop = sum(job.cost.gflop or 0.0 for job in todo)
     seconds = [job.cost.seconds for job in todo if job.spec.kind != "benchmark"]
     if gflop:
-        print(f"estimated work to do: {gflop:,.0f} GFLOP", end="")
+        print(f"estimated work to do: {_operations(gflop)}", end="")
         known = [value for value in seconds if value is not None]
         if known and len(known) == len(seconds):
             print(f", {_estimated(sum(known))} of job time by this store's records")
         else:
             print("; its time is known once jobs like these have records here")
+
+
+def _operations(gflop: float | None) -> str:
+    """`2.40 PFLOP`: floating-point operations, a thousand a step."""
+    if gflop is None:
+        return ""
+    for unit in ("GFLOP", "TFLOP", "PFLOP"):
+        if gflop < 1000:
+            return f"{gflop:.3g} {unit}"
+        gflop /= 1000
+    return f"{gflop:,.3g} EFLOP"
 
 
 def _estimated(seconds: float | None) -> str:

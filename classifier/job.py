@@ -113,13 +113,9 @@ def _train(
         data.classes,
         device,
     )
-    file = folder / PROGRESS_FILE
-    state = checkpoint.load_progress(file)
-    if state is not None and state["data"] == data.fingerprint:
-        trainer.restore(state["trainer"])
-    _run(trainer, report, file, data.fingerprint)
     precision = "fp16 autocast" if trainer.amp else _full_precision(device)
     environment = _environment(place, device, precision)
+    moved = _run(trainer, report, folder / PROGRESS_FILE, data.fingerprint, environment)
     meta = checkpoint.Meta(spec.model, listed.classes, spec.image_size, mean, std)
     images = data.train * trainer.epoch
     cost = Cost(
@@ -140,6 +136,7 @@ def _train(
             mpa=best.val_mpa,
             best_epoch=track.best_epoch,
             stopped_early=track.stopped,
+            moved=moved,
             rdrop_passes=trainer.step.passes if spec.rdrop else None,
             history=tuple(track.history),
         )
@@ -148,11 +145,24 @@ def _train(
     return tuple(outcomes)
 
 
-def _run(trainer: Trainer, report: Report, file: Path, data: str) -> None:
+def _run(trainer: Trainer, report: Report, file: Path, data: str, environment: Environment) -> bool:
+    """Train to the end, from the state in `file` if it is of these data and tracks.
+
+    True if an earlier part of it ran with another device, number of threads or version.
+    """
+    here = {
+        "device": environment.device,
+        "threads": environment.threads,
+        "versions": environment.versions,
+    }
+    about = {"data": data, "here": here, "moved": False}
+    state = checkpoint.load_progress(file)
+    if state is not None and state["data"] == data and trainer.restore(state["trainer"]):
+        about["moved"] = state["moved"] or state["here"] != here
     try:
         trainer.run(
             report,
-            lambda state: checkpoint.save_progress(file, {"data": data, "trainer": state}),
+            lambda state: checkpoint.save_progress(file, {**about, "trainer": state}),
         )
     except RuntimeError as error:
         if "does not have a deterministic implementation" in str(error):
@@ -161,6 +171,7 @@ def _run(trainer: Trainer, report: Report, file: Path, data: str) -> None:
                 f"set 'deterministic: false' ({error})"
             ) from error
         raise
+    return bool(about["moved"])
 
 
 def _evaluate(

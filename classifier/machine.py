@@ -6,10 +6,12 @@ import os
 import platform
 import shutil
 import subprocess
+from collections import Counter
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import joblib
 import psutil
 from pydantic import BaseModel, ConfigDict
 
@@ -35,7 +37,7 @@ def this_machine() -> Machine:
     return Machine(
         system=_system(),
         cpu=cpu_name(),
-        gpu=", ".join(dict.fromkeys(gpu_names())) or None,
+        gpu=_counted([name for _, _, name in _gpus()]) or None,
         ram_gib=round(psutil.virtual_memory().total / 2**30),
         native_fp16="avx512_fp16" in flags or "asimdhp" in flags,
     )
@@ -47,15 +49,29 @@ def cpu_name() -> str:
 
 @cache
 def cores() -> int:
-    """Cores that this process may use (taskset and cgroup cpusets counted)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may use (affinity and cgroup limits counted)."""
+    return int(joblib.cpu_count())
+
+
+def gpu_names() -> tuple[str, ...]:
+    """Names of the NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves, in its order."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return tuple(name for _, _, name in _gpus())
+    chosen = []
+    for wanted in filter(None, map(str.strip, visible.split(","))):
+        match = [
+            name for index, uuid, name in _gpus() if wanted == index or uuid.startswith(wanted)
+        ]
+        if not match:  # CUDA ignores an entry that is not there and all that follow
+            break
+        chosen.append(match[0])
+    return tuple(chosen)
 
 
 @cache
-def gpu_names() -> tuple[str, ...]:
-    """Names of the NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves, in its order; from nvidia-smi."""
+def _gpus() -> tuple[tuple[str, str, str], ...]:
+    """Index, UUID and name of each NVIDIA GPU of the machine, from nvidia-smi."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()
@@ -64,16 +80,13 @@ def gpu_names() -> tuple[str, ...]:
     if asked.returncode != 0:
         return ()
     rows = [[field.strip() for field in line.split(",")] for line in asked.stdout.splitlines()]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return tuple(name for _, _, name in rows)
-    chosen = []
-    for wanted in filter(None, map(str.strip, visible.split(","))):
-        match = [name for index, uuid, name in rows if wanted == index or uuid.startswith(wanted)]
-        if not match:  # CUDA ignores an entry that is not there and all that follow
-            break
-        chosen.append(match[0])
-    return tuple(chosen)
+    return tuple((index, uuid, name) for index, uuid, name in rows)
+
+
+def _counted(names: list[str]) -> str:
+    """`2 x A, B`"""
+    counts = Counter(names)
+    return ", ".join(name if n == 1 else f"{n} x {name}" for name, n in counts.items())
 
 
 @cache

@@ -64,6 +64,8 @@ class TrainRecord(_Plain):
     mpa: float
     best_epoch: int
     stopped_early: bool
+    moved: bool
+    """It was interrupted, and went on with another device, number of threads or version."""
     rdrop_passes: int | None
     history: tuple[Epoch, ...]
 

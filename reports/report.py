@@ -27,6 +27,7 @@ from classifier.record import (
     Record,
     TrainRecord,
 )
+from classifier.spec import EvaluateSpec
 from experiments.matrix import Matrix, Request, Table
 from experiments.schema import Column
 from experiments.store import Results
@@ -68,18 +69,27 @@ def write(
 
 def used_records(matrix: Matrix, results: Results, benchmark_unit: str | None) -> Used:
     """The records that the matrix's numbers rest on, each once, trainings first."""
-    found: dict[tuple[str, str], Record] = {}
-    for request in matrix.requests():
-        requests = [request]
-        if request.training is not None:
-            requests.append(Request(request.training, request.training, request.ema))
-        for needed in requests:
-            record = tables.find(needed, results, benchmark_unit)
-            if record is not None:
-                found[record.signature, record.unit] = record
+    requests = (needed for request in matrix.requests() for needed in _behind(request))
+    found = _found(requests, results, benchmark_unit)
     order = {"train": 0, "evaluate": 1, "benchmark": 2}
-    ordered = sorted(found.items(), key=lambda item: order[item[1].kind])
-    return [(record, results.costs.get(key)) for key, record in ordered]
+    ordered = sorted(found, key=lambda record: order[record.kind])
+    return [(record, results.costs.get((record.signature, record.unit))) for record in ordered]
+
+
+def _behind(request: Request) -> list[Request]:
+    """A request, and the training that its record rests on."""
+    if not isinstance(request.spec, EvaluateSpec):
+        return [request]
+    assert request.training is not None
+    return [Request(request.training, request.training, request.ema), request]
+
+
+def _found(
+    requests: Iterable[Request], results: Results, benchmark_unit: str | None
+) -> list[Record]:
+    """The records that are there, each once."""
+    records = (tables.find(request, results, benchmark_unit) for request in requests)
+    return list({(r.signature, r.unit): r for r in records if r is not None}.values())
 
 
 def page(
@@ -94,8 +104,10 @@ def page(
     for table in matrix.tables:
         figures = filled[table.name]
         parts += [f"## {table.name}", tables.markdown(table, figures)]
-        records = _table_records(table, results, benchmark_unit)
-        parts += _notes(matrix, table, records)
+        requests = [request for row in table.cells for cell in row for request in cell]
+        records = _found(requests, results, benchmark_unit)
+        behind = [needed for request in requests for needed in _behind(request)]
+        parts += _notes(matrix, table, records, _found(behind, results, benchmark_unit))
         if any(position is not None for position in table.baseline) or table.published:
             parts += ["### Differences", _differences(table, figures)]
         speeds = [record for record in records if isinstance(record, BenchmarkRecord)]
@@ -137,22 +149,14 @@ def _setup(found: Environment) -> tuple[str, str]:
 # Tables --------------------------------------------------------------------------------------
 
 
-def _table_records(table: Table, results: Results, benchmark_unit: str | None) -> list[Record]:
-    found: dict[tuple[str, str], Record] = {}
-    for row in table.cells:
-        for request in (request for cell in row for request in cell):
-            record = tables.find(request, results, benchmark_unit)
-            if record is not None:
-                found[record.signature, record.unit] = record
-    return list(found.values())
-
-
-def _notes(matrix: Matrix, table: Table, records: Sequence[Record]) -> list[str]:
+def _notes(
+    matrix: Matrix, table: Table, records: Sequence[Record], behind: Sequence[Record]
+) -> list[str]:
     notes = [
         _noise(records),
         _emulation(table, records),
         _amp(records),
-        _mixed(records),
+        _mixed(behind),
         _means(matrix),
         _sequential(matrix, table),
     ]
@@ -205,14 +209,24 @@ def _amp(records: Iterable[Record]) -> str:
 
 
 def _mixed(records: Iterable[Record]) -> str:
+    """On trainings and evaluations that did not all run alike."""
     kinds = {
         (found.device, found.threads, found.versions["torch"])
         for found in (r.environment for r in records if not isinstance(r, BenchmarkRecord))
     }
-    if len(kinds) < 2:
-        return ""
-    shown = "; ".join(f"{d}, {t} thread(s), torch {v}" for d, t, v in sorted(kinds))
-    return f"This table mixes devices, threads or versions, so last digits may differ: {shown}."
+    moved = [r.spec.slug for r in records if isinstance(r, TrainRecord) and r.moved]
+    notes = []
+    if len(kinds) > 1:
+        shown = "; ".join(f"{d}, {t} thread(s), torch {v}" for d, t, v in sorted(kinds))
+        notes.append(
+            f"This table mixes devices, threads or versions, so last digits may differ: {shown}."
+        )
+    if moved:
+        notes.append(
+            f"Interrupted, and gone on with another device, number of threads or version: "
+            f"{', '.join(sorted(set(moved)))}."
+        )
+    return " ".join(notes)
 
 
 def _means(matrix: Matrix) -> str:

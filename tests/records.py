@@ -104,6 +104,7 @@ def record_of(request: Request, value: float, fingerprint: str) -> Record:
         mpa=value,
         best_epoch=0,
         stopped_early=False,
+        moved=False,
         rdrop_passes=None,
         history=(row, row.model_copy(update={"epoch": 1})),
     )

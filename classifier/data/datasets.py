@@ -227,7 +227,7 @@ def _image_paths(folder: Path) -> Iterator[str]:
         for where, folders, files in os.walk(folder / name):
             folders.sort()
             for file in sorted(files):
-                if os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES:
+                if Path(file).suffix.lower() in IMAGE_SUFFIXES:
                     yield Path(where, file).relative_to(folder).as_posix()
 
 

@@ -14,6 +14,7 @@ from classifier.data.cache import Pixels, Progress, pixels
 from classifier.data.datasets import Listing
 from classifier.data.split import Part
 from classifier.data.transforms import centre_crop, policy, short_side, train_image
+from classifier.errors import UserError
 from classifier.randomness import generator, keyed
 from classifier.spec import DataSpec, TrainSpec
 
@@ -75,9 +76,11 @@ class _Order(Sampler[list[tuple[int, int]]]):
 
 
 class TrainLoader:
-    """The training part, epoch by epoch. The last, smaller batch is kept unless it has one image."""
+    """The training part, by epochs. The last, smaller batch is kept unless it has one image."""
 
     def __init__(self, spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> None:
+        if len(images) < 2:
+            raise UserError("the training part has a single image; batch norm needs two at least")
         self._order = _Order(spec.seed, len(images), spec.batch_size)
         self._loader: DataLoader[tuple[Tensor, int]] = DataLoader(
             _TrainImages(spec, images, listed),

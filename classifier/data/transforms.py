@@ -47,7 +47,7 @@ def train_image(image: Pixel, size: int, augment: Policy | None) -> Tensor:
 
 def centre_crop(image: Pixel, size: int) -> Pixel:
     """(H, W, 3) -> (size, size, 3), rounded as torchvision's CenterCrop."""
-    top, left = (int(round((side - size) / 2)) for side in image.shape[:2])
+    top, left = (round((side - size) / 2) for side in image.shape[:2])
     return image[top : top + size, left : left + size]
 
 

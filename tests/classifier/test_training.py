@@ -110,6 +110,9 @@ def test_a_resumed_training_equals_one_never_interrupted(
     assert epochs == [2, 3], "it went on where it was"
     for ema in (None, SHORT):
         assert result(resumed, tmp_path / "parts", ema) == result(whole, tmp_path / "whole", ema)
+    elsewhere = Place(tmp_path / "parts", threads=2)
+    (moved, _) = execute(spec, tmp_path / "parts", elsewhere, emas=(None, SHORT))
+    assert isinstance(moved.record, TrainRecord) and moved.record.moved
 
 
 def test_seeds_differ_and_variants_see_the_same_images(tiny: TrainSpec, tmp_path: Path) -> None:
