@@ -13,20 +13,80 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torchvision.transforms import v2
 
 from classifier.models import Network
-from classifier.spec import CrossEntropy, RDrop
+from classifier.spec import CrossEntropy, Focal, Mixing, Poly, RDrop
 
 TaskLoss = Callable[[Tensor, Tensor], Tensor]
-"""(logits (N, C), labels (N,)) -> the mean over the batch."""
+"""(logits (N, C), class indices (N,) or probabilities (N, C)) -> the mean over the batch."""
 
 
-def task_loss(spec: CrossEntropy) -> TaskLoss:
-    return nn.CrossEntropyLoss(label_smoothing=spec.label_smoothing)
+def task_loss(spec: CrossEntropy | Poly | Focal, weight: Tensor | None = None) -> TaskLoss:
+    """The loss that is trained on. `weight`: one for each class (C,), or none."""
+    if isinstance(spec, CrossEntropy):
+        return nn.CrossEntropyLoss(weight, label_smoothing=spec.label_smoothing)
+    if isinstance(spec, Poly):
+        return lambda logits, targets: _poly(logits, targets, spec, weight)
+    return lambda logits, targets: _focal(logits, targets, spec, weight)
+
+
+def _poly(logits: Tensor, targets: Tensor, spec: Poly, weight: Tensor | None) -> Tensor:
+    """Poly-1: the cross-entropy + epsilon * (1 - the targets' probability), both under label
+    smoothing (Leng et al., 2022)."""
+    smooth = spec.label_smoothing
+    soft = _soft(targets, logits) * (1 - smooth) + smooth / logits.shape[1]
+    missed = (soft * (1 - logits.softmax(dim=1))).sum(dim=1)
+    if weight is not None:
+        missed = missed * (_soft(targets, logits) * weight).sum(dim=1)
+    cross_entropy = F.cross_entropy(logits, targets, weight, label_smoothing=smooth)
+    return cross_entropy + spec.epsilon * missed.mean()
+
+
+def _focal(logits: Tensor, targets: Tensor, spec: Focal, weight: Tensor | None) -> Tensor:
+    """(1 - p)^gamma * cross-entropy of each image, weighted, then the mean (Lin et al., 2017)."""
+    soft = _soft(targets, logits)
+    log_p = logits.log_softmax(dim=1)
+    each = soft * (1 - log_p.exp()) ** spec.gamma * -log_p
+    if weight is not None:
+        each = each * weight
+    return each.sum(dim=1).mean()
+
+
+def _soft(targets: Tensor, logits: Tensor) -> Tensor:
+    """Targets as probabilities (N, C)."""
+    if targets.ndim == 2:
+        return targets
+    return F.one_hot(targets, logits.shape[1]).to(logits.dtype)
+
+
+def balance(labels: Tensor, classes: int) -> Tensor:
+    """Class weights (C,): the square root of images / (classes * images of the class)."""
+    counts = torch.bincount(labels, minlength=classes).double()
+    return (len(labels) / (classes * counts)).sqrt().float()
+
+
+class Mixer:
+    """torchvision's MixUp or CutMix, applied to a batch with a probability.
+
+    Draws from torch's global CPU generator, which each training step keys.
+    """
+
+    def __init__(self, spec: Mixing, classes: int) -> None:
+        kind = v2.MixUp if spec.name == "mixup" else v2.CutMix
+        self._mix = kind(alpha=spec.alpha, num_classes=classes)
+        self._probability = spec.probability
+
+    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mixed images and probabilities (N, C), or the images and labels as they are."""
+        if float(torch.rand(())) >= self._probability:
+            return images, labels
+        mixed, soft = self._mix(images, labels)
+        return mixed.contiguous(memory_format=torch.channels_last), soft
 
 
 def rdrop_loss(
-    first: Tensor, second: Tensor, labels: Tensor, task: TaskLoss, spec: RDrop
+    first: Tensor, second: Tensor, targets: Tensor, task: TaskLoss, spec: RDrop
 ) -> Tensor:
     """Mean of the two task losses + weight * (KL(p||q) + KL(q||p)) / 2 (Liang et al., 2021).
 
@@ -37,7 +97,7 @@ def rdrop_loss(
     divergence = F.kl_div(p, q, reduction="sum", log_target=True) + F.kl_div(
         q, p, reduction="sum", log_target=True
     )
-    task_part = (task(first, labels) + task(second, labels)) / 2
+    task_part = (task(first, targets) + task(second, targets)) / 2
     return task_part + spec.weight * divergence / 2
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, model_validator
 
 from classifier import catalogue
 
@@ -23,7 +24,7 @@ NEUTRAL: dict[str, Any] = {"neutral": True}
 
 Split = Literal["val", "test"]
 Precision = Literal["fp32", "fp16"]
-Augment = Literal["AutoAugment"]
+Augment = Literal["RandAugment", "AutoAugment", "TrivialAugmentWide", "AugMix"]
 
 
 class Settings(BaseModel):
@@ -55,6 +56,16 @@ def switch(value: object) -> object:
 def _named(value: object) -> object:
     """`adamw` is short for `{name: adamw}`."""
     return {"name": value} if isinstance(value, str) else value
+
+
+def _defaulted(name: str) -> Callable[[object], object]:
+    """A mapping without a name means the default: `{weight_decay: 0.0}`."""
+
+    def named(value: object) -> object:
+        value = _named(value)
+        return {"name": name, **value} if isinstance(value, dict) else value
+
+    return named
 
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -106,9 +117,52 @@ class AdamW(Settings):
     beta2: Fraction = 0.999
 
 
+class SGD(Settings):
+    """SGD with momentum; the decay is for weights only, as AdamW's."""
+
+    name: Literal["sgd"] = "sgd"
+    momentum: Fraction = 0.9
+    nesterov: bool = True
+    weight_decay: float = Field(5e-4, ge=0)
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> SGD:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0; set 'nesterov: false'")
+        return self
+
+
+class RMSProp(Settings):
+    name: Literal["rmsprop"] = "rmsprop"
+    alpha: Fraction = 0.99
+    momentum: Fraction = 0.0
+    weight_decay: float = Field(5e-4, ge=0)
+
+
+Optimizer = Annotated[AdamW | SGD | RMSProp, Discriminator("name")]
+
+
 class CrossEntropy(Settings):
     name: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: Fraction = 0.1
+
+
+class Poly(Settings):
+    """Poly-1 (Leng et al., 2022): cross-entropy + epsilon * (1 - p of the target)."""
+
+    name: Literal["poly"] = "poly"
+    label_smoothing: Fraction = 0.1
+    epsilon: float = 2.0
+
+
+class Focal(Settings):
+    """Focal loss (Lin et al., 2017): (1 - p of the target)^gamma * cross-entropy."""
+
+    name: Literal["focal"] = "focal"
+    gamma: float = Field(2.0, ge=0)
+
+
+Loss = Annotated[CrossEntropy | Poly | Focal, Discriminator("name")]
 
 
 class Cosine(Settings):
@@ -117,6 +171,30 @@ class Cosine(Settings):
     name: Literal["cosine"] = "cosine"
     t_max: Count = 10
     min_lr: float = Field(1e-6, ge=0)
+
+
+ScheduleName = Literal[
+    "StepLR",
+    "MultiStepLR",
+    "ConstantLR",
+    "LinearLR",
+    "ExponentialLR",
+    "PolynomialLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+]
+"""Those of torch.optim.lr_scheduler that depend on the epoch alone. ReduceLROnPlateau does not: it
+would let one track's validation steer the others."""
+
+
+class TorchSchedule(Settings):
+    """A schedule of torch.optim.lr_scheduler with its arguments, a step an epoch."""
+
+    name: ScheduleName
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+Schedule = Annotated[Cosine | TorchSchedule, Discriminator("name")]
 
 
 class Warmup(Settings):
@@ -130,6 +208,15 @@ class RDrop(Settings):
     """R-Drop (Liang et al., 2021): two passes that must agree; `weight` of the KL term."""
 
     weight: Positive = 0.3
+
+
+class Mixing(Settings):
+    """Mixup (Zhang et al., 2018) or CutMix (Yun et al., 2019): Beta(alpha, alpha), applied to a
+    batch with this probability."""
+
+    name: Literal["mixup", "cutmix"] = "mixup"
+    alpha: Positive = 1.0
+    probability: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
 class Ema(Settings):
@@ -174,11 +261,15 @@ class TrainSpec(Spec):
     batch_size: int = Field(64, ge=2)
     epochs: Count = 100
     lr: Positive = 1e-3
-    optimizer: Annotated[AdamW, BeforeValidator(_named)] = AdamW()
-    loss: Annotated[CrossEntropy, BeforeValidator(_named)] = CrossEntropy()
-    schedule: Annotated[Cosine, BeforeValidator(_named)] = Cosine()
+    optimizer: Annotated[Optimizer, BeforeValidator(_defaulted("adamw"))] = AdamW()
+    loss: Annotated[Loss, BeforeValidator(_defaulted("cross_entropy"))] = CrossEntropy()
+    class_balance: bool = Field(False, json_schema_extra=NEUTRAL)
+    schedule: Annotated[Schedule, BeforeValidator(_defaulted("cosine"))] = Cosine()
     warmup: Annotated[Warmup | None, BeforeValidator(switch)] = None
     augment: Annotated[Augment | None, BeforeValidator(switch)] = None
+    mixing: Annotated[Mixing | None, BeforeValidator(_named), BeforeValidator(switch)] = Field(
+        None, json_schema_extra=NEUTRAL
+    )
     normalize: Literal["imagenet", "dataset"] = "dataset"
     amp: bool = False
     rdrop: Annotated[RDrop | None, BeforeValidator(switch)] = None

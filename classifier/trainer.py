@@ -25,12 +25,30 @@ from classifier.data.transforms import Normalize
 from classifier.ema import Average
 from classifier.errors import UserError
 from classifier.evaluator import logits_of, scores
-from classifier.losses import TaskLoss, rdrop_loss, task_loss, trunk_passes, two_passes
+from classifier.losses import (
+    Mixer,
+    TaskLoss,
+    balance,
+    rdrop_loss,
+    task_loss,
+    trunk_passes,
+    two_passes,
+)
 from classifier.models import Network, build
 from classifier.progress import Progress, Report
 from classifier.randomness import generator, seed_step
 from classifier.record import Epoch
-from classifier.spec import AdamW, Ema, RDrop, TrainSpec, track_key
+from classifier.spec import (
+    SGD,
+    AdamW,
+    Cosine,
+    Ema,
+    RDrop,
+    RMSProp,
+    TorchSchedule,
+    TrainSpec,
+    track_key,
+)
 
 SAVE_SECONDS = 60.0
 """The full state is saved at the end of an epoch if the last time is longer ago than this."""
@@ -64,23 +82,52 @@ class Track:
             self.stopped = True
 
 
-def learning_rate(spec: TrainSpec, epoch: int) -> float:
-    """The rate of an epoch, from 0: linear warm-up, then a cosine that goes down and up again."""
-    schedule, warmup_epochs = spec.schedule, 0
-    if spec.warmup is not None:
-        warmup_epochs = int(spec.warmup.ratio * spec.epochs)
-        if epoch < warmup_epochs:
-            start = spec.warmup.start_lr
-            return start + (spec.lr - start) * epoch / warmup_epochs
-    wave = math.cos(math.pi * (epoch - warmup_epochs) / schedule.t_max)
-    return schedule.min_lr + (spec.lr - schedule.min_lr) * (1 + wave) / 2
+def learning_rates(spec: TrainSpec) -> list[float]:
+    """The rate of each epoch: linear warm-up, then the schedule from its own start."""
+    warmup = spec.warmup
+    epochs = int(warmup.ratio * spec.epochs) if warmup is not None else 0
+    start = warmup.start_lr if warmup is not None else 0.0
+    rising = [start + (spec.lr - start) * epoch / epochs for epoch in range(epochs)]
+    after = spec.epochs - epochs
+    if isinstance(spec.schedule, Cosine):
+        return rising + [_cosine(spec.schedule, spec.lr, epoch) for epoch in range(after)]
+    return rising + _torch_rates(spec.schedule, spec.lr, after)
 
 
-def make_optimizer(network: Network, spec: AdamW, lr: float) -> torch.optim.Optimizer:
+def _cosine(schedule: Cosine, lr: float, epoch: int) -> float:
+    """Down to `min_lr` in `t_max` epochs, then up again in as many."""
+    wave = math.cos(math.pi * epoch / schedule.t_max)
+    return schedule.min_lr + (lr - schedule.min_lr) * (1 + wave) / 2
+
+
+def _torch_rates(schedule: TorchSchedule, lr: float, epochs: int) -> list[float]:
+    """What a scheduler of torch's does to a rate, a step an epoch."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+    try:
+        scheduler = getattr(torch.optim.lr_scheduler, schedule.name)(
+            optimizer, **schedule.arguments
+        )
+        rates = []
+        for _ in range(epochs):
+            rates.append(float(optimizer.param_groups[0]["lr"]))
+            optimizer.step()
+            scheduler.step()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"schedule {schedule.name} does not take its arguments: {error}") from error
+    return rates
+
+
+def make_optimizer(
+    network: Network, spec: AdamW | SGD | RMSProp, lr: float
+) -> torch.optim.Optimizer:
     """Weight decay on weights, none on biases and norm layers."""
     groups = param_groups_weight_decay(network, weight_decay=spec.weight_decay)
-    betas = (spec.beta1, spec.beta2)
-    return torch.optim.AdamW(groups, lr=lr, betas=betas, weight_decay=0.0, fused=True)
+    if isinstance(spec, AdamW):
+        betas = (spec.beta1, spec.beta2)
+        return torch.optim.AdamW(groups, lr=lr, betas=betas, weight_decay=0.0, fused=True)
+    if isinstance(spec, SGD):
+        return torch.optim.SGD(groups, lr=lr, momentum=spec.momentum, nesterov=spec.nesterov)
+    return torch.optim.RMSprop(groups, lr=lr, alpha=spec.alpha, momentum=spec.momentum)
 
 
 @dataclass(frozen=True)
@@ -94,15 +141,15 @@ class Step:
     scaler: torch.amp.GradScaler
     optimizer: torch.optim.Optimizer
 
-    def __call__(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
-        """The loss of this batch, detached. images: (N, 3, H, W), labels: (N,)."""
+    def __call__(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
+        """The loss of this batch, detached. images: (N, 3, H, W), targets: (N,) or (N, C)."""
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast:
             if self.rdrop is None:
-                loss = self.task(network(images), labels)
+                loss = self.task(network(images), targets)
             else:
                 first, second = two_passes(network, images, self.passes)
-                loss = rdrop_loss(first, second, labels, self.task, self.rdrop)
+                loss = rdrop_loss(first, second, targets, self.task, self.rdrop)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -128,9 +175,11 @@ class Trainer:
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.amp = spec.amp and device.type == "cuda"
         self.autocast = torch.autocast(device.type, torch.float16, enabled=self.amp)
-        task = task_loss(spec.loss)
+        weight = balance(loader.labels, classes).to(device) if spec.class_balance else None
+        self.rates = learning_rates(spec)
+        self.mixer = Mixer(spec.mixing, classes) if spec.mixing else None
         self.step = Step(
-            task,
+            task_loss(spec.loss, weight),
             spec.rdrop,
             self._passes() if spec.rdrop else 1,
             self.autocast,
@@ -159,7 +208,7 @@ class Trainer:
         saved = time.monotonic()
         while self.epoch < self.spec.epochs and not all(track.stopped for track in self.tracks):
             start = time.monotonic()
-            lr = learning_rate(self.spec, self.epoch)
+            lr = self.rates[self.epoch]
             train_loss = self._train_epoch(lr, report)
             for track in self.tracks:
                 if not track.stopped:
@@ -179,8 +228,11 @@ class Trainer:
         images_seen, start = 0, time.monotonic()
         for index, (images, labels) in enumerate(self.loader.epoch(self.epoch)):
             batch = self.normalize(images.to(self.device, non_blocking=True))
+            targets = labels.to(self.device, non_blocking=True)
             seed_step(self.spec.seed, self.epoch, index)
-            loss = self.step(self.network, batch, labels.to(self.device, non_blocking=True))
+            if self.mixer is not None:
+                batch, targets = self.mixer(batch, targets)
+            loss = self.step(self.network, batch, targets)
             self.steps += 1
             for track in self.tracks:
                 if track.average is not None and not track.stopped:
@@ -206,7 +258,7 @@ class Trainer:
         logits = logits_of(
             track.network, self.val, self.normalize, self.device, autocast=self.autocast
         )
-        found = scores(logits, self.val.labels, self.step.task)
+        found = scores(logits, self.val.labels, task_loss(self.spec.loss))
         return Epoch(
             epoch=self.epoch,
             lr=lr,

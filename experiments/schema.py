@@ -121,6 +121,11 @@ def explained(
     if kind == "literal_error":
         known = re.findall(r"'([^']*)'", context["expected"])
         return document.error(where, f"unknown {name} '{shown}'{nearest(shown, known)}")
+    if kind == "union_tag_invalid":
+        known = re.findall(r"'([^']*)'", context["expected_tags"])
+        return document.error(
+            where, f"unknown {name} '{context['tag']}'{nearest(context['tag'], known)}"
+        )
     if kind == "value_error":
         return document.error(where, str(context["error"]))
     if kind in ("too_short", "string_too_short"):
@@ -142,22 +147,31 @@ def _demand(found: ErrorDetails) -> str:
 
 def _fields_at(model: type[Settings], loc: Sequence[int | str]) -> list[str]:
     """The settings that may stand at a way into a model."""
-    fields = model.model_fields
+    models: list[type[Settings]] = [model]
     for part in loc:
-        if isinstance(part, str) and part in fields:
-            inner = _model_in(fields[part].annotation)
-            fields = inner.model_fields if inner is not None else {}
-    return list(fields)
+        if not isinstance(part, str):
+            continue
+        inside = [
+            m
+            for outer in models
+            if part in outer.model_fields
+            for m in _models_in(outer.model_fields[part].annotation)
+        ]
+        tagged = [m for m in models if _tag_is(m, part)]
+        models = inside or tagged or models
+    return list(dict.fromkeys(name for found in models for name in found.model_fields))
 
 
-def _model_in(annotation: Any) -> type[Settings] | None:
+def _tag_is(model: type[Settings], tag: str) -> bool:
+    """Of a union: pydantic puts the chosen one's name into the way."""
+    name = model.model_fields.get("name")
+    return name is not None and tag in getattr(name.annotation, "__args__", ())
+
+
+def _models_in(annotation: Any) -> list[type[Settings]]:
     if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
+        return [annotation]
+    return [m for inner in getattr(annotation, "__args__", ()) for m in _models_in(inner)]
 
 
 def text(value: Any) -> str:

@@ -41,7 +41,7 @@ class _TrainImages(Dataset[tuple[Tensor, int]]):
     def __init__(self, spec: TrainSpec, images: Pixels, listed: Listing) -> None:
         self._spec, self._images = spec, images
         self._indices = listed.indices("train")
-        self._labels = [listed.labels[index] for index in self._indices]
+        self.labels = [listed.labels[index] for index in self._indices]
         self._policy = policy(spec.augment)
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class _TrainImages(Dataset[tuple[Tensor, int]]):
         epoch, position = item
         with keyed(self._spec.seed, "augment", epoch, self._indices[position]):
             image = train_image(self._images[position], self._spec.image_size, self._policy)
-        return image, self._labels[position]
+        return image, self.labels[position]
 
 
 class _Order(Sampler[list[tuple[int, int]]]):
@@ -82,8 +82,10 @@ class TrainLoader:
         if len(images) < 2:
             raise UserError("the training part has a single image; batch norm needs two at least")
         self._order = _Order(spec.seed, len(images), spec.batch_size)
+        dataset = _TrainImages(spec, images, listed)
+        self.labels = torch.tensor(dataset.labels)
         self._loader: DataLoader[tuple[Tensor, int]] = DataLoader(
-            _TrainImages(spec, images, listed),
+            dataset,
             batch_sampler=self._order,
             num_workers=workers,
             persistent_workers=workers > 0,

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import AutoAugment
+from torchvision import transforms
 
 from classifier.data.split import Part
 from classifier.spec import Augment
@@ -31,9 +31,12 @@ def short_side(image_size: int, part: Part) -> int:
 
 
 def policy(name: Augment | None) -> Policy | None:
-    """The augmentation of that name (AutoAugment: the ImageNet policy), drawing from torch's
-    global CPU generator."""
-    return AutoAugment() if name == "AutoAugment" else None
+    """torchvision's augmentation of that name at its defaults (AutoAugment: the ImageNet policy),
+    drawing from torch's global CPU generator."""
+    if name is None:
+        return None
+    made: Policy = getattr(transforms, name)()
+    return made
 
 
 def train_image(image: Pixel, size: int, augment: Policy | None) -> Tensor:

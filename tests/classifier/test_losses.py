@@ -3,14 +3,23 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
 from classifier.catalogue import MODELS
-from classifier.losses import rdrop_loss, task_loss, trunk_passes, two_passes
+from classifier.losses import (
+    Mixer,
+    balance,
+    rdrop_loss,
+    task_loss,
+    trunk_passes,
+    two_passes,
+)
 from classifier.models import Network, build
-from classifier.spec import CrossEntropy, RDrop
+from classifier.spec import CrossEntropy, Focal, Mixing, Poly, RDrop
 
 ONE_TRUNK = sorted(name for name, entry in MODELS.items() if entry.rdrop_passes == 1)
 TASK = task_loss(CrossEntropy())
@@ -66,8 +75,6 @@ def _with_dropout(network: Network) -> None:
 
 
 def _with_numpy(network: Network) -> None:
-    import numpy as np
-
     class Noise(nn.Module):
         def forward(self, features: Tensor) -> Tensor:
             return features + float(np.random.rand())
@@ -116,3 +123,77 @@ def test_rdrop_loss_is_the_papers() -> None:
     expected = task + 0.3 * (kl_pq + kl_qp) / 2
     found = rdrop_loss(a, b, labels, TASK, RDrop())
     assert float(found) == pytest.approx(float(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_poly_and_focal_are_the_papers(weighted: bool) -> None:
+    """Against the definitions, written out image by image."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 4, generator=generator, dtype=torch.float64)
+    labels = torch.tensor([0, 1, 2, 3, 0, 1])
+    weight = torch.tensor([0.5, 1.0, 2.0, 0.25], dtype=torch.float64) if weighted else None
+    poly, focal, cross = [], [], []
+    for row, label in zip(logits, labels, strict=True):
+        p = row.softmax(0)
+        w = 1.0 if weight is None else float(weight[label])
+        soft = torch.full((4,), 0.1 / 4, dtype=torch.float64)
+        soft[label] += 0.9
+        each = soft if weight is None else soft * weight
+        cross.append((float(-(each * p.log()).sum()), w))
+        poly.append(w * float((soft * (1 - p)).sum()))
+        focal.append(w * float(-((1 - p[label]) ** 2) * p[label].log()))
+    mean_cross = sum(c for c, _ in cross) / sum(w for _, w in cross)
+    found = task_loss(Poly(), weight)(logits, labels)
+    assert float(found) == pytest.approx(mean_cross + 2 * sum(poly) / 6, rel=1e-12)
+    found = task_loss(Focal(), weight)(logits, labels)
+    assert float(found) == pytest.approx(sum(focal) / 6, rel=1e-12)
+
+
+@pytest.mark.parametrize("spec", [CrossEntropy(), Poly(), Focal()])
+def test_probabilities_that_are_certain_are_labels(spec: CrossEntropy | Poly | Focal) -> None:
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.tensor([0, 1, 2, 0, 1])
+    soft = torch.nn.functional.one_hot(labels, 3).double()
+    loss = task_loss(spec)
+    assert float(loss(logits, labels)) == pytest.approx(float(loss(logits, soft)), rel=1e-12)
+
+
+def test_focal_at_gamma_0_is_cross_entropy() -> None:
+    logits, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 0, 1])
+    plain = nn.functional.cross_entropy(logits, labels)
+    assert torch.allclose(task_loss(Focal(gamma=0.0))(logits, labels), plain)
+
+
+def test_balance_is_the_square_root_of_scikit_learns() -> None:
+    labels = torch.tensor([0] * 10 + [1] * 30 + [2] * 5)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels.numpy()) ** 0.5
+    assert np.allclose(balance(labels, 3).numpy(), expected)
+
+
+def test_mixup_mixes_images_and_labels_alike() -> None:
+    """Recovered from the result: the share of each image is the share of its label."""
+    mix = Mixer(Mixing(name="mixup", probability=1.0), 4)
+    images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2)
+    torch.manual_seed(0)
+    mixed, soft = mix(images, torch.arange(4))
+    assert torch.allclose(soft.sum(1), torch.ones(4))
+    assert torch.allclose(mixed[:, 0, 0, 0], soft @ torch.arange(4.0), atol=1e-6)
+    assert (soft.max(1).values < 1).any()
+
+
+def test_cutmix_pastes_the_share_that_its_labels_say() -> None:
+    mix = Mixer(Mixing(name="cutmix", probability=1.0), 4)
+    images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 16, 16)
+    torch.manual_seed(1)
+    mixed, soft = mix(images, torch.arange(4))
+    for image, shares in zip(mixed[:, 0], soft, strict=True):
+        found = torch.stack([(image == label).float().mean() for label in range(4)])
+        assert torch.allclose(found, shares, atol=1e-6)
+
+
+def test_mixing_is_applied_with_its_probability() -> None:
+    mix = Mixer(Mixing(probability=0.5), 4)
+    images, labels = torch.rand(4, 3, 2, 2), torch.arange(4)
+    torch.manual_seed(0)
+    mixed = sum(mix(images, labels)[1].ndim == 2 for _ in range(400))
+    assert 160 < mixed < 240

@@ -15,11 +15,12 @@ from classifier.data.datasets import fingerprint, listing
 from classifier.data.loader import EvalLoader, TrainLoader, part_pixels
 from classifier.data.transforms import Normalize
 from classifier.ema import Average, decay_at
+from classifier.errors import UserError
 from classifier.job import Outcome, Place, execute
 from classifier.models import build
 from classifier.record import EvaluateRecord, TrainRecord
-from classifier.spec import Ema, EvaluateSpec, TrainSpec, Warmup, track_key
-from classifier.trainer import Trainer, learning_rate, make_optimizer
+from classifier.spec import Ema, EvaluateSpec, TorchSchedule, TrainSpec, Warmup, track_key
+from classifier.trainer import Trainer, learning_rates, make_optimizer
 
 SHORT = Ema(decay=0.9, tau=3.0)
 
@@ -158,7 +159,7 @@ def test_the_last_batch_is_kept_unless_it_has_one_image(tiny: TrainSpec, tmp_pat
 def test_the_rate_is_torchs_after_the_warm_up(tiny: TrainSpec) -> None:
     """150 epochs: W = 7, linear from 1e-6, then CosineAnnealingLR's closed form."""
     spec = tiny.model_copy(update={"epochs": 150, "lr": 1e-4, "warmup": Warmup()})
-    rates = [learning_rate(spec, epoch) for epoch in range(150)]
+    rates = learning_rates(spec)
     assert rates[:8] == pytest.approx([1e-6 + (1e-4 - 1e-6) * e / 7 for e in range(8)])
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-4)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10, eta_min=1e-6)
@@ -170,7 +171,7 @@ def test_the_rate_is_torchs_after_the_warm_up(tiny: TrainSpec) -> None:
         "down and up again"
     )
     short = spec.model_copy(update={"epochs": 10})
-    assert learning_rate(short, 0) == 1e-4, "int(0.05 * 10) = 0: no warm-up"
+    assert learning_rates(short)[0] == 1e-4, "int(0.05 * 10) = 0: no warm-up"
 
 
 def test_only_weights_decay(tiny: TrainSpec) -> None:
@@ -277,3 +278,38 @@ def test_eval_batches_are_the_listings_order(tiny: TrainSpec, tmp_path: Path) ->
     loader = EvalLoader(cached, listed, "val", 32, 16)
     assert [len(labels) for _, labels in loader] == [16, 4]
     assert loader.labels.tolist() == [listed.labels[index] for index in listed.indices("val")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"augment": "RandAugment", "optimizer": "sgd", "loss": "poly"},
+        {"augment": "TrivialAugmentWide", "optimizer": "rmsprop", "loss": "focal"},
+        {"augment": "AugMix", "mixing": "mixup", "class_balance": True},
+        {
+            "mixing": "cutmix",
+            "rdrop": True,
+            "schedule": {"name": "StepLR", "arguments": {"step_size": 1}},
+        },
+    ],
+)
+def test_every_choice_trains_and_repeats(
+    changes: dict[str, Any], tiny: TrainSpec, tmp_path: Path
+) -> None:
+    plain = {name: getattr(tiny, name) for name in TrainSpec.model_fields} | {"epochs": 2}
+    spec = TrainSpec.model_validate(plain | changes)
+    assert spec.signature != tiny.signature
+    first = result(train(spec, tmp_path / "first"), tmp_path / "first")
+    assert first == result(train(spec, tmp_path / "again", workers=1), tmp_path / "again")
+    assert first[0].history[-1].train_loss > 0
+
+
+def test_torchs_schedules_by_name(tiny: TrainSpec) -> None:
+    schedule = TorchSchedule(name="MultiStepLR", arguments={"milestones": [2, 4], "gamma": 0.1})
+    spec = tiny.model_copy(update={"epochs": 6, "lr": 1.0, "schedule": schedule})
+    assert learning_rates(spec) == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    warm = spec.model_copy(update={"warmup": Warmup(ratio=0.5)})
+    assert learning_rates(warm)[3:] == pytest.approx([1, 1, 0.1]), "it counts after the warm-up"
+    wrong = TorchSchedule(name="StepLR", arguments={"stepsize": 2})
+    with pytest.raises(UserError, match="schedule StepLR does not take its arguments"):
+        learning_rates(spec.model_copy(update={"schedule": wrong}))
