@@ -19,6 +19,7 @@ from classifier.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from classifier.errors import UserError
 from classifier.evaluator import logits_of, prepared, save_predictions, scores
 from classifier.machine import commit, cpu_name, this_machine, versions
+from classifier.models import Network
 from classifier.progress import Progress, Report, silent
 from classifier.record import (
     BenchmarkRecord,
@@ -68,7 +69,8 @@ def execute(
     """Do one job in `folder`, which may hold what an interrupted attempt left there.
 
     A training takes the tracks to carry (`emas`, None is the raw one) and gives an outcome for
-    each. An evaluation takes the record and the checkpoint of the training that it evaluates.
+    each; one with `distill` takes its teacher's checkpoint. An evaluation takes the record and the
+    checkpoint of the training that it evaluates.
     Raises UserError for what the user can mend.
     """
     torch.set_num_threads(place.threads)
@@ -76,7 +78,7 @@ def execute(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     if isinstance(spec, TrainSpec):
-        return _train(spec, folder, place, device, report, emas)
+        return _train(spec, folder, place, device, report, emas, checkpoint_file)
     if isinstance(spec, EvaluateSpec):
         assert training is not None and checkpoint_file is not None
         return (_evaluate(spec, folder, place, device, report, training, checkpoint_file),)
@@ -91,6 +93,7 @@ def _train(
     device: torch.device,
     report: Report,
     emas: tuple[Ema | None, ...],
+    teacher_file: Path | None,
 ) -> tuple[Outcome, ...]:
     _set_determinism(spec.deterministic, device)
     listed, data = _open_data(spec, place)
@@ -112,6 +115,7 @@ def _train(
         Normalize(mean, std, device),
         data.classes,
         device,
+        _teacher(teacher_file, listed.classes),
     )
     precision = "fp16 autocast" if trainer.amp else _full_precision(device)
     environment = _environment(place, device, precision)
@@ -143,6 +147,16 @@ def _train(
         write_checkpoint(track, folder / record.unit, meta)
         outcomes.append(Outcome(record, cost))
     return tuple(outcomes)
+
+
+def _teacher(file: Path | None, classes: tuple[str, ...]) -> tuple[Network, str] | None:
+    """The best of a teacher's training. It must know the student's classes, in their order."""
+    if file is None:
+        return None
+    network, meta = checkpoint.load(file)
+    if meta.classes != classes:
+        raise UserError(f"the teacher {file} was trained on other classes than the student")
+    return network, meta.model
 
 
 def _run(trainer: Trainer, report: Report, file: Path, data: str, environment: Environment) -> bool:

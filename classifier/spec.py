@@ -219,6 +219,17 @@ class Mixing(Settings):
     probability: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
+class Distill(Settings):
+    """Distillation from a teacher, which is known by its training's signature.
+
+    `ratio` r weighs the distillation term: `at` by r, the others by r / (1 - r) below 1, else by r.
+    """
+
+    method: Literal["soft_target", "mgd", "sp", "at"]
+    ratio: Positive = 0.7
+    teacher: str = Field(pattern="^[0-9a-f]{12}$")
+
+
 class Ema(Settings):
     """Average of weights and buffers: decay(t) = decay * (1 - exp(-t / tau)) at step t from 1."""
 
@@ -273,6 +284,9 @@ class TrainSpec(Spec):
     normalize: Literal["imagenet", "dataset"] = "dataset"
     amp: bool = False
     rdrop: Annotated[RDrop | None, BeforeValidator(switch)] = None
+    distill: Annotated[Distill | None, BeforeValidator(switch)] = Field(
+        None, json_schema_extra=NEUTRAL
+    )
     best: Literal["accuracy", "mpa", "loss"] = "accuracy"
     patience: int = Field(30, ge=0)
     seed: int = Field(0, ge=0)
@@ -288,10 +302,17 @@ class TrainSpec(Spec):
             return {**values, "pretrained": name}
         return values
 
+    @model_validator(mode="after")
+    def _no_rdrop_while_distilling(self) -> TrainSpec:
+        if self.rdrop is not None and self.distill is not None:
+            raise ValueError("'rdrop' and 'distill' can't be combined; leave one out")
+        return self
+
     @property
     def slug(self) -> str:
         rdrop = "-rdrop" if self.rdrop else ""
-        return f"{self.model}{rdrop}-s{self.seed}"
+        distill = f"-{self.distill.method}" if self.distill else ""
+        return f"{self.model}{rdrop}{distill}-s{self.seed}"
 
 
 class EvaluateSpec(Spec):

@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 from timm.optim import param_groups_weight_decay
-from torch import Tensor
+from torch import Tensor, nn
 
 from classifier import checkpoint
 from classifier.data.loader import EvalLoader, TrainLoader
 from classifier.data.transforms import Normalize
+from classifier.distillation import Distiller
 from classifier.ema import Average
 from classifier.errors import UserError
 from classifier.evaluator import logits_of, scores
@@ -118,7 +119,7 @@ def _torch_rates(schedule: TorchSchedule, lr: float, epochs: int) -> list[float]
 
 
 def make_optimizer(
-    network: Network, spec: AdamW | SGD | RMSProp, lr: float
+    network: nn.Module, spec: AdamW | SGD | RMSProp, lr: float
 ) -> torch.optim.Optimizer:
     """Weight decay on weights, none on biases and norm layers."""
     groups = param_groups_weight_decay(network, weight_decay=spec.weight_decay)
@@ -140,20 +141,27 @@ class Step:
     autocast: torch.autocast
     scaler: torch.amp.GradScaler
     optimizer: torch.optim.Optimizer
+    distiller: Distiller | None = None
 
     def __call__(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
         """The loss of this batch, detached. images: (N, 3, H, W), targets: (N,) or (N, C)."""
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast:
-            if self.rdrop is None:
-                loss = self.task(network(images), targets)
-            else:
-                first, second = two_passes(network, images, self.passes)
-                loss = rdrop_loss(first, second, targets, self.task, self.rdrop)
+            loss = self._loss(network, images, targets)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.detach()
+
+    def _loss(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
+        if self.rdrop is not None:
+            first, second = two_passes(network, images, self.passes)
+            return rdrop_loss(first, second, targets, self.task, self.rdrop)
+        if self.distiller is not None:
+            output = self.distiller.student(images)
+            term: Tensor = self.distiller(output, images)
+            return self.task(output.logits, targets) + term
+        return self.task(network(images), targets)
 
 
 class Trainer:
@@ -168,25 +176,29 @@ class Trainer:
         normalize: Normalize,
         classes: int,
         device: torch.device,
+        teacher: tuple[Network, str] | None = None,
     ) -> None:
+        """`teacher`: the network that a `distill` names, in FP32, and its model's name."""
         self.spec, self.loader, self.val = spec, loader, val
         self.normalize, self.device = normalize, device
         network = build(spec.model, classes, seed=spec.seed, pretrained=spec.pretrained)
         self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.tracks = [self._track(ema) for ema in emas]  # before a distiller hooks the network
         self.amp = spec.amp and device.type == "cuda"
         self.autocast = torch.autocast(device.type, torch.float16, enabled=self.amp)
         weight = balance(loader.labels, classes).to(device) if spec.class_balance else None
         self.rates = learning_rates(spec)
         self.mixer = Mixer(spec.mixing, classes) if spec.mixing else None
+        self.distiller = self._distiller(teacher)
         self.step = Step(
             task_loss(spec.loss, weight),
             spec.rdrop,
             self._passes() if spec.rdrop else 1,
             self.autocast,
             torch.amp.GradScaler(device.type, enabled=self.amp),
-            make_optimizer(self.network, spec.optimizer, spec.lr),
+            make_optimizer(self._trained(), spec.optimizer, spec.lr),
+            self.distiller,
         )
-        self.tracks = [self._track(ema) for ema in emas]
         self.epoch = 0
         self.steps = 0
         self.seconds = 0.0
@@ -197,6 +209,19 @@ class Trainer:
             return Track(None, self.network)
         average = Average(self.network, ema)
         return Track(ema, average.network, average)
+
+    def _distiller(self, teacher: tuple[Network, str] | None) -> Distiller | None:
+        if self.spec.distill is None:
+            return None
+        assert teacher is not None
+        network = teacher[0].to(self.device).to(memory_format=torch.channels_last)
+        names = (self.spec.model, teacher[1])
+        made = Distiller(self.spec.distill, self.network, network, names, self.spec.seed)
+        return made.to(self.device).to(memory_format=torch.channels_last)
+
+    def _trained(self) -> nn.Module:
+        """All that the optimiser moves: the network, and a distillation's own layers."""
+        return nn.ModuleList([self.network, *([self.distiller] if self.distiller else [])])
 
     def _passes(self) -> int:
         shape = (2, 3, self.spec.image_size, self.spec.image_size)
@@ -224,8 +249,9 @@ class Trainer:
         for group in self.step.optimizer.param_groups:
             group["lr"] = lr
         self.network.train()
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
-        images_seen, start = 0, time.monotonic()
+        losses: list[Tensor] = []
+        sizes: list[int] = []
+        start = time.monotonic()
         for index, (images, labels) in enumerate(self.loader.epoch(self.epoch)):
             batch = self.normalize(images.to(self.device, non_blocking=True))
             targets = labels.to(self.device, non_blocking=True)
@@ -237,15 +263,29 @@ class Trainer:
             for track in self.tracks:
                 if track.average is not None and not track.stopped:
                     track.average.update(self.network, self.steps)
-            total += loss.double() * len(images)
-            images_seen += len(images)
-            report(self._progress(index + 1, images_seen / (time.monotonic() - start)))
-        mean = float(total) / images_seen
-        if not math.isfinite(mean):
+            losses.append(loss)
+            sizes.append(len(images))
+            report(self._progress(index + 1, sum(sizes) / (time.monotonic() - start)))
+        return self._mean_loss(torch.stack(losses).double().cpu(), torch.tensor(sizes))
+
+    def _mean_loss(self, losses: Tensor, sizes: Tensor) -> float:
+        """Over an epoch's images. Looked at once an epoch: a look at a device's number waits."""
+        wrong = (~losses.isfinite()).nonzero()
+        if len(wrong):
+            step = int(wrong[0])
+            amp = "; run without amp, in which SP overflows" if self.amp else ""
             raise UserError(
-                f"the loss is {mean} in epoch {self.epoch}: try a smaller lr, or warmup, or no amp"
+                f"the loss is {float(losses[step])} at step {step} of epoch {self.epoch} "
+                f"({self._parts()}): try a smaller lr, or warmup{amp}"
             )
-        return mean
+        return float((losses * sizes).sum() / sizes.sum())
+
+    def _parts(self) -> str:
+        """What the loss is made of."""
+        parts: list[str] = [self.spec.loss.name]
+        parts += ["R-Drop"] if self.spec.rdrop else []
+        parts += [f"distillation {self.spec.distill.method}"] if self.spec.distill else []
+        return " + ".join(parts)
 
     def _progress(self, step: int, rate: float) -> Progress:
         best = max((track.best_score for track in self.tracks), default=-math.inf)
@@ -274,7 +314,7 @@ class Trainer:
             "epoch": self.epoch,
             "steps": self.steps,
             "seconds": self.seconds,
-            "network": self.network.state_dict(),
+            "network": self._trained().state_dict(),
             "optimizer": self.step.optimizer.state_dict(),
             "scaler": self.step.scaler.state_dict(),
             "tracks": {track.key: _track_state(track) for track in self.tracks},
@@ -286,7 +326,7 @@ class Trainer:
             return False
         self.epoch, self.steps = state["epoch"], state["steps"]
         self.seconds = state["seconds"]
-        self.network.load_state_dict(state["network"])
+        self._trained().load_state_dict(state["network"])
         self.step.optimizer.load_state_dict(state["optimizer"])
         self.step.scaler.load_state_dict(state["scaler"])
         for track in self.tracks:

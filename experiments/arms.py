@@ -26,6 +26,8 @@ class Arm:
     trainings: tuple[TrainSpec, ...]
     """One for each seed."""
     ema: Ema | None
+    teachers: tuple[TrainSpec | None, ...] = ()
+    """For each seed the training that a distillation learns from."""
 
 
 Combinations = dict[str, tuple[dict[str, Any], dict[str, Where]]]
@@ -46,7 +48,8 @@ class Arms:
             raise document.error((), "a matrix needs either 'matrix' (axes) or 'runs'")
         if file.runs is not None:
             self.axes = {"run": list(file.runs)}
-            self.all = [self._run(name, settings) for name, settings in file.runs.items()]
+            self._made: dict[str, Arm | None] = {}
+            self.all = [self._run(name) for name in file.runs]
         else:
             self.all = self._multiplied(dict(file.matrix or {}))
 
@@ -66,7 +69,18 @@ class Arms:
     def unknown_axis(self, name: str) -> str:
         return f"'{name}' is not an axis of this matrix{nearest(name, self.axes)}"
 
-    def _run(self, name: str, settings: Mapping[str, Any]) -> Arm:
+    def _run(self, name: str) -> Arm:
+        """A named run, made once: a teacher is asked for by its students too."""
+        made = self._made.get(name)
+        if made is None:
+            if name in self._made:
+                raise self._document.error(("runs", name), f"run '{name}' would teach itself")
+            self._made[name] = None
+            assert self._file.runs is not None
+            made = self._made[name] = self._named(name, self._file.runs[name])
+        return made
+
+    def _named(self, name: str, settings: Mapping[str, Any]) -> Arm:
         if "|" in name or "\n" in name:
             raise self._document.error(
                 ("runs", name), "a run's name may hold no '|' and no new line"
@@ -150,6 +164,9 @@ class Arms:
             _put(settings, name, value)
             origins[name] = ("train", *name.split("."))
         self._refuse_top_level(settings, origins)
+        teachers = self._teachers(settings, origins)
+        if teachers:
+            settings["distill"] = {**settings["distill"], "teacher": teachers[0].signature}
         settings |= {"data": self._file.data, "seed": self._file.seeds[0]}
         try:
             checked = ArmSettings.model_validate(settings)
@@ -159,8 +176,32 @@ class Arms:
         first = TrainSpec.model_construct(
             **{name: getattr(checked, name) for name in TrainSpec.model_fields}
         )
-        trainings = (first.model_copy(update={"seed": seed}) for seed in self._file.seeds)
-        return Arm(where, tuple(trainings), checked.ema)
+        trainings = [first.model_copy(update={"seed": seed}) for seed in self._file.seeds]
+        if not teachers:
+            return Arm(where, tuple(trainings), checked.ema, tuple(None for _ in trainings))
+        assert first.distill is not None
+        for position, teacher in enumerate(teachers):
+            distill = first.distill.model_copy(update={"teacher": teacher.signature})
+            trainings[position] = trainings[position].model_copy(update={"distill": distill})
+        return Arm(where, tuple(trainings), checked.ema, teachers)
+
+    def _teachers(
+        self, settings: Mapping[str, Any], origins: Mapping[str, Where]
+    ) -> tuple[TrainSpec, ...]:
+        """The trainings of the run that `distill.teacher` names, one for each seed."""
+        distill = settings.get("distill")
+        if not isinstance(distill, dict) or "teacher" not in distill:
+            return ()
+        name, runs = distill["teacher"], self._file.runs or {}
+        where = next((o for n, o in origins.items() if n.partition(".")[0] == "distill"), ())
+        if name not in runs:
+            message = f"unknown teacher '{name}'; a teacher is a run of this matrix"
+            raise self._document.error(where, message + nearest(str(name), runs))
+        teacher = self._run(name)
+        if teacher.trainings[0].distill is not None:
+            message = f"the teacher '{name}' is distilled itself; name one that is not"
+            raise self._document.error(where, message)
+        return teacher.trainings
 
     def _refuse_top_level(self, settings: Mapping[str, Any], origins: Mapping[str, Where]) -> None:
         for name, instead in (("data", "'data'"), ("seed", "'seeds'")):

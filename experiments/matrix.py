@@ -64,6 +64,8 @@ class Request:
     spec: Spec
     training: TrainSpec | None = None
     ema: Ema | None = None
+    teacher: TrainSpec | None = None
+    """What the training learns from, if it is distilled."""
 
     @property
     def unit(self) -> str | None:
@@ -283,7 +285,8 @@ class _Tables:
             if len(specs) == 1:
                 return (Request(next(iter(specs.values()))),)
         elif len(chosen) == 1:
-            return tuple(_request(column, spec, chosen[0].ema) for spec in chosen[0].trainings)
+            pairs = zip(chosen[0].trainings, chosen[0].teachers, strict=True)
+            return tuple(_request(column, spec, chosen[0].ema, by) for spec, by in pairs)
         axes = [a for a in self._arms.axes if len({text(arm.where[a]) for arm in chosen}) > 1]
         raise self._document.error(
             place,
@@ -347,15 +350,17 @@ def _unpublished(table: Table) -> Table:
     return replace(table, published={})
 
 
-def _request(column: Column, spec: TrainSpec, ema: Ema | None) -> Request:
+def _request(
+    column: Column, spec: TrainSpec, ema: Ema | None, teacher: TrainSpec | None
+) -> Request:
     if column.stage == "train":
-        return Request(spec, spec, ema)
+        return Request(spec, spec, ema, teacher)
     assert column.split is not None
     precision = column.precision or "fp32"
     evaluation = EvaluateSpec(
         training=spec.signature, ema=ema, split=column.split, precision=precision
     )
-    return Request(evaluation, spec, ema)
+    return Request(evaluation, spec, ema, teacher)
 
 
 def _read_published(file: Path, headers: set[str]) -> dict[tuple[str, str], float]:

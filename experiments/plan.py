@@ -116,9 +116,14 @@ def _unique_jobs(requests: Iterable[Request]) -> list[Job]:
     trainings: dict[str, TrainSpec] = {}
     tracks: dict[str, dict[str, Ema | None]] = {}
     others: dict[str, Job] = {}
+    teachers: dict[str, str] = {}
     for request in requests:
         if request.training is not None:
             signature = request.training.signature
+            if request.teacher is not None:  # it goes before its students
+                teachers[signature] = by = request.teacher.signature
+                trainings.setdefault(by, request.teacher)
+                tracks.setdefault(by, {})[track_key(None)] = None
             trainings[signature] = request.training
             tracks.setdefault(signature, {})[track_key(request.ema)] = request.ema
             if isinstance(request.spec, EvaluateSpec):
@@ -132,6 +137,7 @@ def _unique_jobs(requests: Iterable[Request]) -> list[Job]:
             spec,
             None,
             emas=tuple(ema for _, ema in sorted(tracks[signature].items(), reverse=True)),
+            needs=(teachers[signature],) if signature in teachers else (),
         )
         for signature, spec in trainings.items()
     ]

@@ -14,6 +14,9 @@ from classifier.spec import EvaluateSpec, track_key
 from experiments.plan import Job
 from experiments.store import Store
 
+RAW = f"train-{track_key(None)}"
+"""A teacher is the best of its raw weights."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -38,7 +41,10 @@ def perform(
             record, file = store.training(job.run.signature, f"train-{track_key(job.spec.ema)}")
             outcomes = execute(job.spec, work, place, report, training=record, checkpoint_file=file)
         else:
-            outcomes = execute(job.spec, work, place, report, emas=job.emas)
+            teacher = store.training(job.needs[0], RAW)[1] if job.needs else None
+            outcomes = execute(
+                job.spec, work, place, report, emas=job.emas, checkpoint_file=teacher
+            )
         for outcome in outcomes:
             store.publish(outcome.record, outcome.cost, work)
         store.clear(work)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import runner
+from classifier.errors import UserError
 from experiments import plan as planning
 from experiments.matrix import Matrix, Overrides, load
 from experiments.plan import Plan, Site
@@ -192,3 +193,51 @@ def test_named_runs_and_dotted_settings(tmp_path: Path) -> None:
     specs = [request.training for request in matrix.requests()]
     assert [s.epochs for s in specs if s] == [2, 3]
     assert [s.optimizer.weight_decay for s in specs if s] == [5e-4, 0.0]
+
+
+TAUGHT = """\
+title: T
+data: {name: digits}
+runs:
+  student: {model: mobilenetv2, distill: {method: mgd, teacher: big}}
+  again: {model: mobilenetv2, ema: true, distill: {method: at, teacher: big}}
+  big: {model: ghostnet}
+tables:
+  t:
+    rows: [{name: a, where: {run: student}}, {name: b, where: {run: again}}]
+    columns: [{header: val, split: val}]
+"""
+
+
+def test_a_teacher_is_planned_once_and_first(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(TAUGHT)
+    made = planning.make([load(file)], Results(), HERE, tmp_path)
+    trainings = [job for job in made.jobs if job.spec.kind == "train"]
+    assert [job.name for job in trainings] == [
+        "ghostnet-s0",
+        "mobilenetv2-mgd-s0",
+        "mobilenetv2-at-s0",
+    ]
+    assert trainings[0].needs == () and trainings[0].emas == (None,)
+    assert {job.needs for job in trainings[1:]} == {(trainings[0].id,)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("teacher: big}}\n  again", "teacher: bgi}}\n  again", ":4: unknown teacher 'bgi'; a teacher is a run of this matrix; did you mean 'big'?"),
+        ("big: {model: ghostnet}", "big: {model: ghostnet, distill: {method: at, teacher: big}}", "run 'big' would teach itself"),
+        ("big: {model: ghostnet}", "big: {model: ghostnet, distill: {method: at, teacher: small}}\n  small: {model: ghostnet}", "the teacher 'big' is distilled itself"),
+        ("method: mgd", "method: mdg", ":4: unknown method 'mdg'; did you mean 'mgd'?"),
+        (", teacher: big}}\n  again", "}}\n  again", "'teacher' is missing"),
+        ("{model: mobilenetv2, distill: {method: mgd", "{model: mobilenetv2, rdrop: true, distill: {method: mgd", "'rdrop' and 'distill' can't be combined"),
+    ],
+)  # fmt: skip
+def test_bad_teachers_are_named(old: str, new: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    assert old in TAUGHT
+    file.write_text(TAUGHT.replace(old, new, 1))
+    with pytest.raises(UserError) as error:
+        load(file)
+    assert message in str(error.value)
