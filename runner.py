@@ -66,6 +66,11 @@ def _main(options: argparse.Namespace) -> int:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"two matrices are named {name}, and would write one report")
+    if not (options.plan or options.json):
+        from reports.report import check_owner
+
+        for matrix in matrices:
+            check_owner(matrix, options.reports)
     store = Store(options.runs)
     site = _site(options.devices)
     results = store.read()

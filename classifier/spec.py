@@ -53,7 +53,7 @@ def switch(value: object) -> object:
     return None if value is False else value
 
 
-def _named(value: object) -> object:
+def named(value: object) -> object:
     """`adamw` is short for `{name: adamw}`."""
     return {"name": value} if isinstance(value, str) else value
 
@@ -61,11 +61,11 @@ def _named(value: object) -> object:
 def _defaulted(name: str) -> Callable[[object], object]:
     """A mapping without a name means the default: `{weight_decay: 0.0}`."""
 
-    def named(value: object) -> object:
-        value = _named(value)
+    def with_name(value: object) -> object:
+        value = named(value)
         return {"name": name, **value} if isinstance(value, dict) else value
 
-    return named
+    return with_name
 
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -278,7 +278,7 @@ class TrainSpec(Spec):
     schedule: Annotated[Schedule, BeforeValidator(_defaulted("cosine"))] = Cosine()
     warmup: Annotated[Warmup | None, BeforeValidator(switch)] = None
     augment: Annotated[Augment | None, BeforeValidator(switch)] = None
-    mixing: Annotated[Mixing | None, BeforeValidator(_named), BeforeValidator(switch)] = Field(
+    mixing: Annotated[Mixing | None, BeforeValidator(named), BeforeValidator(switch)] = Field(
         None, json_schema_extra=NEUTRAL
     )
     normalize: Literal["imagenet", "dataset"] = "dataset"

@@ -45,7 +45,7 @@ class Arms:
         self._document, self._file, self.forced = document, file, forced
         self.axes: dict[str, list[Any]]
         if (file.matrix is None) == (file.runs is None):
-            raise document.error((), "a matrix needs either 'matrix' (axes) or 'runs'")
+            raise document.error((), "a matrix has either 'matrix' (axes) or 'runs', and not both")
         if file.runs is not None:
             self.axes = {"run": list(file.runs)}
             self._made: dict[str, Arm | None] = {}

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ class Request:
     ema: Ema | None = None
     teacher: TrainSpec | None = None
     """What the training learns from, if it is distilled."""
+    where: Mapping[str, Any] = field(default_factory=dict)
+    """The axis values of the arm that asks for it; of a speed those that all its arms share."""
 
     @property
     def unit(self) -> str | None:
@@ -83,8 +86,8 @@ class Table:
     columns: tuple[Column, ...]
     cells: tuple[tuple[tuple[Request, ...], ...], ...]
     """By row, then column: a request for each seed."""
-    baseline: tuple[int | None, ...]
-    """For each column the one it is compared with."""
+    baseline: Mapping[tuple[int, int], tuple[int, int]]
+    """The cell (row, column) that a cell is compared with."""
     published: Mapping[tuple[str, str], float]
     """By row and header."""
 
@@ -96,12 +99,16 @@ class Matrix:
     title: str
     source: Path
     data: DataSpec
-    settings: Mapping[str, Any]
-    """The shared training settings as written."""
     seeds: tuple[int, ...]
+    arms: tuple[Arm, ...]
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
     overrides: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The file with its folder, the same from wherever it is run."""
+        return "/".join(self.source.resolve().parts[-2:])
 
     def requests(self) -> Iterator[Request]:
         for table in self.tables:
@@ -129,8 +136,8 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
         title=file.title + (" (smoke)" if overrides.smoke else ""),
         source=path,
         data=file.data,
-        settings=file.train,
         seeds=tuple(file.seeds),
+        arms=tuple(arms.all),
         tables=tuple(map(_unpublished, made)) if overrides.smoke else made,
         notes=(*tables.notes, *tables.idle_arms()),
         overrides=applied,
@@ -202,7 +209,7 @@ class _Tables:
             rows=tuple(row.name for row in rows),
             columns=kept,
             cells=tuple(cells),
-            baseline=self._baseline(settings.baseline, kept, place),
+            baseline=self._baseline(settings.baseline, kept, cells, place),
             published=self._published(settings, place),
         )
 
@@ -283,10 +290,11 @@ class _Tables:
         if column.is_speed:
             specs = {spec.signature: spec for spec in (self._speed(column, arm) for arm in chosen)}
             if len(specs) == 1:
-                return (Request(next(iter(specs.values()))),)
+                shared = set.intersection(*({*map(_item, arm.where.items())} for arm in chosen))
+                where = {k: v for k, v in chosen[0].where.items() if _item((k, v)) in shared}
+                return (Request(next(iter(specs.values())), where=where),)
         elif len(chosen) == 1:
-            pairs = zip(chosen[0].trainings, chosen[0].teachers, strict=True)
-            return tuple(_request(column, spec, chosen[0].ema, by) for spec, by in pairs)
+            return tuple(_requests(column, chosen[0]))
         axes = [a for a in self._arms.axes if len({text(arm.where[a]) for arm in chosen}) > 1]
         raise self._document.error(
             place,
@@ -315,19 +323,32 @@ class _Tables:
         return self._known_classes
 
     def _baseline(
-        self, wanted: Mapping[str, Any], columns: Sequence[Column], place: Where
-    ) -> tuple[int | None, ...]:
-        """For each column the one of the same measure in the baseline's arm."""
+        self,
+        wanted: Mapping[str, Any],
+        columns: Sequence[Column],
+        cells: Sequence[Sequence[Sequence[Request]]],
+        place: Where,
+    ) -> dict[tuple[int, int], tuple[int, int]]:
+        """For each cell the one of the same measure whose arm differs in being the baseline's."""
         if not wanted:
-            return tuple(None for _ in columns)
-        where = (*place, "baseline")
-        self._arms.check(wanted, where)
+            return {}
+        self._arms.check(wanted, (*place, "baseline"))
+        positions = {
+            (column.measure, text(dict(cell[0].where))): (r, c)
+            for r, row in enumerate(cells)
+            for c, (column, cell) in enumerate(zip(columns, row, strict=True))
+            if not column.is_speed
+        }
+        found = {}
+        for (measure, where), position in positions.items():
+            base = positions.get((measure, text({**json.loads(where), **wanted})))
+            if base is not None and base != position:
+                found[position] = base
         pinned = not set(wanted).isdisjoint(self._arms.forced)
-        if not pinned and not any(matches(column.where, wanted) for column in columns):
-            raise self._document.error(where, "no column shows the baseline")
-        positions = {(c.measure, text(c.where)): position for position, c in enumerate(columns)}
-        found = [positions.get((c.measure, text({**c.where, **wanted}))) for c in columns]
-        return tuple(None if base == position else base for position, base in enumerate(found))
+        if not found and not pinned:
+            message = "no cell shows the baseline beside another arm"
+            raise self._document.error((*place, "baseline"), message)
+        return found
 
     def _published(self, settings: TableSettings, place: Where) -> dict[tuple[str, str], float]:
         if settings.published is None:
@@ -350,17 +371,24 @@ def _unpublished(table: Table) -> Table:
     return replace(table, published={})
 
 
-def _request(
-    column: Column, spec: TrainSpec, ema: Ema | None, teacher: TrainSpec | None
-) -> Request:
-    if column.stage == "train":
-        return Request(spec, spec, ema, teacher)
-    assert column.split is not None
-    precision = column.precision or "fp32"
-    evaluation = EvaluateSpec(
-        training=spec.signature, ema=ema, split=column.split, precision=precision
-    )
-    return Request(evaluation, spec, ema, teacher)
+def _requests(column: Column, arm: Arm) -> Iterator[Request]:
+    """What a column needs of an arm, for each seed."""
+    for spec, teacher in zip(arm.trainings, arm.teachers, strict=True):
+        if column.stage == "train":
+            yield Request(spec, spec, arm.ema, teacher, arm.where)
+            continue
+        assert column.split is not None
+        evaluation = EvaluateSpec(
+            training=spec.signature,
+            ema=arm.ema,
+            split=column.split,
+            precision=column.precision or "fp32",
+        )
+        yield Request(evaluation, spec, arm.ema, teacher, arm.where)
+
+
+def _item(item: tuple[str, Any]) -> tuple[str, str]:
+    return item[0], text(item[1])
 
 
 def _read_published(file: Path, headers: set[str]) -> dict[tuple[str, str], float]:

@@ -14,6 +14,7 @@ from classifier.data.split import Part
 from classifier.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord, benchmark_unit
 from classifier.spec import BenchmarkSpec, DataSpec, Ema, EvaluateSpec, Spec, TrainSpec, track_key
 from experiments.matrix import Matrix, Request
+from experiments.schema import text
 from experiments.store import Results
 
 State = Literal["done", "todo", "running", "failed", "skipped"]
@@ -54,6 +55,8 @@ class Job:
     state: State = "todo"
     reason: str = ""
     cost: Cost = Cost()
+    label: str = ""
+    """What tells it apart from jobs of the same model and seed, for people."""
 
     @property
     def id(self) -> str:
@@ -66,9 +69,8 @@ class Job:
 
     @property
     def name(self) -> str:
-        if isinstance(self.spec, EvaluateSpec):
-            return f"{self.run.slug} {self.spec.slug}"
-        return self.spec.slug
+        whole = self.run.slug + (f" ({self.label})" if self.label else "")
+        return f"{whole} {self.spec.slug}" if isinstance(self.spec, EvaluateSpec) else whole
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def _unique_jobs(requests: Iterable[Request]) -> list[Job]:
     tracks: dict[str, dict[str, Ema | None]] = {}
     others: dict[str, Job] = {}
     teachers: dict[str, str] = {}
+    labels: dict[str, dict[str, str]] = {}
     for request in requests:
         if request.training is not None:
             signature = request.training.signature
@@ -125,6 +128,7 @@ def _unique_jobs(requests: Iterable[Request]) -> list[Job]:
                 trainings.setdefault(by, request.teacher)
                 tracks.setdefault(by, {})[track_key(None)] = None
             trainings[signature] = request.training
+            _narrow(labels, signature, request.where)
             tracks.setdefault(signature, {})[track_key(request.ema)] = request.ema
             if isinstance(request.spec, EvaluateSpec):
                 others[request.spec.signature] = Job(
@@ -138,11 +142,31 @@ def _unique_jobs(requests: Iterable[Request]) -> list[Job]:
             None,
             emas=tuple(ema for _, ema in sorted(tracks[signature].items(), reverse=True)),
             needs=(teachers[signature],) if signature in teachers else (),
+            label=_label(labels.get(signature, {})),
         )
         for signature, spec in trainings.items()
     ]
     rank = {"evaluate": 0, "benchmark": 1}
-    return jobs + sorted(others.values(), key=lambda job: rank[job.spec.kind])
+    for job in sorted(others.values(), key=lambda job: rank[job.spec.kind]):
+        known = labels.get(job.run.signature, {}) if job.training else {}
+        jobs.append(replace(job, label=_label(known)))
+    return jobs
+
+
+def _narrow(labels: dict[str, dict[str, str]], signature: str, where: Mapping[str, Any]) -> None:
+    """Keep of a training's axis values those that all its arms share."""
+    values = {
+        axis: value if isinstance(value, str) else text(value)
+        for axis, value in where.items()
+        if axis not in ("model", "rdrop", "ema")  # told by the slug and the track
+    }
+    known = labels.setdefault(signature, values)
+    for axis in [axis for axis, value in known.items() if values.get(axis) != value]:
+        del known[axis]
+
+
+def _label(values: Mapping[str, str]) -> str:
+    return ", ".join(v if axis == "run" else f"{axis} {v}" for axis, v in values.items())
 
 
 class _Judge:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from classifier.errors import UserError
-from classifier.spec import DataSpec, Ema, Precision, Settings, Split, TrainSpec, switch
+from classifier.spec import DataSpec, Ema, Precision, Settings, Split, TrainSpec, named, switch
 from experiments.document import Document, Where, nearest
 
 
@@ -69,7 +69,7 @@ class File(Settings):
     """The top level of a matrix file."""
 
     title: str = Field(min_length=1, pattern=r"^[^\r\n]+$")
-    data: DataSpec
+    data: Annotated[DataSpec, BeforeValidator(named)]
     train: dict[str, Any] = Field(default_factory=dict)
     matrix: dict[str, Any] | None = None
     runs: dict[str, dict[str, Any]] | None = None
@@ -115,6 +115,8 @@ def explained(
     if kind == "extra_forbidden":
         elsewhere = ("data", "seed") if model is ArmSettings else ()
         fields = [field for field in _fields_at(model, found["loc"][:-1]) if field not in elsewhere]
+        if model is File and len(names) == 1 and name in ArmSettings.model_fields:
+            return document.error(where, f"unknown setting '{name}'; did you mean 'train.{name}'?")
         return document.error(where, f"unknown setting '{name}'{nearest(name, fields)}")
     if kind == "missing":
         return document.error(where[:-1], f"'{name}' is missing")
@@ -131,14 +133,16 @@ def explained(
     if kind in ("too_short", "string_too_short"):
         return document.error(where, f"'{name}' is empty")
     if kind == "string_pattern_mismatch":
-        return document.error(where, f"'{name}' can't be {text(given)}: a character is not allowed")
+        why = "it may hold no '|' and no line break" if name != "folder" else "it must be one name"
+        return document.error(where, f"'{name}' can't be {text(given)}: {why}")
     return document.error(where, f"'{name}' {_demand(found)}, not '{shown}'")
 
 
 def _demand(found: ErrorDetails) -> str:
     """`must be an integer`: what pydantic says, as a part of a sentence."""
-    if found["type"] == "model_type":
-        return "must be true, false or a mapping of its settings"
+    if found["type"] in ("model_type", "dict_type"):
+        switch_too = found["loc"][-1] in ("ema", "rdrop", "warmup", "mixing", "distill")
+        return f"must be {'true, false or ' if switch_too else ''}a mapping of its settings"
     message = (
         found["msg"].replace("Input should be", "must be").replace("a valid integer", "an integer")
     )

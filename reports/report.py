@@ -6,10 +6,9 @@ Made from records alone and without a clock: the same records give the same byte
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import stdev
 from typing import Any
 
 import pandas as pd
@@ -28,12 +27,16 @@ from classifier.record import (
     TrainRecord,
 )
 from classifier.spec import EvaluateSpec
+from experiments.arms import Arm
 from experiments.matrix import Matrix, Request, Table
 from experiments.schema import Column
 from experiments.store import Results
 from reports import tables
+from reports.notes import notes
 
 Used = list[tuple[Record, Cost | None]]
+Spread = dict[tuple[int, int], float]
+"""By cell (row, column)."""
 
 
 def write(
@@ -56,7 +59,7 @@ def write(
         f"{table.name}.md": tables.markdown(table, filled[table.name]) for table in matrix.tables
     }
     files["report.md"] = page(matrix, results, filled, used, benchmark_unit)
-    files["results.csv"] = _csv(used)
+    files["results.csv"] = _csv(used, _axes(matrix))
     target = folder / matrix.name
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -65,6 +68,19 @@ def write(
     except OSError as error:
         raise UserError(f"the report {target} can't be written: {error}") from error
     return [target / name for name in files]
+
+
+def check_owner(matrix: Matrix, folder: Path) -> None:
+    """Raise UserError where the report's folder holds that of another matrix of the same name."""
+    page_file = folder / matrix.name / "report.md"
+    if not page_file.exists():
+        return
+    owners = [line for line in page_file.read_text().splitlines() if line.startswith("- matrix: ")]
+    if owners and owners[0] != f"- matrix: {matrix.label}":
+        raise UserError(
+            f"{page_file} is the report of {owners[0].removeprefix('- matrix: ')}, another matrix; "
+            f"rename {matrix.source}, or choose another folder with --reports"
+        )
 
 
 def used_records(matrix: Matrix, results: Results, benchmark_unit: str | None) -> Used:
@@ -107,9 +123,11 @@ def page(
         requests = [request for row in table.cells for cell in row for request in cell]
         records = _found(requests, results, benchmark_unit)
         behind = [needed for request in requests for needed in _behind(request)]
-        parts += _notes(matrix, table, records, _found(behind, results, benchmark_unit))
-        if any(position is not None for position in table.baseline) or table.published:
-            parts += ["### Differences", _differences(table, figures)]
+        found = notes(matrix, table, records, _found(behind, results, benchmark_unit))
+        parts += ["\n".join(f"- {note}" for note in found)] if found else []
+        spread = _spread(table, results, benchmark_unit)
+        if table.baseline or table.published or spread:
+            parts += ["### Differences", _differences(table, figures, spread)]
         speeds = [record for record in records if isinstance(record, BenchmarkRecord)]
         if speeds:
             parts += ["### Speeds", _speeds(speeds)]
@@ -149,119 +167,42 @@ def _setup(found: Environment) -> tuple[str, str]:
 # Tables --------------------------------------------------------------------------------------
 
 
-def _notes(
-    matrix: Matrix, table: Table, records: Sequence[Record], behind: Sequence[Record]
-) -> list[str]:
-    notes = [
-        _noise(records),
-        _emulation(table, records),
-        _amp(records),
-        _mixed(behind),
-        _means(matrix),
-        _sequential(matrix, table),
-    ]
-    return ["\n".join(f"- {note}" for note in notes if note)] if any(notes) else []
-
-
-def _noise(records: Iterable[Record]) -> str:
-    """How large chance is, by the binomial standard error on the smallest part evaluated."""
-    sized = [
-        (record.images if isinstance(record, EvaluateRecord) else record.data.val, record.accuracy)
-        for record in records
-        if not isinstance(record, BenchmarkRecord)
-    ]
-    if not sized:
-        return ""
-    images = min(count for count, _ in sized)
-    mean = fmean(accuracy for _, accuracy in sized)
-    error = math.sqrt(mean * (1 - mean) / images)
-    return (
-        f"Chance: one standard error of an accuracy of {mean:.3f} on {images:,} images is "
-        f"{error:.4f} (binomial, estimated); a difference below two of them is weak evidence."
-    )
-
-
-def _emulation(table: Table, records: Iterable[Record]) -> str:
-    on_cpu = [
-        record.environment
-        for record in records
-        if record.environment.precision == "fp16"
-        and record.environment.device_kind == "cpu"
-        and not record.environment.machine.native_fp16
-    ]
-    if not on_cpu:
-        return ""
-    return (
-        f"FP16 was emulated: the {on_cpu[0].device} has no FP16 arithmetic of its own, so FP16 is "
-        "slower there than FP32. The FP16 accuracies hold; the FP16 speeds say nothing of a GPU."
-    )
-
-
-def _amp(records: Iterable[Record]) -> str:
-    trained = [
-        (r.spec if isinstance(r, TrainRecord) else r.training, r.environment.device_kind)
-        for r in records
-        if not isinstance(r, BenchmarkRecord)
-    ]
-    if any(spec.amp and device == "cpu" for spec, device in trained):
-        return "amp was asked for, but trainings on a CPU ran in FP32."
-    return ""
-
-
-def _mixed(records: Iterable[Record]) -> str:
-    """On trainings and evaluations that did not all run alike."""
-    kinds = {
-        (found.device, found.threads, found.versions["torch"])
-        for found in (r.environment for r in records if not isinstance(r, BenchmarkRecord))
-    }
-    moved = [r.spec.slug for r in records if isinstance(r, TrainRecord) and r.moved]
-    notes = []
-    if len(kinds) > 1:
-        shown = "; ".join(f"{d}, {t} thread(s), torch {v}" for d, t, v in sorted(kinds))
-        notes.append(
-            f"This table mixes devices, threads or versions, so last digits may differ: {shown}."
-        )
-    if moved:
-        notes.append(
-            f"Interrupted, and gone on with another device, number of threads or version: "
-            f"{', '.join(sorted(set(moved)))}."
-        )
-    return " ".join(notes)
-
-
-def _means(matrix: Matrix) -> str:
-    seeds = ", ".join(map(str, matrix.seeds))
-    return f"Each accuracy is the mean over seeds {seeds}." if len(matrix.seeds) > 1 else ""
-
-
-def _sequential(matrix: Matrix, table: Table) -> str:
-    if matrix.data.split != "sequential" or not table.published:
-        return ""
-    return (
-        "The split has the published split's sizes, not its membership, which was never published: "
-        "a part of each difference is that of the images."
-    )
-
-
-def _differences(table: Table, figures: pd.DataFrame) -> str:
-    """Each figure beside its baseline and the published one, with the differences."""
-    has_baseline = any(position is not None for position in table.baseline)
+def _differences(table: Table, figures: pd.DataFrame, spread: Spread) -> str:
+    """Each figure with its deviation over seeds, its baseline and the published one."""
     header = [table.row_header, "column", "measured"]
-    header += ["minus baseline"] if has_baseline else []
+    header += ["deviation over seeds"] if spread else []
+    header += ["minus baseline"] if table.baseline else []
     header += ["published", "minus published"] if table.published else []
     rows = []
-    for name, values in zip(table.rows, figures.to_numpy().tolist(), strict=True):
-        for position, (column, cell) in enumerate(zip(table.columns, values, strict=True)):
+    values = figures.to_numpy().tolist()
+    for r, name in enumerate(table.rows):
+        for c, column in enumerate(table.columns):
+            cell = values[r][c]
             row = [name, column.header, tables.text(column, cell)]
-            if has_baseline:
-                base = table.baseline[position]
-                row.append(_minus(column, cell, None if base is None else values[base]))
-            if table.published:
-                known = table.published.get((name, column.header))
+            if spread:
+                known = spread.get((r, c))
                 row.append("" if known is None else tables.text(column, known))
-                row.append(_minus(column, cell, known))
+            if table.baseline:
+                base = table.baseline.get((r, c))
+                row.append(_minus(column, cell, None if base is None else values[base[0]][base[1]]))
+            if table.published:
+                published = table.published.get((name, column.header))
+                row.append("" if published is None else tables.text(column, published))
+                row.append(_minus(column, cell, published))
             rows.append(row)
     return tables.grid(header, rows)
+
+
+def _spread(table: Table, results: Results, benchmark_unit: str | None) -> Spread:
+    """The standard deviation (n - 1) over the seeds of each cell that has several."""
+    found = {}
+    for r, row in enumerate(table.cells):
+        for c, (column, cell) in enumerate(zip(table.columns, row, strict=True)):
+            records = [tables.find(request, results, benchmark_unit) for request in cell]
+            figures = [tables.value(column, record) for record in records if record is not None]
+            if len(figures) > 1:
+                found[r, c] = stdev(figures)
+    return found
 
 
 def _minus(column: Column, cell: float | str, other: float | str | None) -> str:
@@ -304,15 +245,28 @@ def _speeds(records: Sequence[BenchmarkRecord]) -> str:
 
 
 def _settings(matrix: Matrix, records: Sequence[Record]) -> str:
-    shown = {"data": matrix.data.title, "split": matrix.data.split, **matrix.settings}
-    shown["seeds"] = list(matrix.seeds)
-    lines = [f"- {name}: {_plain(setting)}" for name, setting in shown.items()]
+    """All that it takes to do it again: every setting, and what differs between the arms."""
+    lines = [f"- matrix: {matrix.label}", f"- seeds: {_plain(list(matrix.seeds))}"]
+    arms = [_arm_settings(arm) for arm in matrix.arms]
+    common = [name for name, first in arms[0].items() if all(arm[name] == first for arm in arms)]
+    lines += [f"- {name}: {_plain(arms[0][name])}" for name in common]
+    for arm, settings in zip(matrix.arms, arms, strict=True):
+        own = {name: value for name, value in settings.items() if name not in common}
+        name = f"{arm.where['run']}: " if "run" in arm.where else ""
+        lines.append(f"- arm {name}{', '.join(f'{n} {_plain(v)}' for n, v in own.items())}")
     lines += [f"- {name}: {_plain(v)} (override)" for name, v in matrix.overrides.items()]
     sizes = {record.data for record in records if not isinstance(record, BenchmarkRecord)}
     for data in sorted(sizes, key=lambda data: data.fingerprint):
         counted = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
-        lines.append(f"- images: {counted}, {data.classes} classes; data {data.fingerprint}")
+        lines.append(f"- images: {counted}, {data.classes} classes; contents {data.fingerprint}")
     return "\n".join(lines)
+
+
+def _arm_settings(arm: Arm) -> dict[str, Any]:
+    training = arm.trainings[0].model_dump(mode="json", exclude={"seed"})
+    data = {name: value for name, value in training["data"].items() if value is not None}
+    ema = None if arm.ema is None else arm.ema.model_dump(mode="json")
+    return {**training, "data": data, "ema": ema}
 
 
 def _plain(setting: Any) -> str:
@@ -380,15 +334,27 @@ _COLUMNS = [
 ]
 
 
-def _csv(used: Used) -> str:
-    frame = pd.DataFrame(map(_flat, used), columns=_COLUMNS)
+def _axes(matrix: Matrix) -> dict[str, dict[str, str]]:
+    """By signature the axis values of the arms that a record serves; several are joined by `;`."""
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for request in matrix.requests():
+        for needed in _behind(request):
+            axes = found.setdefault(needed.spec.signature, {})
+            for name, setting in request.where.items():
+                axes.setdefault(f"axis:{name}", {})[_plain(setting)] = None
+    return {of: {n: "; ".join(v) for n, v in axes.items()} for of, axes in found.items()}
+
+
+def _csv(used: Used, axes: Mapping[str, Mapping[str, str]]) -> str:
+    names = list(dict.fromkeys(name for values in axes.values() for name in values))
+    rows = [{**_flat(record, cost), **axes.get(record.signature, {})} for record, cost in used]
+    frame = pd.DataFrame(rows, columns=[*_COLUMNS[:2], *names, *_COLUMNS[2:]])
     whole = {"seed": "Int64", "best_epoch": "Int64"}
     return str(frame.astype(whole).to_csv(index=False))
 
 
-def _flat(used: tuple[Record, Cost | None]) -> dict[str, Any]:
+def _flat(record: Record, cost: Cost | None) -> dict[str, Any]:
     """A record as a row of results.csv; what a kind of record does not have stays empty."""
-    record, cost = used
     shared = {
         "kind": record.kind,
         "signature": record.signature,

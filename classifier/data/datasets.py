@@ -12,7 +12,7 @@ import importlib.util
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -75,6 +75,7 @@ def listing(data: DataSpec, root: Path) -> Listing:
     if data.split == "given":
         return _given_listing(data, root)
     classes = _classes(data, root)
+    _at_least_two(classes, data)
     parts = split(classes, _rule(data), data.split_seed, data.limit)
     names = tuple(sorted(classes))
     label_of = {path: names.index(name) for name, paths in classes.items() for path in paths}
@@ -193,6 +194,7 @@ def _given_listing(data: DataSpec, root: Path) -> Listing:
             f"{folder} has no class folders in {missing[0]}/, which split 'given' takes"
         )
     names = tuple(present["train"])
+    _at_least_two(names, data)
     for part in PARTS[1:]:
         odd = sorted(set(present[part]) ^ set(names))
         if odd:
@@ -210,6 +212,11 @@ def _given_listing(data: DataSpec, root: Path) -> Listing:
     found.sort()
     paths, labels, parts = zip(*found, strict=True)
     return Listing(names, paths, labels, parts)
+
+
+def _at_least_two(classes: Collection[str], data: DataSpec) -> None:
+    if len(classes) < 2:
+        raise UserError(f"{data.title} has one class only, '{next(iter(classes))}'; two are needed")
 
 
 def _class_folders(folder: Path) -> list[str]:

@@ -133,7 +133,7 @@ def test_the_cache_holds_each_image_resized_once(root: Path) -> None:
 
 
 def test_a_broken_image_is_named(root: Path) -> None:
-    make_images(root / "birds", {"a": 5})
+    make_images(root / "birds", {"a": 5, "b": 5})
     bad = root / "birds" / "a" / "0.png"
     bad.write_bytes(bad.read_bytes()[:40])
     listed = datasets.listing(BIRDS, root)

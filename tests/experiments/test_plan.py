@@ -216,8 +216,8 @@ def test_a_teacher_is_planned_once_and_first(tmp_path: Path) -> None:
     trainings = [job for job in made.jobs if job.spec.kind == "train"]
     assert [job.name for job in trainings] == [
         "ghostnet-s0",
-        "mobilenetv2-mgd-s0",
-        "mobilenetv2-at-s0",
+        "mobilenetv2-mgd-s0 (student)",
+        "mobilenetv2-at-s0 (again)",
     ]
     assert trainings[0].needs == () and trainings[0].emas == (None,)
     assert {job.needs for job in trainings[1:]} == {(trainings[0].id,)}

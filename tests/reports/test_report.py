@@ -11,7 +11,7 @@ from classifier.errors import UserError
 from classifier.record import BenchmarkRecord
 from experiments.matrix import Matrix, Overrides, load
 from experiments.store import Results
-from reports.report import environment, write
+from reports.report import check_owner, environment, write
 from tests.records import results_of
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -50,9 +50,13 @@ def test_the_page_says_what_must_be_known(tmp_path: Path) -> None:
     assert page.startswith("# FP16 inference\n\n## Environment\n\n| System |")
     assert (tmp_path / "fp16" / "fp16.md").read_text() in page
     assert "| mobilenetv2 | val accuracy(train stage) | 0.74384 | 0.74284 | +0.00100 |" in page
-    assert "FP16 was emulated: the a CPU has no FP16 arithmetic of its own" in page
+    assert "FP16 was emulated: this CPU (a CPU) has no FP16 arithmetic of its own" in page
     assert "amp was asked for, but trainings on a CPU ran in FP32" in page
-    assert "one standard error of an accuracy of 0.766 on 1,781 images is 0.0100" in page
+    assert (
+        "difference between two of these accuracies is up to 0.0148 (binomial, estimated, on "
+        "1,781 images, not paired); a difference below 0.030 is weak evidence" in page
+    )
+    assert "guessing" not in page
     assert "The split has the published split's sizes, not its membership" in page
     assert "| mobilenetv2 | fp32 | 64 | 52.43 | 3355.6 |" in page
     assert "images: 7,684 train / 1,781 val / 2,323 test, 200 classes" in page
@@ -119,3 +123,43 @@ def test_nothing_is_written_where_nothing_has_run(tmp_path: Path) -> None:
 def test_reports_import_no_torch() -> None:
     code = "import sys, reports.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_baseline_may_be_a_row_and_seeds_show_their_deviation(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "title: T\ndata: digits\ntrain: {model: ghostnet}\n"
+        "matrix: {loss.label_smoothing: [0.0, 0.1]}\nseeds: [0, 1]\n"
+        "tables:\n  t:\n    rows: loss.label_smoothing\n    baseline: {loss.label_smoothing: 0.0}\n"
+        "    columns: [{header: val, split: val}]\n"
+    )
+    matrix = load(file)
+    results = results_of(matrix, lambda row, column, seed: 0.5 + float(row) + seed / 10)
+    write(matrix, results, tmp_path)
+    page = (tmp_path / "m" / "report.md").read_text()
+    assert "| 0.0 | val | 0.55000 | 0.07071 |  |" in page
+    assert "| 0.1 | val | 0.65000 | 0.07071 | +0.10000 |" in page
+    assert '- arm loss {"name": "cross_entropy", "label_smoothing": 0.1}' in page
+    assert '- data: {"name": "digits", "split": "strict"' in page
+    frame = pd.read_csv(tmp_path / "m" / "results.csv")
+    assert sorted(frame["axis:loss.label_smoothing"].unique()) == [0.0, 0.1]
+
+
+def test_guessing_is_named(tmp_path: Path) -> None:
+    matrix = load(EXPERIMENTS / "ema.yaml")
+    write(matrix, results_of(matrix, lambda *_: 0.005), tmp_path)
+    page = (tmp_path / "ema" / "report.md").read_text()
+    assert "16 of 16 accuracies are those of guessing" in page
+
+
+def test_another_matrix_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    matrix, results = published("ema")
+    write(matrix, results, tmp_path)
+    check_owner(matrix, tmp_path)
+    other = tmp_path / "elsewhere" / "ema.yaml"
+    other.parent.mkdir()
+    other.write_text(
+        (EXPERIMENTS / "ema.yaml").read_text().replace("    published: published/ema.csv\n", "")
+    )
+    with pytest.raises(UserError, match=r"is the report of experiments/ema\.yaml, another matrix"):
+        check_owner(load(other), tmp_path)
