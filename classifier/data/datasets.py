@@ -299,7 +299,18 @@ def image_paths(folder: Path) -> Iterator[str]:
             folders.sort()
             for file in sorted(files):
                 if Path(file).suffix.lower() in IMAGE_SUFFIXES:
-                    yield Path(where, file).relative_to(folder).as_posix()
+                    yield _utf8(Path(where, file).relative_to(folder).as_posix(), folder)
+
+
+def _utf8(path: str, folder: Path) -> str:
+    """The path, which records and hashes can hold. Raises UserError where they can't."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"the name {os.fsencode(path)!r} in {folder} is not UTF-8; rename it"
+        ) from error
+    return path
 
 
 _BROKEN = (

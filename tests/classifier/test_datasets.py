@@ -73,6 +73,16 @@ def test_what_is_missing_is_named(root: Path) -> None:
         datasets.listing(BIRDS, root)
 
 
+def test_a_name_that_is_not_utf8_is_named(root: Path) -> None:
+    make_images(root / "birds", {"a": 5})
+    try:
+        (root / "birds" / "a" / os.fsdecode(b"caf\xe9.png")).touch()
+    except OSError as error:
+        pytest.skip(f"the file system refuses such names: {error}")
+    with pytest.raises(UserError, match=r"a/caf\\xe9\.png' in .*birds is not UTF-8"):
+        datasets.listing(BIRDS, root)
+
+
 def test_cub_is_taken_where_its_archive_was_extracted(root: Path) -> None:
     folder = root / "CUB_200_2011" / "images"
     with (Path(datasets.__file__).parent / "cub200.csv").open(newline="") as file:
