@@ -357,7 +357,7 @@ def _eight_bits(image: Image) -> Image:
         raise ValueError("its levels are 32-bit numbers, whose black and white are unknown")
     alpha = np.where(levels == image.info.get("transparency", -1), 0, 255)
     grey = np.rint(levels / 257)  # 65535 = 257 * 255
-    return Images.fromarray(np.stack([grey, alpha], axis=-1).astype(np.uint8), "LA")
+    return Images.fromarray(np.stack([grey, alpha], axis=-1).astype(np.uint8))  # LA
 
 
 @cache

@@ -63,8 +63,8 @@ def download_cub200(
 
 def _fetch(url: str, part: Path, progress: Progress) -> None:
     """The rest of the archive into `part`, or all of it if the server gives no rest."""
-    with _open(url, part) as response:
-        done = part.stat().st_size if response.status == 206 else 0
+    response, done = _open(url, part)
+    with response:
         length = response.headers.get("Content-Length")
         total = done + int(length) if length else None
         if total is not None:
@@ -80,8 +80,9 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
         raise _cut(part, f"after {done:,} of {total:,} bytes")
 
 
-def _open(url: str, part: Path) -> http.client.HTTPResponse:
-    """The answer to a request for what `part` lacks; of status 206 only if it is just that."""
+def _open(url: str, part: Path) -> tuple[http.client.HTTPResponse, int]:
+    """The answer to a request for what `part` lacks, and the byte that it starts at: 0 if the
+    server gives only the whole."""
     have = part.stat().st_size if part.is_file() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
     try:
@@ -96,12 +97,12 @@ def _open(url: str, part: Path) -> http.client.HTTPResponse:
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise _unreachable(part.parent, url, str(reason)) from error
-    given = response.headers.get("Content-Range", "")
-    if response.status == 206 and not given.startswith(f"bytes {have}-"):
-        response.close()
-        part.unlink()
-        return _open(url, part)
-    return response
+    if response.status != 206:
+        return response, 0
+    if response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        return response, have
+    response.close()
+    raise _unreachable(part.parent, url, "the server gave another range than was asked for")
 
 
 def _chunks(response: http.client.HTTPResponse, part: Path) -> Iterator[bytes]:

@@ -34,6 +34,8 @@ class Server(ThreadingHTTPServer):
     cut_at: int | None = None
     """Bytes of the body after which the connection is closed, once."""
     ranges = True
+    shift = 0
+    """By how much ranges are wrong."""
     lengths = True
 
     def __init__(self) -> None:
@@ -64,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             end = len(server.content) - 1
-            self.send_header("Content-Range", f"bytes {start}-{end}/{end + 1}")
+            self.send_header("Content-Range", f"bytes {start + server.shift}-{end}/{end + 1}")
         body = server.content[start:]
         if server.lengths:
             self.send_header("Content-Length", str(len(body)))
@@ -165,6 +167,14 @@ def test_a_part_that_is_longer_than_the_archive_is_fetched_anew(server: Server, 
     (root / f"{NAME}.part").write_bytes(b"x" * 2 * len(server.content))
     download_cub200(root, server.url, server.md5)
     assert left(root) == ["CUB_200_2011"]
+
+
+def test_a_wrong_range_is_not_taken(server: Server, root: Path) -> None:
+    server.shift = 1
+    (root / f"{NAME}.part").write_bytes(server.content[:5000])
+    with pytest.raises(UserError, match="another range than was asked for"):
+        download_cub200(root, server.url, server.md5)
+    assert left(root) == [f"{NAME}.part"]
 
 
 def test_a_whole_part_needs_no_network(root: Path) -> None:
