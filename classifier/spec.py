@@ -80,7 +80,8 @@ class DataSpec(Settings):
     class folders under the data root. `split`: `strict` is 6:2:2 of each class by largest
     remainder, `sequential` the older rule that the changelog's tables were measured on (a fifth for
     test, then a fifth of what is left for val), `given` takes train/, val/ and test/ as they are.
-    `limit` keeps that many images of each class.
+    `limit` keeps that many images of each class. `on_bad_image`: an image that can't be read is an
+    `error`, or with `skip` left out before the split is made.
     """
 
     name: Literal["digits", "cub200"] | None = None
@@ -88,6 +89,7 @@ class DataSpec(Settings):
     split: Literal["strict", "sequential", "given"] = "strict"
     split_seed: int = Field(0, ge=0)
     limit: Count | None = Field(None, json_schema_extra=NEUTRAL)
+    on_bad_image: Literal["error", "skip"] = Field("error", json_schema_extra=NEUTRAL)
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSpec:

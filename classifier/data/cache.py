@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +20,14 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from torchvision.transforms.functional import resize
 
-from classifier.data.datasets import Listing, open_image
+from classifier.data.datasets import BadImageError, Listing, Progress, open_image
 from classifier.data.split import Part
+from classifier.errors import UserError
 from classifier.files import cache_folder, sync_folder
 from classifier.spec import DataSpec
 
-FORMAT = 1
-
-Progress = Callable[[int, int], None]
-"""Images done, images in all."""
+FORMAT = 2
+"""Raise it when `open_image` makes other pixels of the same file."""
 
 
 class Pixels:
@@ -101,12 +99,18 @@ def _make(
         decoded = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
             decode(data, root, path, short_side) for path in paths
         )
-        shapes = []
+        shapes: list[tuple[int, ...]] = []
+        bad: list[BadImageError] = []
         with (temporary / "pixels.u8").open("wb") as file:
             for done, image in enumerate(decoded, start=1):
-                file.write(image.tobytes())
-                shapes.append(image.shape[:2])
+                if isinstance(image, BadImageError):
+                    bad.append(image)
+                else:
+                    file.write(image.tobytes())
+                    shapes.append(image.shape[:2])
                 progress(done, len(paths))
+            if bad:
+                raise _unreadable(bad, len(paths))
             file.flush()
             os.fsync(file.fileno())
         np.save(temporary / "shapes.npy", np.array(shapes, np.int64))
@@ -117,5 +121,20 @@ def _make(
         raise
 
 
-def _decode(data: DataSpec, root: Path, path: str, short_side: int) -> NDArray[np.uint8]:
-    return np.asarray(resize(open_image(data, root, path), short_side))
+def _decode(
+    data: DataSpec, root: Path, path: str, short_side: int
+) -> NDArray[np.uint8] | BadImageError:
+    """The resized image, or what is wrong with it: all the bad ones are to be named, not one."""
+    try:
+        return np.asarray(resize(open_image(data, root, path), short_side))
+    except BadImageError as error:
+        return error
+
+
+def _unreadable(bad: list[BadImageError], images: int) -> UserError:
+    named = ", ".join(f"{error.file} ({error.reason})" for error in bad[:5])
+    more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+    return UserError(
+        f"{len(bad)} of {images} images can't be read: {named}{more}. Mend or remove them, or "
+        "leave them out with 'on_bad_image: skip' in data"
+    )

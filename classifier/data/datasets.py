@@ -11,13 +11,16 @@ import hashlib
 import importlib.util
 import json
 import os
+import struct
+import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
 from joblib import Parallel, delayed
 
 from classifier.data.split import PARTS, Part, Rule, sizes, split
@@ -34,7 +37,24 @@ CUB_FOLDER = "CUB_200_2011"
 CUB_URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
 CUB_MD5 = "97eceeb196236b17998738112f37df78"
 
+TRANSPARENT = (255, 255, 255)
+"""What transparent pixels are laid on: white, as most viewers and web pages show them."""
+
+Progress = Callable[[int, int], None]
+"""Images done, images in all."""
+
 DIGITS_SIZES = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
+
+
+class BadImageError(UserError):
+    """The contents of a file are no image, or only a part of one."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(file, reason)
+        self.file, self.reason = file, reason
+
+    def __str__(self) -> str:
+        return f"{self.file} can't be read as an image: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -56,11 +76,13 @@ class Listing:
 def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
     """Number of classes and of images in each part, or None while a folder is not there.
 
-    For the data sets that are known by their class sizes no image is needed.
+    For the data sets that are known by their class sizes no image is needed. `on_bad_image: skip`
+    looks at the images once they are there.
     """
-    if data.name is None:
-        if not (root / str(data.folder)).is_dir():
-            return None
+    there = folder_of(data, root).is_dir()
+    if data.name is None and not there:
+        return None
+    if data.name is None or (data.name == "cub200" and data.on_bad_image == "skip" and there):
         found = listing(data, root)
         return len(found.classes), found.counts()
     known = DIGITS_SIZES if data.name == "digits" else tuple(_cub_sizes().values())
@@ -70,11 +92,18 @@ def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
     return len(known), {part: total[part] for part in PARTS}
 
 
-def listing(data: DataSpec, root: Path) -> Listing:
-    """What the data set holds and how it is split. Raises UserError where it can't be used."""
+def listing(data: DataSpec, root: Path, progress: Progress = lambda done, total: None) -> Listing:
+    """What the data set holds and how it is split. Raises UserError where it can't be used.
+
+    `progress` is for the first look with `on_bad_image: skip`, which decodes every image.
+    """
+    skipped = bad_images(data, root, progress) if data.on_bad_image == "skip" else frozenset()
     if data.split == "given":
-        return _given_listing(data, root)
-    classes = _classes(data, root)
+        return _given_listing(data, root, skipped)
+    classes = {
+        name: [path for path in paths if path not in skipped]
+        for name, paths in _classes(data, root).items()
+    }
     _at_least_two(classes, data)
     parts = split(classes, _rule(data), data.split_seed, data.limit)
     names = tuple(sorted(classes))
@@ -87,16 +116,56 @@ def listing(data: DataSpec, root: Path) -> Listing:
 
 def open_image(data: DataSpec, root: Path, path: str) -> Image:
     """One image as RGB in its own size. Raises UserError, naming the file, if it can't be read."""
-    from PIL import Image, UnidentifiedImageError
-
     if data.name == "digits":
         return _digits_image(path)
-    file = data_folder(data, root) / path
+    return open_file(data_folder(data, root) / path)
+
+
+def open_file(file: Path) -> Image:
+    """The image (of an animation the first frame) as RGB, upright, transparency on `TRANSPARENT`.
+
+    Raises BadImageError where the contents are at fault, UserError where the file can't be read.
+    """
+    from PIL import Image, ImageOps
+
     try:
         with Image.open(file) as image:
-            return image.convert("RGB")
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise UserError(f"{file} can't be read as an image: {error}") from error
+            image.load()
+            return _rgb(ImageOps.exif_transpose(image))
+    except OSError as error:
+        # Pillow's own complaints have no errno: with one, it is the disk's or the permissions'.
+        if error.errno is not None:
+            raise UserError(f"{file} can't be read: {error.strerror}") from error
+        raise BadImageError(file, str(error)) from error
+    except _BROKEN as error:
+        raise BadImageError(file, str(error) or type(error).__name__) from error
+    except Image.DecompressionBombError as error:
+        raise BadImageError(file, str(error)) from error
+
+
+def bad_images(
+    data: DataSpec, root: Path, progress: Progress = lambda done, total: None
+) -> frozenset[str]:
+    """Paths of the images that can't be read. Found by decoding all, once for the same contents."""
+    if data.name == "digits":
+        return frozenset()
+    import PIL
+
+    folder = data_folder(data, root)
+    kept = cache_folder("bad") / f"{fingerprint(data, root)}-pillow{PIL.__version__}.json"
+    with FileLock(f"{kept}.lock"):
+        if not kept.exists():
+            paths = sorted(image_paths(folder))
+            good = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
+                delayed(_is_good)(folder / path) for path in paths
+            )
+            bad = []
+            for done, (path, is_good) in enumerate(zip(paths, good, strict=True), start=1):
+                if not is_good:
+                    bad.append(path)
+                progress(done, len(paths))
+            write_atomically(kept, json.dumps(bad).encode())
+        return frozenset(json.loads(kept.read_bytes()))
 
 
 def folder_of(data: DataSpec, root: Path) -> Path:
@@ -139,7 +208,7 @@ def fingerprint(data: DataSpec, root: Path) -> str:
         hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16] + ".json"
     )
     known: dict[str, list[int | str]] = _read_index(index_file)
-    paths = sorted(_image_paths(folder))
+    paths = sorted(image_paths(folder))
     stats = {path: (folder / path).stat() for path in paths}
     stamp = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
     new = [path for path in paths if known.get(path, [])[:2] != stamp[path]]
@@ -168,11 +237,11 @@ def _classes(data: DataSpec, root: Path) -> dict[str, list[str]]:
             classes[str(label)].append(f"{label}/{index:04d}")
         return classes
     folder = data_folder(data, root)
-    names = _class_folders(folder)
+    names = class_folders(folder)
     if data.folder is not None and set(PARTS) <= set(names):
         raise UserError(f"{folder} is split already (train, val, test): set 'split: given' in data")
     classes = {name: [] for name in names}
-    for path in _image_paths(folder):
+    for path in image_paths(folder):
         classes[path.partition("/")[0]].append(path)
     if data.name == "cub200":
         found = {name: len(paths) for name, paths in classes.items()}
@@ -185,9 +254,9 @@ def _classes(data: DataSpec, root: Path) -> dict[str, list[str]]:
     return classes
 
 
-def _given_listing(data: DataSpec, root: Path) -> Listing:
+def _given_listing(data: DataSpec, root: Path, skipped: frozenset[str]) -> Listing:
     folder = data_folder(data, root)
-    present = {part: _class_folders(folder / part) for part in PARTS if (folder / part).is_dir()}
+    present = {part: class_folders(folder / part) for part in PARTS if (folder / part).is_dir()}
     missing = [part for part in PARTS if not present.get(part)]
     if missing:
         raise UserError(
@@ -202,7 +271,8 @@ def _given_listing(data: DataSpec, root: Path) -> Listing:
     found = [
         (f"{part}/{path}", names.index(path.partition("/")[0]), part)
         for part in PARTS
-        for path in _image_paths(folder / part)
+        for path in image_paths(folder / part)
+        if f"{part}/{path}" not in skipped
     ]
     for part in PARTS:
         held = {label for _, label, of in found if of == part}
@@ -219,7 +289,8 @@ def _at_least_two(classes: Collection[str], data: DataSpec) -> None:
         raise UserError(f"{data.title} has one class only, '{next(iter(classes))}'; two are needed")
 
 
-def _class_folders(folder: Path) -> list[str]:
+def class_folders(folder: Path) -> list[str]:
+    """Names of the class folders, in label order."""
     names = sorted(
         entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
     )
@@ -228,14 +299,72 @@ def _class_folders(folder: Path) -> list[str]:
     return names
 
 
-def _image_paths(folder: Path) -> Iterator[str]:
+def image_paths(folder: Path) -> Iterator[str]:
     """Paths, relative and with '/', of the images at any depth below the class folders."""
-    for name in _class_folders(folder):
+    for name in class_folders(folder):
         for where, folders, files in os.walk(folder / name):
             folders.sort()
             for file in sorted(files):
                 if Path(file).suffix.lower() in IMAGE_SUFFIXES:
-                    yield Path(where, file).relative_to(folder).as_posix()
+                    yield _utf8(Path(where, file).relative_to(folder).as_posix(), folder)
+
+
+def _utf8(path: str, folder: Path) -> str:
+    """The path, which records and hashes can hold. Raises UserError where they can't."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"the name {os.fsencode(path)!r} in {folder} is not UTF-8; rename it"
+        ) from error
+    return path
+
+
+_BROKEN = (
+    SyntaxError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    EOFError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's decoders raise, besides OSError, when they stumble over a broken file."""
+
+
+def _is_good(file: Path) -> bool:
+    try:
+        open_file(file)
+    except BadImageError:
+        return False
+    return True
+
+
+def _rgb(image: Image) -> Image:
+    from PIL import Image as Images
+
+    if image.mode.startswith("I"):
+        image = _eight_bits(image)
+    if image.mode == "F":
+        raise ValueError("its levels are floating-point numbers, whose black and white are unknown")
+    if image.getbands()[-1] not in ("A", "a") and "transparency" not in image.info:
+        return image.convert("RGB")
+    ground = Images.new("RGBA", image.size, TRANSPARENT)
+    return Images.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+
+
+def _eight_bits(image: Image) -> Image:
+    """16-bit grey (mode I;16, of some formats I), scaled: Pillow's own conversion would clip."""
+    import numpy as np
+    from PIL import Image as Images
+
+    levels = np.asarray(image).astype(np.int64)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ValueError("its levels are 32-bit numbers, whose black and white are unknown")
+    alpha = np.where(levels == image.info.get("transparency", -1), 0, 255)
+    grey = np.rint(levels / 257)  # 65535 = 257 * 255
+    return Images.fromarray(np.stack([grey, alpha], axis=-1).astype(np.uint8))  # LA
 
 
 @cache

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from classifier.data.cache import Pixels, Progress, pixels
-from classifier.data.datasets import Listing
+from classifier.data.cache import Pixels, pixels
+from classifier.data.datasets import Listing, Progress
 from classifier.data.split import Part
 from classifier.data.transforms import centre_crop, policy, short_side, train_image
 from classifier.errors import UserError

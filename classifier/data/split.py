@@ -8,7 +8,9 @@ plays a part.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Literal
 
 from classifier.errors import UserError
@@ -18,28 +20,53 @@ PARTS: tuple[Part, ...] = ("train", "val", "test")
 Rule = Literal["strict", "sequential"]
 
 
-def sizes(images: int, rule: Rule) -> dict[Part, int]:
+Shares = Mapping[Part, Fraction]
+"""What each part is to get of a class. Exact: floor(0.29 * 100) is 28 in floating point."""
+
+SHARES: Shares = {"train": Fraction(6, 10), "val": Fraction(2, 10), "test": Fraction(2, 10)}
+
+
+def shares_of(val_size: float, test_size: float) -> Shares:
+    """Shares of sizes as they are written: 0.2 is a fifth. Raises UserError for impossible ones."""
+    for name, size in {"val_size": val_size, "test_size": test_size}.items():
+        if not 0 < size < 1:
+            raise UserError(f"{name} is {size}; it is a share of the images, between 0 and 1")
+    val, test = Fraction(str(val_size)), Fraction(str(test_size))
+    if val + test >= 1:
+        raise UserError(
+            f"val_size {val_size} and test_size {test_size} leave nothing for training: their sum "
+            "must be below 1"
+        )
+    return {"train": 1 - val - test, "val": val, "test": test}
+
+
+def sizes(images: int, rule: Rule, shares: Shares = SHARES) -> dict[Part, int]:
     """How many of a class's `images` each part gets.
 
-    strict: 6:2:2 by largest remainder, ties to train, then val, then test. sequential: a fifth for
-    test, then a fifth of the rest for val, both rounded down (the rule the changelog's tables were
-    measured on: CUB's 11,788 images give 7,684 / 1,781 / 2,323).
+    strict: the shares (6:2:2) by largest remainder, ties to train, then val, then test. sequential:
+    the share of test, then the share of val of what is left, both rounded down (at 0.2 each the
+    rule that the changelog's tables were measured on: CUB's 11,788 images give 7,684 / 1,781 /
+    2,323).
     """
     if rule == "sequential":
-        test = images // 5
-        val = (images - test) // 5
+        test = math.floor(shares["test"] * images)
+        val = math.floor(shares["val"] * (images - test))
         return {"train": images - test - val, "val": val, "test": test}
-    shares = {"train": 6, "val": 2, "test": 2}
-    result: dict[Part, int] = {part: images * shares[part] // 10 for part in PARTS}
+    quotas = {part: shares[part] * images for part in PARTS}
+    result: dict[Part, int] = {part: math.floor(quotas[part]) for part in PARTS}
     left = images - sum(result.values())
-    by_remainder = sorted(PARTS, key=lambda part: -(images * shares[part] % 10))
+    by_remainder = sorted(PARTS, key=lambda part: result[part] - quotas[part])
     for part in by_remainder[:left]:
         result[part] += 1
     return result
 
 
 def split(
-    classes: Mapping[str, Sequence[str]], rule: Rule, seed: int, limit: int | None = None
+    classes: Mapping[str, Sequence[str]],
+    rule: Rule,
+    seed: int,
+    limit: int | None = None,
+    shares: Shares = SHARES,
 ) -> dict[str, Part]:
     """The part of every path. `classes` holds the relative paths of each class.
 
@@ -49,7 +76,7 @@ def split(
     parts: dict[str, Part] = {}
     for name, paths in classes.items():
         kept = sorted(sorted(paths), key=lambda path: _shuffle_key(seed, path))[:limit]
-        count = sizes(len(kept), rule)
+        count = sizes(len(kept), rule, shares)
         if min(count.values()) == 0:
             raise UserError(
                 f"class '{name}' has {len(kept)} image(s), too few to give train, val and test one "

@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 
 from classifier.data import datasets
 from classifier.data.cache import pixels
+from classifier.data.split import PARTS
 from classifier.data.transforms import centre_crop
 from classifier.errors import UserError
 from classifier.spec import DataSpec
@@ -69,6 +70,16 @@ def test_what_is_missing_is_named(root: Path) -> None:
         datasets.listing(BIRDS, root)
     make_images(root / "birds", {"a": 9, "rare": 2})
     with pytest.raises(UserError, match="class 'rare' has 2"):
+        datasets.listing(BIRDS, root)
+
+
+def test_a_name_that_is_not_utf8_is_named(root: Path) -> None:
+    make_images(root / "birds", {"a": 5})
+    try:
+        (root / "birds" / "a" / os.fsdecode(b"caf\xe9.png")).touch()
+    except OSError as error:
+        pytest.skip(f"the file system refuses such names: {error}")
+    with pytest.raises(UserError, match=r"a/caf\\xe9\.png' in .*birds is not UTF-8"):
         datasets.listing(BIRDS, root)
 
 
@@ -132,14 +143,63 @@ def test_the_cache_holds_each_image_resized_once(root: Path) -> None:
     assert np.array_equal(again[3], cached[3])
 
 
-def test_a_broken_image_is_named(root: Path) -> None:
-    make_images(root / "birds", {"a": 5, "b": 5})
-    bad = root / "birds" / "a" / "0.png"
-    bad.write_bytes(bad.read_bytes()[:40])
+def break_images(folder: Path, names: list[str]) -> None:
+    for name in names:
+        file = folder / name
+        file.write_bytes(file.read_bytes()[:40])
+
+
+def test_broken_images_are_counted_and_the_first_five_named(root: Path) -> None:
+    make_images(root / "birds", {"a": 20, "b": 20})
     listed = datasets.listing(BIRDS, root)
-    part = listed.parts[listed.paths.index("a/0.png")]
-    with pytest.raises(UserError, match=r"a/0\.png can't be read as an image"):
-        pixels(BIRDS, root, listed, part, 8, datasets.fingerprint(BIRDS, root))
+    train = [listed.paths[index] for index in listed.indices("train")]
+    break_images(root / "birds", train[:7])
+    with pytest.raises(UserError) as caught:
+        pixels(BIRDS, root, listed, "train", 8, datasets.fingerprint(BIRDS, root))
+    message = str(caught.value)
+    assert message.startswith("7 of 24 images can't be read: ")
+    assert message.endswith("leave them out with 'on_bad_image: skip' in data")
+    assert [str(root / "birds" / path) in message for path in train[:7]] == [True] * 5 + [False] * 2
+    assert "and 2 more" in message
+
+
+def test_broken_images_are_left_out_before_the_split(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_images(root / "birds", {"a": 12, "b": 10})
+    break_images(root / "birds", ["a/3.png", "a/7.png"])
+    skip = DataSpec(folder="birds", on_bad_image="skip")
+    calls: list[tuple[int, int]] = []
+    listed = datasets.listing(skip, root, lambda *call: calls.append(call))
+    assert calls[-1] == (22, 22)
+    assert not {"a/3.png", "a/7.png"} & set(listed.paths)
+    assert listed.counts() == {"train": 12, "val": 4, "test": 4}, "6:2:2 of the good ones"
+    assert datasets.counts(skip, root) == (2, listed.counts())
+    print_ = datasets.fingerprint(skip, root)
+    for part in PARTS:
+        assert len(pixels(skip, root, listed, part, 8, print_)) == listed.counts()[part]
+
+    def opened(file: Path) -> Image.Image:
+        raise AssertionError(f"{file} was opened again")
+
+    monkeypatch.setattr(datasets, "open_file", opened)
+    assert datasets.listing(skip, root) == listed, "a second look opens nothing"
+
+
+def test_a_class_of_broken_images_is_too_small(root: Path) -> None:
+    make_images(root / "birds", {"a": 6, "b": 6})
+    break_images(root / "birds", [f"b/{index}.png" for index in range(4)])
+    with pytest.raises(UserError, match="class 'b' has 2 image"):
+        datasets.listing(DataSpec(folder="birds", on_bad_image="skip"), root)
+
+
+def test_broken_images_of_a_given_split_are_left_out(root: Path) -> None:
+    for part in PARTS:
+        make_images(root / "birds" / part, {"a": 3, "b": 3})
+    break_images(root / "birds", ["val/a/1.png"])
+    listed = datasets.listing(DataSpec(folder="birds", split="given", on_bad_image="skip"), root)
+    assert listed.counts() == {"train": 6, "val": 5, "test": 6}
+    assert "val/a/1.png" not in listed.paths
 
 
 def test_mean_and_std_are_those_of_the_training_part(root: Path) -> None:

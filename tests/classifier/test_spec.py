@@ -51,6 +51,7 @@ def test_neutral_fields_are_unsigned_at_their_default() -> None:
     plain, limited = DataSpec(name="digits"), DataSpec(name="digits", limit=3)
     assert "limit" not in plain.signed()
     assert limited.signed()["limit"] == 3
+    assert "on_bad_image" not in plain.signed()
 
 
 def test_every_setting_changes_the_signature(tiny: TrainSpec) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifier.data import datasets
-from classifier.data.split import PARTS, Rule, sizes, split
+from classifier.data.split import PARTS, Rule, shares_of, sizes, split
 from classifier.errors import UserError
 from classifier.spec import DataSpec
 
@@ -39,6 +39,52 @@ def test_strict_sizes_are_within_one_of_6_2_2(images: int) -> None:
 def test_strict_goes_by_largest_remainder(images: int, expected: tuple[int, ...]) -> None:
     """7: quotas 4.2, 1.4, 1.4, so val and test have the largest remainder, and val is first."""
     assert tuple(sizes(images, "strict")[part] for part in PARTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("images", "val", "test", "strict", "sequential"),
+    [
+        (100, 0.29, 0.01, (70, 29, 1), (71, 28, 1)),  # 0.29 * 100 is 28.999... in floating point
+        (10, 0.15, 0.25, (6, 2, 2), (7, 1, 2)),  # quotas 6, 1.5, 2.5: the tie is val's
+        (10, 0.1, 0.1, (8, 1, 1), (9, 0, 1)),
+        (7, 0.3, 0.3, (3, 2, 2), (4, 1, 2)),
+        (1000, 0.001, 0.998, (1, 1, 998), (2, 0, 998)),
+    ],
+)
+def test_other_shares(
+    images: int, val: float, test: float, strict: tuple[int, ...], sequential: tuple[int, ...]
+) -> None:
+    shares = shares_of(val, test)
+    assert tuple(sizes(images, "strict", shares).values()) == strict
+    assert tuple(sizes(images, "sequential", shares).values()) == sequential
+
+
+@given(st.integers(0, 5000), st.integers(1, 998), st.data())
+def test_strict_sizes_are_within_one_of_any_shares(
+    images: int, val: int, data: st.DataObject
+) -> None:
+    test = data.draw(st.integers(1, 999 - val))
+    shares = shares_of(val / 1000, test / 1000)
+    assert shares["val"] * 1000 == val, "from the decimal text, not the binary number"
+    found = sizes(images, "strict", shares)
+    assert sum(found.values()) == images
+    assert all(abs(found[part] - images * shares[part]) < 1 for part in PARTS)
+
+
+@pytest.mark.parametrize(
+    ("val", "test", "message"),
+    [
+        (0.0, 0.2, "val_size is 0.0"),
+        (0.2, 1.0, "test_size is 1.0"),
+        (-0.1, 0.2, "val_size is -0.1"),
+        (0.2, float("nan"), "test_size is nan"),
+        (0.5, 0.5, "leave nothing for training"),
+        (0.7, 0.4, "leave nothing for training"),
+    ],
+)
+def test_impossible_shares_are_refused(val: float, test: float, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        shares_of(val, test)
 
 
 def test_sequential_gives_the_three_sizes_of_cub() -> None:

@@ -1,0 +1,256 @@
+"""A folder of class folders becomes train/, val/ and test/, by the same split as a matrix's.
+
+First the whole split is written to `split.csv`, then image after image goes to its place by a
+rename, so a run that was interrupted goes on from the plan, and no image is lost or in two parts.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import filecmp
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from classifier.data.datasets import Progress, class_folders, image_paths
+from classifier.data.split import PARTS, Part, Rule, Shares, shares_of, split
+from classifier.errors import UserError
+from classifier.files import cache_folder, sync_folder, write_atomically
+
+How = Literal["copy", "move", "symlink", "csv"]
+
+Plan = dict[str, Part]
+"""The part of each image, by its path relative to the folder of class folders."""
+
+PLAN = "split.csv"
+UNFINISHED = ".unfinished.json"
+"""In the new folder while a split is not finished: the arguments that it was begun with."""
+PLACING = ".placing"
+"""The copy that is being written: whole before it is renamed to its place."""
+
+
+def arrange(
+    data_path: Path,
+    out: Path,
+    *,
+    val_size: float = 0.2,
+    test_size: float = 0.2,
+    rule: Rule = "strict",
+    how: How = "copy",
+    seed: int = 0,
+    label_path: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> dict[Part, int]:
+    """Split `data_path` into `out`, and say how many images each part has. Raises UserError.
+
+    `out` gets split.csv (path, class, part), train/, val/, test/ and label.txt with the class names
+    in label order (elsewhere with `label_path`). `how: csv` writes split.csv only. The same call
+    finishes one that was interrupted.
+    """
+    shares = shares_of(val_size, test_size)
+    arguments = {
+        "data_path": str(data_path.resolve()),
+        "val_size": val_size,
+        "test_size": test_size,
+        "rule": rule,
+        "how": how,
+        "seed": seed,
+    }
+    _check_apart(data_path, out)
+    lock = cache_folder("locks") / hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]
+    try:
+        with FileLock(f"{lock}.lock", timeout=0):
+            begun = _begun(out, arguments)
+            plan = _read_plan(out / PLAN) if begun and (out / PLAN).exists() else None
+            if plan is None:
+                plan = _make_plan(data_path, rule, shares, seed)
+            else:
+                _check_nothing_new(data_path, plan)
+            _write(data_path, out, arguments, plan, how, label_path, progress)
+    except Timeout as error:
+        raise UserError(f"{out} is being made by another process") from error
+    counted = list(plan.values())
+    return {part: counted.count(part) for part in PARTS}
+
+
+def _write(
+    data_path: Path,
+    out: Path,
+    arguments: dict[str, object],
+    plan: Plan,
+    how: How,
+    label_path: Path | None,
+    progress: Progress,
+) -> None:
+    labels = _labels(plan)
+    label_file = label_path or (None if how == "csv" else out / "label.txt")
+    if label_file is not None:
+        _check_labels(label_file, labels)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if how != "csv":
+            write_atomically(out / UNFINISHED, json.dumps(arguments).encode())
+        write_atomically(out / PLAN, _plan_text(plan))
+        if how != "csv":
+            _place_all(data_path, out, plan, _PLACE[how], progress)
+        if label_file is not None:
+            label_file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(label_file, labels)
+        (out / PLACING).unlink(missing_ok=True)
+        (out / UNFINISHED).unlink(missing_ok=True)
+    except OSError as error:
+        where = error.filename2 or error.filename or out
+        raise UserError(f"{where}: {error.strerror}; the same command goes on from here") from error
+
+
+def _check_apart(data_path: Path, out: Path) -> None:
+    source, target = data_path.resolve(), out.resolve()
+    if source.is_relative_to(target) or target.is_relative_to(source):
+        raise UserError(f"{out} and {data_path} must not lie in one another: name another --out")
+
+
+def _begun(out: Path, arguments: dict[str, object]) -> bool:
+    """Whether `out` holds this very command's unfinished work. Raises if it holds other things."""
+    if not os.path.lexists(out):
+        return False
+    if not out.is_dir():
+        raise UserError(f"{out} is not a folder")
+    if (out / UNFINISHED).exists():
+        try:
+            found = json.loads((out / UNFINISHED).read_bytes())
+        except ValueError as error:
+            raise UserError(f"{out / UNFINISHED} is damaged; name another --out") from error
+        if found != arguments:
+            raise UserError(
+                f"{out} holds an unfinished split with other arguments; give those again to finish "
+                f"it, or name another --out: {json.dumps(found, ensure_ascii=False)}"
+            )
+        return True
+    # Names with a dot are left by writes that were cut before anything else was there.
+    if any(entry.name[0] != "." for entry in os.scandir(out)):
+        raise UserError(f"{out} is not empty: remove it or name another --out")
+    return False
+
+
+def _make_plan(data_path: Path, rule: Rule, shares: Shares, seed: int) -> Plan:
+    if not data_path.is_dir():
+        raise UserError(f"the folder of class folders {data_path} is not there")
+    names = class_folders(data_path)
+    # One of the three alone may well be a class: trains, for one.
+    if len(set(PARTS) & set(names)) > 1:
+        raise UserError(f"{data_path} is split already: it has {', '.join(names)}")
+    classes: dict[str, list[str]] = {name: [] for name in names}
+    for path in image_paths(data_path):
+        if "\n" in path or "\r" in path:
+            raise UserError(f"the name {path!r} in {data_path} has a line break; rename it")
+        classes[path.partition("/")[0]].append(path)
+    return dict(sorted(split(classes, rule, seed, shares=shares).items()))
+
+
+def _check_nothing_new(data_path: Path, plan: Plan) -> None:
+    if not data_path.is_dir():
+        return  # all was moved, and the empty folder removed
+    new = [path for path in image_paths(data_path) if path not in plan]
+    if new:
+        raise UserError(
+            f"{data_path / new[0]} ({len(new)} image(s) in all) came after the split was begun; "
+            "take it out until the split is finished"
+        )
+
+
+def _plan_text(plan: Plan) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "class", "part"])
+    writer.writerows([path, path.partition("/")[0], part] for path, part in plan.items())
+    return text.getvalue().encode()
+
+
+def _read_plan(file: Path) -> Plan:
+    with file.open(newline="", encoding="utf-8") as opened:
+        found = {row["path"]: row["part"] for row in csv.DictReader(opened)}
+    return {path: next(part for part in PARTS if part == of) for path, of in found.items()}
+
+
+def _labels(plan: Plan) -> bytes:
+    """The class names, one a line, in label order."""
+    names = sorted({path.partition("/")[0] for path in plan})
+    return "".join(f"{name}\n" for name in names).encode()
+
+
+def _check_labels(file: Path, labels: bytes) -> None:
+    if file.is_file() and file.read_bytes() != labels:
+        raise UserError(f"{file} holds other class names: remove it or name another --label_path")
+
+
+def _place_all(
+    data_path: Path,
+    out: Path,
+    plan: Plan,
+    place: Callable[[Path, Path, Path], None],
+    progress: Progress,
+) -> None:
+    folders: set[Path] = set()
+    for done, (path, part) in enumerate(plan.items(), start=1):
+        source, target = data_path / path, out / part / path
+        if target.parent not in folders:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folders.add(target.parent)
+        if not os.path.lexists(source) and not os.path.lexists(target):
+            raise UserError(
+                f"{source} is gone since the split was begun; put it back, and the same command "
+                "goes on"
+            )
+        place(source, target, out / PLACING)
+        progress(done, len(plan))
+
+
+def _copy(source: Path, target: Path, placing: Path) -> None:
+    if not target.exists() or (source.exists() and source.stat().st_size != target.stat().st_size):
+        shutil.copy2(source, placing)
+        placing.replace(target)
+
+
+def _move(source: Path, target: Path, placing: Path) -> None:
+    """Never without a whole copy: the source goes by a rename, or after its copy is on the disk."""
+    if not os.path.lexists(source):
+        return
+    if target.exists():
+        # Copied to another disk and not yet removed when the command was interrupted.
+        if not filecmp.cmp(source, target, shallow=False):
+            raise UserError(f"{source} and {target} differ; remove the one that is not wanted")
+    else:
+        # A link is followed: moved as it is, a relative one would point nowhere.
+        if not source.is_symlink():
+            try:
+                source.rename(target)
+                return
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+        shutil.copy2(source, placing)
+        with placing.open("rb") as file:
+            os.fsync(file.fileno())
+        placing.replace(target)
+        sync_folder(target.parent)
+    source.unlink()
+
+
+def _symlink(source: Path, target: Path, placing: Path) -> None:
+    if not target.is_symlink():
+        target.symlink_to(source.resolve())
+
+
+_PLACE: dict[str, Callable[[Path, Path, Path], None]] = {
+    "copy": _copy,
+    "move": _move,
+    "symlink": _symlink,
+}
