@@ -45,7 +45,7 @@ def write(
     if len(spoilt):
         raise UserError(
             f"{len(spoilt)} of {len(labels)} predictions are not finite, the first is that of "
-            f"{paths[spoilt[0]]}: there are no metrics of them (if this is FP16, use FP32)"
+            f"{shown(paths[spoilt[0]])}: there are no metrics of them (if this is FP16, use FP32)"
         )
     if tsne:
         pictures.check_tsne(len(labels))

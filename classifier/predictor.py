@@ -102,6 +102,8 @@ def find(sources: Sequence[str | Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for source in sources:
+        if not str(source):  # Path("") would be the folder where we are
+            raise UserError("a source is empty: name a file, a folder or a glob")
         paths = list(_of_source(source))
         if not paths:
             there = Path(source).is_dir()

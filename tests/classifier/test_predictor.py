@@ -146,6 +146,8 @@ def test_files_folders_and_globs(folder: Path) -> None:
 def test_a_source_without_images_is_named(folder: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.png is no file, no folder and no glob"):
         predictor.find([folder, "nowhere.png"])
+    with pytest.raises(UserError, match="a source is empty"):
+        predictor.find([""])
     (folder / "empty").mkdir()
     with pytest.raises(UserError, match="empty holds no image"):
         predictor.find([folder / "empty"])
