@@ -6,6 +6,7 @@ python runner.py experiments/ema.yaml
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -22,7 +23,7 @@ from classifier.spec import TrainSpec
 from experiments import plan as planning
 from experiments.matrix import Matrix, Overrides, load
 from experiments.plan import Plan, Site
-from experiments.store import Results, Store
+from experiments.store import Store
 
 ALL_DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -46,8 +47,13 @@ MOST_CPU_JOBS = 8
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal can't show is no error
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return _main(options)
+        code = _main(options)
+        sys.stdout.flush()
+        return code
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -57,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `runner.py --plan | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ALL_DONE
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return SOME_FAILED
 
 
 def _main(options: argparse.Namespace) -> int:
@@ -66,64 +75,82 @@ def _main(options: argparse.Namespace) -> int:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"two matrices are named {name}, and would write one report")
-    if not (options.plan or options.json):
+    runner = Runner(matrices, options)
+    if options.plan or options.json:
+        _print_plan(matrices, runner.plan(), options.json)
+        return ALL_DONE
+    return runner.report() if options.report else runner.run()
+
+
+class Runner:
+    """One command's matrices, with the store and the device that it uses."""
+
+    def __init__(self, matrices: Sequence[Matrix], options: argparse.Namespace) -> None:
+        self.matrices, self.options = matrices, options
+        self.store = Store(options.runs)
+        self.site = _site(options.devices)
+
+    def plan(self) -> Plan:
+        """With the states that the store shows now."""
+        return planning.make(self.matrices, self.store.read(), self.site, self.options.data_root)
+
+    def run(self) -> int:
+        """Do what is not done, then report. The exit code."""
+        self._check_owners()
+        for matrix in self.matrices:
+            for note in matrix.notes:
+                print(f"{matrix.source}: {note}", file=sys.stderr)
+        plan, lost = self.plan(), 0
+        if plan.todo:
+            _check_data(plan, self.options.data_root)
+            devices, jobs_per_device = _devices(self.options)
+            with self.store.lock():
+                plan = self.plan()  # another runner may have done some of it in the meantime
+                lost = self._run_jobs(plan, devices, jobs_per_device)
+        else:
+            print(f"nothing to do: all {len(plan.jobs)} jobs are done in {self.store.root}")
+        self.report()
+        if lost:
+            print(f"{lost} of {len(plan.todo)} jobs failed or were skipped", file=sys.stderr)
+        return SOME_FAILED if lost else ALL_DONE
+
+    def _run_jobs(self, plan: Plan, devices: list[str], jobs_per_device: int) -> int:
+        from experiments import scheduler
+        from experiments.engines.local import LocalEngine
+        from experiments.progress import QuietOnBrokenPipe, View
+        from experiments.worker import Settings, perform
+
+        options = self.options
+        settings = Settings(options.runs, options.data_root, options.workers)
+        engine = LocalEngine(devices, jobs_per_device, settings, perform)
+        try:
+            with View(plan, len(engine.slots), self.store, QuietOnBrokenPipe()) as view:
+                return scheduler.run(plan, engine, view)
+        finally:
+            engine.stop()
+
+    def _check_owners(self) -> None:
         from reports.report import check_owner
 
-        for matrix in matrices:
-            check_owner(matrix, options.reports)
-    store = Store(options.runs)
-    site = _site(options.devices)
-    results = store.read()
-    plan = planning.make(matrices, results, site, options.data_root)
-    if options.plan or options.json:
-        _print_plan(matrices, plan, options.json)
+        for matrix in self.matrices:
+            check_owner(matrix, self.options.reports)
+
+    def report(self) -> int:
+        """Write every matrix's report, or none; print the tables."""
+        from reports.report import check_records, write
+
+        self._check_owners()
+        results = self.store.read()
+        plan = planning.make(self.matrices, results, self.site, self.options.data_root)
+        results = planning.current(plan, results)
+        for matrix in self.matrices:
+            check_records(matrix, results, self.site.benchmark_unit)
+        for matrix in self.matrices:
+            files = write(matrix, results, self.options.reports, self.site.benchmark_unit)
+            for file in files[: len(matrix.tables)]:
+                print(f"\n{file}\n\n{file.read_text(encoding='utf-8')}", end="")
+            print(f"\nand {', '.join(map(str, files[len(matrix.tables) :]))}")
         return ALL_DONE
-    if options.report:
-        return _report(matrices, results, site, options.reports)
-    return _run(matrices, plan, store, site, options)
-
-
-def _run(
-    matrices: Sequence[Matrix], plan: Plan, store: Store, site: Site, options: argparse.Namespace
-) -> int:
-    for matrix in matrices:
-        for note in matrix.notes:
-            print(f"{matrix.source}: {note}", file=sys.stderr)
-    lost = 0
-    if plan.todo:
-        _check_data(plan, options.data_root)
-        devices, jobs_per_device = _devices(options)
-        with store.lock():
-            lost = _run_jobs(plan, store, devices, jobs_per_device, options)
-    else:
-        print(f"nothing to do: all {len(plan.jobs)} jobs are done in {store.root}")
-    _report(matrices, store.read(), site, options.reports)
-    if lost:
-        print(f"{lost} of {len(plan.todo)} jobs failed or were skipped", file=sys.stderr)
-    return SOME_FAILED if lost else ALL_DONE
-
-
-def _run_jobs(
-    plan: Plan,
-    store: Store,
-    devices: list[str],
-    jobs_per_device: int,
-    options: argparse.Namespace,
-) -> int:
-    from rich.console import Console
-
-    from experiments import scheduler
-    from experiments.engines.local import LocalEngine
-    from experiments.progress import View
-    from experiments.worker import Settings, perform
-
-    settings = Settings(options.runs, options.data_root, options.workers)
-    engine = LocalEngine(devices, jobs_per_device, settings, perform)
-    try:
-        with View(plan, len(engine.slots), store, Console()) as view:
-            return scheduler.run(plan, engine, view)
-    finally:
-        engine.stop()
 
 
 def _devices(options: argparse.Namespace) -> tuple[list[str], int]:
@@ -157,18 +184,6 @@ def _check_data(plan: Plan, data_root: Path) -> None:
     trainings = [job.run for job in plan.todo]
     for data in dict.fromkeys(spec.data for spec in trainings if isinstance(spec, TrainSpec)):
         datasets.listing(data, data_root)
-
-
-def _report(matrices: Sequence[Matrix], results: Results, site: Site, folder: Path) -> int:
-    from reports.report import write
-
-    for matrix in matrices:
-        files = write(matrix, results, folder, site.benchmark_unit)
-        for table in matrix.tables:
-            file = folder / matrix.name / f"{table.name}.md"
-            print(f"\n{file}\n\n{file.read_text()}", end="")
-        print(f"\nand {', '.join(str(file) for file in files[len(matrix.tables) :])}")
-    return ALL_DONE
 
 
 def _print_plan(matrices: Sequence[Matrix], plan: Plan, as_json: bool) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 from classifier.errors import UserError
@@ -76,7 +77,8 @@ def library_models() -> tuple[str, ...]:
     then kept in the cache folder.
     """
     kept = cache_folder("models") / f"{versions()['torchvision']}-{versions()['timm']}.json"
-    if not kept.exists():
+    names = _listed(kept)
+    if names is None:
         print("listing the models of torchvision and timm (once) ...", file=sys.stderr)
         listed = subprocess.run(
             [sys.executable, "-c", _LIST_MODELS], capture_output=True, text=True, check=False
@@ -84,5 +86,13 @@ def library_models() -> tuple[str, ...]:
         if listed.returncode != 0:
             raise UserError(f"torchvision and timm can't be imported:\n{listed.stderr}")
         write_atomically(kept, listed.stdout.encode())
-    names: list[str] = json.loads(kept.read_bytes())
-    return tuple(names)
+        names = tuple(json.loads(listed.stdout))
+    return names
+
+
+def _listed(kept: Path) -> tuple[str, ...] | None:
+    """The kept list; None where there is none, or none that can be read."""
+    try:
+        return tuple(json.loads(kept.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -6,7 +6,9 @@ normalisation and image size are its metadata.
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from classifier.errors import UserError
+from classifier.files import write_atomically
 from classifier.models import Network, build
 
 FORMAT = 1
@@ -100,14 +103,22 @@ def load(file: Path) -> tuple[Network, Meta]:
 
 def save_progress(file: Path, state: dict[str, Any]) -> None:
     """Full state of a training, as plain containers; the file is replaced in one step."""
-    temporary = file.with_suffix(".new")
-    torch.save(state, temporary)
-    temporary.replace(file)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(file, buffer.getvalue())
 
 
 def load_progress(file: Path) -> dict[str, Any] | None:
-    """What `save_progress` wrote, read without running pickled code; None if none is there."""
+    """What `save_progress` wrote, read without running pickled code.
+
+    None if none is there, or none that can be read: then the training begins anew, and says so.
+    """
     if not file.exists():
         return None
-    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # what the unpickler raises on a damaged file is of any type
+        first = str(error).partition("\n")[0]
+        print(f"{file} can't be read, so the training begins anew: {first}", file=sys.stderr)
+        return None
     return state

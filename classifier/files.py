@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
+
+from classifier.errors import UserError
 
 NAME = "classifier-ablations"
 
@@ -13,7 +16,13 @@ def cache_folder(purpose: str) -> Path:
     """A folder for derived data under XDG_CACHE_HOME (~/.cache); deleting it loses nothing."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = base / NAME / purpose
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"the cache folder {folder} can't be made ({error.strerror}); set XDG_CACHE_HOME to a "
+            "folder that can be written"
+        ) from error
     return folder
 
 
@@ -32,6 +41,12 @@ def write_atomically(file: Path, content: bytes) -> None:
         temporary.unlink()
         raise
     sync_folder(file.parent)
+
+
+def digest(file: Path) -> str:
+    """16 hex digits of SHA-256 over a file's contents."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
 def sync_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from classifier.data.loader import EvalLoader, TrainLoader, part_pixels
 from classifier.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from classifier.errors import UserError
 from classifier.evaluator import logits_of, prepared, save_predictions, scores
+from classifier.files import digest
 from classifier.machine import commit, cpu_name, this_machine, versions
 from classifier.models import Network
 from classifier.progress import Progress, Report, silent
@@ -29,6 +30,7 @@ from classifier.record import (
     EvaluateRecord,
     Record,
     TrainRecord,
+    train_unit,
 )
 from classifier.spec import BenchmarkSpec, Ema, EvaluateSpec, Spec, TrainSpec
 from classifier.trainer import Trainer, write_checkpoint
@@ -130,6 +132,7 @@ def _train(
     outcomes = []
     for track in trainer.tracks:
         best = track.history[track.best_epoch]
+        weights = write_checkpoint(track, folder / train_unit(track.key), meta)
         record = TrainRecord(
             signature=spec.signature,
             spec=spec,
@@ -140,11 +143,11 @@ def _train(
             mpa=best.val_mpa,
             best_epoch=track.best_epoch,
             stopped_early=track.stopped,
+            checkpoint=digest(weights),
             moved=moved,
             rdrop_passes=trainer.step.passes if spec.rdrop else None,
             history=tuple(track.history),
         )
-        write_checkpoint(track, folder / record.unit, meta)
         outcomes.append(Outcome(record, cost))
     return tuple(outcomes)
 
@@ -228,6 +231,7 @@ def _evaluate(
         training=trained,
         environment=_environment(place, device, precision),
         data=data,
+        checkpoint=digest(checkpoint_file),
         images=len(loader),
         accuracy=found.accuracy,
         mpa=found.mpa,

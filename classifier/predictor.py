@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import glob
 import os
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import resize
 
 from classifier import cam as maps
-from classifier.data.datasets import IMAGE_SUFFIXES
+from classifier.data.datasets import IMAGE_SUFFIXES, open_file
 from classifier.data.transforms import Normalize, Pixel, centre_crop
 from classifier.errors import UserError
 from classifier.evaluator import prepared, ten_crop_batch, ten_crop_side
@@ -68,7 +67,7 @@ def predict(
         crops: dict[int, Pixel] = {}
         for position in batch:
             try:
-                whole = read_image(paths[position])
+                whole = open_file(paths[position])
             except UserError as error:
                 failures.append(Failure(str(paths[position]), str(error)))
                 continue
@@ -135,23 +134,6 @@ def _in_folder(folder: Path) -> Iterator[Path]:
 
 def _is_image(file: str) -> bool:
     return Path(file).suffix.lower() in IMAGE_SUFFIXES
-
-
-def read_image(path: Path) -> Image.Image:
-    """One image, upright, as RGB in its own size. Raises UserError if it can't be read."""
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    # What Pillow's decoders raise on broken files is not one type.
-    except (
-        OSError,
-        EOFError,
-        SyntaxError,
-        ValueError,
-        struct.error,
-        Image.DecompressionBombError,
-    ) as error:
-        raise UserError(f"{path} can't be read as an image: {error}") from error
 
 
 def _pixels(image: Image.Image, short_side: int) -> Pixel:

@@ -64,6 +64,8 @@ class TrainRecord(_Plain):
     mpa: float
     best_epoch: int
     stopped_early: bool
+    checkpoint: str
+    """16 hex digits of SHA-256 of the stored weights."""
     moved: bool
     """It was interrupted, and went on with another device, number of threads or version."""
     rdrop_passes: int | None
@@ -71,7 +73,7 @@ class TrainRecord(_Plain):
 
     @property
     def unit(self) -> str:
-        return f"train-{self.track}"
+        return train_unit(self.track)
 
 
 class EvaluateRecord(_Plain):
@@ -81,6 +83,8 @@ class EvaluateRecord(_Plain):
     training: TrainSpec
     environment: Environment
     data: Data
+    checkpoint: str
+    """Of the weights that were evaluated."""
     images: int
     accuracy: float
     mpa: float
@@ -125,6 +129,11 @@ class Cost(_Plain):
     seconds: float
     images_per_second: float | None = None
     peak_memory_mib: int | None = None
+
+
+def train_unit(track: str) -> str:
+    """The name of a track's folder in its training's."""
+    return f"train-{track}"
 
 
 def evaluate_unit(spec: EvaluateSpec) -> str:

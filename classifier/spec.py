@@ -30,7 +30,7 @@ Augment = Literal["RandAugment", "AutoAugment", "TrivialAugmentWide", "AugMix"]
 class Settings(BaseModel):
     """Base of all specs and of their parts: frozen, strict about types, closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     def signed(self) -> dict[str, Any]:
         """The plain data that the signature is made of."""
@@ -68,9 +68,10 @@ def _defaulted(name: str) -> Callable[[object], object]:
     return with_name
 
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Side = Annotated[int, Field(ge=8, le=10**4)]
 
 
 class DataSpec(Settings):
@@ -270,8 +271,8 @@ class TrainSpec(Spec):
     data: DataSpec
     model: str
     pretrained: str | None = Field(None, description="true, false or the name of the weights")
-    image_size: int = Field(224, ge=8)
-    batch_size: int = Field(64, ge=2)
+    image_size: Side = 224
+    batch_size: int = Field(64, ge=2, le=10**9)
     epochs: Count = 100
     lr: Positive = 1e-3
     optimizer: Annotated[Optimizer, BeforeValidator(_defaulted("adamw"))] = AdamW()
@@ -291,7 +292,7 @@ class TrainSpec(Spec):
     )
     best: Literal["accuracy", "mpa", "loss"] = "accuracy"
     patience: int = Field(30, ge=0)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     deterministic: bool = True
 
     @model_validator(mode="before")
@@ -342,7 +343,7 @@ class BenchmarkSpec(Spec):
 
     model: str
     classes: Count
-    image_size: int = Field(224, ge=8)
+    image_size: Side = 224
     batch_size: Count = 64
     precision: Precision = "fp32"
     seconds: Positive = 30.0

@@ -76,7 +76,8 @@ class Track:
         """Better is strictly greater, the first best wins; `patience` epochs without one stop."""
         score = {"accuracy": row.val_accuracy, "mpa": row.val_mpa, "loss": -row.val_loss}[spec.best]
         self.history.append(row)
-        if score > self.best_score:
+        score = -math.inf if math.isnan(score) else score
+        if score > self.best_score or self.best_epoch < 0:
             self.best_epoch, self.best_score = row.epoch, score
             self.best_state = checkpoint.halved(self.network.state_dict())
         elif spec.patience and row.epoch - self.best_epoch >= spec.patience:
@@ -328,7 +329,8 @@ class Trainer:
         self.seconds = state["seconds"]
         self._trained().load_state_dict(state["network"])
         self.step.optimizer.load_state_dict(state["optimizer"])
-        self.step.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where it was saved without amp, as on a CPU
+            self.step.scaler.load_state_dict(state["scaler"])
         for track in self.tracks:
             _restore_track(track, state["tracks"][track.key])
         return True
@@ -353,7 +355,9 @@ def _restore_track(track: Track, state: dict[str, Any]) -> None:
     track.best_state, track.stopped = state["best_state"], state["stopped"]
 
 
-def write_checkpoint(track: Track, folder: Path, meta: checkpoint.Meta) -> None:
+def write_checkpoint(track: Track, folder: Path, meta: checkpoint.Meta) -> Path:
     """The track's best weights as `folder`/best.safetensors."""
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint.save(folder / "best.safetensors", copy.copy(track.best_state), meta)
+    file = folder / "best.safetensors"
+    checkpoint.save(file, copy.copy(track.best_state), meta)
+    return file

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -91,6 +91,7 @@ class Arms:
         include = self._combinations(axes.pop("include", []), "include")
         exclude = self._combinations(axes.pop("exclude", []), "exclude")
         self._check_values(axes)
+        self._check_paths(axes)
         self.axes = axes
         found: Combinations = {}
         for indices in product(*(range(len(values)) for values in axes.values())):
@@ -123,6 +124,16 @@ class Arms:
         if arms > MOST_ARMS:
             message = f"the matrix has {arms:,} arms, more than {MOST_ARMS:,}"
             raise self._document.error(("matrix",), message)
+
+    def _check_paths(self, axes: Iterable[str]) -> None:
+        """No axis, and no setting of the command line, may hold another axis inside it."""
+        names = [*axes, *(name for name in self.forced if name not in axes)]
+        for outer in names:
+            for inner in names:
+                if inner.startswith(f"{outer}.") and (inner in axes or outer in axes):
+                    where = ("matrix", inner) if inner in axes else ("train", *inner.split("."))
+                    message = f"'{inner}' is a part of '{outer}', which is set as well; set one"
+                    raise self._document.error(where, message)
 
     def _include(self, found: Combinations, whole: dict[str, Any], position: int) -> None:
         """Append a whole combination; it never changes one that is there."""

@@ -39,11 +39,12 @@ _Loader.add_implicit_resolver(
 class Document:
     """`data` with the place (`file:line`, or the option that set it) of every value in it."""
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: Path, text: str | None = None) -> None:
+        """Read `source`, or take `text` as if it stood there."""
         self.source = source
         self._places: dict[Where, str] = {}
         self._values = 0
-        self.data: Any = self._parse(_read(source))
+        self.data: Any = self._parse(_read(source) if text is None else text)
 
     def place(self, where: Where) -> str:
         """The place of the value, or of the nearest thing around it."""
@@ -81,6 +82,8 @@ class Document:
             raise UserError(f"{self.source}{line}: not YAML: {error.problem}") from error
         except yaml.YAMLError as error:
             raise UserError(f"{self.source}: not YAML: {error}".replace("\n", " ")) from error
+        except RecursionError as error:
+            raise UserError(f"{self.source}:1: too deeply nested for a matrix") from error
 
     def _value(self, loader: _Loader, node: yaml.Node, where: Where, depth: int) -> Any:
         self._values += 1
@@ -91,7 +94,7 @@ class Document:
                 raise self._error(node, f"the tag '{_short(node.tag)}' is not allowed")
             try:
                 return loader.construct_object(node)
-            except ValueError as error:
+            except (ValueError, IndexError, KeyError) as error:  # by the tag: !!int x, !!bool x
                 raise self._error(node, f"not a {_short(node.tag)}: '{node.value}'") from error
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
             return [self._child(loader, n, (*where, i), n, depth) for i, n in enumerate(node.value)]
@@ -111,11 +114,13 @@ class Document:
                     key, f"'{key.value}' is given twice, first in line {seen[key.value]}"
                 )
             seen[key.value] = key.start_mark.line + 1
-        loader.flatten_mapping(node)
-        return {
-            key.value: self._child(loader, value, (*where, key.value), key, depth)
-            for key, value in node.value
-        }
+        loader.flatten_mapping(node)  # the merge key, <<
+        found = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._error(key, "a key must be text")
+            found[key.value] = self._child(loader, value, (*where, key.value), key, depth)
+        return found
 
     def _child(
         self, loader: _Loader, node: yaml.Node, where: Where, shown: yaml.Node, depth: int
@@ -129,10 +134,7 @@ class Document:
 
 def scalar(text: str) -> Any:
     """A value as it would read in the file: `1e-4` is a number, `[0, 1]` a list."""
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise UserError(f"'{text}' is not a YAML value") from error
+    return Document(Path("value"), text or "''").data
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

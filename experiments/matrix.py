@@ -7,10 +7,12 @@ what is shown.
 
 from __future__ import annotations
 
+import copy
 import csv
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -129,7 +131,8 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
         raise document.error(("seeds",), "a seed is given twice")
     forced = {name[6:]: value for name, value in applied.items() if name.startswith("train.")}
     arms = Arms(document, file, forced)
-    tables = _Tables(document, file, arms, data_root)
+    loose = [name[6:] for name in SMOKE if name.startswith("train.")] if overrides.smoke else []
+    tables = _Tables(document, file, arms, data_root, loose)
     made = tuple(tables.make(name, settings) for name, settings in file.tables.items())
     return Matrix(
         name=path.stem + _mark(overrides, applied),
@@ -146,7 +149,7 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
 
 def _override(document: Document, overrides: Overrides) -> dict[str, Any]:
     """Put the command line's values into the document; they pin an axis of their name."""
-    applied = dict(SMOKE) if overrides.smoke else {}
+    applied = copy.deepcopy(SMOKE) if overrides.smoke else {}
     for name, value in applied.items():
         _pin(document, name, value, "--smoke")
     for given in overrides.sets:
@@ -154,7 +157,11 @@ def _override(document: Document, overrides: Overrides) -> dict[str, Any]:
         name = name.strip()
         if not equals or not all(name.split(".")) or name == "train":
             raise UserError(f"--set {given}: expected a setting and a value, as train.epochs=1")
-        applied[name] = scalar(value_text)
+        try:
+            applied[name] = scalar(value_text)
+        except UserError as error:
+            shown = value_text if len(value_text) < 60 else f"{value_text[:60]}..."
+            raise UserError(f"--set {name}: '{shown}' is not a YAML value") from error
         _pin(document, name, applied[name], f"--set {given}")
     if overrides.seeds is not None:
         applied["seeds"] = list(overrides.seeds)
@@ -182,9 +189,13 @@ def _mark(overrides: Overrides, applied: Mapping[str, Any]) -> str:
 class _Tables:
     """Makes a matrix's tables: for each cell, the records that it needs."""
 
-    def __init__(self, document: Document, file: File, arms: Arms, data_root: Path) -> None:
+    def __init__(
+        self, document: Document, file: File, arms: Arms, data_root: Path, loose: Iterable[str]
+    ) -> None:
+        """`loose`: the axes that --smoke pins."""
         self._document, self._file, self._arms = document, file, arms
         self._data_root = data_root
+        self._loose = set(loose)
         self._by_value: dict[str, dict[str, list[Arm]]] = {}
         self._used: set[int] = set()
         self._known_classes: int | None = None
@@ -192,8 +203,16 @@ class _Tables:
 
     def make(self, name: str, settings: TableSettings) -> Table:
         place: Where = ("tables", name)
-        if not all(c.isalnum() or c in "-_." for c in name) or name[:1] in ".-" or name == "report":
-            message = f"'{name}' can't be a table's name, which is a file's: letters, digits, -_."
+        settings = self._loosened(settings)
+        if (
+            not all(c.isalnum() or c in "-_." for c in name)
+            or name[:1] in ".-"
+            or name == "report"
+            or len(name) > 80
+        ):
+            message = (
+                f"'{name[:80]}' can't be a table's name, which is a file's: letters, digits, -_."
+            )
             raise self._document.error(place, message)
         self._arms.check(settings.where, (*place, "where"))
         row_header, rows = self._rows(settings, place)
@@ -210,7 +229,7 @@ class _Tables:
             columns=kept,
             cells=tuple(cells),
             baseline=self._baseline(settings.baseline, kept, cells, place),
-            published=self._published(settings, place),
+            published=self._published(settings, place, [row.name for row in rows]),
         )
 
     def idle_arms(self) -> list[str]:
@@ -230,7 +249,15 @@ class _Tables:
             names = [row.name for row in settings.rows]
             if not names or len(set(names)) < len(names):
                 raise self._document.error(where, "rows need names, each of them once")
-            return "model", settings.rows
+            kept = [row for row in settings.rows if self._is_left({**settings.where, **row.where})]
+            if not kept:
+                raise self._document.error(where, "the command line leaves this table no row")
+            if len(kept) < len(names):
+                gone = len(names) - len(kept)
+                self.notes.append(
+                    f"table {place[1]}: {gone} row(s) pinned away by the command line"
+                )
+            return "model", kept
         axis = "run" if settings.rows == "runs" else settings.rows
         if axis not in self._arms.axes:
             raise self._document.error(where, self._arms.unknown_axis(settings.rows))
@@ -244,7 +271,6 @@ class _Tables:
 
     def _columns(self, settings: TableSettings, place: Where) -> list[tuple[Where, Column]]:
         """The columns with their places, without those that the command line pins away."""
-        forced, axes = self._arms.forced, self._arms.axes
         seen: set[str] = set()
         kept: list[tuple[Where, Column]] = []
         for position, column in enumerate(settings.columns):
@@ -254,9 +280,7 @@ class _Tables:
                 raise self._document.error((*where, "header"), message)
             seen.add(column.header)
             self._arms.check(column.where, (*where, "where"))
-            wanted = {**settings.where, **column.where}
-            pinned = {name: axes[name][0] for name in wanted if name in forced}
-            if matches(wanted, pinned):
+            if self._is_left({**settings.where, **column.where}):
                 kept.append((where, column))
         if not kept:
             raise self._document.error(place, "the command line leaves this table no column")
@@ -264,6 +288,27 @@ class _Tables:
             gone = len(settings.columns) - len(kept)
             self.notes.append(f"table {place[1]}: {gone} column(s) pinned away by the command line")
         return kept
+
+    def _is_left(self, wanted: Mapping[str, Any]) -> bool:
+        """Whether the command line's pins leave arms of this condition."""
+        pinned = {name: self._arms.axes[name][0] for name in wanted if name in self._arms.forced}
+        return matches(wanted, pinned)
+
+    def _loosened(self, settings: TableSettings) -> TableSettings:
+        """Without conditions on axes that --smoke pins: there all arms of such an axis are one,
+        and each column is still to be shown."""
+        if self._loose.isdisjoint(self._arms.axes):
+            return settings
+
+        def free(where: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in where.items() if name not in self._loose}
+
+        rows = settings.rows
+        if isinstance(rows, list):
+            rows = [row.model_copy(update={"where": free(row.where)}) for row in rows]
+        columns = [c.model_copy(update={"where": free(c.where)}) for c in settings.columns]
+        changed = {"where": free(settings.where), "baseline": free(settings.baseline)}
+        return settings.model_copy(update={**changed, "rows": rows, "columns": columns})
 
     def _arms_of(self, row: Row, where: Mapping[str, Any]) -> list[Arm]:
         """The arms that agree with the row and the table, looked up by their value on one axis."""
@@ -350,7 +395,9 @@ class _Tables:
             raise self._document.error((*place, "baseline"), message)
         return found
 
-    def _published(self, settings: TableSettings, place: Where) -> dict[tuple[str, str], float]:
+    def _published(
+        self, settings: TableSettings, place: Where, rows: Sequence[str]
+    ) -> dict[tuple[str, str], float]:
         if settings.published is None:
             return {}
         where = (*place, "published")
@@ -361,9 +408,14 @@ class _Tables:
         if not file.is_relative_to(folder):
             raise self._document.error(where, "the published figures must lie beside the matrix")
         try:
-            return _read_published(file, {column.header for column in settings.columns})
+            found = _read_published(file, {column.header for column in settings.columns})
         except UserError as error:
             raise self._document.error(where, str(error)) from error
+        for row, _ in found:
+            if row not in rows and not self._arms.forced:
+                message = f"{file} has a row '{row}', which the table has not{nearest(row, rows)}"
+                raise self._document.error(where, message)
+        return found
 
 
 def _unpublished(table: Table) -> Table:
@@ -395,7 +447,7 @@ def _read_published(file: Path, headers: set[str]) -> dict[tuple[str, str], floa
     """A CSV with a row's name first, then a figure under each header."""
     try:
         lines = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"the published figures can't be read: {error}") from error
     if not lines:
         raise UserError(f"{file} is empty")
@@ -408,10 +460,14 @@ def _read_published(file: Path, headers: set[str]) -> dict[tuple[str, str], floa
         if len(line) != len(lines[0]):
             raise UserError(f"{file}:{number}: {len(line)} fields where {len(lines[0])} belong")
         for name, figure in zip(names, line[1:], strict=True):
+            if (line[0], name) in found:
+                raise UserError(f"{file}:{number}: '{line[0]}' has a line already")
             try:
                 found[line[0], name] = float(figure)
             except ValueError as error:
                 raise UserError(f"{file}:{number}: '{figure}' is not a number") from error
+            if not math.isfinite(found[line[0], name]):
+                raise UserError(f"{file}:{number}: '{figure}' is not a figure")
     return found
 
 

@@ -11,7 +11,14 @@ from typing import Any, Literal
 from classifier import catalogue
 from classifier.data import datasets
 from classifier.data.split import Part
-from classifier.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord, benchmark_unit
+from classifier.record import (
+    BenchmarkRecord,
+    EvaluateRecord,
+    Record,
+    TrainRecord,
+    benchmark_unit,
+    train_unit,
+)
 from classifier.spec import BenchmarkSpec, DataSpec, Ema, EvaluateSpec, Spec, TrainSpec, track_key
 from experiments.matrix import Matrix, Request
 from experiments.schema import text
@@ -98,7 +105,7 @@ def make(matrices: Sequence[Matrix], results: Results, site: Site, data_root: Pa
     """The unique jobs of all matrices together, trainings first, with their states and costs."""
     requests = [request for matrix in matrices for request in matrix.requests()]
     jobs = _unique_jobs(requests)
-    estimate = _Estimator(results, data_root)
+    estimate = _Estimator(results, site.device, data_root)
     judge = _Judge(results, site, data_root)
     states: dict[str, Job] = {}
     for job in jobs:
@@ -111,6 +118,20 @@ def make(matrices: Sequence[Matrix], results: Results, site: Site, data_root: Pa
     }
     data = {f"{spec.title} ({spec.split})": parts for spec, parts in estimate.counts.items()}
     return Plan(tuple(states.values()), data, len(separate))
+
+
+def current(plan: Plan, results: Results) -> Results:
+    """Without the records that the plan would replace: a report shows none of these."""
+    stale = {
+        job.id for job in plan.todo if job.spec.kind != "benchmark" and not _lacks_a_track(job)
+    }
+    records = {key: record for key, record in results.records.items() if key[0] not in stale}
+    return replace(results, records=records)
+
+
+def _lacks_a_track(job: Job) -> bool:
+    """A training to do for a further track only: what it has is as good as before."""
+    return isinstance(job.spec, TrainSpec) and job.reason.startswith("track ")
 
 
 def _unique_jobs(requests: Iterable[Request]) -> list[Job]:
@@ -181,7 +202,8 @@ class _Judge:
         if state != "done" and job.id in self._results.running:
             state, reason = "running", ""
         elif state != "done" and job.id in self._results.failures:
-            state, reason = "failed", self._results.failures[job.id].reason
+            lacking = reason if reason.startswith("track ") else ""
+            state, reason = "failed", lacking or self._results.failures[job.id].reason
         elif state != "done" and any(before[need].state == "failed" for need in job.needs):
             state, reason = "skipped", f"{before[job.needs[0]].name} failed"
         return replace(job, state=state, reason=reason)
@@ -207,6 +229,9 @@ class _Judge:
             partly = len(missing) < len(found) or any(of == job.id for of, _ in records)
             again = f"track {missing[0].removeprefix('train-')} is missing: trained again"
             return "todo", again if partly and isinstance(spec, TrainSpec) else ""
+        for record in found:
+            if isinstance(record, EvaluateRecord) and not self._is_of_this_training(record):
+                return "todo", "its training was done again"
         return self._with_data(job, [record for record in found if record is not None])
 
     def _with_data(self, job: Job, found: list[Record]) -> tuple[State, str]:
@@ -220,6 +245,12 @@ class _Judge:
                 return "todo", f"the data changed ({record.data.fingerprint} -> {now})"
         return "done", ""
 
+    def _is_of_this_training(self, record: EvaluateRecord) -> bool:
+        """Whether the checkpoint that was evaluated is the one that is there."""
+        unit = train_unit(record.track)
+        trained = self._results.records.get((record.training.signature, unit))
+        return isinstance(trained, TrainRecord) and trained.checkpoint == record.checkpoint
+
     def _fingerprint(self, data: DataSpec) -> str | None:
         if data not in self._fingerprints:
             there = data.name == "digits" or datasets.folder_of(data, self._root).is_dir()
@@ -230,12 +261,13 @@ class _Judge:
 class _Estimator:
     """Work of a job from the catalogue, seconds from what earlier jobs took on this machine."""
 
-    def __init__(self, results: Results, data_root: Path) -> None:
+    def __init__(self, results: Results, device: str, data_root: Path) -> None:
         self._root = data_root
         self.counts: dict[DataSpec, Mapping[Part, int] | None] = {}
         self._rates: dict[tuple[str, ...], list[float]] = {}
         for key, record in results.records.items():
-            if isinstance(record, BenchmarkRecord) or key not in results.costs:
+            elsewhere = record.environment.device != device
+            if isinstance(record, BenchmarkRecord) or key not in results.costs or elsewhere:
                 continue
             for group, work in self._groups(record):
                 total = self._rates.setdefault(group, [0.0, 0.0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -49,6 +51,14 @@ class _Running:
             return self.job.cost.seconds
         since, steps = time.monotonic() - self.first[0], self.latest.done - self.first[1]
         return since / steps * (self.latest.total - self.latest.done) if steps > 0 else None
+
+
+class QuietOnBrokenPipe(Console):
+    """A console that goes on in silence when nobody reads any more: `runner.py ... | head`."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class View:

@@ -31,7 +31,8 @@ class Column(Settings):
     @property
     def measure(self) -> tuple[object, ...]:
         """All that a column says except its header and its arm."""
-        return (self.metric, self.stage, self.split, self.precision, self.batch_size)
+        split = self.split if self.is_speed or self.stage == "test" else "val"
+        return (self.metric, self.stage, split, self.precision or "fp32", self.batch_size or 64)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Column:
@@ -73,7 +74,7 @@ class File(Settings):
     train: dict[str, Any] = Field(default_factory=dict)
     matrix: dict[str, Any] | None = None
     runs: dict[str, dict[str, Any]] | None = None
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field([0], min_length=1)
     benchmark: Benchmark = Benchmark()
     tables: dict[str, TableSettings] = Field(min_length=1)
 
@@ -98,7 +99,9 @@ def finding(error: ValidationError) -> ErrorDetails:
     """The finding to speak of: an unknown key explains a missing one, so it goes first."""
     found = error.errors()
     unknown = [detail for detail in found if detail["type"] == "extra_forbidden"]
-    return (unknown or found)[0]
+    # Of `rows`, text or a list: where a list is given, what is wrong in it.
+    inside = [detail for detail in found if detail["loc"][-1:] != ("str",)]
+    return (unknown or inside or found)[0]
 
 
 def explained(
@@ -112,6 +115,7 @@ def explained(
     if name == "name" and len(names) > 1:
         name = names[-2]  # `data: {name: digit}`: an unknown data, not an unknown name
     shown = given if isinstance(given, str) else text(given)
+    shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
     if kind == "extra_forbidden":
         elsewhere = ("data", "seed") if model is ArmSettings else ()
         fields = [field for field in _fields_at(model, found["loc"][:-1]) if field not in elsewhere]

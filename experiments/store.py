@@ -26,13 +26,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from classifier.errors import UserError
 from classifier.files import sync_folder, write_atomically
-from classifier.record import BenchmarkRecord, Cost, Record, TrainRecord
+from classifier.record import BenchmarkRecord, Cost, EvaluateRecord, Record, TrainRecord
 from classifier.spec import Spec
 
 CHECKPOINT = "best.safetensors"
 _RECORD = "record.json"
 _COST = "cost.json"
 _FAILURE = "failure.json"
+_UNITS = ("train-", "evaluate-", "benchmark-")
 _RECORDS: TypeAdapter[Record] = TypeAdapter(Record)
 
 
@@ -78,10 +79,8 @@ class Store:
             for unit in _folders(run):
                 if unit.name.startswith("work-"):
                     self._read_work(unit, results)
-                elif not unit.name.startswith("."):
-                    record = _parse(unit / _RECORD)
-                    cost = unit / _COST
-                    results.add(record, Cost.model_validate_json(cost.read_bytes()))
+                elif unit.name.startswith(_UNITS) and _is_whole(unit):
+                    results.add(_parse(unit / _RECORD), _cost(unit / _COST))
         return results
 
     def training(self, signature: str, unit: str) -> tuple[TrainRecord, Path]:
@@ -111,7 +110,7 @@ class Store:
 
     def publish(self, record: Record, cost: Cost, work: Path) -> bool:
         """Make `work`/`record.unit` a unit of the run. What is finished is never rewritten: False
-        if an equal one is there; one of other data is replaced."""
+        if there is one of the same data and checkpoint; another one is replaced."""
         unit = work / record.unit
         unit.mkdir(exist_ok=True)
         (unit / _COST).write_text(cost.model_dump_json(indent=1) + "\n")
@@ -121,9 +120,11 @@ class Store:
         sync_folder(unit)
         target = work.parent / record.unit
         if target.exists():
-            if _same_data(_parse(target / _RECORD), record):
+            if _is_whole(target) and _same(_parse(target / _RECORD), record):
                 return False
-            target.rename(work / f"replaced-{record.unit}")
+            replaced = work / f"replaced-{record.unit}"
+            shutil.rmtree(replaced, ignore_errors=True)
+            target.rename(replaced)
         unit.rename(target)
         sync_folder(work.parent)
         return True
@@ -169,8 +170,7 @@ class Store:
         if _is_locked(work / "lock"):
             results.running.add(signature)
         elif (work / _FAILURE).exists():
-            reason = json.loads((work / _FAILURE).read_bytes())["reason"]
-            results.failures[signature] = Failure(reason, str(work / "log.txt"))
+            results.failures[signature] = Failure(_reason(work), str(work / "log.txt"))
 
     def _run_folder(self, signature: str) -> Path:
         for folder in _folders(self.root):
@@ -206,20 +206,43 @@ def _parse(file: Path) -> Record:
         ) from error
 
 
-def _same_data(old: Record, new: Record) -> bool:
+def _is_whole(unit: Path) -> bool:
+    """A training without its checkpoint is no result: it is done again."""
+    return not unit.name.startswith("train-") or (unit / CHECKPOINT).exists()
+
+
+def _cost(file: Path) -> Cost | None:
+    """What a job took is for estimates only: a damaged file costs no result."""
+    try:
+        return Cost.model_validate_json(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _reason(work: Path) -> str:
+    try:
+        return str(json.loads((work / _FAILURE).read_bytes())["reason"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"unknown: {work / _FAILURE} is damaged"
+
+
+def _same(old: Record, new: Record) -> bool:
+    """Of the same data, and for an evaluation of the same checkpoint."""
     if isinstance(old, BenchmarkRecord) or isinstance(new, BenchmarkRecord):
         return True
-    return old.data.fingerprint == new.data.fingerprint
+    if isinstance(old, EvaluateRecord) and isinstance(new, EvaluateRecord):
+        return old.data == new.data and old.checkpoint == new.checkpoint
+    return old.data == new.data
 
 
 def _is_locked(file: Path) -> bool:
     try:
         with file.open() as opened:
             fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
+    except OSError:  # not there
+        return False
     return False
 
 

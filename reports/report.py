@@ -46,14 +46,8 @@ def write(
 
     Raises UserError, and writes nothing, where no job of the matrix has run.
     """
+    check_records(matrix, results, benchmark_unit)
     used = used_records(matrix, results, benchmark_unit)
-    failed = any(request.spec.signature in results.failures for request in matrix.requests())
-    failed |= any(
-        request.training is not None and request.training.signature in results.failures
-        for request in matrix.requests()
-    )
-    if not used and not failed:
-        raise UserError(f"no job of {matrix.source} has run: nothing to report; run it first")
     filled = tables.fill(matrix, results, benchmark_unit)
     files = {
         f"{table.name}.md": tables.markdown(table, filled[table.name]) for table in matrix.tables
@@ -70,12 +64,27 @@ def write(
     return [target / name for name in files]
 
 
+def check_records(matrix: Matrix, results: Results, benchmark_unit: str | None) -> None:
+    """Raise UserError where no job of the matrix has run, with or without success."""
+    if used_records(matrix, results, benchmark_unit):
+        return
+    for request in matrix.requests():
+        for needed in _behind(request):
+            if needed.spec.signature in results.failures:
+                return
+    raise UserError(f"no job of {matrix.source} has run: nothing to report; run it first")
+
+
 def check_owner(matrix: Matrix, folder: Path) -> None:
     """Raise UserError where the report's folder holds that of another matrix of the same name."""
     page_file = folder / matrix.name / "report.md"
     if not page_file.exists():
         return
-    owners = [line for line in page_file.read_text().splitlines() if line.startswith("- matrix: ")]
+    owners = [
+        line
+        for line in page_file.read_text(encoding="utf-8").splitlines()
+        if line.startswith("- matrix: ")
+    ]
     if owners and owners[0] != f"- matrix: {matrix.label}":
         raise UserError(
             f"{page_file} is the report of {owners[0].removeprefix('- matrix: ')}, another matrix; "

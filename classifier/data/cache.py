@@ -39,6 +39,8 @@ class Pixels:
         areas = self._shapes.prod(axis=1) * 3
         self._offsets = np.concatenate([[0], areas.cumsum()])
         self._bytes = np.memmap(folder / "pixels.u8", dtype=np.uint8, mode="r")
+        if len(self._bytes) != self._offsets[-1]:
+            raise ValueError(f"{folder} is not whole")
 
     def __reduce__(self) -> tuple[type[Pixels], tuple[Path]]:
         """A loader's process maps the file again; pickling the map would copy every image."""
@@ -80,9 +82,12 @@ def pixels(
     name = f"{data.title}-{part}-{short_side}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     folder = cache_folder("pixels") / name
     with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            _make(folder, data, root, paths, short_side, progress)
-    return Pixels(folder)
+        try:
+            return Pixels(folder)
+        except (OSError, ValueError, EOFError):  # not there, or damaged: it is made again
+            shutil.rmtree(folder, ignore_errors=True)
+        _make(folder, data, root, paths, short_side, progress)
+        return Pixels(folder)
 
 
 def _make(
@@ -113,7 +118,10 @@ def _make(
                 raise _unreadable(bad, len(paths))
             file.flush()
             os.fsync(file.fileno())
-        np.save(temporary / "shapes.npy", np.array(shapes, np.int64))
+        with (temporary / "shapes.npy").open("wb") as file:
+            np.save(file, np.array(shapes, np.int64))
+            file.flush()
+            os.fsync(file.fileno())
         temporary.rename(folder)
         sync_folder(folder.parent)
     except BaseException:

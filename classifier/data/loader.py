@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,8 @@ class TrainLoader:
             batch_sampler=self._order,
             num_workers=workers,
             persistent_workers=workers > 0,
+            # Not the job's own fork server, which would import torch again for each training.
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
             pin_memory=torch.cuda.is_available(),
             # Its own, so that the workers' base seed is not drawn from the global generator.
             generator=generator(spec.seed, "loader"),

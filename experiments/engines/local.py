@@ -11,6 +11,7 @@ import ctypes
 import faulthandler
 import multiprocessing
 import os
+import pickle
 import platform
 import signal
 import sys
@@ -39,6 +40,7 @@ Perform = Callable[[Job, Settings, str, int, Report], list[Record]]
 
 _PRELOAD = "experiments.engines.preload"
 _SERVER_ENVIRONMENT = {
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as nvidia-smi counts
     "OMP_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
     "NO_ALBUMENTATIONS_UPDATE": "1",
@@ -98,6 +100,7 @@ class LocalEngine:
             records = _follow(receiver, progress)
             process.join()
         finally:
+            receiver.close()
             _end(process)
             with self._lock:
                 del self._running[job.id]
@@ -183,7 +186,7 @@ def _follow(receiver: Connection, progress: OnProgress) -> list[Record] | str | 
     while True:
         try:
             message = receiver.recv()
-        except EOFError:
+        except (EOFError, OSError, pickle.UnpicklingError):  # it died, perhaps while it spoke
             return None
         if not isinstance(message, Progress):
             return message  # type: ignore[no-any-return]
@@ -210,12 +213,13 @@ def _death(exit_code: int | None) -> str:
 
 
 def _end(process: multiprocessing.process.BaseProcess) -> None:
-    """End a job with its children (it leads a process group), if it still runs."""
-    if process.pid is not None and process.is_alive():
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            process.kill()  # it has not made its group yet
+    """End a job with its children, which may outlive it: it leads a process group."""
+    if process.pid is None:
+        return
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # it has not made its group yet, or all ended
+        process.kill()
     process.join()
 
 

@@ -22,6 +22,7 @@ from torchvision.transforms.functional import normalize, pil_to_tensor
 
 from classifier import cam, checkpoint, predictions, predictor
 from classifier.data.cache import Pixels
+from classifier.data.datasets import open_file
 from classifier.data.transforms import Normalize
 from classifier.errors import UserError
 from classifier.evaluator import ten_crop_logits, ten_crop_side
@@ -131,7 +132,7 @@ def test_a_rotated_photo_is_put_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     random_image((40, 20), 0).save(tmp_path / "a.png", exif=exif)
-    assert predictor.read_image(tmp_path / "a.png").size == (20, 40)
+    assert open_file(tmp_path / "a.png").size == (20, 40)
 
 
 def test_files_folders_and_globs(folder: Path) -> None:
@@ -164,7 +165,7 @@ def test_broken_files_of_any_kind_are_user_errors(tmp_path: Path, cut: int) -> N
             content[place] = int(draw.integers(256))
         path.write_bytes(bytes(content[: len(content) * (cut + 1) // 6]))
         try:
-            predictor.read_image(path)
+            open_file(path)
         except UserError as error:
             assert path.name in str(error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,6 +75,16 @@ def linger(job: Job, settings: Settings, device: str, threads: int, report: Repo
     """Run until ended."""
     note(job, settings, device, threads, report)
     time.sleep(600)
+    return []
+
+
+def leave_a_child(
+    job: Job, settings: Settings, device: str, threads: int, report: Report
+) -> list[Record]:
+    """Die by a signal with a child still running."""
+    child = subprocess.Popen(["sleep", "600"])
+    (settings.runs / "child").write_text(str(child.pid))
+    os.kill(os.getpid(), signal.SIGKILL)
     return []
 
 

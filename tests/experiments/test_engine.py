@@ -132,3 +132,13 @@ def test_ctrl_c_ends_every_process(tmp_path: Path) -> None:
     assert len(pids) == 2
     assert not any(psutil.pid_exists(pid) for pid in pids)
     assert not Store(runs).read().failures, "what was stopped has not failed"
+
+
+def test_a_job_that_dies_takes_its_children_along(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    made = engine(runs, ["cpu"], fakes.leave_a_child)
+    watch = fakes.Watcher()
+    assert scheduler.run(fakes.plan(*fakes.jobs(1)), made, watch) == 1
+    made.stop()
+    child = int((runs / "child").read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie"

@@ -9,10 +9,12 @@ import pytest
 
 import runner
 from classifier.errors import UserError
+from classifier.record import TrainRecord
 from experiments import plan as planning
 from experiments.matrix import Matrix, Overrides, load
 from experiments.plan import Plan, Site
 from experiments.store import Failure, Results
+from reports.tables import fill
 from tests.records import results_of
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -241,3 +243,60 @@ def test_bad_teachers_are_named(old: str, new: str, message: str, tmp_path: Path
     with pytest.raises(UserError) as error:
         load(file)
     assert message in str(error.value)
+
+
+def test_an_evaluation_of_another_checkpoint_is_done_again() -> None:
+    matrix = load(EXPERIMENTS / "ema.yaml")
+    results = results_of(matrix)
+    for key, record in results.records.items():
+        if isinstance(record, TrainRecord) and record.spec.model == "ghostnet":
+            results.records[key] = record.model_copy(update={"checkpoint": "d" * 16})
+    made = planning.make([matrix], results, HERE, Path("nowhere"))
+    todo = [job for job in made.jobs if job.state == "todo"]
+    assert {job.reason for job in todo} == {"its training was done again"}
+    assert {job.spec.kind for job in todo} == {"evaluate"} and len(todo) == 4
+    kept = planning.current(made, results)
+    assert len(kept.records) == len(results.records) - 4
+    filled = fill(matrix, kept)["ema"]
+    assert list(filled.loc["ghostnet"]) == ["to do"] * 4
+
+
+def test_a_report_shows_no_figure_of_other_data() -> None:
+    """Old records and a failure of the new attempt: the cells read `failed`."""
+    matrix = load(EXPERIMENTS / "digits.yaml")
+    results = results_of(matrix, fingerprint="0" * 16)
+    first = next(matrix.requests())
+    assert first.training is not None
+    results.failures[first.training.signature] = Failure("no memory", "log.txt")
+    made = planning.make([matrix], results, HERE, Path("data"))
+    filled = fill(matrix, planning.current(made, results))["ema"]
+    assert filled.iloc[0].tolist() == ["failed"] * 4
+    assert filled.iloc[1].tolist() == ["to do"] * 4
+
+
+def test_smoke_keeps_the_form_of_a_table_whose_axis_it_pins(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "title: T\ndata: digits\n"
+        "matrix:\n  model: [ghostnet, mobilenetv2]\n  pretrained: [false, true]\n"
+        "tables:\n  t:\n    rows:\n      - {name: g, where: {model: ghostnet}}\n"
+        "      - {name: m, where: {model: mobilenetv2}}\n"
+        "    columns:\n      - {header: a, split: val, where: {pretrained: false}}\n"
+        "      - {header: b, split: val, where: {pretrained: true}}\n"
+        "    baseline: {pretrained: false}\n"
+    )
+    (table,) = load(file, Overrides(smoke=True)).tables
+    assert [column.header for column in table.columns] == ["a", "b"]
+    (table,) = load(file, Overrides(sets=("train.model=ghostnet",))).tables
+    assert table.rows == ("g",)
+
+
+def test_an_outright_precision_is_the_default_one(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "title: T\ndata: digits\ntrain: {model: ghostnet}\nmatrix: {ema: [false, true]}\n"
+        "tables:\n  t:\n    rows: [{name: x, where: {}}]\n    columns:\n"
+        "      - {header: a, split: val, precision: fp32, where: {ema: false}}\n"
+        "      - {header: b, split: val, where: {ema: true}}\n    baseline: {ema: false}\n"
+    )
+    assert load(file).tables[0].baseline == {(0, 1): (0, 0)}

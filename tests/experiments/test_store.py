@@ -111,3 +111,33 @@ def test_an_evaluation_lies_with_its_training(tmp_path: Path) -> None:
         store.clear(work)
     folder = tmp_path / f"{record.training.slug}-{record.training.signature}"
     assert (folder / record.unit / "record.json").exists()
+
+
+def test_stray_folders_are_none_of_ours(tmp_path: Path, record: TrainRecord) -> None:
+    store = Store(tmp_path)
+    publish(store, record)
+    (tmp_path / "notes" / "mine").mkdir(parents=True)
+    (tmp_path / f"mobilenetv2-s0-{record.signature}" / "notes").mkdir()
+    assert len(store.read().records) == 1
+
+
+def test_a_training_without_its_checkpoint_is_done_again(
+    tmp_path: Path, record: TrainRecord
+) -> None:
+    store = Store(tmp_path)
+    publish(store, record, "first")
+    store.training(record.signature, record.unit)[1].unlink()
+    assert not store.read().records
+    assert publish(store, record, "second")
+    assert store.training(record.signature, record.unit)[1].read_text() == "second"
+
+
+def test_damaged_costs_and_failures_cost_no_result(tmp_path: Path, record: TrainRecord) -> None:
+    store = Store(tmp_path)
+    publish(store, record)
+    next(tmp_path.rglob("cost.json")).write_text("{")
+    results = store.read()
+    assert len(results.records) == 1 and not results.costs
+    store.fail(record.spec, record.spec, "no memory")
+    next(tmp_path.rglob("failure.json")).write_text("[]")
+    assert "is damaged" in store.read().failures[record.signature].reason
