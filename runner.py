@@ -16,11 +16,13 @@ from pathlib import Path
 
 from classifier import machine
 from classifier.data import datasets
+from classifier.data.download import download_cub200
 from classifier.data.split import Part
 from classifier.errors import UserError
 from classifier.progress import duration
 from classifier.spec import TrainSpec
 from experiments import plan as planning
+from experiments.console import Counted, Transfer
 from experiments.matrix import Matrix, Overrides, load
 from experiments.plan import Plan, Site
 from experiments.store import Store
@@ -183,7 +185,9 @@ def _check_data(plan: Plan, data_root: Path) -> None:
     """What is not there, or can't be split, is said before anything runs."""
     trainings = [job.run for job in plan.todo]
     for data in dict.fromkeys(spec.data for spec in trainings if isinstance(spec, TrainSpec)):
-        datasets.listing(data, data_root)
+        if data.name == "cub200" and not datasets.folder_of(data, data_root).is_dir():
+            download_cub200(data_root, progress=Transfer())
+        datasets.listing(data, data_root, Counted("looking at images"))
 
 
 def _print_plan(matrices: Sequence[Matrix], plan: Plan, as_json: bool) -> None:

@@ -13,11 +13,19 @@ import torch
 
 from classifier import checkpoint, losses
 from classifier.benchmark import measure
+from classifier.data.cache import pixels
 from classifier.data.datasets import Listing, fingerprint, listing
 from classifier.data.loader import EvalLoader, TrainLoader, part_pixels
 from classifier.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from classifier.errors import UserError
-from classifier.evaluator import logits_of, prepared, save_predictions, scores
+from classifier.evaluator import (
+    logits_of,
+    prepared,
+    save_predictions,
+    scores,
+    ten_crop_logits,
+    ten_crop_side,
+)
 from classifier.files import digest
 from classifier.machine import commit, cpu_name, this_machine, versions
 from classifier.models import Network
@@ -204,25 +212,33 @@ def _evaluate(
     trained = training.spec
     _set_determinism(trained.deterministic, device)
     listed, data = _open_data(trained, place)
-    images = part_pixels(
+    size = trained.image_size
+    images = pixels(
         trained.data,
         place.data_root,
         listed,
         spec.split,
-        trained.image_size,
+        ten_crop_side(size) if spec.tta else size,
         data.fingerprint,
         _counted(report, "decoding"),
     )
-    loader = EvalLoader(images, listed, spec.split, trained.image_size, trained.batch_size)
+    loader = EvalLoader(images, listed, spec.split, size, trained.batch_size)
     network, meta, dtype = prepared(checkpoint_file, spec.precision, device)
-    logits = logits_of(
-        network,
-        loader,
-        Normalize(meta.mean, meta.std, device),
-        device,
-        dtype=dtype,
-        progress=_counted(report, f"evaluating {spec.split}"),
-    )
+    normalize = Normalize(meta.mean, meta.std, device)
+    progress = _counted(report, f"evaluating {spec.split}")
+    if spec.tta:
+        logits = ten_crop_logits(
+            network,
+            images,
+            size,
+            trained.batch_size,
+            normalize,
+            device,
+            dtype=dtype,
+            progress=progress,
+        )
+    else:
+        logits = logits_of(network, loader, normalize, device, dtype=dtype, progress=progress)
     found = scores(logits, loader.labels, losses.task_loss(trained.loss))
     precision = "fp16" if spec.precision == "fp16" else _full_precision(device)
     record = EvaluateRecord(

@@ -327,10 +327,13 @@ class EvaluateSpec(Spec):
     ema: Annotated[Ema | None, BeforeValidator(switch)] = None
     split: Split
     precision: Precision = "fp32"
+    tta: bool = Field(False, json_schema_extra=NEUTRAL)
+    """Ten crops: the mean of their logits."""
 
     @property
     def slug(self) -> str:
-        return f"{track_key(self.ema)}-{self.split}-{self.precision}"
+        tta = "-tta" if self.tta else ""
+        return f"{track_key(self.ema)}-{self.split}-{self.precision}{tta}"
 
 
 class BenchmarkSpec(Spec):

@@ -435,6 +435,7 @@ def _requests(column: Column, arm: Arm) -> Iterator[Request]:
             ema=arm.ema,
             split=column.split,
             precision=column.precision or "fp32",
+            tta=column.tta,
         )
         yield Request(evaluation, spec, arm.ema, teacher, arm.where)
 

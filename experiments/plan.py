@@ -300,7 +300,8 @@ class _Estimator:
             images = epochs * (3.0 * record.data.train * passes + record.data.val)
             spec, precision = record.spec, "train"
         else:
-            images, spec, precision = float(record.images), record.training, record.spec.precision
+            images = record.images * (10.0 if record.spec.tta else 1.0)
+            spec, precision = record.training, record.spec.precision
         work = _work(spec, images)
         groups: list[tuple[tuple[str, ...], float]] = [((precision, spec.model), work)]
         if spec.model in catalogue.MODELS:
@@ -314,7 +315,7 @@ class _Estimator:
         if parts is None:
             return None
         if isinstance(job.spec, EvaluateSpec):
-            return float(parts[job.spec.split])
+            return float(parts[job.spec.split]) * (10 if job.spec.tta else 1)
         spec = job.run
         entry = catalogue.MODELS.get(spec.model)
         passes = entry.rdrop_passes if spec.rdrop and entry else 1

@@ -21,6 +21,7 @@ class Column(Settings):
     stage: Literal["train", "test"] = "test"
     split: Split | None = None
     precision: Precision | None = None
+    tta: bool = False
     batch_size: int | None = Field(None, ge=1)
     where: dict[str, Any] = Field(default_factory=dict)
 
@@ -32,18 +33,21 @@ class Column(Settings):
     def measure(self) -> tuple[object, ...]:
         """All that a column says except its header and its arm."""
         split = self.split if self.is_speed or self.stage == "test" else "val"
-        return (self.metric, self.stage, split, self.precision or "fp32", self.batch_size or 64)
+        precision, batch_size = self.precision or "fp32", self.batch_size or 64
+        return (self.metric, self.stage, split, precision, self.tta, batch_size)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Column:
         if self.is_speed:
-            if self.split or self.stage == "train":
-                raise ValueError(f"metric '{self.metric}' takes no split and no stage")
+            if self.split or self.stage == "train" or self.tta:
+                raise ValueError(f"metric '{self.metric}' takes no split, no stage and no tta")
             return self
         if self.batch_size is not None:
             raise ValueError("'batch_size' is for metric fps or images_per_second")
-        if self.stage == "train" and (self.split == "test" or self.precision):
-            raise ValueError("stage 'train' is val accuracy while training: no split, no precision")
+        if self.stage == "train" and (self.split == "test" or self.precision or self.tta):
+            raise ValueError(
+                "stage 'train' is val accuracy while training: no split, no precision, no tta"
+            )
         if self.stage == "test" and self.split is None:
             raise ValueError("a column needs 'split' (val or test), or 'stage: train'")
         return self

@@ -17,7 +17,7 @@ ROOMS = {*MAY_IMPORT, "runner", "tests"}
 NO_TORCH = [
     "runner.py",
     *(f"classifier/{name}.py" for name in ("spec", "record", "catalogue", "machine", "progress")),
-    *(f"classifier/data/{name}.py" for name in ("datasets", "split")),
+    *(f"classifier/data/{name}.py" for name in ("datasets", "split", "download", "arrange")),
     *(str(path.relative_to(ROOT)) for path in (ROOT / "experiments").glob("*.py")),
     *(str(path.relative_to(ROOT)) for path in (ROOT / "reports").glob("*.py")),
 ]

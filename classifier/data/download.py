@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from classifier.data.datasets import CUB_FOLDER, CUB_MD5, CUB_URL, not_there
 from classifier.errors import UserError
-from classifier.files import sync_folder
+from classifier.files import cache_folder, sync_folder
 from classifier.spec import DataSpec
 
 Progress = Callable[[str, int, int | None], None]
@@ -45,10 +45,9 @@ def download_cub200(
     part = root / f"{PurePosixPath(urlsplit(url).path).name}.part"
     if (target / "images").is_dir():
         return target
-    with _writing(root):
-        root.mkdir(parents=True, exist_ok=True)
-        locked = FileLock(root / f".{CUB_FOLDER}.lock").acquire()
-    with locked:
+    # Not in `root`, which is made only once there is something to put into it.
+    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+    with FileLock(cache_folder("downloads") / f"{name}.lock"):
         if (target / "images").is_dir():  # another process was at it
             return target
         if target.exists():
@@ -65,6 +64,8 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
     """The rest of the archive into `part`, or all of it if the server gives no rest."""
     response, done = _open(url, part)
     with response:
+        with _writing(part.parent):
+            part.parent.mkdir(parents=True, exist_ok=True)
         length = response.headers.get("Content-Length")
         total = done + int(length) if length else None
         if total is not None:

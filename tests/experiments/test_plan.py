@@ -37,6 +37,7 @@ def planned(*names: str, results: Results | None = None) -> Plan:
         (("rdrop",), 8, 8),
         (("fp16",), 4, 4),
         (("digits",), 6, 9),
+        (("distillation",), 20, 21),
     ],
 )
 def test_each_training_is_planned_once(

@@ -1,0 +1,59 @@
+"""Progress of what the runner itself waits for, as one line on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from classifier.progress import duration
+
+SECONDS = 0.5
+
+
+class Counted:
+    """Counts what is done: `looking at images 1,200 of 11,788, about 9 s left`."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._start = self._shown = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._shown < SECONDS and done < total:
+            return
+        if done == total and self._shown == self._start:
+            return  # too quick to have been shown
+        self._shown = now
+        left = (now - self._start) / done * (total - done)
+        _line(f"{self._what} {done:,} of {total:,}, about {duration(left)} left", done == total)
+
+
+class Transfer:
+    """Bytes of a download: `fetching 120 of 1,100 MB, about 2 min 10 left`."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._start = self._shown = 0.0
+        self._first = 0
+
+    def __call__(self, phase: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if phase != self._phase:
+            self._phase, self._start, self._first, self._shown = phase, now, done, 0.0
+        if now - self._shown < SECONDS and done != total:
+            return
+        self._shown = now
+        shown = f"{phase} {done / 1e6:,.0f}"
+        if total is not None:
+            rate = (done - self._first) / max(now - self._start, 1e-9)
+            left = duration((total - done) / rate if rate else None)
+            shown += f" of {total / 1e6:,.0f} MB, about {left} left"
+        _line(shown, done == total)
+
+
+def _line(text: str, last: bool) -> None:
+    """Over the one before in a terminal, else below it."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="\n" if last else "", file=sys.stderr, flush=True)
+    else:
+        print(text, file=sys.stderr, flush=True)
