@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from classifier import machine
+from classifier.console import Counted, Transfer
 from classifier.data import datasets
 from classifier.data.download import download_cub200
 from classifier.data.split import Part
@@ -22,7 +23,6 @@ from classifier.errors import UserError
 from classifier.progress import duration
 from classifier.spec import TrainSpec
 from experiments import plan as planning
-from experiments.console import Counted, Transfer
 from experiments.matrix import Matrix, Overrides, load
 from experiments.plan import Plan, Site
 from experiments.store import Store

@@ -22,19 +22,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
+from classifier import runs
 from classifier.errors import UserError
-from classifier.files import sync_folder, write_atomically
-from classifier.record import BenchmarkRecord, Cost, EvaluateRecord, Record, TrainRecord
+from classifier.files import write_atomically
+from classifier.record import BenchmarkRecord, Cost, Record, TrainRecord
 from classifier.spec import Spec
 
-CHECKPOINT = "best.safetensors"
-_RECORD = "record.json"
-_COST = "cost.json"
 _FAILURE = "failure.json"
 _UNITS = ("train-", "evaluate-", "benchmark-")
-_RECORDS: TypeAdapter[Record] = TypeAdapter(Record)
 
 
 @dataclass(frozen=True)
@@ -79,16 +74,16 @@ class Store:
             for unit in _folders(run):
                 if unit.name.startswith("work-"):
                     self._read_work(unit, results)
-                elif unit.name.startswith(_UNITS) and _is_whole(unit):
-                    results.add(_parse(unit / _RECORD), _cost(unit / _COST))
+                elif unit.name.startswith(_UNITS) and runs.is_whole(unit):
+                    results.add(runs.read_record(unit), runs.read_cost(unit))
         return results
 
     def training(self, signature: str, unit: str) -> tuple[TrainRecord, Path]:
         """A training's record of one track and its checkpoint."""
         folder = self._run_folder(signature) / unit
-        record = _parse(folder / _RECORD)
+        record = runs.read_record(folder)
         assert isinstance(record, TrainRecord)
-        return record, folder / CHECKPOINT
+        return record, folder / runs.CHECKPOINT
 
     @contextmanager
     def work(self, spec: Spec, run: Spec) -> Iterator[Path]:
@@ -109,25 +104,8 @@ class Store:
         return self._make_run_folder(run) / f"work-{spec.kind}-{spec.signature}"
 
     def publish(self, record: Record, cost: Cost, work: Path) -> bool:
-        """Make `work`/`record.unit` a unit of the run. What is finished is never rewritten: False
-        if there is one of the same data and checkpoint; another one is replaced."""
-        unit = work / record.unit
-        unit.mkdir(exist_ok=True)
-        (unit / _COST).write_text(cost.model_dump_json(indent=1) + "\n")
-        (unit / _RECORD).write_text(record.model_dump_json(indent=1) + "\n")
-        for file in unit.iterdir():
-            _sync_file(file)
-        sync_folder(unit)
-        target = work.parent / record.unit
-        if target.exists():
-            if _is_whole(target) and _same(_parse(target / _RECORD), record):
-                return False
-            replaced = work / f"replaced-{record.unit}"
-            shutil.rmtree(replaced, ignore_errors=True)
-            target.rename(replaced)
-        unit.rename(target)
-        sync_folder(work.parent)
-        return True
+        """Make `work`/`record.unit` a unit of the run; see `classifier.runs.publish`."""
+        return runs.publish(record, cost, work)
 
     def clear(self, work: Path) -> None:
         """A job is done: what it worked with is no longer needed."""
@@ -193,46 +171,11 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())
 
 
-def _parse(file: Path) -> Record:
-    try:
-        return _RECORDS.validate_json(file.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{file} is missing; delete {file.parent} to have it done again") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            f"{file} is damaged or of another version ({first['msg']} at "
-            f"{'.'.join(map(str, first['loc']))}); delete {file.parent} to have it done again"
-        ) from error
-
-
-def _is_whole(unit: Path) -> bool:
-    """A training without its checkpoint is no result: it is done again."""
-    return not unit.name.startswith("train-") or (unit / CHECKPOINT).exists()
-
-
-def _cost(file: Path) -> Cost | None:
-    """What a job took is for estimates only: a damaged file costs no result."""
-    try:
-        return Cost.model_validate_json(file.read_bytes())
-    except (OSError, ValueError):
-        return None
-
-
 def _reason(work: Path) -> str:
     try:
         return str(json.loads((work / _FAILURE).read_bytes())["reason"])
     except (OSError, ValueError, KeyError, TypeError):
         return f"unknown: {work / _FAILURE} is damaged"
-
-
-def _same(old: Record, new: Record) -> bool:
-    """Of the same data, and for an evaluation of the same checkpoint."""
-    if isinstance(old, BenchmarkRecord) or isinstance(new, BenchmarkRecord):
-        return True
-    if isinstance(old, EvaluateRecord) and isinstance(new, EvaluateRecord):
-        return old.data == new.data and old.checkpoint == new.checkpoint
-    return old.data == new.data
 
 
 def _is_locked(file: Path) -> bool:
@@ -244,8 +187,3 @@ def _is_locked(file: Path) -> bool:
     except OSError:  # not there
         return False
     return False
-
-
-def _sync_file(file: Path) -> None:
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())

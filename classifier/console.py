@@ -1,4 +1,4 @@
-"""Progress of what the runner itself waits for, as one line on stderr."""
+"""Progress of what a command itself waits for, as one line on stderr."""
 
 from __future__ import annotations
 

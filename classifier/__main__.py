@@ -1,0 +1,186 @@
+"""The commands that need no matrix: split a folder, look closely at a run, predict.
+
+python -m classifier split --data_path photos --out data/photos
+python -m classifier metrics --save_path runs/mobilenetv2-s0-3f9c01ab77e2 --task test --visual
+python -m classifier predict --save_path runs/mobilenetv2-s0-3f9c01ab77e2 --source photo.jpg
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from classifier.console import Counted
+from classifier.errors import UserError
+from classifier.spec import Precision
+
+ALL_DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal can't show is no error
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def split(options: argparse.Namespace) -> int:
+    """A folder of class folders -> train, val, test and label.txt."""
+    from classifier.data.arrange import arrange
+
+    data_path: Path = options.data_path
+    out = options.out or data_path.with_name(f"{data_path.name}-split")
+    counts = arrange(
+        data_path,
+        out,
+        val_size=options.val_size,
+        test_size=options.test_size,
+        rule=options.rule,
+        how=options.how,
+        seed=options.seed,
+        label_path=options.label_path,
+        progress=Counted("splitting"),
+    )
+    print(f"{out}: " + " / ".join(f"{counts[part]:,} {part}" for part in counts))
+    return ALL_DONE
+
+
+def metrics(options: argparse.Namespace) -> int:
+    """Evaluate a run's checkpoint, or time its model, and write all that PyCM knows of it."""
+    from classifier.commands import evaluate_run, place, time_run
+
+    where = place(options.device, options.data_root)
+    if options.task == "fps":
+        return time_run(options.save_path, options.track, _precision(options), where)
+    folder = evaluate_run(
+        options.save_path,
+        options.track,
+        options.task,
+        _precision(options),
+        options.test_tta,
+        where,
+        visual=options.visual,
+        tsne=options.tsne,
+    )
+    print(f"{folder / 'summary.md'}\n\n{(folder / 'summary.md').read_text('utf-8')}", end="")
+    return ALL_DONE
+
+
+def predict(options: argparse.Namespace) -> int:
+    """The most probable classes of images; 1 if a file could not be read."""
+    from classifier import predictions
+    from classifier.cam import Cam
+    from classifier.commands import checkpoint_of, place
+    from classifier.predictor import predict as predict_images
+
+    file = options.weight or checkpoint_of(options.save_path, options.track)
+    out: Path = options.out or file.parent.parent / "predict"
+    found = predict_images(
+        file,
+        options.source,
+        top_k=options.top_k,
+        precision=_precision(options),
+        tta=options.test_tta,
+        batch_size=options.batch_size,
+        device=place(options.device, Path()).device,
+        cam=Cam(out / "cam", options.cam_type) if options.cam_visual else None,
+        progress=Counted("predicting"),
+    )
+    for line in predictions.lines(found):
+        print(line)
+    out.mkdir(parents=True, exist_ok=True)
+    predictions.save_csv(out / "predictions.csv", found)
+    predictions.save_json(out / "predictions.json", found)
+    print(f"{out / 'predictions.csv'}, {out / 'predictions.json'}")
+    return SOME_FAILED if found.failures else ALL_DONE
+
+
+def _precision(options: argparse.Namespace) -> Precision:
+    return "fp16" if options.half else "fp32"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m classifier",
+        description="Split a folder, look closely at a run, predict. Matrices: python runner.py.",
+        epilog=__doc__.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="split | metrics | predict")
+    _add_split(commands.add_parser("split", help=split.__doc__, description=split.__doc__))
+    _add_metrics(commands.add_parser("metrics", help=metrics.__doc__, description=metrics.__doc__))
+    _add_predict(commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__))
+    return parser
+
+
+def _add_split(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=split)
+    add = parser.add_argument
+    add("--data_path", type=Path, required=True, metavar="DIR", help="a folder of class folders")
+    add("--out", type=Path, metavar="DIR", help="default: DATA_PATH-split, beside it")
+    add("--val_size", type=float, default=0.2, metavar="SHARE", help="default: 0.2")
+    add("--test_size", type=float, default=0.2, metavar="SHARE", help="default: 0.2")
+    add(
+        "--rule",
+        choices=("strict", "sequential"),
+        default="strict",
+        help="strict: exact shares of each class; sequential: test first, then val of the rest",
+    )
+    add(
+        "--how",
+        choices=("copy", "move", "symlink", "csv"),
+        default="copy",
+        help="csv: only write the list",
+    )
+    add("--seed", type=int, default=0, help="of the split; default: 0")
+    add("--label_path", type=Path, metavar="FILE", help="class names; default: OUT/label.txt")
+
+
+def _add_metrics(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=metrics)
+    add = parser.add_argument
+    add("--save_path", type=Path, required=True, metavar="RUN", help="a run's folder")
+    add("--task", choices=("val", "test", "fps"), default="test", help="default: test")
+    add("--visual", action="store_true", help="the confusion matrix as a picture")
+    add("--tsne", action="store_true", help="a t-SNE picture of the logits")
+    add("--data-root", type=Path, default=Path("data"), metavar="DIR", help="data sets")
+    _add_inference(parser)
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=predict)
+    add = parser.add_argument
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--save_path", type=Path, metavar="RUN", help="a run's folder")
+    which.add_argument("--weight", type=Path, metavar="FILE", help="a checkpoint of this program")
+    add("--source", nargs="+", required=True, metavar="PATH", help="files, folders or globs")
+    add("--top_k", type=int, default=5, help="classes an image; default: 5")
+    add("--batch_size", type=int, default=64, help="default: 64")
+    add("--out", type=Path, metavar="DIR", help="default: predict/ in the run's folder")
+    add("--cam_visual", action="store_true", help="class-activation maps (pip install grad-cam)")
+    add("--cam_type", default="GradCAM", metavar="NAME", help="default: GradCAM")
+    _add_inference(parser)
+
+
+def _add_inference(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--track", default="raw", help="raw, or the name of an average, as ema-0.9999-2000")
+    add("--half", action="store_true", help="in FP16")
+    add("--test_tta", action="store_true", help="ten crops")
+    add("--device", default="auto", help="auto, cpu, or the index of a GPU; default: auto")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""A run's folder holds units: a record, its cost, its files. Each is whole or absent.
+
+Written by the matrix runner and by the commands alike, so that either can go on from the other.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from classifier.errors import UserError
+from classifier.files import sync_folder
+from classifier.record import BenchmarkRecord, Cost, EvaluateRecord, Record
+
+CHECKPOINT = "best.safetensors"
+RECORD = "record.json"
+COST = "cost.json"
+_RECORDS: TypeAdapter[Record] = TypeAdapter(Record)
+
+
+def publish(record: Record, cost: Cost, work: Path) -> bool:
+    """Make `work`/`record.unit` a unit of the run. What is finished is never rewritten: False
+    if there is one of the same data and checkpoint; another one is replaced."""
+    unit = work / record.unit
+    unit.mkdir(exist_ok=True)
+    (unit / COST).write_text(cost.model_dump_json(indent=1) + "\n", "utf-8")
+    (unit / RECORD).write_text(record.model_dump_json(indent=1) + "\n", "utf-8")
+    for file in unit.iterdir():
+        _sync_file(file)
+    sync_folder(unit)
+    target = work.parent / record.unit
+    if target.exists():
+        if is_whole(target) and _same(read_record(target), record):
+            return False
+        replaced = work / f"replaced-{record.unit}"
+        shutil.rmtree(replaced, ignore_errors=True)
+        target.rename(replaced)
+    unit.rename(target)
+    sync_folder(work.parent)
+    return True
+
+
+def read_record(unit: Path) -> Record:
+    """Raises UserError where it is not there or can't be read."""
+    file = unit / RECORD
+    try:
+        return _RECORDS.validate_json(file.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{file} is missing; delete {file.parent} to have it done again") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"{file} is damaged or of another version ({first['msg']} at "
+            f"{'.'.join(map(str, first['loc']))}); delete {file.parent} to have it done again"
+        ) from error
+
+
+def is_whole(unit: Path) -> bool:
+    """A training without its checkpoint is no result: it is done again."""
+    return not unit.name.startswith("train-") or (unit / CHECKPOINT).exists()
+
+
+def read_cost(unit: Path) -> Cost | None:
+    """What a job took is for estimates only: a damaged file costs no result."""
+    try:
+        return Cost.model_validate_json((unit / COST).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _same(old: Record, new: Record) -> bool:
+    """Of the same data, and for an evaluation of the same checkpoint."""
+    if isinstance(old, BenchmarkRecord) or isinstance(new, BenchmarkRecord):
+        return True
+    if isinstance(old, EvaluateRecord) and isinstance(new, EvaluateRecord):
+        return old.data == new.data and old.checkpoint == new.checkpoint
+    return old.data == new.data
+
+
+def _sync_file(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())

@@ -1,0 +1,147 @@
+"""python -m classifier: split, metrics and predict, on a run of a matrix job."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from classifier import runs
+from classifier.__main__ import main
+from classifier.data.datasets import open_image
+from classifier.job import Place, execute
+from classifier.record import EvaluateRecord
+from classifier.spec import Ema, TrainSpec
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder as a matrix job leaves it."""
+    spec = TrainSpec.model_validate(
+        {
+            "data": {"name": "digits", "limit": 10},
+            "model": "mobilenetv2",
+            "image_size": 32,
+            "batch_size": 16,
+            "epochs": 2,
+        }
+    )
+    run = tmp_path_factory.mktemp("runs") / "mine"
+    work = run / "work"
+    work.mkdir(parents=True)
+    for outcome in execute(spec, work, Place(run), emas=(None, Ema())):
+        runs.publish(outcome.record, outcome.cost, work)
+    shutil.rmtree(work)
+    return run
+
+
+def test_metrics_writes_what_the_matrix_would(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["metrics", "--save_path", str(trained), "--task", "test", "--device", "cpu"]
+    assert main([*arguments, "--visual"]) == 0
+    assert "summary.md" in capsys.readouterr().out
+    folder = trained / "metrics-raw-test-fp32"
+    (unit,) = trained.glob("evaluate-raw-test-fp32-*")
+    record = runs.read_record(unit)
+    assert isinstance(record, EvaluateRecord)
+    overall = dict(list(csv.reader((folder / "overall.csv").open()))[1:])
+    assert float(next(v for k, v in overall.items() if "ccuracy" in k)) == pytest.approx(
+        record.accuracy
+    )
+    with Image.open(folder / "confusion_matrix.png") as picture:
+        assert min(picture.size) > 200
+    rows = [
+        *csv.DictReader((folder / "correct.csv").open()),
+        *csv.DictReader((folder / "incorrect.csv").open()),
+    ]
+    assert len(rows) == record.images == 20
+    written = (unit / "record.json").stat().st_mtime_ns
+    assert main(arguments) == 0
+    assert (unit / "record.json").stat().st_mtime_ns == written, "evaluated once"
+    assert not list(trained.glob(".evaluate-*"))
+
+
+def test_metrics_of_the_average_in_fp16_with_ten_crops(trained: Path) -> None:
+    track = ["--track", "ema-0.9999-2000", "--half", "--test_tta", "--task", "val"]
+    assert main(["metrics", "--save_path", str(trained), "--device", "cpu", *track]) == 0
+    assert (trained / "metrics-ema-0.9999-2000-val-fp16-tta" / "per_class.csv").exists()
+
+
+def test_speed(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("classifier.benchmark.WARMUP", 1)
+    monkeypatch.setattr("classifier.benchmark.ITERATIONS", 3)
+    assert main(["metrics", "--save_path", str(trained), "--task", "fps", "--device", "cpu"]) == 0
+    assert "mobilenetv2 fp32 FPS(batch_size=64): " in capsys.readouterr().out
+
+
+def test_predict_names_what_it_can_not_read(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "some photos & more"
+    source.mkdir()
+    record = runs.read_record(trained / "train-raw")
+    assert record.kind == "train"
+    image = open_image(record.spec.data, tmp_path, "3/0003").resize((40, 40))
+    modes = ("L", "LA", "RGBA", "CMYK", "P", "I;16")
+    for mode in modes:
+        suffix = "tif" if mode == "CMYK" else "png"
+        if mode == "I;16":
+            Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257).save(
+                source / "16.png"
+            )
+        else:
+            image.convert(mode).save(source / f"{mode}.{suffix}")
+    (source / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
+    arguments = ["predict", "--save_path", str(trained), "--source", str(source), "--device", "cpu"]
+    assert main([*arguments, "--top_k", "3", "--out", str(tmp_path / "out")]) == 1
+    assert "broken.jpg" in capsys.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "out" / "predictions.csv").open()))
+    assert len({row["path"] for row in rows}) == len(modes)
+    assert len(rows) == 3 * len(modes)
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text())
+    (source / "broken.jpg").unlink()
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+
+
+def test_split_makes_what_a_matrix_takes_as_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("wren & co", "äsche"):
+        (tmp_path / "birds" / name).mkdir(parents=True)
+        for index in range(10):
+            Image.new("RGB", (8, 8), (index, 0, 0)).save(tmp_path / "birds" / name / f"{index}.png")
+    assert main(["split", "--data_path", str(tmp_path / "birds")]) == 0
+    assert "12 train / 4 val / 4 test" in capsys.readouterr().out
+    out = tmp_path / "birds-split"
+    assert (out / "label.txt").read_text("utf-8").splitlines() == ["wren & co", "äsche"]
+    assert len(list(out.rglob("*.png"))) == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["metrics", "--save_path", "nowhere"], "nowhere has no checkpoint of a track 'raw'; it is no run's folder"),
+        (["metrics", "--save_path", "RUN", "--track", "ema"], "its tracks are ema-0.9999-2000, raw"),
+        (["metrics", "--save_path", "RUN", "--device", "9"], "--device 9: that is not auto, cpu or one of"),
+        (["predict", "--weight", "nowhere.safetensors", "--source", "x.png", "--device", "cpu"], "nowhere.safetensors"),
+        (["split", "--data_path", "nowhere"], "nowhere"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(
+    arguments: list[str], message: str, trained: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 8)).save("x.png")
+    assert main([str(trained) if a == "RUN" else a for a in arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1 and "Traceback" not in error
