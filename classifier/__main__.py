@@ -1,5 +1,7 @@
-"""The commands that need no matrix: split a folder, look closely at a run, predict.
+"""The commands that need no matrix: split a folder, train, look closely at a run, predict.
 
+    python -m classifier train --model_name ghostnet --save_path runs/ghostnet --data digits \\
+        --image_size 32 --epoch 5 --Augment AutoAugment --warmup
 python -m classifier split --data_path photos --out data/photos
 python -m classifier metrics --save_path runs/mobilenetv2-s0-3f9c01ab77e2 --task test --visual
 python -m classifier predict --save_path runs/mobilenetv2-s0-3f9c01ab77e2 --source photo.jpg
@@ -16,6 +18,7 @@ from pathlib import Path
 from classifier.console import Counted
 from classifier.errors import UserError
 from classifier.spec import Precision
+from classifier.training_options import add_flags
 
 ALL_DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -55,6 +58,14 @@ def split(options: argparse.Namespace) -> int:
     )
     print(f"{out}: " + " / ".join(f"{counts[part]:,} {part}" for part in counts))
     return ALL_DONE
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train one model. The run is the same as a matrix's, and a matrix can report it."""
+    from classifier.commands import place, train_run
+    from classifier.training_options import data_root
+
+    return train_run(options, place(options.device, data_root(options), options.workers))
 
 
 def metrics(options: argparse.Namespace) -> int:
@@ -114,12 +125,15 @@ def _precision(options: argparse.Namespace) -> Precision:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m classifier",
-        description="Split a folder, look closely at a run, predict. Matrices: python runner.py.",
+        description="Split a folder, train, look closely at a run, predict. Matrices: runner.py.",
         epilog=__doc__.partition("\n\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="split | metrics | predict")
+    commands = parser.add_subparsers(required=True, metavar="split | train | metrics | predict")
     _add_split(commands.add_parser("split", help=split.__doc__, description=split.__doc__))
+    training = commands.add_parser("train", help=train.__doc__, description=train.__doc__)
+    training.set_defaults(command=train)
+    add_flags(training)
     _add_metrics(commands.add_parser("metrics", help=metrics.__doc__, description=metrics.__doc__))
     _add_predict(commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__))
     return parser

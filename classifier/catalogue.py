@@ -8,12 +8,13 @@ FLOPs and parameters are those of the network as it is trained here (head with 1
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Literal
+from importlib.metadata import version
+from typing import Any, Literal
 
 from classifier.errors import UserError
 from classifier.files import cache_folder, write_atomically
@@ -62,6 +63,17 @@ def forward_gflop(model: str, image_size: int) -> float | None:
     return None if entry is None else entry.gflop * (image_size / 224) ** 2
 
 
+_LIST_TRANSFORMS = """
+import albumentations, inspect, json
+kinds = (albumentations.BasicTransform, albumentations.BaseCompose)
+found = {
+    name: [p for p in inspect.signature(kind.__init__).parameters if p not in ("self", "kwargs")]
+    for name, kind in vars(albumentations).items()
+    if inspect.isclass(kind) and issubclass(kind, kinds) and not inspect.isabstract(kind)
+}
+print(json.dumps(found))
+"""
+
 _LIST_MODELS = """
 import json, timm, torchvision
 names = torchvision.models.list_models(module=torchvision.models) + timm.list_models()
@@ -71,28 +83,35 @@ print(json.dumps(sorted(set(names))))
 
 @cache
 def library_models() -> tuple[str, ...]:
-    """All other names of torchvision's and timm's classifiers.
-
-    Listed once for each pair of installed versions, by a child process, since that imports torch;
-    then kept in the cache folder.
-    """
-    kept = cache_folder("models") / f"{versions()['torchvision']}-{versions()['timm']}.json"
-    names = _listed(kept)
-    if names is None:
-        print("listing the models of torchvision and timm (once) ...", file=sys.stderr)
-        listed = subprocess.run(
-            [sys.executable, "-c", _LIST_MODELS], capture_output=True, text=True, check=False
-        )
-        if listed.returncode != 0:
-            raise UserError(f"torchvision and timm can't be imported:\n{listed.stderr}")
-        write_atomically(kept, listed.stdout.encode())
-        names = tuple(json.loads(listed.stdout))
-    return names
+    """All other names of torchvision's and timm's classifiers."""
+    key = f"{versions()['torchvision']}-{versions()['timm']}"
+    return tuple(_listed_once("the models of torchvision and timm", f"models-{key}", _LIST_MODELS))
 
 
-def _listed(kept: Path) -> tuple[str, ...] | None:
-    """The kept list; None where there is none, or none that can be read."""
+@cache
+def albumentations_arguments() -> dict[str, list[str]]:
+    """The names of albumentations' transforms, each with those of its arguments."""
+    key = version("albumentations")
+    found = _listed_once("albumentations", f"albumentations-{key}", _LIST_TRANSFORMS)
+    return dict(found)
+
+
+def _listed_once(what: str, key: str, code: str) -> Any:
+    """What `code` prints as JSON. A child process runs it, since it imports torch; the answer is
+    kept in the cache folder under `key`, the installed versions."""
+    kept = cache_folder("libraries") / f"{key}.json"
     try:
-        return tuple(json.loads(kept.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None
+        return json.loads(kept.read_bytes())
+    except (OSError, ValueError):
+        print(f"listing {what} (once) ...", file=sys.stderr)
+    listed = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"},
+    )
+    if listed.returncode != 0:
+        raise UserError(f"{what} can't be listed:\n{listed.stderr}")
+    write_atomically(kept, listed.stdout.encode())
+    return json.loads(listed.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import tempfile
 from pathlib import Path
@@ -9,17 +10,27 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from classifier import checkpoint, metrics_report, runs
-from classifier.console import Counted
+from classifier import catalogue, checkpoint, metrics_report, runs
+from classifier.console import Counted, Epochs
+from classifier.data.datasets import listing
 from classifier.errors import UserError
-from classifier.job import Place, execute
+from classifier.job import PROGRESS_FILE, Place, execute
 from classifier.machine import cores
 from classifier.progress import Progress
 from classifier.record import BenchmarkRecord, TrainRecord, evaluate_unit, train_unit
-from classifier.spec import BenchmarkSpec, Ema, EvaluateSpec, Precision, Split, track_key
+from classifier.spec import (
+    BenchmarkSpec,
+    Ema,
+    EvaluateSpec,
+    Precision,
+    Split,
+    TrainSpec,
+    track_key,
+)
+from classifier.training_options import spec_of
 
 
-def place(device: str, data_root: Path) -> Place:
+def place(device: str, data_root: Path, workers: int = 0) -> Place:
     """Where a command runs. Raises UserError for a device that is not there."""
     gpus = torch.cuda.device_count()
     if device == "auto":
@@ -27,7 +38,49 @@ def place(device: str, data_root: Path) -> Place:
     if device != "cpu" and not (device.isdecimal() and int(device) < gpus):
         raise UserError(f"--device {device}: that is not auto, cpu or one of {gpus} GPU(s)")
     name = "cpu" if device == "cpu" else f"cuda:{device}"
-    return Place(data_root, name, threads=cores())
+    return Place(data_root, name, threads=cores(), workers=workers)
+
+
+def train_run(options: argparse.Namespace, where: Place) -> int:
+    """Train by the original's flags into `--save_path`. Gives the exit code."""
+    teacher = None
+    if options.kd and options.teacher_path is not None:
+        teacher = checkpoint_of(options.teacher_path, "raw")
+    by = None if teacher is None else _training(teacher.parent).signature
+    spec, ema = spec_of(options, by)
+    run: Path = options.save_path
+    if spec.model not in catalogue.MODELS and spec.model not in catalogue.library_models():
+        raise UserError(f"unknown model '{spec.model}': neither torchvision nor timm has it")
+    _check_labels(options.label_path, spec, where.data_root)
+    for unit in run.glob("train-*"):
+        if _training(unit).signature != spec.signature:
+            raise UserError(
+                f"{run} holds a training with other settings; choose another --save_path"
+            )
+    if (run / train_unit(track_key(ema)) / runs.CHECKPOINT).exists():
+        print(f"nothing to do: {run} is trained already")
+        return 0
+    work = run / f"work-train-{spec.signature}"
+    work.mkdir(parents=True, exist_ok=True)
+    if not options.resume:
+        (work / PROGRESS_FILE).unlink(missing_ok=True)
+    (outcome,) = execute(spec, work, where, Epochs(), emas=(ema,), checkpoint_file=teacher)
+    runs.publish(outcome.record, outcome.cost, work)
+    shutil.rmtree(work)
+    record = outcome.record
+    assert isinstance(record, TrainRecord)
+    print(f"{run}: best val accuracy {record.accuracy:.5f} in epoch {record.best_epoch + 1}")
+    return 0
+
+
+def _check_labels(file: Path | None, spec: TrainSpec, data_root: Path) -> None:
+    """A label file must name the classes as the folders do; an absent one is not needed."""
+    classes = listing(spec.data, data_root).classes
+    if file is None or not file.exists():
+        return
+    names = tuple(file.read_text(encoding="utf-8").split("\n"))
+    if tuple(name.strip() for name in names if name.strip()) != classes:
+        raise UserError(f"{file} does not name the classes of the data, in their order")
 
 
 def checkpoint_of(run: Path, track: str) -> Path:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import time
 
-from classifier.progress import duration
+from classifier.progress import Progress, duration
 
 SECONDS = 0.5
+LINES = 10.0
+"""Without a terminal, a line of a training this often."""
 
 
 class Counted:
@@ -26,6 +28,31 @@ class Counted:
         self._shown = now
         left = (now - self._start) / done * (total - done)
         _line(f"{self._what} {done:,} of {total:,}, about {duration(left)} left", done == total)
+
+
+class Epochs:
+    """A training's report: `epoch 3/20, 312 images/s, best val 0.95000, about 1 min 10 left`."""
+
+    def __init__(self) -> None:
+        self._start = self._shown = time.monotonic()
+        self._first: int | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if self._first is None or not progress.phase.startswith("epoch"):
+            self._start, self._first = now, progress.done
+        seconds = SECONDS if sys.stderr.isatty() else LINES
+        if now - self._shown < seconds and progress.done < progress.total:
+            return
+        self._shown = now
+        steps = progress.done - self._first
+        left = (now - self._start) / steps * (progress.total - progress.done) if steps else None
+        parts = [progress.phase]
+        parts += (
+            [f"{progress.images_per_second:.0f} images/s"] if progress.images_per_second else []
+        )
+        parts += [f"best val {progress.best:.5f}"] if progress.best is not None else []
+        _line(", ".join([*parts, f"about {duration(left)} left"]), progress.done == progress.total)
 
 
 class Transfer:

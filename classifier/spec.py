@@ -42,8 +42,14 @@ class Settings(BaseModel):
             )
             if neutral and value == field.default:
                 continue
-            plain[name] = value.signed() if isinstance(value, Settings) else value
+            plain[name] = _signed(value)
         return plain
+
+
+def _signed(value: Any) -> Any:
+    if isinstance(value, Settings):
+        return value.signed()
+    return [_signed(inner) for inner in value] if isinstance(value, tuple) else value
 
 
 def switch(value: object) -> object:
@@ -118,6 +124,36 @@ class AdamW(Settings):
     weight_decay: float = Field(5e-4, ge=0)
     beta1: Fraction = 0.9
     beta2: Fraction = 0.999
+
+
+class Transform(Settings):
+    """A transform of albumentations by its name, with its arguments; one that composes others
+    (OneOf, SomeOf, Sequential) with its `transforms`."""
+
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    transforms: tuple[Transform, ...] = ()
+
+
+def _transforms(value: object) -> object:
+    """`[HorizontalFlip, Rotate: {limit: 10}, OneOf: {transforms: [...]}]`, as it is written."""
+    return tuple(map(_transform, value)) if isinstance(value, list) else value
+
+
+def _transform(value: object) -> object:
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and "name" in value:
+        return {**value, "transforms": _transforms(value.get("transforms", []))}
+    if isinstance(value, dict) and len(value) == 1:
+        name, arguments = next(iter(value.items()))
+        if isinstance(arguments, dict):
+            plain = {key: given for key, given in arguments.items() if key != "transforms"}
+            inner = _transforms(arguments.get("transforms", []))
+            return {"name": name, "arguments": plain, "transforms": inner}
+        if arguments is None:
+            return {"name": name}
+    return value
 
 
 class SGD(Settings):
@@ -281,6 +317,9 @@ class TrainSpec(Spec):
     schedule: Annotated[Schedule, BeforeValidator(_defaulted("cosine"))] = Cosine()
     warmup: Annotated[Warmup | None, BeforeValidator(switch)] = None
     augment: Annotated[Augment | None, BeforeValidator(switch)] = None
+    albumentations: Annotated[tuple[Transform, ...], BeforeValidator(_transforms)] = Field(
+        (), json_schema_extra=NEUTRAL
+    )
     mixing: Annotated[Mixing | None, BeforeValidator(named), BeforeValidator(switch)] = Field(
         None, json_schema_extra=NEUTRAL
     )
@@ -304,6 +343,12 @@ class TrainSpec(Spec):
             name = catalogue.default_weights(str(values.get("model"))) if wanted else None
             return {**values, "pretrained": name}
         return values
+
+    @model_validator(mode="after")
+    def _one_augmentation(self) -> TrainSpec:
+        if self.augment is not None and self.albumentations:
+            raise ValueError("'albumentations' stand in place of 'augment'; leave one out")
+        return self
 
     @model_validator(mode="after")
     def _no_rdrop_while_distilling(self) -> TrainSpec:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from classifier import catalogue
 from classifier.errors import UserError
-from classifier.spec import Ema, TrainSpec
+from classifier.spec import Ema, TrainSpec, Transform
 from experiments.document import Document, Where, nearest
 from experiments.schema import ArmSettings, File, explained, finding, text
 
@@ -184,6 +184,7 @@ class Arms:
         except ValidationError as error:
             raise self._explained(error, origins) from error
         self._check_model(checked.model, origins["model"])
+        self._check_transforms(checked.albumentations, origins.get("albumentations", ()))
         first = TrainSpec.model_construct(
             **{name: getattr(checked, name) for name in TrainSpec.model_fields}
         )
@@ -236,6 +237,20 @@ class Arms:
         if model not in catalogue.MODELS and model not in catalogue.library_models():
             known = [*catalogue.MODELS, *catalogue.library_models()]
             raise self._document.error(where, f"unknown model '{model}'{nearest(model, known)}")
+
+    def _check_transforms(self, transforms: Iterable[Transform], where: Where) -> None:
+        """Names and arguments of albumentations, before anything trains."""
+        for transform in transforms:
+            known = catalogue.albumentations_arguments()
+            if transform.name not in known:
+                message = f"albumentations has no '{transform.name}'"
+                raise self._document.error(where, message + nearest(transform.name, known))
+            for name in transform.arguments:
+                if name not in known[transform.name]:
+                    message = f"albumentations' {transform.name} takes no '{name}'"
+                    hint = nearest(name, known[transform.name])
+                    raise self._document.error(where, message + hint)
+            self._check_transforms(transform.transforms, where)
 
 
 def matches(where: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

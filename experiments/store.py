@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from classifier.record import BenchmarkRecord, Cost, Record, TrainRecord
 from classifier.spec import Spec
 
 _FAILURE = "failure.json"
+_SIGNED = re.compile("-[0-9a-f]{12}$")
 _UNITS = ("train-", "evaluate-", "benchmark-")
 
 
@@ -151,9 +153,16 @@ class Store:
             results.failures[signature] = Failure(_reason(work), str(work / "log.txt"))
 
     def _run_folder(self, signature: str) -> Path:
+        by_hand = []
         for folder in _folders(self.root):
             if folder.name.endswith(f"-{signature}"):
                 return folder
+            if not _SIGNED.search(folder.name):
+                by_hand.append(folder)
+        for folder in by_hand:  # named by a person, as --save_path runs/ghostnet
+            for unit in folder.glob("train-*"):
+                if runs.read_record(unit).signature == signature:
+                    return folder
         raise FileNotFoundError(f"no run {signature} in {self.root}")
 
     def _make_run_folder(self, run: Spec) -> Path:

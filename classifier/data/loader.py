@@ -44,6 +44,10 @@ class _TrainImages(Dataset[tuple[Tensor, int]]):
         self._indices = listed.indices("train")
         self.labels = [listed.labels[index] for index in self._indices]
         self._policy = policy(spec.augment)
+        if spec.albumentations:
+            from classifier.data.custom import custom  # a second's import, for those who use it
+
+            self._policy = custom(spec.albumentations, spec.image_size)
 
     def __len__(self) -> int:
         return len(self._indices)

@@ -22,7 +22,8 @@ IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
 
 Pixel = NDArray[np.uint8]
-Policy = Callable[[Image.Image], Image.Image]
+Policy = Callable[[Pixel], Pixel]
+"""Augments an image (H, W, 3), its size unchanged."""
 
 
 def short_side(image_size: int, part: Part) -> int:
@@ -35,8 +36,8 @@ def policy(name: Augment | None) -> Policy | None:
     drawing from torch's global CPU generator."""
     if name is None:
         return None
-    made: Policy = getattr(transforms, name)()
-    return made
+    made = getattr(transforms, name)()
+    return lambda image: np.asarray(made(Image.fromarray(image)))
 
 
 def train_image(image: Pixel, size: int, augment: Policy | None) -> Tensor:
@@ -44,7 +45,7 @@ def train_image(image: Pixel, size: int, augment: Policy | None) -> Tensor:
     top, left = (int(torch.randint(side - size + 1, ())) for side in image.shape[:2])
     crop = image[top : top + size, left : left + size]
     if augment is not None:
-        crop = np.asarray(augment(Image.fromarray(crop)))
+        crop = augment(crop)
     return torch.from_numpy(crop.copy())
 
 

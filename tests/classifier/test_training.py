@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from classifier import evaluator, metrics, trainer
+from classifier.data.custom import custom
 from classifier.data.datasets import fingerprint, listing
 from classifier.data.loader import EvalLoader, TrainLoader, part_pixels
 from classifier.data.transforms import Normalize
@@ -18,10 +20,24 @@ from classifier.ema import Average, decay_at
 from classifier.errors import UserError
 from classifier.job import Outcome, Place, execute
 from classifier.models import build
+from classifier.randomness import keyed
 from classifier.record import EvaluateRecord, TrainRecord
-from classifier.spec import Ema, EvaluateSpec, TorchSchedule, TrainSpec, Warmup, track_key
+from classifier.spec import (
+    Ema,
+    EvaluateSpec,
+    TorchSchedule,
+    TrainSpec,
+    Transform,
+    Warmup,
+    track_key,
+)
 from classifier.trainer import Trainer, learning_rates, make_optimizer
 
+ALBUMENTATIONS = [
+    "HorizontalFlip",
+    {"Rotate": {"limit": 10, "p": 1.0}},
+    {"OneOf": {"p": 0.5, "transforms": [{"GaussNoise": {"p": 1.0}}, "RandomBrightnessContrast"]}},
+]
 SHORT = Ema(decay=0.9, tau=3.0)
 
 
@@ -286,6 +302,7 @@ def test_eval_batches_are_the_listings_order(tiny: TrainSpec, tmp_path: Path) ->
         {"augment": "RandAugment", "optimizer": "sgd", "loss": "poly"},
         {"augment": "TrivialAugmentWide", "optimizer": "rmsprop", "loss": "focal"},
         {"augment": "AugMix", "mixing": "mixup", "class_balance": True},
+        {"augment": False, "albumentations": ALBUMENTATIONS},
         {
             "mixing": "cutmix",
             "rdrop": True,
@@ -313,3 +330,25 @@ def test_torchs_schedules_by_name(tiny: TrainSpec) -> None:
     wrong = TorchSchedule(name="StepLR", arguments={"stepsize": 2})
     with pytest.raises(UserError, match="schedule StepLR does not take its arguments"):
         learning_rates(spec.model_copy(update={"schedule": wrong}))
+
+
+def test_albumentations_are_keyed_and_checked(tiny: TrainSpec) -> None:
+    plain = {name: getattr(tiny, name) for name in TrainSpec.model_fields} | {"augment": None}
+    spec = TrainSpec.model_validate(plain | {"albumentations": ALBUMENTATIONS})
+    assert TrainSpec.model_validate_json(spec.model_dump_json()).signature == spec.signature
+    augment = custom(spec.albumentations, 32)
+    image = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    found = []
+    for key in (0, 0, 1):
+        with keyed(0, "augment", key):
+            found.append(augment(image))
+    assert np.array_equal(found[0], found[1]) and not np.array_equal(found[0], found[2])
+    assert not np.array_equal(found[0], image)
+    with pytest.raises(UserError, match="a crop's size and kind must stay"):
+        custom((Transform(name="Resize", arguments={"height": 8, "width": 8}),), 32)
+    with pytest.raises(UserError, match="albumentations' Rotate: "):
+        custom((Transform(name="Rotate", arguments={"limit": "far"}),), 32)
+    with pytest.raises(ValidationError, match="stand in place of 'augment'"):
+        TrainSpec.model_validate(
+            plain | {"augment": "AutoAugment", "albumentations": ALBUMENTATIONS}
+        )

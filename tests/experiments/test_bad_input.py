@@ -53,6 +53,9 @@ CASES: dict[str, tuple[str, str, str]] = {
     "a long table name": ("  ema:\n    rows", f"  {'e' * 260}:\n    rows", "can't be a table's name"),
     "an axis inside an axis": ("  ema: [false, true]", "  ema: [false, true]\n  ema.decay: [0.9, 0.99]", ":7: 'ema.decay' is a part of 'ema', which is set as well; set one"),
     "a row without a condition": ("rows: model", "rows: [{name: x}]", ":9: 'where' is missing"),
+    "unknown transform": ("augment: AutoAugment", "albumentations: [HorizontalFlp]", ":3: albumentations has no 'HorizontalFlp'; did you mean 'HorizontalFlip'?"),
+    "unknown argument of a transform": ("augment: AutoAugment", "albumentations: [OneOf: {transforms: [Rotate: {limits: 9}]}]", ":3: albumentations' Rotate takes no 'limits'; did you mean 'limit'?"),
+    "albumentations beside a policy": ("augment: AutoAugment", "augment: AutoAugment, albumentations: [HorizontalFlip]", "'albumentations' stand in place of 'augment'; leave one out"),
     "unknown optimiser": ("lr: 1e-4", "lr: 1e-4, optimizer: adam", ":3: unknown optimizer 'adam'; did you mean 'adamw'?"),
     "another optimiser's option": ("lr: 1e-4", "lr: 1e-4, optimizer: {name: sgd, beta1: 0.9}", ":3: unknown setting 'beta1'; it can be name, momentum, nesterov, weight_decay"),
     "a schedule that validation steers": ("lr: 1e-4", "lr: 1e-4, schedule: ReduceLROnPlateau", ":3: unknown schedule 'ReduceLROnPlateau'"),
@@ -112,6 +115,7 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
 def matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     catalogue.library_models()  # says that it lists them, the first time
+    catalogue.albumentations_arguments()
     file = tmp_path / "m.yaml"
     file.write_text(GOOD)
     return file

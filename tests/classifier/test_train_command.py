@@ -1,0 +1,196 @@
+"""python -m classifier train: the original's flags, and a run that a matrix can report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import runner
+from classifier import runs
+from classifier.__main__ import main
+from classifier.errors import UserError
+from classifier.spec import Ema, TrainSpec
+from classifier.training_options import add_flags, spec_of
+from experiments.matrix import load
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+CHANGELOG = (
+    "--config config/config.py --save_path runs/x --lr 1e-4 --Augment AutoAugment --epoch 150 "
+    "--pretrained --amp --warmup --imagenet_meanstd --data cub200 --split sequential"
+)
+
+
+def spec(flags: str, teacher: str | None = None) -> tuple[TrainSpec, Ema | None]:
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    return spec_of(parser.parse_args(flags.split()), teacher)
+
+
+@pytest.mark.parametrize("name", ["fp16", "rdrop", "ema"])
+def test_the_changelogs_flags_give_the_matrices_trainings(name: str) -> None:
+    """By signature: what the commands train is what the matrices plan."""
+    planned = {
+        (request.training.signature, request.ema)
+        for request in load(EXPERIMENTS / f"{name}.yaml").requests()
+        if request.training is not None
+    }
+    models = {
+        request.training.model
+        for request in load(EXPERIMENTS / f"{name}.yaml").requests()
+        if request.training
+    }
+    extra = {"fp16": [""], "rdrop": ["", " --rdrop"], "ema": ["", " --ema"]}[name]
+    trained = set()
+    for model in models:
+        for flags in extra:
+            made, ema = spec(f"--model_name {model} {CHANGELOG}{flags}")
+            trained.add((made.signature, ema))
+    assert trained == planned
+
+
+def test_the_other_flags_have_their_settings() -> None:
+    made, ema = spec(
+        "--model_name ghostnet --save_path x --data digits --loss PolyLoss --label_smoothing 0.2 "
+        "--optimizer SGD --momentum 0.8 --weight_decay 1e-3 --warmup --warmup_ratios 0.1 "
+        "--warmup_minlr 1e-5 --class_balance --metrice mean_acc --mixup cutmix --patience 0 --seed 3"
+    )
+    assert ema is None
+    assert made.loss.model_dump() == {"name": "poly", "label_smoothing": 0.2, "epsilon": 2.0}
+    assert made.optimizer.model_dump() == {
+        "name": "sgd",
+        "momentum": 0.8,
+        "nesterov": True,
+        "weight_decay": 1e-3,
+    }
+    assert made.warmup is not None and made.warmup.model_dump() == {"ratio": 0.1, "start_lr": 1e-5}
+    assert made.mixing is not None and made.mixing.name == "cutmix"
+    assert (made.class_balance, made.best, made.patience, made.seed) == (True, "mpa", 0, 3)
+
+
+def test_distillation_leaves_rdrop_out(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = "--model_name ghostnet --save_path x --data digits --rdrop --kd --kd_method MGD --kd_ratio 0.2"
+    made, _ = spec(flags, "0123456789ab")
+    assert made.rdrop is None and made.distill is not None
+    assert (made.distill.method, made.distill.ratio) == ("mgd", 0.2)
+    assert "--rdrop is left out" in capsys.readouterr().err
+    with pytest.raises(UserError, match="--kd needs --teacher_path"):
+        spec(flags)
+
+
+def test_the_originals_config_is_read_and_not_run(tmp_path: Path) -> None:
+    file = tmp_path / "config.py"
+    file.write_text(
+        "import torch\nimport albumentations as A\n\n\nclass Config:\n    '''settings'''\n"
+        "    random_seed = 5\n    lr_scheduler = torch.optim.lr_scheduler.StepLR\n"
+        "    lr_scheduler_params = {'step_size': 3, 'gamma': 0.5}\n"
+        "    custom_augment = A.Compose([A.HorizontalFlip(p=0.5), A.OneOf([A.Blur(p=1.0)], p=0.3)])\n"
+    )
+    made, _ = spec(f"--model_name ghostnet --save_path x --data digits --config {file}")
+    assert made.seed == 5
+    assert made.schedule.model_dump() == {
+        "name": "StepLR",
+        "arguments": {"step_size": 3, "gamma": 0.5},
+    }
+    flip, one_of = made.albumentations
+    assert (flip.name, flip.arguments) == ("HorizontalFlip", {"p": 0.5})
+    assert (one_of.name, one_of.transforms[0].name) == ("OneOf", "Blur")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("import os; os.system('touch ran')", ":1: only plain settings can be read, not run"),
+        ("random_seed = int(open('x').read())", ":1: a literal value is expected"),
+        ("batch = 3", ":1: 'batch' is not a setting that can be read"),
+        ("def f(:", ":1: not Python"),
+    ],
+)
+def test_what_is_no_literal_is_an_error_with_its_line(
+    line: str, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.py"
+    file.write_text(line)
+    with pytest.raises(UserError) as error:
+        spec(f"--model_name ghostnet --save_path x --data digits --config {file}")
+    assert message in str(error.value)
+    assert not Path("ran").exists()
+
+
+@pytest.fixture
+def birds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the original's processing leaves it."""
+    monkeypatch.chdir(tmp_path)
+    for part, count in {"train": 8, "val": 3, "test": 3}.items():
+        for label, name in enumerate(("wren", "tit")):
+            (tmp_path / "dataset" / part / name).mkdir(parents=True)
+            for index in range(count):
+                image = Image.new("RGB", (40, 40), (200 * label, index * 9, 30))
+                image.save(tmp_path / "dataset" / part / name / f"{index}.png")
+    return tmp_path
+
+
+TOY = ["--epoch", "2", "--image_size", "32", "--batch_size", "8", "--device", "cpu"]
+
+
+def test_a_run_made_by_hand_is_a_matrix_jobs(
+    birds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--model_name", "mobilenetv2", "--save_path", "runs/mine", "--lr", "1e-3"]
+    assert main([*command, *TOY, "--workers", "1"]) == 0
+    assert "runs/mine: best val accuracy" in capsys.readouterr().out
+    record = runs.read_record(Path("runs/mine/train-raw"))
+    assert main([*command, *TOY]) == 0
+    assert "nothing to do: runs/mine is trained already" in capsys.readouterr().out
+    assert main([*command, *TOY, "--lr", "1e-2"]) == 2
+    assert "runs/mine holds a training with other settings" in capsys.readouterr().err
+    Path("m.yaml").write_text(
+        "title: M\ndata: {folder: dataset, split: given}\n"
+        "train: {model: mobilenetv2, lr: 1e-3, epochs: 2, image_size: 32, batch_size: 8}\n"
+        "matrix: {rdrop: [false]}\n"
+        "tables:\n  m: {rows: rdrop, columns: [{header: test, split: test}]}\n"
+    )
+    where = ["--data-root", ".", "--jobs-per-device", "1"]
+    assert runner.main(["m.yaml", *where]) == 0
+    out = capsys.readouterr().out
+    assert "train mobilenetv2" not in out, "the training by hand is the matrix's"
+    assert runs.read_record(Path("runs/mine/train-raw")) == record
+    assert list(Path("runs/mine").glob("evaluate-raw-test-fp32-*"))
+    assert main(["metrics", "--save_path", "runs/mine", "--data-root", ".", "--device", "cpu"]) == 0
+
+
+def test_an_average_and_a_student_by_hand(birds: Path) -> None:
+    teacher = ["train", "--model_name", "ghostnet", "--save_path", "runs/teacher", "--ema"]
+    assert main([*teacher, *TOY]) == 0
+    assert Path("runs/teacher/train-ema-0.9999-2000/best.safetensors").exists()
+    assert main([*teacher[:-1], *TOY]) == 0, "the raw track is added"
+    student = ["train", "--model_name", "mobilenetv2", "--save_path", "runs/student", "--kd"]
+    assert main([*student, "--teacher_path", "runs/teacher", *TOY]) == 0
+    record = runs.read_record(Path("runs/student/train-raw"))
+    assert record.kind == "train" and record.spec.distill is not None
+    taught = runs.read_record(Path("runs/teacher/train-raw"))
+    assert record.spec.distill.teacher == taught.signature
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--val_path", "elsewhere/val"], "the paths must be train/, val/ and test/ of one folder"),
+        (["--train_path", "nowhere/train"], "nowhere is not there"),
+        (["--image_size", "2"], "image_size: Input should be greater than or equal to 8"),
+        (["--kd", "--teacher_path", "runs/none"], "runs/none has no checkpoint of a track 'raw'"),
+        (["--model_name", "nope"], "unknown model 'nope'"),
+        (["--label_path", "labels.txt"], "labels.txt does not name the classes of the data"),
+    ],
+)
+def test_bad_flags_are_one_line(
+    flags: list[str], message: str, birds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("labels.txt").write_text("tit\nowl\n")
+    command = ["train", "--model_name", "ghostnet", "--save_path", "runs/bad"]
+    assert main([*command, *TOY, *flags]) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+    assert not Path("runs/bad").exists(), "nothing is written"
