@@ -6,7 +6,7 @@ Made from records alone and without a clock: the same records give the same byte
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import stdev
 from typing import Any
@@ -343,20 +343,26 @@ _COLUMNS = [
 ]
 
 
-def _axes(matrix: Matrix) -> dict[str, dict[str, str]]:
-    """By signature the axis values of the arms that a record serves; several are joined by `;`."""
-    found: dict[str, dict[str, dict[str, None]]] = {}
+Axes = dict[tuple[str, str | None], dict[str, str]]
+
+
+def _axes(matrix: Matrix) -> Axes:
+    """By signature and unit the axis values of the arms that a record serves, joined by `;`."""
+    found: dict[tuple[str, str | None], dict[str, dict[str, None]]] = {}
     for request in matrix.requests():
         for needed in _behind(request):
-            axes = found.setdefault(needed.spec.signature, {})
+            axes = found.setdefault((needed.spec.signature, needed.unit), {})
             for name, setting in request.where.items():
                 axes.setdefault(f"axis:{name}", {})[_plain(setting)] = None
     return {of: {n: "; ".join(v) for n, v in axes.items()} for of, axes in found.items()}
 
 
-def _csv(used: Used, axes: Mapping[str, Mapping[str, str]]) -> str:
+def _csv(used: Used, axes: Axes) -> str:
     names = list(dict.fromkeys(name for values in axes.values() for name in values))
-    rows = [{**_flat(record, cost), **axes.get(record.signature, {})} for record, cost in used]
+    rows = []
+    for record, cost in used:
+        unit = None if isinstance(record, BenchmarkRecord) else record.unit
+        rows.append({**_flat(record, cost), **axes.get((record.signature, unit), {})})
     frame = pd.DataFrame(rows, columns=[*_COLUMNS[:2], *names, *_COLUMNS[2:]])
     whole = {"seed": "Int64", "best_epoch": "Int64"}
     return str(frame.astype(whole).to_csv(index=False))
