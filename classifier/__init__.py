@@ -1,4 +1,4 @@
 """How one job is done: train, evaluate or benchmark. Knows nothing of matrices.
 
-Importing this package is cheap; only `classifier.execute` imports torch.
+Importing this package is cheap; only a job (`classifier.job.execute`) imports torch.
 """
