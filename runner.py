@@ -6,7 +6,6 @@ python runner.py experiments/ema.yaml
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import signal
@@ -15,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from classifier import machine
-from classifier.console import Counted, Transfer
+from classifier.console import Counted, Transfer, show_any_name
 from classifier.data import datasets
 from classifier.data.download import download_cub200
 from classifier.data.split import Part
@@ -49,9 +48,7 @@ MOST_CPU_JOBS = 8
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    for stream in (sys.stdout, sys.stderr):  # a name that the terminal can't show is no error
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    show_any_name()
     try:
         code = _main(options)
         sys.stdout.flush()

@@ -10,12 +10,11 @@ python -m classifier predict --save_path runs/mobilenetv2-s0-3f9c01ab77e2 --sour
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from classifier.console import Counted
+from classifier.console import Counted, show_any_name
 from classifier.errors import UserError
 from classifier.spec import Precision
 from classifier.training_options import add_flags
@@ -25,9 +24,7 @@ ALL_DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):  # a name that the terminal can't show is no error
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    show_any_name()
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)

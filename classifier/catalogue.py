@@ -88,6 +88,11 @@ def library_models() -> tuple[str, ...]:
     return tuple(_listed_once("the models of torchvision and timm", f"models-{key}", _LIST_MODELS))
 
 
+def is_known(model: str) -> bool:
+    """Whether it is in the catalogue, or else in torchvision or timm."""
+    return model in MODELS or model in library_models()
+
+
 @cache
 def albumentations_arguments() -> dict[str, list[str]]:
     """The names of albumentations' transforms, each with those of its arguments."""

@@ -79,6 +79,20 @@ def save(file: Path, state: State, meta: Meta) -> None:
 
 def load(file: Path) -> tuple[Network, Meta]:
     """The network in FP32 on the CPU, in eval mode, and its metadata."""
+    state, meta = _read(file)
+    network = build(meta.model, len(meta.classes), seed=0)
+    full = {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
+    network.load_state_dict(full)
+    return network.eval(), meta
+
+
+def read_meta(file: Path) -> Meta:
+    """What a checkpoint says of itself, without building its network."""
+    return _read(file)[1]
+
+
+def _read(file: Path) -> tuple[State, Meta]:
+    """Raises UserError for what is not a checkpoint of ours."""
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
@@ -95,10 +109,7 @@ def load(file: Path) -> tuple[Network, Meta]:
         mean=about["mean"],
         std=about["std"],
     )
-    network = build(meta.model, len(meta.classes), seed=0)
-    full = {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
-    network.load_state_dict(full)
-    return network.eval(), meta
+    return state, meta
 
 
 def save_progress(file: Path, state: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
     by = None if teacher is None else _training(teacher.parent).signature
     spec, ema = spec_of(options, by)
     run: Path = options.save_path
-    if spec.model not in catalogue.MODELS and spec.model not in catalogue.library_models():
+    if not catalogue.is_known(spec.model):
         raise UserError(f"unknown model '{spec.model}': neither torchvision nor timm has it")
     _check_labels(options.label_path, spec, where.data_root)
     for unit in run.glob("train-*"):
@@ -128,7 +128,7 @@ def evaluate_run(
             shutil.rmtree(work)
     kept = np.load(unit / "predictions.npz")
     folder = run / f"metrics-{spec.slug}"
-    _, meta = checkpoint.load(file)
+    meta = checkpoint.read_meta(file)
     paths = [str(path) for path in kept["paths"]]
     metrics_report.write(
         folder, kept["logits"], kept["labels"], paths, meta.classes, visual=visual, tsne=tsne

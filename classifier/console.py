@@ -1,7 +1,8 @@
-"""Progress of what a command itself waits for, as one line on stderr."""
+"""What a command shows while it waits itself: progress, as one line on stderr."""
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 
@@ -10,6 +11,13 @@ from classifier.progress import Progress, duration
 SECONDS = 0.5
 LINES = 10.0
 """Without a terminal, a line of a training this often."""
+
+
+def show_any_name() -> None:
+    """A name that the terminal can't show is no error: it is shown escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class Counted:

@@ -43,10 +43,20 @@ def write_atomically(file: Path, content: bytes) -> None:
     sync_folder(file.parent)
 
 
+def sha256(file: Path) -> str:
+    """64 hex digits over a file's contents."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def digest(file: Path) -> str:
     """16 hex digits of SHA-256 over a file's contents."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+    return sha256(file)[:16]
+
+
+def path_key(path: Path) -> str:
+    """16 hex digits that stand for a place: the name of what the cache folder keeps of it."""
+    return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,7 +7,6 @@ all tracks have stopped.
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -39,6 +38,7 @@ from classifier.models import Network, build
 from classifier.progress import Progress, Report
 from classifier.randomness import generator, seed_step
 from classifier.record import Epoch
+from classifier.runs import CHECKPOINT
 from classifier.spec import (
     SGD,
     AdamW,
@@ -252,7 +252,7 @@ class Trainer:
         self.network.train()
         losses: list[Tensor] = []
         sizes: list[int] = []
-        start = time.monotonic()
+        images_seen, start = 0, time.monotonic()
         for index, (images, labels) in enumerate(self.loader.epoch(self.epoch)):
             batch = self.normalize(images.to(self.device, non_blocking=True))
             targets = labels.to(self.device, non_blocking=True)
@@ -266,7 +266,8 @@ class Trainer:
                     track.average.update(self.network, self.steps)
             losses.append(loss)
             sizes.append(len(images))
-            report(self._progress(index + 1, sum(sizes) / (time.monotonic() - start)))
+            images_seen += len(images)
+            report(self._progress(index + 1, images_seen / (time.monotonic() - start)))
         return self._mean_loss(torch.stack(losses).double().cpu(), torch.tensor(sizes))
 
     def _mean_loss(self, losses: Tensor, sizes: Tensor) -> float:
@@ -356,8 +357,8 @@ def _restore_track(track: Track, state: dict[str, Any]) -> None:
 
 
 def write_checkpoint(track: Track, folder: Path, meta: checkpoint.Meta) -> Path:
-    """The track's best weights as `folder`/best.safetensors."""
+    """The track's best weights, in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "best.safetensors"
-    checkpoint.save(file, copy.copy(track.best_state), meta)
+    file = folder / CHECKPOINT
+    checkpoint.save(file, track.best_state, meta)
     return file

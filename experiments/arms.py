@@ -234,7 +234,7 @@ class Arms:
         return explained(error, self._document, where, ArmSettings)
 
     def _check_model(self, model: str, where: Where) -> None:
-        if model not in catalogue.MODELS and model not in catalogue.library_models():
+        if not catalogue.is_known(model):
             known = [*catalogue.MODELS, *catalogue.library_models()]
             raise self._document.error(where, f"unknown model '{model}'{nearest(model, known)}")
 

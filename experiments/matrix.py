@@ -19,7 +19,7 @@ from typing import Any
 
 from classifier.data import datasets
 from classifier.errors import UserError
-from classifier.record import evaluate_unit
+from classifier.record import evaluate_unit, train_unit
 from classifier.spec import (
     BenchmarkSpec,
     DataSpec,
@@ -77,7 +77,7 @@ class Request:
         """The record's name under the signature; None for a speed: each device has its own."""
         if isinstance(self.spec, EvaluateSpec):
             return evaluate_unit(self.spec)
-        return f"train-{track_key(self.ema)}" if isinstance(self.spec, TrainSpec) else None
+        return train_unit(track_key(self.ema)) if isinstance(self.spec, TrainSpec) else None
 
 
 @dataclass(frozen=True)

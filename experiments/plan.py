@@ -219,7 +219,7 @@ class _Judge:
                 f"measured on {elsewhere[0].environment.device} only" if elsewhere else "",
             )
         units = (
-            [f"train-{track_key(ema)}" for ema in job.emas]
+            [train_unit(track_key(ema)) for ema in job.emas]
             if isinstance(spec, TrainSpec)
             else [Request(spec).unit or ""]
         )

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.progress import Report
-from classifier.record import Record
+from classifier.record import Record, train_unit
 from classifier.spec import EvaluateSpec, track_key
 from experiments.plan import Job
 from experiments.store import Store
 
-RAW = f"train-{track_key(None)}"
+RAW = train_unit(track_key(None))
 """A teacher is the best of its raw weights."""
 
 
@@ -38,7 +38,7 @@ def perform(
     with store.work(job.spec, job.run) as work:
         store.forget_failure(work)
         if isinstance(job.spec, EvaluateSpec):
-            record, file = store.training(job.run.signature, f"train-{track_key(job.spec.ema)}")
+            record, file = store.training(job.run.signature, train_unit(track_key(job.spec.ema)))
             outcomes = execute(job.spec, work, place, report, training=record, checkpoint_file=file)
         else:
             teacher = store.training(job.needs[0], RAW)[1] if job.needs else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import errno
 import filecmp
-import hashlib
 import io
 import json
 import os
@@ -23,7 +22,7 @@ from filelock import FileLock, Timeout
 from classifier.data.datasets import Progress, class_folders, image_paths
 from classifier.data.split import PARTS, Part, Rule, Shares, shares_of, split
 from classifier.errors import UserError
-from classifier.files import cache_folder, sync_folder, write_atomically
+from classifier.files import cache_folder, path_key, sync_folder, write_atomically
 
 How = Literal["copy", "move", "symlink", "csv"]
 
@@ -65,7 +64,7 @@ def arrange(
         "seed": seed,
     }
     _check_apart(data_path, out)
-    lock = cache_folder("locks") / hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]
+    lock = cache_folder("locks") / path_key(out)
     try:
         with FileLock(f"{lock}.lock", timeout=0):
             begun = _begun(out, arguments)

@@ -25,7 +25,7 @@ from joblib import Parallel, delayed
 
 from classifier.data.split import PARTS, Part, Rule, sizes, split
 from classifier.errors import UserError
-from classifier.files import cache_folder, write_atomically
+from classifier.files import cache_folder, digest, path_key, sha256, write_atomically
 from classifier.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -202,17 +202,15 @@ def fingerprint(data: DataSpec, root: Path) -> str:
     one stat a file.
     """
     if data.name == "digits":
-        return _sha256(_digits_file())[:16]
+        return digest(_digits_file())
     folder = data_folder(data, root)
-    index_file = cache_folder("fingerprints") / (
-        hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16] + ".json"
-    )
+    index_file = cache_folder("fingerprints") / f"{path_key(folder)}.json"
     known: dict[str, list[int | str]] = _read_index(index_file)
     paths = sorted(image_paths(folder))
     stats = {path: (folder / path).stat() for path in paths}
     stamp = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
     new = [path for path in paths if known.get(path, [])[:2] != stamp[path]]
-    hashes = Parallel(n_jobs=-1, prefer="threads")(delayed(_sha256)(folder / path) for path in new)
+    hashes = Parallel(n_jobs=-1, prefer="threads")(delayed(sha256)(folder / path) for path in new)
     index = {path: known[path] for path in paths if path in known}
     index.update({path: [*stamp[path], digest] for path, digest in zip(new, hashes, strict=True)})
     if index != known:
@@ -403,8 +401,3 @@ def _read_index(file: Path) -> dict[str, list[int | str]]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

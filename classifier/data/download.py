@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from classifier.data.datasets import CUB_FOLDER, CUB_MD5, CUB_URL, not_there
 from classifier.errors import UserError
-from classifier.files import cache_folder, sync_folder
+from classifier.files import cache_folder, path_key, sync_folder
 from classifier.spec import DataSpec
 
 Progress = Callable[[str, int, int | None], None]
@@ -46,8 +46,7 @@ def download_cub200(
     if (target / "images").is_dir():
         return target
     # Not in `root`, which is made only once there is something to put into it.
-    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
-    with FileLock(cache_folder("downloads") / f"{name}.lock"):
+    with FileLock(cache_folder("downloads") / f"{path_key(root)}.lock"):
         if (target / "images").is_dir():  # another process was at it
             return target
         if target.exists():
