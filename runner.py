@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from classifier import machine
 from classifier.console import Counted, Transfer, show_any_name
@@ -25,6 +27,9 @@ from experiments import plan as planning
 from experiments.matrix import Matrix, Overrides, load
 from experiments.plan import Plan, Site
 from experiments.store import Store
+
+if TYPE_CHECKING:
+    from experiments.scheduler import Outcome
 
 ALL_DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -102,31 +107,40 @@ class Runner:
         plan, lost = self.plan(), 0
         if plan.todo:
             _check_data(plan, self.options.data_root)
-            devices, jobs_per_device = _devices(self.options)
-            with self.store.lock():
-                plan = self.plan()  # another runner may have done some of it in the meantime
-                lost = self._run_jobs(plan, devices, jobs_per_device)
+            outcome = self._run_jobs(plan)
+            if outcome.interrupted:
+                raise KeyboardInterrupt
+            lost = outcome.lost or outcome.left
+            _print_outcome(outcome, len(plan.todo))
         else:
             print(f"nothing to do: all {len(plan.jobs)} jobs are done in {self.store.root}")
         self.report()
-        if lost:
-            print(f"{lost} of {len(plan.todo)} jobs failed or were skipped", file=sys.stderr)
         return SOME_FAILED if lost else ALL_DONE
 
-    def _run_jobs(self, plan: Plan, devices: list[str], jobs_per_device: int) -> int:
+    def _run_jobs(self, plan: Plan) -> Outcome:
         from experiments import scheduler
+        from experiments.claims import Claims
         from experiments.engines.local import LocalEngine
         from experiments.progress import QuietOnBrokenPipe, View
         from experiments.worker import Settings, perform
 
         options = self.options
-        settings = Settings(options.runs, options.data_root, options.workers)
-        engine = LocalEngine(devices, jobs_per_device, settings, perform)
-        try:
+        devices, jobs_per_device = _devices(options)
+        settings = Settings(
+            options.runs, options.data_root, options.workers, options.checkpoint_minutes
+        )
+        judge = planning.Judge(self.site, options.data_root)
+        with Claims(self.store, judge) as claims:
+            engine = LocalEngine(devices, jobs_per_device, settings, perform, options.stall_minutes)
             with View(plan, len(engine.slots), self.store, QuietOnBrokenPipe()) as view:
-                return scheduler.run(plan, engine, view)
-        finally:
-            engine.stop()
+                return scheduler.run(
+                    plan,
+                    engine,
+                    view,
+                    claims,
+                    retries=options.retries,
+                    fail_fast=options.fail_fast,
+                )
 
     def _check_owners(self) -> None:
         from reports.report import check_owner
@@ -150,6 +164,19 @@ class Runner:
                 print(f"\n{file}\n\n{file.read_text(encoding='utf-8')}", end="")
             print(f"\nand {', '.join(map(str, files[len(matrix.tables) :]))}")
         return ALL_DONE
+
+
+def _print_outcome(outcome: Outcome, todo: int) -> None:
+    if outcome.lost:
+        print(f"{outcome.lost} of {todo} jobs failed or were skipped", file=sys.stderr)
+    if outcome.left:
+        print(f"{outcome.left} of {todo} jobs were not begun or not finished", file=sys.stderr)
+    if outcome.twice:
+        print(
+            f"{outcome.twice} jobs were done by another runner as well, which had seen no sign of "
+            "life from this one",
+            file=sys.stderr,
+        )
 
 
 def _devices(options: argparse.Namespace) -> tuple[list[str], int]:
@@ -306,6 +333,28 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="loader processes of a training (default: 0); changes no result",
     )
+    add(
+        "--retries",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="how often a job that fails is tried again, from its last state (default: 1)",
+    )
+    add("--fail-fast", action="store_true", help="stop at the first job that fails")
+    add(
+        "--stall-minutes",
+        type=_minutes,
+        default=30.0,
+        metavar="M",
+        help="end a job that makes no progress for so long (default: 30; 0: never)",
+    )
+    add(
+        "--checkpoint-minutes",
+        type=_minutes,
+        default=10.0,
+        metavar="M",
+        help="keep a training's state so often inside an epoch, beside each epoch's (default: 10)",
+    )
     add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="records and checkpoints")
     add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="tables")
     add("--data-root", type=Path, default=Path("data"), metavar="DIR", help="data sets")
@@ -320,6 +369,16 @@ def _count(text: str) -> int:
     if not text.strip().isdecimal():
         raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 up")
     return int(text)
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not 0 <= minutes < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of minutes from 0 up")
+    return minutes
 
 
 def _positive(text: str) -> int:

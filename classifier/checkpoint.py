@@ -1,4 +1,4 @@
-"""Checkpoints: FP16 safetensors for use, full FP32 state for going on.
+"""Checkpoints: the best weights of a track, in FP16, as safetensors.
 
 A checkpoint holds what is needed to use it without the training data: model, class names,
 normalisation and image size are its metadata.
@@ -6,12 +6,9 @@ normalisation and image size are its metadata.
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,7 +16,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from classifier.errors import UserError
-from classifier.files import write_atomically
 from classifier.models import Network, build
 
 FORMAT = 1
@@ -110,26 +106,3 @@ def _read(file: Path) -> tuple[State, Meta]:
         std=about["std"],
     )
     return state, meta
-
-
-def save_progress(file: Path, state: dict[str, Any]) -> None:
-    """Full state of a training, as plain containers; the file is replaced in one step."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_atomically(file, buffer.getvalue())
-
-
-def load_progress(file: Path) -> dict[str, Any] | None:
-    """What `save_progress` wrote, read without running pickled code.
-
-    None if none is there, or none that can be read: then the training begins anew, and says so.
-    """
-    if not file.exists():
-        return None
-    try:
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # what the unpickler raises on a damaged file is of any type
-        first = str(error).partition("\n")[0]
-        print(f"{file} can't be read, so the training begins anew: {first}", file=sys.stderr)
-        return None
-    return state

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from classifier import catalogue, checkpoint, metrics_report, runs
+from classifier import catalogue, checkpoint, metrics_report, runs, states
 from classifier.console import Counted, Epochs
 from classifier.data.datasets import listing
 from classifier.errors import UserError
-from classifier.job import PROGRESS_FILE, Place, execute
+from classifier.job import Place, execute
 from classifier.machine import cores
 from classifier.progress import Progress
 from classifier.record import BenchmarkRecord, TrainRecord, evaluate_unit, train_unit
@@ -63,9 +63,9 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
     work = run / f"work-train-{spec.signature}"
     work.mkdir(parents=True, exist_ok=True)
     if not options.resume:
-        (work / PROGRESS_FILE).unlink(missing_ok=True)
+        states.forget(work)
     (outcome,) = execute(spec, work, where, Epochs(), emas=(ema,), checkpoint_file=teacher)
-    runs.publish(outcome.record, outcome.cost, work)
+    runs.publish(outcome.record, outcome.cost, work, run)
     shutil.rmtree(work)
     record = outcome.record
     assert isinstance(record, TrainRecord)
@@ -123,7 +123,7 @@ def evaluate_run(
                 training=training,
                 checkpoint_file=file,
             )
-            runs.publish(outcome.record, outcome.cost, work)
+            runs.publish(outcome.record, outcome.cost, work, run)
         finally:
             shutil.rmtree(work)
     kept = np.load(unit / "predictions.npz")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from classifier import checkpoint, losses
+from classifier import checkpoint, losses, states
 from classifier.benchmark import measure
 from classifier.data.cache import pixels
 from classifier.data.datasets import Listing, fingerprint, listing
@@ -43,24 +43,30 @@ from classifier.record import (
 from classifier.spec import BenchmarkSpec, Ema, EvaluateSpec, Spec, TrainSpec
 from classifier.trainer import Trainer, write_checkpoint
 
-PROGRESS_FILE = "state.pt"
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a job runs. `workers` and `data_root` never change a number; device and threads may
-    change its last bits, so they stand in the record."""
+    """Where and how a job runs. Nothing here changes a number, except that device and threads may
+    change its last bits: they stand in the record."""
 
     data_root: Path
     device: str = "cpu"
     """A torch device: `cpu`, `cuda:0`."""
     threads: int = 1
     workers: int = 0
+    checkpoint_minutes: float = 10.0
+    """How often a training's full state is kept inside an epoch."""
+    stop: Callable[[], bool] = _never
+    """Whether a training shall keep its state and stop."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A record with its cost. Its other files lie in `folder`/`record.unit`."""
+    """A record with its cost. Its other files lie in `out`/`record.unit`."""
 
     record: Record
     cost: Cost
@@ -68,17 +74,20 @@ class Outcome:
 
 def execute(
     spec: Spec,
-    folder: Path,
+    out: Path,
     place: Place,
     report: Report = silent,
     *,
+    states_in: Path | None = None,
     emas: tuple[Ema | None, ...] = (None,),
     training: TrainRecord | None = None,
     checkpoint_file: Path | None = None,
 ) -> tuple[Outcome, ...]:
-    """Do one job in `folder`, which may hold what an interrupted attempt left there.
+    """Do one job, and leave its files in `out`.
 
-    A training takes the tracks to carry (`emas`, None is the raw one) and gives an outcome for
+    A training keeps its full state in the folder `states_in` (default: `out`), and goes on from
+    what an interrupted attempt left there; asked to stop, it raises StoppedError. It takes the
+    tracks to carry (`emas`, None is the raw one) and gives an outcome for
     each; one with `distill` takes its teacher's checkpoint. An evaluation takes the record and the
     checkpoint of the training that it evaluates.
     Raises UserError for what the user can mend.
@@ -88,17 +97,18 @@ def execute(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     if isinstance(spec, TrainSpec):
-        return _train(spec, folder, place, device, report, emas, checkpoint_file)
+        return _train(spec, out, states_in or out, place, device, report, emas, checkpoint_file)
     if isinstance(spec, EvaluateSpec):
         assert training is not None and checkpoint_file is not None
-        return (_evaluate(spec, folder, place, device, report, training, checkpoint_file),)
+        return (_evaluate(spec, out, place, device, report, training, checkpoint_file),)
     assert isinstance(spec, BenchmarkSpec)
     return (_benchmark(spec, place, device, report),)
 
 
 def _train(
     spec: TrainSpec,
-    folder: Path,
+    out: Path,
+    states_in: Path,
     place: Place,
     device: torch.device,
     report: Report,
@@ -129,18 +139,18 @@ def _train(
     )
     precision = "fp16 autocast" if trainer.amp else _full_precision(device)
     environment = _environment(place, device, precision)
-    moved = _run(trainer, report, folder / PROGRESS_FILE, data.fingerprint, environment)
+    moved = _run(trainer, report, states_in, place, data.fingerprint, environment)
     meta = checkpoint.Meta(spec.model, listed.classes, spec.image_size, mean, std)
-    images = data.train * trainer.epoch
+    seconds = trainer.seconds
     cost = Cost(
-        seconds=round(trainer.seconds, 3),
-        images_per_second=round(images / trainer.seconds, 1) if trainer.seconds else None,
+        seconds=round(seconds, 3),
+        images_per_second=round(data.train * trainer.epoch / seconds, 1),
         peak_memory_mib=_peak_memory(device),
     )
     outcomes = []
     for track in trainer.tracks:
         best = track.history[track.best_epoch]
-        weights = write_checkpoint(track, folder / train_unit(track.key), meta)
+        weights = write_checkpoint(track, out / train_unit(track.key), meta)
         record = TrainRecord(
             signature=spec.signature,
             spec=spec,
@@ -170,8 +180,15 @@ def _teacher(file: Path | None, classes: tuple[str, ...]) -> tuple[Network, str]
     return network, meta.model
 
 
-def _run(trainer: Trainer, report: Report, file: Path, data: str, environment: Environment) -> bool:
-    """Train to the end, from the state in `file` if it is of these data and tracks.
+def _run(
+    trainer: Trainer,
+    report: Report,
+    states_in: Path,
+    place: Place,
+    data: str,
+    environment: Environment,
+) -> bool:
+    """Train to the end, from the state kept in `states_in` if it is of these data and tracks.
 
     True if an earlier part of it ran with another device, number of threads or version.
     """
@@ -181,14 +198,12 @@ def _run(trainer: Trainer, report: Report, file: Path, data: str, environment: E
         "versions": environment.versions,
     }
     about = {"data": data, "here": here, "moved": False}
-    state = checkpoint.load_progress(file)
+    state = states.load(states_in)
     if state is not None and state["data"] == data and trainer.restore(state["trainer"]):
         about["moved"] = state["moved"] or state["here"] != here
+    keep = states.Keeper(states_in, about, place.checkpoint_minutes, place.stop)
     try:
-        trainer.run(
-            report,
-            lambda state: checkpoint.save_progress(file, {**about, "trainer": state}),
-        )
+        trainer.run(report, keep)
     except RuntimeError as error:
         if "does not have a deterministic implementation" in str(error):
             raise UserError(
@@ -201,7 +216,7 @@ def _run(trainer: Trainer, report: Report, file: Path, data: str, environment: E
 
 def _evaluate(
     spec: EvaluateSpec,
-    folder: Path,
+    out: Path,
     place: Place,
     device: torch.device,
     report: Report,
@@ -253,8 +268,8 @@ def _evaluate(
         mpa=found.mpa,
         loss=found.loss,
     )
-    (folder / record.unit).mkdir(parents=True, exist_ok=True)
-    save_predictions(folder / record.unit / "predictions.npz", logits, loader)
+    (out / record.unit).mkdir(parents=True, exist_ok=True)
+    save_predictions(out / record.unit / "predictions.npz", logits, loader)
     seconds = time.monotonic() - start
     return Outcome(
         record,

@@ -5,8 +5,10 @@ Written by the matrix runner and by the commands alike, so that either can go on
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,25 +23,33 @@ COST = "cost.json"
 _RECORDS: TypeAdapter[Record] = TypeAdapter(Record)
 
 
-def publish(record: Record, cost: Cost, work: Path) -> bool:
-    """Make `work`/`record.unit` a unit of the run. What is finished is never rewritten: False
-    if there is one of the same data and checkpoint; another one is replaced."""
-    unit = work / record.unit
+def publish(record: Record, cost: Cost, out: Path, run: Path) -> bool:
+    """Make `out`/`record.unit` a unit of the run's folder, on the same file system.
+
+    What is finished is never rewritten: False if there is one of the same data and checkpoint;
+    another one is replaced. Of several at once one succeeds."""
+    unit = out / record.unit
     unit.mkdir(exist_ok=True)
     (unit / COST).write_text(cost.model_dump_json(indent=1) + "\n", "utf-8")
     (unit / RECORD).write_text(record.model_dump_json(indent=1) + "\n", "utf-8")
     for file in unit.iterdir():
         _sync_file(file)
     sync_folder(unit)
-    target = work.parent / record.unit
+    target = run / record.unit
     if target.exists():
         if is_whole(target) and _same(read_record(target), record):
             return False
-        replaced = work / f"replaced-{record.unit}"
+        replaced = out / f"replaced-{record.unit}"
         shutil.rmtree(replaced, ignore_errors=True)
-        target.rename(replaced)
-    unit.rename(target)
-    sync_folder(work.parent)
+        with suppress(FileNotFoundError):  # another publisher was quicker
+            target.rename(replaced)
+    try:
+        unit.rename(target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    sync_folder(run)
     return True
 
 

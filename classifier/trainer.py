@@ -51,8 +51,9 @@ from classifier.spec import (
     track_key,
 )
 
-SAVE_SECONDS = 60.0
-"""The full state is saved at the end of an epoch if the last time is longer ago than this."""
+Keep = Callable[[Callable[[], dict[str, Any]], tuple[int, int], bool], None]
+"""Gets what makes the full state, the epoch and step that come next, and whether an epoch has just
+ended, after every step and epoch; keeps the state if it is time (`states.Keeper`)."""
 
 
 @dataclass
@@ -166,7 +167,7 @@ class Step:
 
 
 class Trainer:
-    """A training at the start of some epoch; `run` takes it to its end."""
+    """A training at some step of some epoch; `run` takes it to its end."""
 
     def __init__(
         self,
@@ -201,9 +202,14 @@ class Trainer:
             self.distiller,
         )
         self.epoch = 0
+        self.step_in_epoch = 0
+        """The step that comes next."""
         self.steps = 0
-        self.seconds = 0.0
-        """Spent so far, earlier attempts included."""
+        self._losses: list[Tensor] = []
+        self._sizes: list[int] = []
+        """Of this epoch's steps so far: the loss, and the number of images."""
+        self._rate: float | None = None
+        self._start, self._before = time.monotonic(), 0.0
 
     def _track(self, ema: Ema | None) -> Track:
         if ema is None:
@@ -229,49 +235,54 @@ class Trainer:
         images = torch.randn(shape, generator=generator(self.spec.seed, "rdrop probe"))
         return trunk_passes(self.network, images.to(self.device))
 
-    def run(self, report: Report, save: Callable[[dict[str, Any]], None]) -> None:
-        """Train to the end. `save` gets the full state now and then, at the end of an epoch."""
-        saved = time.monotonic()
+    @property
+    def seconds(self) -> float:
+        """Spent so far, earlier attempts included."""
+        return self._before + time.monotonic() - self._start
+
+    def run(self, report: Report, keep: Keep) -> None:
+        """Train to the end, from wherever it is."""
+        self._start = time.monotonic()
         while self.epoch < self.spec.epochs and not all(track.stopped for track in self.tracks):
-            start = time.monotonic()
             lr = self.rates[self.epoch]
-            train_loss = self._train_epoch(lr, report)
+            self._train_epoch(lr, report, keep)
+            train_loss = self._mean_loss()
             for track in self.tracks:
                 if not track.stopped:
-                    track.add(self._validated(track, lr, train_loss), self.spec)
-            self.epoch += 1
-            self.seconds += time.monotonic() - start
-            if time.monotonic() - saved >= SAVE_SECONDS:
-                save(self.state())
-                saved = time.monotonic()
+                    track.add(self._validated(track, lr, train_loss, report), self.spec)
+            self.epoch, self.step_in_epoch = self.epoch + 1, 0
+            self._losses, self._sizes = [], []
+            keep(self.state, (self.epoch, 0), True)
 
-    def _train_epoch(self, lr: float, report: Report) -> float:
-        """Mean loss over the epoch's images."""
+    def _train_epoch(self, lr: float, report: Report, keep: Keep) -> None:
+        """The steps of this epoch that are left."""
         for group in self.step.optimizer.param_groups:
             group["lr"] = lr
         self.network.train()
-        losses: list[Tensor] = []
-        sizes: list[int] = []
         images_seen, start = 0, time.monotonic()
-        for index, (images, labels) in enumerate(self.loader.epoch(self.epoch)):
+        for images, labels in self.loader.epoch(self.epoch, self.step_in_epoch):
             batch = self.normalize(images.to(self.device, non_blocking=True))
             targets = labels.to(self.device, non_blocking=True)
-            seed_step(self.spec.seed, self.epoch, index)
+            seed_step(self.spec.seed, self.epoch, self.step_in_epoch)
             if self.mixer is not None:
                 batch, targets = self.mixer(batch, targets)
-            loss = self.step(self.network, batch, targets)
+            self._losses.append(self.step(self.network, batch, targets))
+            self._sizes.append(len(images))
             self.steps += 1
             for track in self.tracks:
                 if track.average is not None and not track.stopped:
                     track.average.update(self.network, self.steps)
-            losses.append(loss)
-            sizes.append(len(images))
+            self.step_in_epoch += 1
             images_seen += len(images)
-            report(self._progress(index + 1, images_seen / (time.monotonic() - start)))
-        return self._mean_loss(torch.stack(losses).double().cpu(), torch.tensor(sizes))
+            self._rate = images_seen / (time.monotonic() - start)
+            report(self._progress())
+            if self.step_in_epoch < len(self.loader):
+                keep(self.state, (self.epoch, self.step_in_epoch), False)
 
-    def _mean_loss(self, losses: Tensor, sizes: Tensor) -> float:
-        """Over an epoch's images. Looked at once an epoch: a look at a device's number waits."""
+    def _mean_loss(self) -> float:
+        """Over this epoch's images. Looked at once an epoch: a look at a device's number waits."""
+        losses = torch.stack(self._losses).double().cpu()
+        sizes = torch.tensor(self._sizes)
         wrong = (~losses.isfinite()).nonzero()
         if len(wrong):
             step = int(wrong[0])
@@ -289,16 +300,22 @@ class Trainer:
         parts += [f"distillation {self.spec.distill.method}"] if self.spec.distill else []
         return " + ".join(parts)
 
-    def _progress(self, step: int, rate: float) -> Progress:
+    def _progress(self) -> Progress:
         best = max((track.best_score for track in self.tracks), default=-math.inf)
         shown = best if self.spec.best != "loss" and best > -math.inf else None
-        done = self.epoch * len(self.loader) + step
+        done = self.epoch * len(self.loader) + self.step_in_epoch
         total = self.spec.epochs * len(self.loader)
-        return Progress(f"epoch {self.epoch + 1}/{self.spec.epochs}", done, total, rate, shown)
+        phase = f"epoch {self.epoch + 1}/{self.spec.epochs}"
+        return Progress(phase, done, total, self._rate, shown)
 
-    def _validated(self, track: Track, lr: float, train_loss: float) -> Epoch:
+    def _validated(self, track: Track, lr: float, train_loss: float, report: Report) -> Epoch:
         logits = logits_of(
-            track.network, self.val, self.normalize, self.device, autocast=self.autocast
+            track.network,
+            self.val,
+            self.normalize,
+            self.device,
+            autocast=self.autocast,
+            progress=lambda done, total: report(self._progress()),
         )
         found = scores(logits, self.val.labels, task_loss(self.spec.loss))
         return Epoch(
@@ -311,10 +328,13 @@ class Trainer:
         )
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on; randomness needs no state, as it is keyed."""
+        """Everything that the next step depends on; randomness needs no state, as it is keyed."""
         return {
             "epoch": self.epoch,
+            "step_in_epoch": self.step_in_epoch,
             "steps": self.steps,
+            "losses": [loss.cpu() for loss in self._losses],
+            "sizes": self._sizes,
             "seconds": self.seconds,
             "network": self._trained().state_dict(),
             "optimizer": self.step.optimizer.state_dict(),
@@ -326,8 +346,11 @@ class Trainer:
         """Go on from a `state`; False, and nothing done, if it carries other tracks than these."""
         if set(state["tracks"]) != {track.key for track in self.tracks}:
             return False
-        self.epoch, self.steps = state["epoch"], state["steps"]
-        self.seconds = state["seconds"]
+        self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
+        self.steps = state["steps"]
+        self._losses = [loss.to(self.device) for loss in state["losses"]]
+        self._sizes = state["sizes"]
+        self._before = state["seconds"]
         self._trained().load_state_dict(state["network"])
         self.step.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:  # empty where it was saved without amp, as on a CPU

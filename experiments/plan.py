@@ -106,10 +106,10 @@ def make(matrices: Sequence[Matrix], results: Results, site: Site, data_root: Pa
     requests = [request for matrix in matrices for request in matrix.requests()]
     jobs = _unique_jobs(requests)
     estimate = _Estimator(results, site.device, data_root)
-    judge = _Judge(results, site, data_root)
+    judge = Judge(site, data_root)
     states: dict[str, Job] = {}
     for job in jobs:
-        states[job.id] = judge.judged(replace(job, cost=estimate.cost(job)), states)
+        states[job.id] = judge.judged(replace(job, cost=estimate.cost(job)), results, states)
     separate = {
         (matrix.name, request.training.signature, track_key(request.ema))
         for matrix in matrices
@@ -190,30 +190,32 @@ def _label(values: Mapping[str, str]) -> str:
     return ", ".join(v if axis == "run" else f"{axis} {v}" for axis, v in values.items())
 
 
-class _Judge:
+class Judge:
     """Says what state a job is in: done with these data, to do and why, failed, running."""
 
-    def __init__(self, results: Results, site: Site, data_root: Path) -> None:
-        self._results, self._site, self._root = results, site, data_root
+    def __init__(self, site: Site, data_root: Path) -> None:
+        self._site, self._root = site, data_root
         self._fingerprints: dict[DataSpec, str | None] = {}
 
-    def judged(self, job: Job, before: Mapping[str, Job]) -> Job:
-        state, reason = self._state(job)
-        if state != "done" and job.id in self._results.running:
+    def judged(self, job: Job, results: Results, before: Mapping[str, Job]) -> Job:
+        """The job with its state. `before`: the jobs that it needs."""
+        state, reason = self.state(job, results)
+        if state != "done" and job.id in results.running:
             state, reason = "running", ""
-        elif state != "done" and job.id in self._results.failures:
+        elif state != "done" and job.id in results.failures:
             lacking = reason if reason.startswith("track ") else ""
-            state, reason = "failed", lacking or self._results.failures[job.id].reason
+            state, reason = "failed", lacking or results.failures[job.id].reason
         elif state != "done" and any(before[need].state == "failed" for need in job.needs):
             state, reason = "skipped", f"{before[job.needs[0]].name} failed"
         return replace(job, state=state, reason=reason)
 
-    def _state(self, job: Job) -> tuple[State, str]:
-        spec, records = job.spec, self._results.records
+    def state(self, job: Job, results: Results) -> tuple[State, str]:
+        """Done or to do, and why, by the records of the run alone."""
+        spec, records = job.spec, results.records
         if isinstance(spec, BenchmarkSpec):
             if (spec.signature, self._site.benchmark_unit) in records:
                 return "done", ""
-            elsewhere = self._results.benchmarks(spec.signature)
+            elsewhere = results.benchmarks(spec.signature)
             return (
                 "todo",
                 f"measured on {elsewhere[0].environment.device} only" if elsewhere else "",
@@ -226,11 +228,11 @@ class _Judge:
         found = [records.get((spec.signature, unit)) for unit in units]
         missing = [unit for unit, record in zip(units, found, strict=True) if record is None]
         if missing:
-            partly = len(missing) < len(found) or any(of == job.id for of, _ in records)
+            partly = len(missing) < len(found) or results.has(job.id)
             again = f"track {missing[0].removeprefix('train-')} is missing: trained again"
             return "todo", again if partly and isinstance(spec, TrainSpec) else ""
         for record in found:
-            if isinstance(record, EvaluateRecord) and not self._is_of_this_training(record):
+            if isinstance(record, EvaluateRecord) and not _is_of_its_training(record, results):
                 return "todo", "its training was done again"
         return self._with_data(job, [record for record in found if record is not None])
 
@@ -245,17 +247,18 @@ class _Judge:
                 return "todo", f"the data changed ({record.data.fingerprint} -> {now})"
         return "done", ""
 
-    def _is_of_this_training(self, record: EvaluateRecord) -> bool:
-        """Whether the checkpoint that was evaluated is the one that is there."""
-        unit = train_unit(record.track)
-        trained = self._results.records.get((record.training.signature, unit))
-        return isinstance(trained, TrainRecord) and trained.checkpoint == record.checkpoint
-
     def _fingerprint(self, data: DataSpec) -> str | None:
         if data not in self._fingerprints:
             there = data.name == "digits" or datasets.folder_of(data, self._root).is_dir()
             self._fingerprints[data] = datasets.fingerprint(data, self._root) if there else None
         return self._fingerprints[data]
+
+
+def _is_of_its_training(record: EvaluateRecord, results: Results) -> bool:
+    """Whether the checkpoint that was evaluated is the one that is there."""
+    unit = train_unit(record.track)
+    trained = results.records.get((record.training.signature, unit))
+    return isinstance(trained, TrainRecord) and trained.checkpoint == record.checkpoint
 
 
 class _Estimator:

@@ -116,20 +116,33 @@ class View:
 
     def finished(self, job: Job, records: list[Record]) -> None:
         with self._lock:
-            seconds = self._ended(job, work=True)
+            seconds = self._ended(job)
             self._finished += 1
+            result = ", ".join(map(_result, records)) or "by another runner as well"
             self._say(
-                f"[green]done[/]     {job.spec.kind} {job.name}: "
-                f"{', '.join(map(_result, records))} in {duration(seconds)}"
+                f"[green]done[/]     {job.spec.kind} {job.name}: {result} in {duration(seconds)}"
             )
 
     def failed(self, job: Job, reason: str) -> None:
         with self._lock:
-            self._ended(job, work=False)
+            self._running.pop(job.id, None)
+            self._todo.pop(job.id)
             self._lost += 1
             log = self._store.work_folder(job.spec, job.run) / "log.txt"
             self._say(f"[red]FAILED[/]   {job.spec.kind} {job.name}: {_escaped(reason)}")
             self._say(f"         its output and traceback: {_escaped(str(log))}")
+
+    def retried(self, job: Job, reason: str) -> None:
+        with self._lock:
+            self._running.pop(job.id)
+            name = f"{job.spec.kind} {job.name}"
+            self._say(f"[yellow]again[/]    {name}: {_escaped(reason)}; it is tried again")
+
+    def found(self, job: Job) -> None:
+        with self._lock:
+            self._todo.pop(job.id)
+            self._finished += 1
+            self._say(f"[green]done[/]     {job.spec.kind} {job.name}: by another runner")
 
     def skipped(self, job: Job, reason: str) -> None:
         with self._lock:
@@ -137,13 +150,23 @@ class View:
             self._lost += 1
             self._say(f"[yellow]skipped[/]  {job.spec.kind} {job.name}: {_escaped(reason)}")
 
+    def stopped(self, job: Job) -> None:
+        with self._lock:
+            self._running.pop(job.id)
+            self._say(f"stopped  {job.spec.kind} {job.name}: it goes on from here")
+
+    def interrupted(self, why: str) -> None:
+        with self._lock:
+            running = len(self._running)
+            self._say(f"[bold]{why}[/]: {running} running jobs keep their state and stop")
+
     # Figures
 
-    def _ended(self, job: Job, work: bool) -> float:
+    def _ended(self, job: Job) -> float:
         running = self._running.pop(job.id)
         self._todo.pop(job.id)
         seconds = time.monotonic() - running.start
-        if work and job.cost.gflop:
+        if job.cost.gflop:
             self._work_done += job.cost.gflop
             self._busy += seconds
         return seconds

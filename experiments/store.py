@@ -4,30 +4,36 @@
         train-raw/                           one published unit: record.json, cost.json, files
         train-ema-0.9999-2000/
         evaluate-raw-val-fp32-0c1d.../
-        work-train-3f9c01ab77e2/             a job that runs, or that failed: log.txt, failure.json
+        work-train-3f9c01ab77e2/             a job that runs, was interrupted, or failed: log.txt,
+            attempt-x7f2/                    failure.json, a training's kept state; and a folder of
+                                             its own for each attempt
     runs/mobilenetv2-fps-fp16-.../           a benchmark: a unit for each device
         benchmark-9a8b7c6d/
+    runs/.leases/                            which runner does what
 
-A unit is made in a work folder and published by one rename, so it is whole or absent.
+A unit is made in an attempt's folder and published by one rename: it is whole or absent, and of
+two attempts one is accepted.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
+import tempfile
+import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from classifier import runs
-from classifier.errors import UserError
 from classifier.files import write_atomically
 from classifier.record import BenchmarkRecord, Cost, Record, TrainRecord
 from classifier.spec import Spec
+from experiments import leases
 
 _FAILURE = "failure.json"
 _SIGNED = re.compile("-[0-9a-f]{12}$")
@@ -50,134 +56,138 @@ class Results:
     failures: dict[str, Failure] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self._units: defaultdict[str, set[str]] = defaultdict(set)
+        for signature, unit in self.records:
+            self._units[signature].add(unit)
+
     def add(self, record: Record, cost: Cost | None = None) -> None:
         self.records[record.signature, record.unit] = record
+        self._units[record.signature].add(record.unit)
         if cost is not None:
             self.costs[record.signature, record.unit] = cost
 
+    def has(self, signature: str) -> bool:
+        """Whether there is any record of it."""
+        return signature in self._units
+
     def benchmarks(self, signature: str) -> list[BenchmarkRecord]:
         """The speeds of one architecture on every device that measured it."""
-        found = [
-            record
-            for (of, _), record in self.records.items()
-            if of == signature and isinstance(record, BenchmarkRecord)
-        ]
-        return sorted(found, key=lambda record: record.unit)
+        units = sorted(self._units.get(signature, ()))
+        found = [self.records[signature, unit] for unit in units]
+        return [record for record in found if isinstance(record, BenchmarkRecord)]
 
 
 class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._by_hand: dict[str, Path] | None = None
 
     def read(self) -> Results:
         """Every record, cost and failure. Raises UserError for a record that can't be read."""
         results = Results()
         for run in _folders(self.root):
-            for unit in _folders(run):
-                if unit.name.startswith("work-"):
-                    self._read_work(unit, results)
-                elif unit.name.startswith(_UNITS) and runs.is_whole(unit):
-                    results.add(runs.read_record(unit), runs.read_cost(unit))
+            _read_run(run, results)
+        results.running = {name for name, _ in leases.holders(self.root, time.time())}
+        return results
+
+    def read_run(self, run: Spec) -> Results:
+        """What one run's folder holds."""
+        results = Results()
+        _read_run(self.folder(run), results)
         return results
 
     def training(self, signature: str, unit: str) -> tuple[TrainRecord, Path]:
         """A training's record of one track and its checkpoint."""
-        folder = self._run_folder(signature) / unit
+        folder = self._find(signature) / unit
         record = runs.read_record(folder)
         assert isinstance(record, TrainRecord)
         return record, folder / runs.CHECKPOINT
 
-    @contextmanager
-    def work(self, spec: Spec, run: Spec) -> Iterator[Path]:
-        """The folder in which a job works, held against a second process while inside.
-
-        `run` is the spec whose folder it lies in: the training of an evaluation, else the same.
-        """
-        folder = self.work_folder(spec, run)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(f"another process works in {folder}") from error
-            yield folder
+    def folder(self, run: Spec) -> Path:
+        """Where a run's results lie, or will lie."""
+        folder = self.root / f"{run.slug}-{run.signature}"
+        return folder if folder.is_dir() else self._named_by_hand().get(run.signature, folder)
 
     def work_folder(self, spec: Spec, run: Spec) -> Path:
-        return self._make_run_folder(run) / f"work-{spec.kind}-{spec.signature}"
+        """Where a job works. `run` is the spec whose folder its results go to: the training of an
+        evaluation, else the same."""
+        return self.folder(run) / f"work-{spec.kind}-{spec.signature}"
 
-    def publish(self, record: Record, cost: Cost, work: Path) -> bool:
-        """Make `work`/`record.unit` a unit of the run; see `classifier.runs.publish`."""
-        return runs.publish(record, cost, work)
+    @contextmanager
+    def attempt(self, spec: Spec, run: Spec) -> Iterator[Path]:
+        """A folder in the job's work folder that no other attempt has, while inside."""
+        work = self.work_folder(spec, run)
+        work.mkdir(parents=True, exist_ok=True)
+        out = Path(tempfile.mkdtemp(dir=work, prefix="attempt-"))
+        try:
+            yield out
+        finally:
+            shutil.rmtree(out, ignore_errors=True)
 
-    def clear(self, work: Path) -> None:
+    def publish(self, record: Record, cost: Cost, out: Path, run: Spec) -> bool:
+        """Make `out`/`record.unit` a unit of the run; see `classifier.runs.publish`."""
+        return runs.publish(record, cost, out, self.folder(run))
+
+    def clear(self, spec: Spec, run: Spec) -> None:
         """A job is done: what it worked with is no longer needed."""
-        shutil.rmtree(work)
+        shutil.rmtree(self.work_folder(spec, run), ignore_errors=True)
 
-    def fail(self, spec: Spec, run: Spec, reason: str) -> Failure:
+    def fail(self, spec: Spec, run: Spec, reason: str) -> None:
         """Keep a failure beside the job's log; the next attempt removes it."""
         work = self.work_folder(spec, run)
         work.mkdir(parents=True, exist_ok=True)
         write_atomically(work / _FAILURE, json.dumps({"reason": reason}).encode())
-        return Failure(reason, str(work / "log.txt"))
 
-    def forget_failure(self, work: Path) -> None:
-        (work / _FAILURE).unlink(missing_ok=True)
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """One runner a store. Raises UserError while another one has it."""
+    def failed_at(self, spec: Spec, run: Spec) -> float | None:
+        """When its last attempt failed, by the file server's clock; None if it did not."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            file = (self.root / ".runner").open("a+")
-        except OSError as error:
-            raise UserError(f"the runs folder {self.root} can't be written: {error}") from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                raise UserError(
-                    f"another runner (process {file.read() or 'unknown'}) works on {self.root}; "
-                    "wait for it, or choose another folder with --runs"
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+            return (self.work_folder(spec, run) / _FAILURE).stat().st_mtime
+        except FileNotFoundError:
+            return None
 
-    def _read_work(self, work: Path, results: Results) -> None:
-        signature = work.name.rpartition("-")[2]
-        if _is_locked(work / "lock"):
-            results.running.add(signature)
-        elif (work / _FAILURE).exists():
-            results.failures[signature] = Failure(_reason(work), str(work / "log.txt"))
+    def forget_failure(self, spec: Spec, run: Spec) -> None:
+        (self.work_folder(spec, run) / _FAILURE).unlink(missing_ok=True)
 
-    def _run_folder(self, signature: str) -> Path:
-        by_hand = []
+    def _find(self, signature: str) -> Path:
         for folder in _folders(self.root):
             if folder.name.endswith(f"-{signature}"):
                 return folder
-            if not _SIGNED.search(folder.name):
-                by_hand.append(folder)
-        for folder in by_hand:  # named by a person, as --save_path runs/ghostnet
-            for unit in folder.glob("train-*"):
-                if runs.read_record(unit).signature == signature:
-                    return folder
-        raise FileNotFoundError(f"no run {signature} in {self.root}")
-
-    def _make_run_folder(self, run: Spec) -> Path:
         try:
-            return self._run_folder(run.signature)
-        except FileNotFoundError:
-            folder = self.root / f"{run.slug}-{run.signature}"
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder
+            return self._named_by_hand()[signature]
+        except KeyError:
+            raise FileNotFoundError(f"no run {signature} in {self.root}") from None
+
+    def _named_by_hand(self) -> dict[str, Path]:
+        """The folders that a person named, as `--save_path runs/ghostnet`, by signature."""
+        if self._by_hand is None:
+            self._by_hand = {
+                runs.read_record(unit).signature: folder
+                for folder in _folders(self.root)
+                if not _SIGNED.search(folder.name)
+                for unit in folder.glob("train-*")
+            }
+        return self._by_hand
+
+
+def _read_run(run: Path, results: Results) -> None:
+    for unit in _folders(run):
+        if unit.name.startswith("work-"):
+            if (unit / _FAILURE).exists():
+                signature = unit.name.rpartition("-")[2]
+                results.failures[signature] = Failure(_reason(unit), str(unit / "log.txt"))
+        elif unit.name.startswith(_UNITS) and runs.is_whole(unit):
+            results.add(runs.read_record(unit), runs.read_cost(unit))
 
 
 def _folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())
+    return sorted(
+        Path(entry.path)
+        for entry in os.scandir(folder)
+        if entry.is_dir() and not entry.name.startswith(".")
+    )
 
 
 def _reason(work: Path) -> str:
@@ -185,14 +195,3 @@ def _reason(work: Path) -> str:
         return str(json.loads((work / _FAILURE).read_bytes())["reason"])
     except (OSError, ValueError, KeyError, TypeError):
         return f"unknown: {work / _FAILURE} is damaged"
-
-
-def _is_locked(file: Path) -> bool:
-    try:
-        with file.open() as opened:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # not there
-        return False
-    return False

@@ -5,6 +5,7 @@ The only module of this room that reaches torch, and only when it is called.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,28 +25,44 @@ class Settings:
 
     runs: Path
     data_root: Path
-    workers: int
+    workers: int = 0
+    checkpoint_minutes: float = 10.0
 
 
 def perform(
-    job: Job, settings: Settings, device: str, threads: int, report: Report
+    job: Job,
+    settings: Settings,
+    device: str,
+    threads: int,
+    report: Report,
+    stop: Callable[[], bool],
 ) -> list[Record]:
-    """Do the job on `device` (a torch device) and publish what comes of it, record by record."""
+    """Do the job on `device` (a torch device) and publish what comes of it, record by record.
+
+    Gives the records that were published: one that another runner has published is left out.
+    """
     from classifier.job import Place, execute
 
     store = Store(settings.runs)
-    place = Place(settings.data_root, device, threads, settings.workers)
-    with store.work(job.spec, job.run) as work:
-        store.forget_failure(work)
+    place = Place(
+        settings.data_root, device, threads, settings.workers, settings.checkpoint_minutes, stop
+    )
+    store.forget_failure(job.spec, job.run)
+    with store.attempt(job.spec, job.run) as out:
         if isinstance(job.spec, EvaluateSpec):
             record, file = store.training(job.run.signature, train_unit(track_key(job.spec.ema)))
-            outcomes = execute(job.spec, work, place, report, training=record, checkpoint_file=file)
+            outcomes = execute(job.spec, out, place, report, training=record, checkpoint_file=file)
         else:
             teacher = store.training(job.needs[0], RAW)[1] if job.needs else None
             outcomes = execute(
-                job.spec, work, place, report, emas=job.emas, checkpoint_file=teacher
+                job.spec,
+                out,
+                place,
+                report,
+                states_in=out.parent,
+                emas=job.emas,
+                checkpoint_file=teacher,
             )
-        for outcome in outcomes:
-            store.publish(outcome.record, outcome.cost, work)
-        store.clear(work)
-    return [outcome.record for outcome in outcomes]
+        published = [o.record for o in outcomes if store.publish(o.record, o.cost, out, job.run)]
+    store.clear(job.spec, job.run)
+    return published

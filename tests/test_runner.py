@@ -159,7 +159,7 @@ def test_ctrl_c_ends_with_130_and_leaves_no_process(small: Path) -> None:
     Path("small.yaml").write_text(SMALL.replace("epochs: 2", "epochs: 500"))
     command = [sys.executable, str(ROOT / "runner.py"), "small.yaml"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    _wait(lambda: bool(list(Path("runs").rglob("work-*/lock"))))
+    _wait(lambda: bool(list(Path("runs").rglob("state-*.pt"))))
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
@@ -169,10 +169,49 @@ def test_ctrl_c_ends_with_130_and_leaves_no_process(small: Path) -> None:
     _wait(lambda: not any(child.is_running() and child.status() != "zombie" for child in family))
 
 
-def test_a_second_runner_is_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Store(Path("runs")).lock():
-        assert runner.main(["small.yaml"]) == 2
-    assert "another runner" in capsys.readouterr().err
+def _runners(count: int) -> list[subprocess.Popen[str]]:
+    command = [sys.executable, str(ROOT / "runner.py"), "small.yaml", "--jobs-per-device", "1"]
+    return [
+        subprocess.Popen(
+            [*command, "--reports", f"reports{number}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(count)
+    ]
+
+
+def _done_by(output: str) -> list[str]:
+    """The jobs that a runner says it has done itself."""
+    lines = [line for line in output.splitlines() if " done " in line]
+    return [line.partition(":")[0].split("done")[1] for line in lines if "another" not in line]
+
+
+def test_two_runners_share_a_store(small: Path) -> None:
+    """Each job is done once, by one of them, and both end with the same report."""
+    Path("small.yaml").write_text(SMALL.replace("epochs: 2", "epochs: 4"))
+    first, second = (runner.communicate(timeout=180) for runner in _runners(2))
+    done = [*_done_by(first[0]), *_done_by(second[0])]
+    assert len(done) == len(set(done)) == 8
+    assert _done_by(first[0]) and _done_by(second[0]), "both worked"
+    assert "by another runner" in first[0] + second[0]
+    for name in ("small.md", "report.md"):
+        assert Path("reports0/small", name).read_text() == Path("reports1/small", name).read_text()
+    assert not list(Path("runs").rglob("work-*")) and not list(Path("runs/.leases").iterdir())
+
+
+def test_of_two_runners_one_is_killed_and_the_other_finishes(small: Path) -> None:
+    Path("small.yaml").write_text(SMALL.replace("epochs: 2", "epochs: 6"))
+    killed, survivor = _runners(2)
+    _wait(lambda: len(records()) >= 1 and len(list(Path("runs").rglob("state-*.pt"))) >= 2)
+    killed.kill()
+    killed.communicate()
+    before = records()
+    survivor.communicate(timeout=180)
+    assert survivor.returncode == 0
+    after = records()
+    assert len(after) == 8 and all(after[path] == written for path, written in before.items())
 
 
 def test_a_pipe_that_closes_is_no_error() -> None:

@@ -65,12 +65,14 @@ class _Order(Sampler[list[tuple[int, int]]]):
     def __init__(self, seed: int, images: int, batch_size: int) -> None:
         self._seed, self._images, self._batch_size = seed, images, batch_size
         self.epoch = 0
+        self.first = 0
+        """The step to begin with: those before it were done earlier."""
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         shuffled = torch.randperm(
             self._images, generator=generator(self._seed, "order", self.epoch)
         ).tolist()
-        for start in range(0, self._images, self._batch_size):
+        for start in range(self.first * self._batch_size, self._images, self._batch_size):
             batch = shuffled[start : start + self._batch_size]
             if len(batch) > 1:  # batch norm has no variance of a single image
                 yield [(self.epoch, position) for position in batch]
@@ -104,8 +106,9 @@ class TrainLoader:
     def __len__(self) -> int:
         return len(self._order)
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        self._order.epoch = epoch
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from step `first` on."""
+        self._order.epoch, self._order.first = epoch, first
         yield from self._loader
 
 

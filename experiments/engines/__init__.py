@@ -28,6 +28,15 @@ class Slot:
 class JobFailed(Exception):  # noqa: N818
     """A job ended without its record; the reason is for the user."""
 
+    def __init__(self, reason: str, repeats: bool = False) -> None:
+        """`repeats`: another attempt would fail in the same way, as with a bad setting."""
+        super().__init__(reason)
+        self.repeats = repeats
+
+
+class JobStopped(Exception):  # noqa: N818
+    """A job was asked to stop, or ended, by its engine; it can go on another time."""
+
 
 OnProgress = Callable[[Progress], None]
 
@@ -37,7 +46,11 @@ class Engine(Protocol):
     def slots(self) -> Sequence[Slot]: ...
 
     def submit(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> Future[list[Record]]:
-        """Start a job on these slots. The future gives its records or raises JobFailed."""
+        """Start a job on these slots. The future gives the records that it published (none, if
+        another runner had published them all), or raises JobFailed or JobStopped."""
+
+    def interrupt(self) -> None:
+        """Ask the running jobs to keep their state and stop; end those that have none to keep."""
 
     def stop(self) -> None:
         """End all running jobs now."""

@@ -9,33 +9,35 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import fcntl
 import multiprocessing
 import os
 import pickle
 import platform
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import UserError
+from classifier.errors import StoppedError, UserError
 from classifier.machine import cores
 from classifier.progress import Progress, Report
 from classifier.record import Record
-from experiments.engines import JobFailed, OnProgress, Slot
+from experiments.engines import JobFailed, JobStopped, OnProgress, Slot
 from experiments.plan import Job
 from experiments.store import Store
 from experiments.worker import Settings
 
-Perform = Callable[[Job, Settings, str, int, Report], list[Record]]
+Perform = Callable[[Job, Settings, str, int, Report, Callable[[], bool]], list[Record]]
 """experiments.worker.perform, or what a test puts in its place; must be importable by name."""
 
 _PRELOAD = "experiments.engines.preload"
@@ -45,6 +47,10 @@ _SERVER_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
+
+
+_LAST_SECONDS = 30.0
+"""A job that has said its last word ends within these, or is ended."""
 
 
 @dataclass(frozen=True)
@@ -57,27 +63,43 @@ class Probe:
 
 class LocalEngine:
     def __init__(
-        self, devices: Sequence[str], jobs_per_device: int, settings: Settings, perform: Perform
+        self,
+        devices: Sequence[str],
+        jobs_per_device: int,
+        settings: Settings,
+        perform: Perform,
+        stall_minutes: float = 30.0,
     ) -> None:
+        """`stall_minutes`: a job that has made no progress for so long hangs, and is ended."""
         self.slots = [
             Slot(device, index)
             for index, device in enumerate(d for d in devices for _ in range(jobs_per_device))
         ]
         self._settings, self._perform = settings, perform
+        self._stall_seconds = stall_minutes * 60
         self._store = Store(settings.runs)
         self._pool = ThreadPoolExecutor(len(self.slots), thread_name_prefix="slot")
         self._context = context()
-        self._running: dict[str, multiprocessing.process.BaseProcess] = {}
+        self._running: dict[str, tuple[Job, multiprocessing.process.BaseProcess]] = {}
         self._lock = threading.Lock()
-        self._stopped = False
+        self._stopping = False
 
     def submit(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> Future[list[Record]]:
         return self._pool.submit(self._run, job, slots, progress)
 
+    def interrupt(self) -> None:
+        with self._lock:
+            self._stopping = True
+            for job, process in self._running.values():
+                if job.spec.kind == "train":
+                    process.terminate()  # it keeps its state, and ends
+                else:
+                    _end(process)
+
     def stop(self) -> None:
         with self._lock:
-            self._stopped = True
-            for process in self._running.values():
+            self._stopping = True
+            for _, process in self._running.values():
                 _end(process)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -91,25 +113,42 @@ class LocalEngine:
         arguments = (sender, self._perform, job, self._settings, device, visible, threads, log)
         process = self._context.Process(target=_job_main, args=arguments)
         with self._lock:
-            if self._stopped:
-                raise JobFailed("stopped")
+            if self._stopping:
+                raise JobStopped
             process.start()
-            self._running[job.id] = process
+            self._running[job.id] = (job, process)
         sender.close()
         try:
-            records = _follow(receiver, progress)
-            process.join()
+            ended = _follow(receiver, progress, self._stall_seconds)
+            if isinstance(ended, _Stalled):
+                _show_stacks(process)
+            else:
+                process.join(_LAST_SECONDS)
         finally:
             receiver.close()
             _end(process)
             with self._lock:
                 del self._running[job.id]
-        if isinstance(records, list):
-            return records
-        reason = records or _death(process.exitcode)
-        if not self._stopped:
-            self._store.fail(job.spec, job.run, reason)
-        raise JobFailed(reason)
+        return self._judged(job, ended, process.exitcode)
+
+    def _judged(self, job: Job, ended: _End, exit_code: int | None) -> list[Record]:
+        """The records of a job that ended so, or the error that it is."""
+        if isinstance(ended, list):
+            return ended
+        if self._stopping and not isinstance(ended, JobFailed):
+            raise JobStopped
+        if isinstance(ended, JobFailed):
+            failure = ended
+        elif isinstance(ended, JobStopped):
+            failure = JobFailed("it was asked to stop by a SIGTERM that is not the runner's")
+        elif isinstance(ended, _Stalled):
+            minutes = f"{self._stall_seconds / 60:g} min"
+            failure = JobFailed(f"no progress for {minutes}: ended, where it hung is in its log")
+        else:
+            failure = JobFailed(_death(exit_code))
+        with suppress(OSError):  # a full disk: the reason is shown all the same
+            self._store.fail(job.spec, job.run, str(failure))
+        raise failure
 
 
 def context() -> Any:
@@ -181,16 +220,33 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 # In the runner: what a job says ----------------------------------------------------------------
 
 
-def _follow(receiver: Connection, progress: OnProgress) -> list[Record] | str | None:
-    """Pass a job's progress on. Gives its records, or why it failed, or None if it died."""
+class _Stalled:
+    """A job that made no progress for too long."""
+
+
+_End = list[Record] | JobFailed | JobStopped | _Stalled | None
+"""How a job ended; None: it died and could not say."""
+
+
+def _follow(receiver: Connection, progress: OnProgress, stall_seconds: float) -> _End:
+    """Pass a job's progress on, until it ends."""
     while True:
         try:
+            if not receiver.poll(stall_seconds or None):
+                return _Stalled()
             message = receiver.recv()
         except (EOFError, OSError, pickle.UnpicklingError):  # it died, perhaps while it spoke
             return None
         if not isinstance(message, Progress):
             return message  # type: ignore[no-any-return]
         progress(message)
+
+
+def _show_stacks(process: multiprocessing.process.BaseProcess) -> None:
+    """Have a job and its children write into its log where they are."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid or 0, signal.SIGUSR1)
+        time.sleep(1.0)
 
 
 def _shown_alone(device: str) -> tuple[str, str]:
@@ -241,17 +297,44 @@ def _job_main(
     log.parent.mkdir(parents=True, exist_ok=True)
     _print_to(log)
     faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)  # all threads' stacks, into the log
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
     os.environ["CUDA_VISIBLE_DEVICES"] = visible  # before anything asks CUDA
     _keep_memory()
+    report = _throttled(sender)
     try:
-        sender.send(perform(job, settings, device, threads, _throttled(sender)))
+        with _device(visible or device, job.spec.kind == "benchmark", report):
+            sender.send(perform(job, settings, device, threads, report, stopping.is_set))
+    except StoppedError:
+        sender.send(JobStopped())
     except UserError as error:
         print(error, file=sys.stderr)
-        sender.send(str(error))
+        sender.send(JobFailed(str(error), repeats=True))
     except Exception as error:
         traceback.print_exc()
         text = str(error).strip().splitlines()
-        sender.send(f"{type(error).__name__}: {text[0] if text else ''}")
+        sender.send(JobFailed(f"{type(error).__name__}: {text[0] if text else ''}"))
+
+
+@contextmanager
+def _device(name: str, alone: bool, report: Report) -> Iterator[None]:
+    """Hold a device of this machine, shared or `alone`, against the jobs of other runners too.
+
+    One runner's scheduler sees to its own jobs; two runners may have the same device."""
+    file = Path(tempfile.gettempdir(), f"classifier-ablations-{os.getuid()}-{name}.lock")
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                report(Progress(f"waiting for {name}, which another runner uses", 0, 1))
+                time.sleep(0.5)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _end_with_the_runner() -> None:
@@ -267,7 +350,7 @@ def _end_with_the_runner() -> None:
 
 
 def _print_to(log: Path) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     os.close(descriptor)

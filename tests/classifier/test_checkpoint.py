@@ -59,16 +59,3 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, file)
     with pytest.raises(UserError, match="not a checkpoint of this program"):
         checkpoint.load(file)
-
-
-def test_progress_is_read_without_running_code(tmp_path: Path) -> None:
-    class Evil:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return (Path(tmp_path / "ran").touch, ())  # type: ignore[return-value]
-
-    file = tmp_path / "state.pt"
-    torch.save({"state": Evil()}, file)
-    assert checkpoint.load_progress(file) is None
-    file.write_bytes(b"junk")
-    assert checkpoint.load_progress(file) is None, "and a damaged one begins anew"
-    assert not (tmp_path / "ran").exists()

@@ -35,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = run / "work"
     work.mkdir(parents=True)
     for outcome in execute(spec, work, Place(run), emas=(None, Ema())):
-        runs.publish(outcome.record, outcome.cost, work)
+        runs.publish(outcome.record, outcome.cost, work, run)
     shutil.rmtree(work)
     return run
 

@@ -31,7 +31,7 @@ from classifier.spec import (
     Warmup,
     track_key,
 )
-from classifier.trainer import Trainer, learning_rates, make_optimizer
+from classifier.trainer import learning_rates, make_optimizer
 
 ALBUMENTATIONS = [
     "HorizontalFlip",
@@ -96,40 +96,6 @@ def test_extra_validation_passes_change_nothing(
     monkeypatch.setattr(trainer, "logits_of", twice)
     assert result(train(tiny, tmp_path / "twice"), tmp_path / "twice") == plain
     assert len(calls) == tiny.epochs
-
-
-def test_a_resumed_training_equals_one_never_interrupted(
-    tiny: TrainSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = tiny.model_copy(update={"rdrop": None, "epochs": 4})
-    whole = train(spec, tmp_path / "whole", (None, SHORT))
-    monkeypatch.setattr(trainer, "SAVE_SECONDS", 0.0)
-    original = Trainer._train_epoch
-
-    def stop_in_epoch_2(self: Trainer, *args: Any) -> float:
-        if self.epoch == 2:
-            raise KeyboardInterrupt
-        return original(self, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_train_epoch", stop_in_epoch_2)
-        with pytest.raises(KeyboardInterrupt):
-            train(spec, tmp_path / "parts", (None, SHORT))
-    epochs = []
-
-    def counted(self: Trainer, *args: Any) -> float:
-        epochs.append(self.epoch)
-        return original(self, *args)
-
-    monkeypatch.setattr(Trainer, "_train_epoch", counted)
-    place = Place(tmp_path / "parts")
-    resumed = execute(spec, tmp_path / "parts", place, emas=(None, SHORT))
-    assert epochs == [2, 3], "it went on where it was"
-    for ema in (None, SHORT):
-        assert result(resumed, tmp_path / "parts", ema) == result(whole, tmp_path / "whole", ema)
-    elsewhere = Place(tmp_path / "parts", threads=2)
-    (moved, _) = execute(spec, tmp_path / "parts", elsewhere, emas=(None, SHORT))
-    assert isinstance(moved.record, TrainRecord) and moved.record.moved
 
 
 def test_seeds_differ_and_variants_see_the_same_images(tiny: TrainSpec, tmp_path: Path) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import UserError
+from classifier.errors import StoppedError, UserError
 from classifier.progress import Progress, Report
 from classifier.record import Record
 from classifier.spec import DataSpec, TrainSpec
 from experiments.engines import Slot
 from experiments.plan import Job, Plan
+from experiments.scheduler import Claim
 from experiments.worker import Settings
 
 
@@ -29,7 +32,19 @@ def plan(*made: Job) -> Plan:
     return Plan(tuple(made))
 
 
-def note(job: Job, settings: Settings, device: str, threads: int, report: Report) -> list[Record]:
+Stop = Callable[[], bool]
+
+
+def nothing(
+    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
+) -> list[Record]:
+    """No work at all."""
+    return []
+
+
+def note(
+    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
+) -> list[Record]:
     """Write down where and when this ran."""
     start = time.monotonic()
     report(Progress("noting", 1, 2))
@@ -54,7 +69,7 @@ def notes(runs: Path) -> list[dict[str, Any]]:
 
 
 def misbehave(
-    job: Job, settings: Settings, device: str, threads: int, report: Report
+    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
 ) -> list[Record]:
     """The job's seed says how: 0 works, 1 raises, 2 is the user's mistake, 3 dies, 4 exits."""
     assert isinstance(job.run, TrainSpec)
@@ -68,24 +83,87 @@ def misbehave(
         os.kill(os.getpid(), signal.SIGKILL)
     if seed == 4:
         os._exit(7)
-    return note(job, settings, device, threads, report)
+    return note(job, settings, device, threads, report, stop)
 
 
-def linger(job: Job, settings: Settings, device: str, threads: int, report: Report) -> list[Record]:
+def linger(
+    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
+) -> list[Record]:
     """Run until ended."""
-    note(job, settings, device, threads, report)
+    note(job, settings, device, threads, report, stop)
     time.sleep(600)
     return []
 
 
 def leave_a_child(
-    job: Job, settings: Settings, device: str, threads: int, report: Report
+    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
 ) -> list[Record]:
     """Die by a signal with a child still running."""
     child = subprocess.Popen(["sleep", "600"])
     (settings.runs / "child").write_text(str(child.pid))
     os.kill(os.getpid(), signal.SIGKILL)
     return []
+
+
+def fail_at_first(
+    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
+) -> list[Record]:
+    """The first attempt fails as the job's seed says, the second works."""
+    first = settings.runs / f"first-{job.id}"
+    if not first.exists():
+        first.touch()
+        return misbehave(job, settings, device, threads, report, stop)
+    return note(job, settings, device, threads, report, stop)
+
+
+def hang(
+    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
+) -> list[Record]:
+    """Make some progress, then none, with a child that hangs too."""
+    note(job, settings, device, threads, report, stop)
+    child = subprocess.Popen(["sleep", "600"])
+    (settings.runs / "child").write_text(str(child.pid))
+    waits_for_what_never_comes()
+    return []
+
+
+def waits_for_what_never_comes() -> None:
+    threading.Event().wait(600)
+
+
+def obey(
+    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
+) -> list[Record]:
+    """Run until asked to stop, and take a moment to do so."""
+    note(job, settings, device, threads, report, stop)
+    while not stop():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    (settings.runs / f"stopped-{job.id}").touch()
+    raise StoppedError
+
+
+def segfault(
+    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
+) -> list[Record]:
+    """Read where there is nothing."""
+    ctypes.string_at(0)
+    return []
+
+
+class Alone:
+    """Claims where no other runner is: all is mine."""
+
+    def __init__(self) -> None:
+        self.held: set[str] = set()
+
+    def take(self, job: Job) -> Claim:
+        assert job.id not in self.held
+        self.held.add(job.id)
+        return Claim("mine")
+
+    def give_back(self, job: Job) -> None:
+        self.held.remove(job.id)
 
 
 class Watcher:
@@ -104,6 +182,19 @@ class Watcher:
 
     def finished(self, job: Job, records: list[Record]) -> None:
         self.events.append(("finished", job.id))
+
+    def found(self, job: Job) -> None:
+        self.events.append(("found", job.id))
+
+    def retried(self, job: Job, reason: str) -> None:
+        self.events.append(("retried", job.id))
+        self.reasons[job.id] = reason
+
+    def stopped(self, job: Job) -> None:
+        self.events.append(("stopped", job.id))
+
+    def interrupted(self, why: str) -> None:
+        self.events.append(("interrupted", why))
 
     def failed(self, job: Job, reason: str) -> None:
         self.events.append(("failed", job.id))

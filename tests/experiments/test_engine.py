@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
@@ -17,16 +18,28 @@ from classifier.spec import BenchmarkSpec, EvaluateSpec
 from experiments import scheduler
 from experiments.engines.local import LocalEngine, Perform, probe
 from experiments.plan import Cost, Job
+from experiments.scheduler import Outcome
 from experiments.store import Store
 from experiments.worker import Settings
 from tests.experiments import fakes
 
 
 def engine(
-    runs: Path, devices: list[str], perform: Perform, jobs_per_device: int = 1
+    runs: Path,
+    devices: list[str],
+    perform: Perform,
+    jobs_per_device: int = 1,
+    stall_minutes: float = 30.0,
 ) -> LocalEngine:
     runs.mkdir(exist_ok=True)
-    return LocalEngine(devices, jobs_per_device, Settings(runs, runs, 0), perform)
+    return LocalEngine(devices, jobs_per_device, Settings(runs, runs), perform, stall_minutes)
+
+
+def run(made: LocalEngine, watch: fakes.Watcher, *jobs: Job, **settings: Any) -> Outcome:
+    claims = fakes.Alone()
+    outcome = scheduler.run(fakes.plan(*jobs), made, watch, claims, **settings)
+    assert not claims.held, "all claims are given back"
+    return outcome
 
 
 def test_the_fork_server_is_fit_to_fork() -> None:
@@ -44,8 +57,7 @@ def test_no_two_jobs_share_a_device_and_all_work(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", outer)
     made = engine(tmp_path / "runs", ["0", "1", "2", "3"], fakes.note)
     watch = fakes.Watcher()
-    assert scheduler.run(fakes.plan(*fakes.jobs(16)), made, watch) == 0
-    made.stop()
+    assert run(made, watch, *fakes.jobs(16)).lost == 0
     noted = fakes.notes(tmp_path / "runs")
     assert len(noted) == len({note["pid"] for note in noted}) == 16, "a process a job"
     by_device: dict[Any, list[Any]] = defaultdict(list)
@@ -65,8 +77,7 @@ def test_no_two_jobs_share_a_device_and_all_work(
 
 def test_jobs_per_device_share_the_threads(tmp_path: Path) -> None:
     made = engine(tmp_path / "runs", ["cpu"], fakes.note, jobs_per_device=2)
-    scheduler.run(fakes.plan(*fakes.jobs(4)), made, fakes.Watcher())
-    made.stop()
+    run(made, fakes.Watcher(), *fakes.jobs(4))
     noted = fakes.notes(tmp_path / "runs")
     cores = len(os.sched_getaffinity(0))
     assert {note["threads"] for note in noted} == {max(1, cores // 2)}
@@ -82,9 +93,8 @@ def test_a_failure_costs_itself_and_what_needs_it(tmp_path: Path) -> None:
         for job in trainings
     ]
     watch = fakes.Watcher()
-    lost = scheduler.run(fakes.plan(*trainings, *evaluations), made, watch)
-    made.stop()
-    assert lost == 8
+    outcome = run(made, watch, *trainings, *evaluations, retries=0)
+    assert (outcome.failed, outcome.skipped, outcome.left) == (4, 4, 0)
     assert set(watch.order("finished")) == {trainings[0].id, evaluations[0].id}
     assert set(watch.order("failed")) == {job.id for job in trainings[1:]}
     assert set(watch.order("skipped")) == {job.id for job in evaluations[1:]}
@@ -108,8 +118,7 @@ def test_longest_first_and_benchmarks_alone_at_the_end(tmp_path: Path) -> None:
     ]
     speeds = [Job(BenchmarkSpec(model="ghostnet", classes=n), None) for n in (2, 3)]
     watch = fakes.Watcher()
-    assert scheduler.run(fakes.plan(*speeds, *trainings), made, watch) == 0
-    made.stop()
+    assert run(made, watch, *speeds, *trainings).lost == 0
     expected = [trainings[index].id for index in (1, 3, 2, 0)]
     assert watch.order("started")[:4] == expected
     noted = {note["job"]: note for note in fakes.notes(tmp_path / "runs")}
@@ -121,13 +130,28 @@ def test_longest_first_and_benchmarks_alone_at_the_end(tmp_path: Path) -> None:
             assert alone is mine or alone["end"] <= mine["start"] or mine["end"] <= alone["start"]
 
 
-def test_ctrl_c_ends_every_process(tmp_path: Path) -> None:
+def press_ctrl_c(*after: float) -> None:
+    for seconds in after:
+        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+def test_ctrl_c_once_lets_trainings_keep_their_state(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    made = engine(runs, ["cpu"], fakes.obey, jobs_per_device=2)
+    jobs, watch = fakes.jobs(4), fakes.Watcher()
+    press_ctrl_c(1.0)
+    outcome = run(made, watch, *jobs)
+    assert outcome.interrupted and outcome.left == 4 and not outcome.lost
+    assert sorted(watch.order("stopped")) == sorted(job.id for job in jobs[:2])
+    assert len(list(runs.glob("stopped-*"))) == 2, "both came to their end"
+    assert not Store(runs).read().failures, "what was stopped has not failed"
+
+
+def test_ctrl_c_twice_ends_every_process_now(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     made = engine(runs, ["cpu"], fakes.linger, jobs_per_device=2)
-    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        scheduler.run(fakes.plan(*fakes.jobs(4)), made, fakes.Watcher())
+    press_ctrl_c(1.0, 1.8)
+    assert run(made, fakes.Watcher(), *fakes.jobs(4)).interrupted
     pids = [int(str(note["pid"])) for note in fakes.notes(runs)]
     assert len(pids) == 2
     assert not any(psutil.pid_exists(pid) for pid in pids)
@@ -137,8 +161,68 @@ def test_ctrl_c_ends_every_process(tmp_path: Path) -> None:
 def test_a_job_that_dies_takes_its_children_along(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     made = engine(runs, ["cpu"], fakes.leave_a_child)
+    assert run(made, fakes.Watcher(), *fakes.jobs(1), retries=0).failed == 1
+    assert is_gone(int((runs / "child").read_text()))
+
+
+def is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+
+
+def test_a_failure_is_tried_again_unless_it_would_repeat(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    jobs, watch = fakes.jobs(5), fakes.Watcher()
+    outcome = run(engine(runs, ["cpu"], fakes.fail_at_first), watch, *jobs, retries=1)
+    assert outcome.failed == 1
+    assert watch.order("failed") == [jobs[2].id], "a bad setting stays one"
+    assert watch.order("retried") == [jobs[1].id, jobs[3].id, jobs[4].id]
+    again = fakes.Watcher()
+    made = engine(tmp_path / "other", ["cpu"], fakes.misbehave)
+    assert run(made, again, jobs[1], retries=2).failed == 1
+    assert again.order("retried") == [jobs[1].id] * 2, "as often as is said"
+
+
+def test_a_job_that_hangs_is_ended_and_shows_where(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    made = engine(runs, ["cpu"], fakes.hang, stall_minutes=0.5 / 60)
     watch = fakes.Watcher()
-    assert scheduler.run(fakes.plan(*fakes.jobs(1)), made, watch) == 1
-    made.stop()
-    child = int((runs / "child").read_text())
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie"
+    (job,) = fakes.jobs(1)
+    assert run(made, watch, job, retries=0).failed == 1
+    assert watch.reasons[job.id].startswith("no progress for 0.00833")
+    assert is_gone(int((runs / "child").read_text()))
+    assert "waits_for_what_never_comes" in Path(Store(runs).read().failures[job.id].log).read_text()
+
+
+def test_a_segfault_is_a_failure_with_its_trace(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    watch = fakes.Watcher()
+    (job,) = fakes.jobs(1)
+    assert run(engine(runs, ["cpu"], fakes.segfault), watch, job, retries=0).failed == 1
+    assert watch.reasons[job.id] == "its process was ended by SIGSEGV"
+    assert "string_at" in Path(Store(runs).read().failures[job.id].log).read_text()
+
+
+def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
+    jobs, watch = fakes.jobs(5), fakes.Watcher()
+    made = engine(tmp_path / "runs", ["cpu"], fakes.misbehave)
+    outcome = run(made, watch, *jobs, retries=0, fail_fast=True)
+    assert (outcome.failed, outcome.left, outcome.interrupted) == (1, 3, False)
+    assert watch.order("started") == [jobs[0].id, jobs[1].id]
+
+
+def test_a_benchmark_waits_for_another_runners_jobs(tmp_path: Path) -> None:
+    """Two engines, as two runners have them, on one CPU."""
+    runs = tmp_path / "runs"
+    speed = Job(BenchmarkSpec(model="ghostnet", classes=2), None)
+    first, second = (engine(runs, ["cpu"], fakes.note) for _ in range(2))
+    watch = fakes.Watcher()
+    other = threading.Thread(target=run, args=(first, fakes.Watcher(), *fakes.jobs(6)))
+    other.start()
+    while not fakes.notes(runs):
+        time.sleep(0.01)
+    assert run(second, watch, speed).lost == 0
+    other.join()
+    noted = fakes.notes(runs)
+    (mine,) = [note for note in noted if note["job"] == speed.id]
+    for note in noted:
+        assert note is mine or note["end"] <= mine["start"] or mine["end"] <= note["start"]

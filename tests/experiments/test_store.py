@@ -22,11 +22,12 @@ def record() -> TrainRecord:
 
 
 def publish(store: Store, record: TrainRecord, content: str = "weights") -> bool:
-    with store.work(record.spec, record.spec) as work:
-        (work / record.unit).mkdir()
-        (work / record.unit / "best.safetensors").write_text(content)
-        published = store.publish(record, COST, work)
-        store.clear(work)
+    store.forget_failure(record.spec, record.spec)
+    with store.attempt(record.spec, record.spec) as out:
+        (out / record.unit).mkdir()
+        (out / record.unit / "best.safetensors").write_text(content)
+        published = store.publish(record, COST, out, record.spec)
+    store.clear(record.spec, record.spec)
     return published
 
 
@@ -58,15 +59,18 @@ def test_other_data_replace_a_record(tmp_path: Path, record: TrainRecord) -> Non
     assert store.training(record.signature, record.unit)[1].read_text() == "second"
 
 
-def test_a_job_at_work_is_running_and_no_second_one_starts(
-    tmp_path: Path, record: TrainRecord
-) -> None:
+def test_of_two_attempts_one_is_accepted(tmp_path: Path, record: TrainRecord) -> None:
     store = Store(tmp_path)
-    with store.work(record.spec, record.spec):
-        assert store.read().running == {record.signature}
-        with pytest.raises(UserError, match="another process works in"):
-            publish(store, record)
-    assert not store.read().running
+    with (
+        store.attempt(record.spec, record.spec) as slow,
+        store.attempt(record.spec, record.spec) as quick,
+    ):
+        for out in (slow, quick):
+            (out / record.unit).mkdir()
+            (out / record.unit / "best.safetensors").write_text(out.name)
+        assert store.publish(record, COST, quick, record.spec)
+        assert not store.publish(record, COST, slow, record.spec)
+    assert store.training(record.signature, record.unit)[1].read_text() == quick.name
 
 
 def test_a_failure_is_kept_until_the_next_attempt(tmp_path: Path, record: TrainRecord) -> None:
@@ -91,24 +95,12 @@ def test_a_damaged_record_is_named(tmp_path: Path, record: TrainRecord) -> None:
         store.read()
 
 
-def test_one_runner_a_store(tmp_path: Path) -> None:
-    with (
-        Store(tmp_path).lock(),
-        pytest.raises(UserError, match=r"another runner \(process \d+\)"),
-        Store(tmp_path).lock(),
-    ):
-        pass
-    with Store(tmp_path).lock():
-        pass
-
-
 def test_an_evaluation_lies_with_its_training(tmp_path: Path) -> None:
     store = Store(tmp_path)
     found = results_of(load(EXPERIMENTS / "ema.yaml")).records.values()
     record = next(record for record in found if isinstance(record, EvaluateRecord))
-    with store.work(record.spec, record.training) as work:
-        store.publish(record, COST, work)
-        store.clear(work)
+    with store.attempt(record.spec, record.training) as out:
+        store.publish(record, COST, out, record.training)
     folder = tmp_path / f"{record.training.slug}-{record.training.signature}"
     assert (folder / record.unit / "record.json").exists()
 

@@ -1,0 +1,178 @@
+"""Which runner does which job, where several share a store, also over a network file system.
+
+A lease is a file that its holder creates (atomically: of several runners one succeeds), touches
+while it works, and removes. Its age is judged by the file server's clock, with which it was
+touched. A holder that died on this machine is seen at once; of one elsewhere, or one that hangs,
+the lease is over once it has not been touched for some time. It is taken over by creating the next
+generation of its file, in which again one succeeds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+SECONDS = 60.0
+"""A lease that has not been touched for so long is over."""
+FOLDER = ".leases"
+
+
+class Leases:
+    """The leases of one runner. Use it as a context: inside it they are touched, at its end given
+    back."""
+
+    def __init__(self, root: Path, seconds: float = SECONDS) -> None:
+        self._folder = root / FOLDER
+        self._seconds = seconds
+        self._held: dict[str, Path] = {}
+        self._clock = self._folder / f"clock-{secrets.token_hex(4)}"
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="leases", daemon=True)
+
+    def __enter__(self) -> Leases:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._clock.touch()
+        self._heart.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._heart.join()
+        for name in list(self._held):
+            self.release(name)
+        self._clock.unlink(missing_ok=True)
+
+    def take(self, name: str) -> bool:
+        """Whether this runner has the lease now. It must be given back."""
+        files = _files(self._folder, name)
+        generation = 1
+        if files:
+            holder = _read(files[-1])
+            if holder is None or not self._is_over(holder):  # None: given back just now
+                return False
+            generation = _generation(files[-1]) + 1
+        file = self._folder / f"{name}.{generation:06d}"
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            return False
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(json.dumps(_me()).encode())
+        with self._lock:
+            self._held[name] = file
+        for old in files:
+            old.unlink(missing_ok=True)
+        return True
+
+    def release(self, name: str) -> None:
+        with self._lock:
+            file = self._held.pop(name)
+        file.unlink(missing_ok=True)
+
+    def now(self) -> float:
+        """The file server's clock, in seconds since the epoch."""
+        os.utime(self._clock)
+        return _fresh(self._clock).st_mtime
+
+    def _is_over(self, holder: Holder) -> bool:
+        return holder.is_dead() or self.now() - holder.touched > self._seconds
+
+    def _beat(self) -> None:
+        while not self._over.wait(self._seconds / 6):
+            with self._lock:
+                held = list(self._held.values())
+            for file in held:
+                with suppress(FileNotFoundError):  # released, or taken over, in the meantime
+                    os.utime(file)
+
+
+class Holder:
+    """Who holds a lease, as its file tells, and when it was touched last."""
+
+    def __init__(self, about: dict[str, object], touched: float) -> None:
+        self._about, self.touched = about, touched
+
+    def is_dead(self) -> bool:
+        """Whether it was a process of this machine that is no more."""
+        mine = _me()
+        if any(self._about.get(key) != mine[key] for key in ("host", "machine")):
+            return False
+        if self._about == mine:
+            return False
+        try:
+            process = psutil.Process(int(str(self._about["pid"])))
+            return process.create_time() != self._about["started"]
+        except (psutil.NoSuchProcess, KeyError, ValueError):
+            return True
+
+    @property
+    def name(self) -> str:
+        return f"process {self._about.get('pid', '?')} on {self._about.get('host', '?')}"
+
+
+def holders(root: Path, now: float, seconds: float = SECONDS) -> Iterator[tuple[str, Holder]]:
+    """The leases that are held, by this machine's clock `now`: for showing, nothing is written."""
+    for file in _files(root / FOLDER, "*"):
+        holder = _read(file)
+        if holder is not None and not holder.is_dead() and now - holder.touched <= seconds:
+            yield file.name.rpartition(".")[0], holder
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    """The generations of a lease, the newest last."""
+    return sorted(folder.glob(f"{name}.[0-9]*"))
+
+
+def _generation(file: Path) -> int:
+    return int(file.name.rpartition(".")[2])
+
+
+def _read(file: Path) -> Holder | None:
+    """None where the file is no more."""
+    try:
+        touched = _fresh(file).st_mtime
+        about = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:  # it is being written, or the disk was full
+        about = {}
+    return Holder(about if isinstance(about, dict) else {}, touched)
+
+
+def _fresh(file: Path) -> os.stat_result:
+    """Of an opened file: a network file system asks its server then, not its cache."""
+    with file.open("rb") as opened:
+        return os.fstat(opened.fileno())
+
+
+def _me() -> dict[str, object]:
+    """This process. Machines are told apart by their boot and, in containers, their processes."""
+    return {
+        "host": socket.gethostname(),
+        "machine": _machine(),
+        "pid": os.getpid(),
+        "started": psutil.Process().create_time(),
+    }
+
+
+def _machine() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # not Linux
+        return str(int(psutil.boot_time()))
