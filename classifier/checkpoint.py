@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor
 
 from classifier.errors import UserError
+from classifier.files import write_whole
 from classifier.models import Network, build
 
 FORMAT = 1
@@ -70,7 +71,7 @@ def save(file: Path, state: State, meta: Meta) -> None:
     }
     # One entry: safetensors writes several in a random order, and equal runs give equal files.
     metadata = {METADATA: json.dumps(about, sort_keys=True, ensure_ascii=False)}
-    save_file(state, file, metadata=metadata)
+    write_whole(file, serialized(state, metadata=metadata))
 
 
 def load(file: Path) -> tuple[Network, Meta]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from classifier import checkpoint, metrics
 from classifier.data.cache import Pixels
 from classifier.data.loader import EvalLoader
 from classifier.data.transforms import Normalize, Pixel, short_side
+from classifier.files import write_whole
 from classifier.losses import TaskLoss
 from classifier.models import Network, reparameterized
 from classifier.spec import Precision
@@ -123,9 +125,11 @@ def prepared(
 
 def save_predictions(file: Path, logits: Tensor, loader: EvalLoader) -> None:
     """logits (N, C), labels (N,) and relative paths (N,) as .npz that needs no pickle."""
+    content = io.BytesIO()
     np.savez_compressed(
-        file,
+        content,
         logits=logits.numpy(),
         labels=loader.labels.numpy(),
         paths=np.array(loader.paths, dtype=np.str_),
     )
+    write_whole(file, content.getvalue())

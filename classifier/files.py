@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 from classifier.errors import UserError
 
@@ -32,15 +35,39 @@ def write_atomically(file: Path, content: bytes) -> None:
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
+            _write(opened, content, file)
         temporary.chmod(0o644)
         temporary.replace(file)
     except BaseException:
         temporary.unlink()
         raise
     sync_folder(file.parent)
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write and fsync, in a folder that is published when all its files are there."""
+    with file.open("wb") as opened:
+        _write(opened, content, file)
+
+
+def _write(opened: BinaryIO, content: bytes, file: Path) -> None:
+    try:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+    except OSError as error:
+        raise explained(error, file, len(content)) from error
+
+
+def explained(error: OSError, file: Path, size: int) -> Exception:
+    """A full disk as what the user can mend, any other error as it is. `size`: bytes wanted."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    free = shutil.disk_usage(file.parent).free
+    return UserError(
+        f"no space for {file}: {size / 2**20:,.1f} MiB are needed and {free / 2**20:,.1f} MiB are "
+        "free; make room, and run the same command again"
+    )
 
 
 def sha256(file: Path) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,9 @@ from classifier.record import (
 )
 from classifier.spec import BenchmarkSpec, Ema, EvaluateSpec, Spec, TrainSpec
 from classifier.trainer import Trainer, write_checkpoint
+
+_ALLOCATION = "DefaultCPUAllocator: can't allocate memory"
+"""What torch says where the machine's memory is at its end."""
 
 
 def _never() -> bool:
@@ -96,13 +100,32 @@ def execute(
     device = torch.device(place.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    if isinstance(spec, TrainSpec):
-        return _train(spec, out, states_in or out, place, device, report, emas, checkpoint_file)
-    if isinstance(spec, EvaluateSpec):
-        assert training is not None and checkpoint_file is not None
-        return (_evaluate(spec, out, place, device, report, training, checkpoint_file),)
-    assert isinstance(spec, BenchmarkSpec)
-    return (_benchmark(spec, place, device, report),)
+    with _memory_explained(device):
+        if isinstance(spec, TrainSpec):
+            kept = states_in or out
+            return _train(spec, out, kept, place, device, report, emas, checkpoint_file)
+        if isinstance(spec, EvaluateSpec):
+            assert training is not None and checkpoint_file is not None
+            return (_evaluate(spec, out, place, device, report, training, checkpoint_file),)
+        assert isinstance(spec, BenchmarkSpec)
+        return (_benchmark(spec, place, device, report),)
+
+
+@contextmanager
+def _memory_explained(device: torch.device) -> Iterator[None]:
+    """Out of memory, of the device's or the machine's, with the peak and what helps."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        on_device = isinstance(error, torch.OutOfMemoryError)
+        if not on_device and not isinstance(error, MemoryError) and _ALLOCATION not in str(error):
+            raise
+        where = torch.cuda.get_device_name(device) if on_device else "this machine"
+        raise UserError(
+            f"out of memory on {where}, at a peak of {_peak_memory(device):,} MiB. Set "
+            "'micro_batch' below the batch_size (for all arms that are compared: batch norm sees "
+            "the parts), a smaller image_size, or fewer jobs at a time with --jobs-per-device"
+        ) from error
 
 
 def _train(

@@ -87,18 +87,18 @@ class Mixer:
 
 def rdrop_loss(
     first: Tensor, second: Tensor, targets: Tensor, task: TaskLoss, spec: RDrop
-) -> Tensor:
-    """Mean of the two task losses + weight * (KL(p||q) + KL(q||p)) / 2 (Liang et al., 2021).
+) -> tuple[Tensor, Tensor]:
+    """The mean of the two task losses, and weight * (KL(p||q) + KL(q||p)) / 2 (Liang et al., 2021).
 
-    first, second: logits (N, C) of two passes. The KL terms are summed over batch and classes, as
-    the changelog's program does.
+    first, second: logits (N, C) of two passes. The first part is a mean over the batch; the KL
+    terms are summed over batch and classes, as the changelog's program does.
     """
     p, q = F.log_softmax(first, dim=1), F.log_softmax(second, dim=1)
     divergence = F.kl_div(p, q, reduction="sum", log_target=True) + F.kl_div(
         q, p, reduction="sum", log_target=True
     )
     task_part = (task(first, targets) + task(second, targets)) / 2
-    return task_part + spec.weight * divergence / 2
+    return task_part, spec.weight * divergence / 2
 
 
 def two_passes(network: Network, images: Tensor, passes: int) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,6 @@ Written by the matrix runner and by the commands alike, so that either can go on
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from classifier.errors import UserError
-from classifier.files import sync_folder
+from classifier.files import sync_folder, write_whole
 from classifier.record import BenchmarkRecord, Cost, EvaluateRecord, Record
 
 CHECKPOINT = "best.safetensors"
@@ -30,10 +29,8 @@ def publish(record: Record, cost: Cost, out: Path, run: Path) -> bool:
     another one is replaced. Of several at once one succeeds."""
     unit = out / record.unit
     unit.mkdir(exist_ok=True)
-    (unit / COST).write_text(cost.model_dump_json(indent=1) + "\n", "utf-8")
-    (unit / RECORD).write_text(record.model_dump_json(indent=1) + "\n", "utf-8")
-    for file in unit.iterdir():
-        _sync_file(file)
+    for name, part in ((COST, cost), (RECORD, record)):
+        write_whole(unit / name, (part.model_dump_json(indent=1) + "\n").encode())
     sync_folder(unit)
     target = run / record.unit
     if target.exists():
@@ -88,8 +85,3 @@ def _same(old: Record, new: Record) -> bool:
     if isinstance(old, EvaluateRecord) and isinstance(new, EvaluateRecord):
         return old.data == new.data and old.checkpoint == new.checkpoint
     return old.data == new.data
-
-
-def _sync_file(file: Path) -> None:
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())

@@ -22,6 +22,10 @@ SCHEMA = 1
 NEUTRAL: dict[str, Any] = {"neutral": True}
 """`Field(default, json_schema_extra=NEUTRAL)`: unsigned while it has its default."""
 
+Reduction = Literal["mean", "sum", "whole"]
+"""How a loss makes one number of a batch: a mean or a sum over its images, which parts of the batch
+can add up, or in a way that needs the whole of it."""
+
 Split = Literal["val", "test"]
 Precision = Literal["fp32", "fp16"]
 Augment = Literal["RandAugment", "AutoAugment", "TrivialAugmentWide", "AugMix"]
@@ -182,12 +186,19 @@ Optimizer = Annotated[AdamW | SGD | RMSProp, Discriminator("name")]
 
 
 class CrossEntropy(Settings):
+    reduction: ClassVar[Reduction] = "mean"
+    balanced_reduction: ClassVar[Reduction] = "whole"
+    """With class weights: divided by the weights of the batch's images."""
+
     name: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: Fraction = 0.1
 
 
 class Poly(Settings):
     """Poly-1 (Leng et al., 2022): cross-entropy + epsilon * (1 - p of the target)."""
+
+    reduction: ClassVar[Reduction] = "mean"
+    balanced_reduction: ClassVar[Reduction] = "whole"
 
     name: Literal["poly"] = "poly"
     label_smoothing: Fraction = 0.1
@@ -196,6 +207,9 @@ class Poly(Settings):
 
 class Focal(Settings):
     """Focal loss (Lin et al., 2017): (1 - p of the target)^gamma * cross-entropy."""
+
+    reduction: ClassVar[Reduction] = "mean"
+    balanced_reduction: ClassVar[Reduction] = "mean"
 
     name: Literal["focal"] = "focal"
     gamma: float = Field(2.0, ge=0)
@@ -246,6 +260,8 @@ class Warmup(Settings):
 class RDrop(Settings):
     """R-Drop (Liang et al., 2021): two passes that must agree; `weight` of the KL term."""
 
+    reduction: ClassVar[Reduction] = "sum"
+
     weight: Positive = 0.3
 
 
@@ -267,6 +283,11 @@ class Distill(Settings):
     method: Literal["soft_target", "mgd", "sp", "at"]
     ratio: Positive = 0.7
     teacher: str = Field(pattern="^[0-9a-f]{12}$")
+
+    @property
+    def reduction(self) -> Reduction:
+        """SP compares the images of a batch with each other."""
+        return "whole" if self.method == "sp" else "mean"
 
 
 class Ema(Settings):
@@ -309,6 +330,9 @@ class TrainSpec(Spec):
     pretrained: str | None = Field(None, description="true, false or the name of the weights")
     image_size: Side = 224
     batch_size: int = Field(64, ge=2, le=10**9)
+    micro_batch: int | None = Field(None, ge=2, le=10**9, json_schema_extra=NEUTRAL)
+    """A batch goes through in parts of so many images, and their gradients add up: less memory,
+    the same loss, but batch norm sees the parts. The same for all arms that are compared."""
     epochs: Count = 100
     lr: Positive = 1e-3
     optimizer: Annotated[Optimizer, BeforeValidator(_defaulted("adamw"))] = AdamW()
@@ -348,6 +372,27 @@ class TrainSpec(Spec):
     def _one_augmentation(self) -> TrainSpec:
         if self.augment is not None and self.albumentations:
             raise ValueError("'albumentations' stand in place of 'augment'; leave one out")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_add_up(self) -> TrainSpec:
+        if self.micro_batch is None:
+            return self
+        if self.micro_batch >= self.batch_size:
+            raise ValueError(
+                f"'micro_batch' {self.micro_batch} must be smaller than the batch_size of "
+                f"{self.batch_size}; leave it out"
+            )
+        if self.distill is not None and self.distill.reduction == "whole":
+            raise ValueError(
+                "'micro_batch' can't be combined with distill method 'sp', which "
+                "compares the images of a whole batch"
+            )
+        if self.class_balance and self.loss.balanced_reduction == "whole":
+            raise ValueError(
+                f"'micro_batch' can't be combined with 'class_balance' of loss '{self.loss.name}', "
+                "which divides by the weights of a whole batch; loss 'focal' does not"
+            )
         return self
 
     @model_validator(mode="after")

@@ -145,25 +145,51 @@ class Step:
     optimizer: torch.optim.Optimizer
     distiller: Distiller | None = None
 
+    micro_batch: int | None = None
+
     def __call__(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
         """The loss of this batch, detached. images: (N, 3, H, W), targets: (N,) or (N, C)."""
         self.optimizer.zero_grad(set_to_none=True)
-        with self.autocast:
-            loss = self._loss(network, images, targets)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        sizes = micro_sizes(len(images), self.micro_batch)
+        losses = []
+        parts = zip(torch.split(images, sizes), torch.split(targets, sizes), strict=True)
+        for part, of_part in parts:
+            with self.autocast:
+                mean, total = self._loss(network, part, of_part)
+                loss = mean * (len(part) / len(images))
+                loss = loss if total is None else loss + total
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return loss.detach()
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
-    def _loss(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
+    def _loss(
+        self, network: Network, images: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """What is a mean over the images, and what is a sum over them, if anything is."""
         if self.rdrop is not None:
             first, second = two_passes(network, images, self.passes)
             return rdrop_loss(first, second, targets, self.task, self.rdrop)
         if self.distiller is not None:
             output = self.distiller.student(images)
             term: Tensor = self.distiller(output, images)
-            return self.task(output.logits, targets) + term
-        return self.task(network(images), targets)
+            return self.task(output.logits, targets) + term, None
+        return self.task(network(images), targets), None
+
+
+def micro_sizes(images: int, micro_batch: int | None) -> list[int]:
+    """The sizes of a batch's parts. A last one of a single image, of which batch norm has no
+    variance, goes with the one before."""
+    if micro_batch is None or images <= micro_batch + 1:
+        return [images]
+    sizes = [micro_batch] * (images // micro_batch)
+    rest = images % micro_batch
+    if rest == 1:
+        sizes[-1] += 1
+    elif rest:
+        sizes.append(rest)
+    return sizes
 
 
 class Trainer:
@@ -200,6 +226,7 @@ class Trainer:
             torch.amp.GradScaler(device.type, enabled=self.amp),
             make_optimizer(self._trained(), spec.optimizer, spec.lr),
             self.distiller,
+            spec.micro_batch,
         )
         self.epoch = 0
         self.step_in_epoch = 0

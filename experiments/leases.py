@@ -71,7 +71,7 @@ class Leases:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError:
             return False
-        with os.fdopen(descriptor, "wb") as opened:
+        with suppress(OSError), os.fdopen(descriptor, "wb") as opened:  # a full disk: age tells all
             opened.write(json.dumps(_me()).encode())
         with self._lock:
             self._held[name] = file

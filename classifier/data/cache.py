@@ -23,7 +23,7 @@ from torchvision.transforms.functional import resize
 from classifier.data.datasets import BadImageError, Listing, Progress, open_image
 from classifier.data.split import Part
 from classifier.errors import UserError
-from classifier.files import cache_folder, sync_folder
+from classifier.files import cache_folder, explained, sync_folder
 from classifier.spec import DataSpec
 
 FORMAT = 2
@@ -106,22 +106,26 @@ def _make(
         )
         shapes: list[tuple[int, ...]] = []
         bad: list[BadImageError] = []
-        with (temporary / "pixels.u8").open("wb") as file:
-            for done, image in enumerate(decoded, start=1):
-                if isinstance(image, BadImageError):
-                    bad.append(image)
-                else:
-                    file.write(image.tobytes())
-                    shapes.append(image.shape[:2])
-                progress(done, len(paths))
-            if bad:
-                raise _unreadable(bad, len(paths))
-            file.flush()
-            os.fsync(file.fileno())
-        with (temporary / "shapes.npy").open("wb") as file:
-            np.save(file, np.array(shapes, np.int64))
-            file.flush()
-            os.fsync(file.fileno())
+        size = 0
+        try:
+            with (temporary / "pixels.u8").open("wb") as file:
+                for done, image in enumerate(decoded, start=1):
+                    if isinstance(image, BadImageError):
+                        bad.append(image)
+                    else:
+                        size += file.write(image.tobytes())
+                        shapes.append(image.shape[:2])
+                    progress(done, len(paths))
+                if bad:
+                    raise _unreadable(bad, len(paths))
+                file.flush()
+                os.fsync(file.fileno())
+            with (temporary / "shapes.npy").open("wb") as file:
+                np.save(file, np.array(shapes, np.int64))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise explained(error, folder, size * len(paths) // max(len(shapes), 1)) from error
         temporary.rename(folder)
         sync_folder(folder.parent)
     except BaseException:

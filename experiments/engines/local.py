@@ -294,8 +294,6 @@ def _job_main(
 ) -> None:
     os.setsid()  # a group of its own: Ctrl-C is the runner's business
     _end_with_the_runner()
-    log.parent.mkdir(parents=True, exist_ok=True)
-    _print_to(log)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)  # all threads' stacks, into the log
     stopping = threading.Event()
@@ -304,6 +302,8 @@ def _job_main(
     _keep_memory()
     report = _throttled(sender)
     try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        _print_to(log)
         with _device(visible or device, job.spec.kind == "benchmark", report):
             sender.send(perform(job, settings, device, threads, report, stopping.is_set))
     except StoppedError:

@@ -8,7 +8,6 @@ import http.client
 import io
 import os
 import random
-import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from classifier.data import datasets
 from classifier.data.download import download_cub200
 from classifier.errors import UserError
 from classifier.spec import DataSpec
+from tests.disks import small_disk as small_disk_at
 
 NAME = "CUB_200_2011.tgz"
 
@@ -246,15 +246,8 @@ def test_another_thing_in_its_place_is_left_alone(root: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of one megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"a small file system can't be mounted here: {error}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk_at(tmp_path / "disk", "1m") as folder:
+        yield folder
 
 
 def test_a_disk_too_small_is_told_before_the_download(server: Server, small_disk: Path) -> None:

@@ -1,0 +1,187 @@
+"""Faults injected for real: what they cost, and that the tables are those of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+import runner
+from classifier.data.datasets import fingerprint, listing
+from classifier.data.loader import part_pixels
+from classifier.files import digest
+from classifier.progress import Progress, Report
+from classifier.record import Record
+from classifier.spec import DataSpec, TrainSpec
+from experiments import worker
+from experiments.plan import Job
+from experiments.worker import Settings
+from tests.disks import resize, small_disk
+
+MATRIX = """\
+title: Small
+data: {name: digits, limit: 20}
+train: {model: ghostnet, image_size: 32, batch_size: 12, epochs: 3, lr: 5e-3}
+matrix:
+  augment: [false, AutoAugment]
+  ema: [false, {decay: 0.9, tau: 5}]
+tables:
+  small:
+    rows: augment
+    columns:
+      - {header: val, split: val, where: {ema: false}}
+      - {header: "test(ema)", split: test, where: {ema: {decay: 0.9, tau: 5}}}
+      - {header: "val(train stage)", stage: train, where: {ema: false}}
+"""
+Results = tuple[str, dict[str, str]]
+Stop = Callable[[], bool]
+ONE_AT_A_TIME = ["m.yaml", "--jobs-per-device", "1"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Of a run to which nothing happened."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        Path("m.yaml").write_text(MATRIX)
+        assert runner.main(ONE_AT_A_TIME) == 0
+        return results()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("m.yaml").write_text(MATRIX)
+    return tmp_path
+
+
+def results() -> Results:
+    """The table, and what each checkpoint and each prediction hashes to."""
+    files = [*Path("runs").rglob("best.safetensors"), *Path("runs").rglob("predictions.npz")]
+    return Path("reports/m/small.md").read_text(), {str(file): digest(file) for file in files}
+
+
+# Faults of a job's process, in the place of experiments.worker.perform: each strikes once --------
+
+
+def struck(settings: Settings, job: Job) -> bool:
+    """Whether this job was struck already; from now on it was."""
+    mark = settings.runs.parent / f"struck-{job.id}"
+    if mark.exists():
+        return True
+    mark.touch()
+    return False
+
+
+def at_a_step(job: Job, settings: Settings, report: Report, strike: Callable[[], None]) -> Report:
+    """Strikes in the middle of the second epoch of a training that was not struck before."""
+    if not isinstance(job.spec, TrainSpec) or struck(settings, job):
+        return report
+
+    def watched(progress: Progress) -> None:
+        report(progress)
+        if progress.done == 7:
+            strike()
+
+    return watched
+
+
+def killed(
+    job: Job,
+    settings: Settings,
+    device: str,
+    threads: int,
+    report: Report,
+    stop: Callable[[], bool],
+) -> list[Record]:
+    report = at_a_step(job, settings, report, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    return worker.perform(job, settings, device, threads, report, stop)
+
+
+def hanging(
+    job: Job,
+    settings: Settings,
+    device: str,
+    threads: int,
+    report: Report,
+    stop: Callable[[], bool],
+) -> list[Record]:
+    report = at_a_step(job, settings, report, signal.pause)
+    return worker.perform(job, settings, device, threads, report, stop)
+
+
+BIG = ["--set", "train.image_size=224", "--set", "train.batch_size=60", "--set", "train.epochs=1"]
+
+
+def starved(
+    job: Job,
+    settings: Settings,
+    device: str,
+    threads: int,
+    report: Report,
+    stop: Callable[[], bool],
+) -> list[Record]:
+    """Once, with little more memory than it has."""
+    if isinstance(job.spec, TrainSpec) and not struck(settings, job):
+        most = psutil.Process().memory_info().vms + 100 * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    return worker.perform(job, settings, device, threads, report, stop)
+
+
+@pytest.mark.parametrize("fault", [killed, hanging], ids=lambda fault: fault.__name__)
+def test_a_job_that_is_struck_once_is_done_again(
+    fault: object,
+    here: Path,
+    undisturbed: Results,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(worker, "perform", fault)
+    stall = ["--stall-minutes", "0.1", "--checkpoint-minutes", "0"]
+    assert runner.main([*ONE_AT_A_TIME, *stall]) == 0
+    out = capsys.readouterr().out
+    assert out.count("it is tried again") == 2
+    assert {killed: "ended by SIGKILL", hanging: "no progress for"}[fault] in out  # type: ignore[index]
+    assert results() == undisturbed
+
+
+def test_memory_that_runs_out_is_explained(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = DataSpec(name="digits", limit=20)
+    listed, contents = listing(data, here), fingerprint(data, here)
+    for part in ("train", "val"):  # decoded before, by threads that would take what is left
+        part_pixels(data, here, listed, part, 224, contents, lambda done, total: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "perform", starved)
+        assert runner.main([*ONE_AT_A_TIME, *BIG]) == 1
+    out = capsys.readouterr().out
+    assert "out of memory on this machine, at a peak of" in out and "Set 'micro_batch'" in out
+    assert "tried again" not in out, "it would run out again"
+    assert "failed" in out
+    assert runner.main([*ONE_AT_A_TIME, *BIG]) == 0
+    assert "failed" not in capsys.readouterr().out
+
+
+def test_a_full_disk_damages_nothing(
+    here: Path, undisturbed: Results, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Room for what the first training leaves, and not for what the second needs."""
+    with small_disk(here / "runs", "300m") as disk:
+        assert runner.main([*ONE_AT_A_TIME, "--set", "train.augment=false"]) == 0
+        (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - 30 * 2**20))
+        capsys.readouterr()
+        assert runner.main(ONE_AT_A_TIME) == 1
+        out = capsys.readouterr().out
+        assert "no space for runs/ghostnet-s0-" in out and "MiB are needed and" in out
+        assert runner.main([*ONE_AT_A_TIME, "--report"]) == 0, "every record is whole"
+        resize(disk, "800m")
+        assert runner.main(ONE_AT_A_TIME) == 0
+        assert results() == undisturbed
