@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, model_validator
 
@@ -307,12 +308,18 @@ class Spec(Settings):
 
     kind: ClassVar[Literal["train", "evaluate", "benchmark"]]
 
-    @property
+    @cached_property
     def signature(self) -> str:
         """12 hex digits of SHA-256 over the canonical JSON."""
         signed = {"schema": SCHEMA, "kind": self.kind, **self.signed()}
         text = json.dumps(signed, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, which must not take over the signature that was kept."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("signature", None)
+        return copied
 
     @property
     def slug(self) -> str:

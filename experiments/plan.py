@@ -257,7 +257,7 @@ class Judge:
 def _is_of_its_training(record: EvaluateRecord, results: Results) -> bool:
     """Whether the checkpoint that was evaluated is the one that is there."""
     unit = train_unit(record.track)
-    trained = results.records.get((record.training.signature, unit))
+    trained = results.records.get((record.spec.training, unit))
     return isinstance(trained, TrainRecord) and trained.checkpoint == record.checkpoint
 
 

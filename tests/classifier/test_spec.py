@@ -40,6 +40,13 @@ def test_a_spec_survives_its_own_json() -> None:
     assert again.signature == spec.signature
 
 
+def test_a_changed_copy_has_a_signature_of_its_own(tiny: TrainSpec) -> None:
+    kept = tiny.signature
+    changed = tiny.model_copy(update={"seed": 7})
+    assert changed.signature == TrainSpec.model_validate(changed.model_dump()).signature != kept
+    assert tiny.signature == kept
+
+
 def test_pretrained_true_means_the_weights_by_name() -> None:
     data = DataSpec(name="digits")
     asked = TrainSpec.model_validate({"data": data, "model": "resnext50", "pretrained": True})
