@@ -41,6 +41,9 @@ examples:
   python runner.py experiments/ema.yaml --devices 0,1  two GPUs, a job on each
   python runner.py experiments/ema.yaml --set train.epochs=10 --seeds 0,1,2
   python runner.py experiments/ema.yaml --report       rebuild the tables from the records
+  python runner.py --status                            what lies in runs/, how old, how large
+  python runner.py --verify                            is all of it whole?
+  python runner.py experiments/*.yaml --prune          delete what these matrices do not need
 
 A run that was interrupted goes on with the same command; what is done is not done again.
 exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted
@@ -73,6 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
+    if options.status or options.verify:
+        from experiments import upkeep
+
+        store = _existing_store(options)
+        return upkeep.show(store) if options.status else upkeep.check(store)
+    if not options.matrices:
+        raise UserError("name a matrix, as experiments/digits.yaml; --help has examples")
     overrides = Overrides(options.smoke, tuple(options.set), options.seeds)
     matrices = [load(path, overrides, options.data_root) for path in options.matrices]
     names = [matrix.name for matrix in matrices]
@@ -80,6 +90,10 @@ def _main(options: argparse.Namespace) -> int:
         if names.count(name) > 1:
             raise UserError(f"two matrices are named {name}, and would write one report")
     runner = Runner(matrices, options)
+    if options.prune:
+        from experiments import upkeep
+
+        return upkeep.prune(_existing_store(options), Runner(matrices, options).plan(), options.yes)
     if options.plan or options.json:
         _print_plan(matrices, runner.plan(), options.json)
         return ALL_DONE
@@ -214,6 +228,12 @@ def _check_data(plan: Plan, data_root: Path) -> None:
         datasets.listing(data, data_root, Counted("looking at images"))
 
 
+def _existing_store(options: argparse.Namespace) -> Store:
+    if not options.runs.is_dir():
+        raise UserError(f"{options.runs} is not there; name the folder of runs with --runs")
+    return Store(options.runs)
+
+
 def _print_plan(matrices: Sequence[Matrix], plan: Plan, as_json: bool) -> None:
     if as_json:
         print(json.dumps(plan.as_json(), indent=1))
@@ -297,10 +317,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("matrices", nargs="+", type=Path, metavar="MATRIX.yaml", help="one or more matrix files")
+    add("matrices", nargs="*", type=Path, metavar="MATRIX.yaml", help="one or more matrix files")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--plan", action="store_true", help="show what would run, and run nothing")
     what.add_argument("--report", action="store_true", help="rebuild the reports, run nothing")
+    what.add_argument("--status", action="store_true", help="show all runs of --runs")
+    what.add_argument("--verify", action="store_true", help="read all of --runs, name the damaged")
+    what.add_argument("--prune", action="store_true", help="delete runs that no given matrix needs")
+    add("--yes", action="store_true", help="with --prune: do not ask")
     add("--json", action="store_true", help="with --plan: one JSON object")
     add("--smoke", action="store_true", help="tiny real data, two epochs; --plan --smoke shows how")
     add(

@@ -88,7 +88,7 @@ class Store:
         """Every record, cost and failure. Raises UserError for a record that can't be read."""
         results = Results()
         with _no_collection():
-            for run in _folders(self.root):
+            for run in folders(self.root):
                 _read_run(run, results)
         results.running = {name for name, _ in leases.holders(self.root, time.time())}
         return results
@@ -152,7 +152,7 @@ class Store:
         (self.work_folder(spec, run) / _FAILURE).unlink(missing_ok=True)
 
     def _find(self, signature: str) -> Path:
-        for folder in _folders(self.root):
+        for folder in folders(self.root):
             if folder.name.endswith(f"-{signature}"):
                 return folder
         try:
@@ -165,20 +165,20 @@ class Store:
         if self._by_hand is None:
             self._by_hand = {
                 runs.read_record(unit).signature: folder
-                for folder in _folders(self.root)
-                if not _SIGNED.search(folder.name)
+                for folder in folders(self.root)
+                if not is_signed(folder)
                 for unit in folder.glob("train-*")
             }
         return self._by_hand
 
 
 def _read_run(run: Path, results: Results) -> None:
-    for unit in _folders(run):
-        if unit.name.startswith("work-"):
+    for unit in folders(run):
+        if is_work(unit):
             if (unit / _FAILURE).exists():
                 signature = unit.name.rpartition("-")[2]
                 results.failures[signature] = Failure(_reason(unit), str(unit / "log.txt"))
-        elif unit.name.startswith(_UNITS) and runs.is_whole(unit):
+        elif is_unit(unit) and runs.is_whole(unit):
             results.add(runs.read_record(unit), runs.read_cost(unit))
 
 
@@ -196,7 +196,21 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _folders(folder: Path) -> list[Path]:
+def is_unit(folder: Path) -> bool:
+    return folder.name.startswith(_UNITS)
+
+
+def is_work(folder: Path) -> bool:
+    return folder.name.startswith("work-")
+
+
+def is_signed(run: Path) -> bool:
+    """Whether a run's folder was named by a runner, and not by a person."""
+    return _SIGNED.search(run.name) is not None
+
+
+def folders(folder: Path) -> list[Path]:
+    """Folders in a folder, by name, without hidden ones; none where it is not there."""
     if not folder.is_dir():
         return []
     return sorted(

@@ -1,0 +1,144 @@
+"""--status, --verify and --prune on a store of real runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import runner
+
+MATRIX = """\
+title: Small
+data: {name: digits, limit: 10}
+train: {model: mobilenetv2, image_size: 32, batch_size: 16, epochs: 1}
+matrix:
+  lr: [1e-3, 1e-2]
+benchmark: {seconds: 0.1}
+tables:
+  small:
+    rows: lr
+    columns:
+      - {header: val, split: val}
+      - {header: FPS, metric: fps, batch_size: 2}
+"""
+HALF = MATRIX.replace("[1e-3, 1e-2]", "[1e-3]")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        Path("all.yaml").write_text(MATRIX)
+        Path("half.yaml").write_text(HALF)
+        assert runner.main(["all.yaml"]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(trained, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def units(kind: str) -> list[Path]:
+    return sorted(Path("runs").glob(f"*/{kind}-*"))
+
+
+def test_status_shows_every_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = units("train")[0].parent / "work-train-0123456789ab"
+    work.mkdir()
+    (work / "failure.json").write_text('{"reason": "x"}')
+    assert runner.main(["--status"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith("mobilenetv2-")]) == 3
+    assert sum("failed" in line for line in lines) == 1
+    assert lines[-1].startswith("3 runs in runs, ")
+
+
+def test_a_whole_store_is_whole(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert runner.main(["--verify"]) == 0
+    assert capsys.readouterr().out == "all that runs holds is whole\n"
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def other_signature(record: Path) -> None:
+    content = json.loads(record.read_bytes())
+    content["spec"]["seed"] = 5
+    record.write_text(json.dumps(content))
+
+
+def other_labels(predictions: Path) -> None:
+    with np.load(predictions) as kept:
+        np.savez(
+            predictions, logits=kept["logits"], labels=kept["labels"] * 0 - 1, paths=kept["paths"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "damage", "message"),
+    [
+        ("train", "best.safetensors", flip, "is not the checkpoint that was trained"),
+        ("train", "best.safetensors", Path.unlink, "best.safetensors is missing"),
+        ("train", "record.json", other_signature, "is not what its name and settings say"),
+        ("train", "record.json", Path.unlink, "record.json is missing"),
+        ("evaluate", "predictions.npz", other_labels, "gives accuracy"),
+        ("evaluate", "predictions.npz", flip, "can't be read: "),
+        ("evaluate", "predictions.npz", Path.unlink, "can't be read: "),
+    ],
+)
+def test_what_is_damaged_is_named(
+    kind: str,
+    file: str,
+    damage: Callable[[Path], None],
+    message: str,
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unit = units(kind)[0]
+    damage(unit / file)
+    assert runner.main(["--verify"]) == 1
+    out = capsys.readouterr().out
+    assert message in out and str(unit) in out and out.endswith("1 damaged\n")
+
+
+def test_prune_deletes_what_no_matrix_needs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("runs/by-hand").mkdir()
+    before = sorted(map(str, Path("runs").rglob("*")))
+    assert runner.main(["all.yaml", "--prune"]) == 0
+    assert "nothing to delete" in capsys.readouterr().out
+    assert runner.main(["half.yaml", "--prune"]) == 0
+    out = capsys.readouterr().out
+    assert "1 folders that the given matrices do not need" in out
+    assert "runs/by-hand was named by hand" in out and "nothing was deleted" in out
+    assert sorted(map(str, Path("runs").rglob("*"))) == before, "it says first"
+    assert runner.main(["half.yaml", "--prune", "--yes"]) == 0
+    assert len(units("train")) == len(units("evaluate")) == len(units("benchmark")) == 1
+    assert Path("runs/by-hand").exists()
+    capsys.readouterr()
+    assert runner.main(["half.yaml"]) == 0
+    assert "nothing to do" in capsys.readouterr().out, "what it needs is there"
+
+
+def test_without_a_store_or_a_matrix_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for option in ("--status", "--verify"):
+        assert runner.main([option]) == 2
+        assert "runs is not there" in capsys.readouterr().err
+    assert runner.main([]) == 2
+    assert "name a matrix" in capsys.readouterr().err
+    assert runner.main(["--prune"]) == 2
+    assert not list(tmp_path.iterdir())
