@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from classifier.console import Counted, show_any_name
-from classifier.errors import UserError
+from classifier.errors import StoppedError, UserError
 from classifier.spec import Precision
 from classifier.training_options import add_flags
 
@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except StoppedError:
+        print("interrupted; the same command with --resume goes on from here", file=sys.stderr)
+        return INTERRUPTED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

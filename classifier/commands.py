@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from classifier import catalogue, checkpoint, metrics_report, runs, states
+from classifier import catalogue, checkpoint, interruptions, metrics_report, runs, states
 from classifier.console import Counted, Epochs
 from classifier.data.datasets import listing
 from classifier.errors import UserError
@@ -64,7 +65,9 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
     work.mkdir(parents=True, exist_ok=True)
     if not options.resume:
         states.forget(work)
-    (outcome,) = execute(spec, work, where, Epochs(), emas=(ema,), checkpoint_file=teacher)
+    with interruptions.counted(most=1) as pressed:
+        stoppable = replace(where, stop=lambda: pressed() > 0)
+        (outcome,) = execute(spec, work, stoppable, Epochs(), emas=(ema,), checkpoint_file=teacher)
     runs.publish(outcome.record, outcome.cost, work, run)
     shutil.rmtree(work)
     record = outcome.record

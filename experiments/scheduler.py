@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import heapq
 import math
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from classifier import interruptions
 from classifier.progress import Progress
 from classifier.record import Record
 from experiments.engines import Engine, JobFailed, JobStopped, OnProgress, Slot
@@ -89,12 +87,12 @@ def run(
     """
     loop = _Loop(plan, engine, watch, claims, retries, fail_fast)
     try:
-        with _interruptions() as interruptions:
+        with interruptions.counted(most=2) as pressed:
             while loop.is_unfinished:
-                if interruptions():
+                if pressed():
                     loop.stop("interrupted")
                     loop.outcome.interrupted = True
-                if interruptions() > 1:
+                if pressed() > 1:
                     break
                 loop.start()
                 loop.wait()
@@ -276,22 +274,3 @@ def _urgency(job: Job) -> tuple[bool, float, float]:
 
 def _progress_of(job: Job, watch: Watch) -> OnProgress:
     return lambda progress: watch.progressed(job, progress)
-
-
-@contextmanager
-def _interruptions() -> Iterator[Callable[[], int]]:
-    """How often Ctrl-C (or SIGTERM) has come: counted, so that it breaks nothing in its middle."""
-    count = [0]
-
-    def counted(number: int, frame: object) -> None:
-        count[0] += 1
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: 0
-        return
-    before = {number: signal.signal(number, counted) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: count[0]
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,6 +16,7 @@ from classifier import runs
 from classifier.__main__ import main
 from classifier.errors import UserError
 from classifier.spec import Ema, TrainSpec
+from classifier.trainer import Step
 from classifier.training_options import add_flags, spec_of
 from experiments.matrix import load
 
@@ -159,6 +163,30 @@ def test_a_run_made_by_hand_is_a_matrix_jobs(
     assert runs.read_record(Path("runs/mine/train-raw")) == record
     assert list(Path("runs/mine").glob("evaluate-raw-test-fp32-*"))
     assert main(["metrics", "--save_path", "runs/mine", "--data-root", ".", "--device", "cpu"]) == 0
+
+
+def test_ctrl_c_keeps_the_state_and_resume_goes_on(
+    birds: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--model_name", "mobilenetv2", "--lr", "1e-3", *TOY, "--save_path"]
+    assert main([*command, "runs/whole"]) == 0
+    steps = []
+    original = Step.__call__
+
+    def pressed(self: Step, *batch: Any) -> Any:
+        steps.append(self)
+        if len(steps) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, *batch)
+
+    monkeypatch.setattr(Step, "__call__", pressed)
+    assert main([*command, "runs/parts"]) == 130
+    assert "with --resume goes on from here" in capsys.readouterr().err
+    assert len(steps) == 3
+    assert main([*command, "runs/parts", "--resume"]) == 0
+    assert len(steps) == 4, "of two epochs of two steps"
+    whole, parts = (runs.read_record(Path(f"runs/{name}/train-raw")) for name in ("whole", "parts"))
+    assert whole == parts
 
 
 def test_an_average_and_a_student_by_hand(birds: Path) -> None:
