@@ -17,6 +17,8 @@ from experiments.document import Document, Where, nearest
 from experiments.schema import ArmSettings, File, explained, finding, text
 
 MOST_ARMS = 100_000
+MOST_TRAININGS = 200_000
+MOST_EXCLUDED = 1_000
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Arms:
         if (file.matrix is None) == (file.runs is None):
             raise document.error((), "a matrix has either 'matrix' (axes) or 'runs', and not both")
         if file.runs is not None:
+            self._check_count(len(file.runs))
             self.axes = {"run": list(file.runs)}
             self._made: dict[str, Arm | None] = {}
             self.all = [self._run(name) for name in file.runs]
@@ -92,6 +95,9 @@ class Arms:
         exclude = self._combinations(axes.pop("exclude", []), "exclude")
         self._check_values(axes)
         self._check_paths(axes)
+        if len(exclude) > MOST_EXCLUDED:
+            message = f"{len(exclude):,} combinations are excluded, more than {MOST_EXCLUDED:,}"
+            raise self._document.error(("matrix", "exclude"), message)
         self.axes = axes
         found: Combinations = {}
         for indices in product(*(range(len(values)) for values in axes.values())):
@@ -120,10 +126,17 @@ class Arms:
                 raise self._document.error(where, f"axis '{name}' is empty; give it a value")
             if len(set(map(text, values))) < len(values):
                 raise self._document.error(where, f"axis '{name}' has a value twice")
-        arms = math.prod(map(len, axes.values()))
+        self._check_count(math.prod(map(len, axes.values())))
+
+    def _check_count(self, arms: int) -> None:
+        """Before anything is built."""
         if arms > MOST_ARMS:
             message = f"the matrix has {arms:,} arms, more than {MOST_ARMS:,}"
             raise self._document.error(("matrix",), message)
+        trainings = arms * len(self._file.seeds)
+        if trainings > MOST_TRAININGS:
+            message = f"the matrix has {trainings:,} trainings, more than {MOST_TRAININGS:,}"
+            raise self._document.error(("seeds",), message)
 
     def _check_paths(self, axes: Iterable[str]) -> None:
         """No axis, and no setting of the command line, may hold another axis inside it."""

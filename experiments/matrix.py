@@ -34,6 +34,8 @@ from experiments.arms import Arm, Arms, matches
 from experiments.document import Document, Where, nearest, scalar
 from experiments.schema import Column, File, Row, TableSettings, text
 
+MOST_FIGURES = 1_000_000
+
 SMOKE: dict[str, Any] = {
     "data": {"name": "digits", "limit": 30},
     "train.image_size": 32,
@@ -217,6 +219,10 @@ class _Tables:
         self._arms.check(settings.where, (*place, "where"))
         row_header, rows = self._rows(settings, place)
         columns = self._columns(settings, place)
+        figures = len(rows) * len(columns) * len(self._file.seeds)
+        if figures > MOST_FIGURES:
+            message = f"the table needs {figures:,} figures, more than {MOST_FIGURES:,}"
+            raise self._document.error(place, message)
         cells = []
         for row in rows:
             arms = self._arms_of(row, settings.where)

@@ -237,6 +237,25 @@ def test_a_bomb_of_aliases_is_refused(matrix: Path, capsys: pytest.CaptureFixtur
     refused(["m.yaml"], "too many or too deeply nested values", capsys)
 
 
+def test_a_billion_figures_are_counted_and_not_built(
+    matrix: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates = ", ".join(f"{index}.5e-9" for index in range(1, 2001))
+    many = GOOD.replace("  ema: [false, true]", f"  lr: [{rates}]")
+    matrix.write_text(many.replace("tables:", f"seeds: {list(range(60))}\ntables:"))
+    refused(["m.yaml"], ":7: the matrix has 240,000 trainings, more than 200,000", capsys)
+    columns = "".join(
+        f"      - {{header: c{index}, split: val, where: {{model: ghostnet}}}}\n"
+        for index in range(1000)
+    )
+    wide = many[: many.index("      - ")].replace("rows: model", "rows: lr") + columns
+    matrix.write_text(wide)
+    refused(["m.yaml"], ":8: the table needs 2,000,000 figures, more than 1,000,000", capsys)
+    excluded = "  exclude: [" + ", ".join(["{model: ghostnet}"] * 1001) + "]\n"
+    matrix.write_text(GOOD.replace("tables:", f"{excluded}tables:"))
+    refused(["m.yaml"], ":7: 1,001 combinations are excluded, more than 1,000", capsys)
+
+
 def test_help_has_examples_and_is_quick_about_it(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(["--help"], capsys)
     assert code == 0
