@@ -17,7 +17,7 @@ test: $(VENV)/installed
 	$(BIN)/pytest
 
 benchmarks: $(VENV)/installed
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks ratios
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'

@@ -1,0 +1,87 @@
+"""What a job costs that does nothing: here, with Ray Tune, with Hydra; two at a time, in one run.
+
+    python -m tests.benchmarks launchers [COUNT]
+
+Needs the extra [benchmarks]. Each is timed from the first job to the last, without its start.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from reports.tables import grid
+from tests.benchmarks.scale import no_ops
+
+RAY_TUNE = """
+import os, sys, time
+os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
+import ray
+from ray import tune
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+         _node_ip_address="127.0.0.1")
+def nothing(config):
+    tune.report({"x": 0})
+space = {"x": tune.grid_search(list(range(int(sys.argv[1]))))}
+tuner = tune.Tuner(
+    nothing,
+    param_space=space,
+    run_config=tune.RunConfig(verbose=0, storage_path=sys.argv[2]),
+)
+start = time.perf_counter()
+found = tuner.fit()
+assert len(found) == int(sys.argv[1]) and not found.errors
+print("seconds", time.perf_counter() - start)
+"""
+
+HYDRA = """
+import sys, time
+from pathlib import Path
+import hydra
+start = time.perf_counter()
+@hydra.main(version_base=None)
+def nothing(config):
+    Path(f"done-{config.x}").touch()
+nothing()
+print("seconds", time.perf_counter() - start)
+"""
+
+
+def seconds(code: str, folder: Path, *arguments: str) -> float:
+    """What the code, run as a script of its own, says that it took."""
+    script = folder / "script.py"
+    script.write_text(code)
+    command = [sys.executable, str(script), *arguments]
+    ran = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    line = next(line for line in ran.stdout.splitlines() if line.startswith("seconds "))
+    return float(line.split()[1])
+
+
+def hydra(count: int, launcher: str) -> float:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sweep = [f"+x=range({count})", f"hydra.sweep.dir={name}/jobs", "hydra.job.chdir=true"]
+        chosen = [f"hydra/launcher={launcher}"]
+        chosen += ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
+        taken = seconds(HYDRA, folder, "--multirun", *sweep, *chosen)
+        assert len(list(folder.rglob("done-*"))) == count
+        return taken
+
+
+def main(count: int = 200) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        ours = no_ops(Path(name), count)
+    with tempfile.TemporaryDirectory() as name:
+        tune = seconds(RAY_TUNE, Path(name), str(count), f"{name}/results")
+    rows = [
+        ("here: a process a job", ours),
+        ("Ray Tune: a process a trial", tune),
+        ("Hydra, joblib launcher: processes are used again", hydra(count, "joblib")),
+        ("Hydra, basic launcher: all in one process", hydra(count, "basic")),
+    ]
+    table = [
+        (name, f"{taken / count * 1000:.0f} ms", f"{taken / ours:.1f}x") for name, taken in rows
+    ]
+    print(grid((f"{count} jobs that do nothing", "a job", "of ours"), table), end="")

@@ -1,0 +1,120 @@
+"""Ten thousand jobs: planned, run through the local engine's real processes, reported.
+
+python -m tests.benchmarks scale [COUNT]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from classifier import machine
+from classifier.data.datasets import fingerprint
+from classifier.record import Cost, TrainRecord
+from experiments import plan as planning
+from experiments import scheduler
+from experiments.claims import Claims
+from experiments.engines.local import LocalEngine, probe
+from experiments.matrix import Request, load
+from experiments.plan import Plan, Site
+from experiments.store import Store
+from experiments.worker import Settings
+from reports.tables import grid
+from tests.experiments import fakes
+from tests.records import record_of
+
+ROOT = Path(__file__).parents[2]
+COLUMNS = [("val", "val", "fp32"), ("test", "test", "fp32"), ("half", "test", "fp16")]
+
+
+def matrix_file(folder: Path, count: int) -> Path:
+    """A training and three evaluations of it for each of `count` / 4 learning rates."""
+    rates = ", ".join(f"{1e-4 + index * 1e-7:.8f}" for index in range(count // 4))
+    columns = "".join(
+        f"      - {{header: {header}, split: {split}, precision: {precision}}}\n"
+        for header, split, precision in COLUMNS
+    )
+    file = folder / "large.yaml"
+    file.write_text(
+        f"title: Large\ndata: {{name: digits}}\ntrain: {{model: ghostnet}}\n"
+        f"matrix:\n  lr: [{rates}]\ntables:\n  large:\n    rows: lr\n    columns:\n{columns}"
+    )
+    return file
+
+
+def fill(store: Path, file: Path) -> int:
+    """A record, with a history of a hundred epochs, for all that the matrix asks for."""
+    contents = fingerprint(load(file).data, store)
+    done = set()
+    for request in load(file).requests():
+        assert request.training is not None
+        for needed in (Request(request.training, request.training, request.ema), request):
+            record = record_of(needed, 0.5, contents)
+            unit = store / f"{request.training.slug}-{request.training.signature}" / record.unit
+            if unit in done:
+                continue
+            done.add(unit)
+            unit.mkdir(parents=True)
+            if isinstance(record, TrainRecord):
+                row = record.history[0]
+                history = tuple(row.model_copy(update={"epoch": epoch}) for epoch in range(100))
+                record = record.model_copy(update={"history": history})
+                (unit / "best.safetensors").touch()
+            (unit / "record.json").write_text(record.model_dump_json(indent=1))
+            (unit / "cost.json").write_text(Cost(seconds=1.0).model_dump_json())
+    return len(done)
+
+
+def seconds(command: list[str], folder: Path) -> tuple[float, float]:
+    """Of a whole process: seconds, and MiB at its peak."""
+    start = time.perf_counter()
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    taken = time.perf_counter() - start
+    return taken, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def no_ops(folder: Path, count: int, perform: Callable[..., object] = fakes.nothing) -> float:
+    """Seconds for `count` jobs that do nothing, each in a process of its own, on two slots."""
+    store = Store(folder)
+    site = Site(machine.cpu_name(), machine.cores(), machine.versions()["torch"])
+    jobs = [replace(job, emas=(None,)) for job in fakes.jobs(count)]
+    probe()
+    start = time.perf_counter()
+    with Claims(store, planning.Judge(site, folder)) as claims:
+        engine = LocalEngine(["cpu"], 2, Settings(folder, folder), perform)  # type: ignore[arg-type]
+        with contextlib.redirect_stdout(io.StringIO()):
+            outcome = scheduler.run(Plan(tuple(jobs)), engine, fakes.Watcher(), claims)
+    assert not outcome.lost and not outcome.left
+    return time.perf_counter() - start
+
+
+def main(count: int = 10_000) -> None:
+    runner = [sys.executable, str(ROOT / "runner.py"), "large.yaml"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["XDG_CACHE_HOME"] = f"{name}/cache"
+        file = matrix_file(folder, count)
+        planned, _ = seconds([*runner, "--plan"], folder)
+        records = fill(folder / "runs", file)
+        reported, peak = seconds([*runner, "--report"], folder)
+        (folder / "jobs").mkdir()
+        ran = no_ops(folder / "jobs", count)
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    rows = [
+        (f"planning {count:,} jobs, the whole command", f"{planned:.1f} s"),
+        (f"a report over {records:,} records, the whole command", f"{reported:.1f} s"),
+        ("its memory at the peak", f"{peak:.0f} MiB"),
+        (f"{count:,} jobs that do nothing, a process each, two at a time", f"{ran:.0f} s"),
+        ("the same, a job", f"{ran / count * 1000:.0f} ms"),
+        ("the runner's memory at the peak", f"{own:.0f} MiB"),
+    ]
+    print(grid(("", "seen"), rows), end="")
