@@ -43,6 +43,7 @@ Perform = Callable[[Job, Settings, str, int, Report, Callable[[], bool]], list[R
 _PRELOAD = "experiments.engines.preload"
 _SERVER_ENVIRONMENT = {
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as nvidia-smi counts
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow, where it is installed, has one
     "OMP_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
     "NO_ALBUMENTATIONS_UPDATE": "1",
@@ -55,9 +56,9 @@ _LAST_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Probe:
-    """What a first child found: whether forking is safe, and the GPUs that torch sees."""
+    """What a first child found: why forking is not safe, if so, and the GPUs that torch sees."""
 
-    forks: bool
+    unsafe: str
     gpus: tuple[str, ...]
 
 
@@ -153,7 +154,7 @@ class LocalEngine:
 
 def context() -> Any:
     """The fork server's context, with the server started; or spawn's, where a fork is not safe."""
-    return _forkserver() if probe().forks else multiprocessing.get_context("spawn")
+    return multiprocessing.get_context("spawn") if probe().unsafe else _forkserver()
 
 
 _probed: list[Probe] = []
@@ -163,9 +164,11 @@ def probe() -> Probe:
     """Start the server and look at it from a throwaway child. Takes some seconds the first time."""
     if not _probed:
         found = _ask(_forkserver())
-        if found is None or not found.forks:
-            print("jobs are spawned, not forked: slower to start, equal in result", file=sys.stderr)
-        _probed.append(found or Probe(False, ()))
+        found = found or Probe("its server does not start", ())
+        if found.unsafe:
+            slower = "slower to start, equal in result"
+            print(f"jobs are spawned, not forked ({found.unsafe}): {slower}", file=sys.stderr)
+        _probed.append(found)
     return _probed[0]
 
 
@@ -194,13 +197,25 @@ def _ask(made: Any) -> Probe | None:
 
 def _probe_main(sender: Connection) -> None:
     preloaded = _PRELOAD in sys.modules
-    threads = Path(f"/proc/{os.getppid()}/task")
-    single = threads.is_dir() and len(os.listdir(threads)) == 1
+    threads = _threads(os.getppid())
     import torch
 
-    forks = preloaded and single and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    unsafe = ""
+    if not preloaded:
+        unsafe = f"its server can't import {_PRELOAD}"
+    elif threads != 1:
+        unsafe = f"its server has {threads or 'an unknown number of'} threads"
+    elif torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        unsafe = "its server uses CUDA"
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    sender.send(Probe(forks, tuple(gpus)))
+    sender.send(Probe(unsafe, tuple(gpus)))
+
+
+def _threads(pid: int) -> int | None:
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except OSError:  # not Linux
+        return None
 
 
 @contextmanager
