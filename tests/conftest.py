@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 from classifier.spec import DataSpec, TrainSpec
+from experiments.engines.local import probe
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,6 +30,30 @@ def _ctrl_c_interrupts() -> None:
     """A shell starts what it puts into the background with SIGINT ignored, and children inherit
     that; the tests of Ctrl-C need it as a terminal has it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+MARK = "CLASSIFIER_ABLATIONS_TEST"
+
+
+@pytest.fixture
+def no_process_remains(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test starts is gone when it ends, its orphans too: all inherit a mark. The fork server
+    that the tests share was started before, or is left alone with its tracker."""
+    probe()
+    mark = secrets.token_hex(8)
+    monkeypatch.setenv(MARK, mark)
+    yield
+    end = time.monotonic() + 10
+    while left := [process for process in psutil.process_iter() if _is_marked(process, mark)]:
+        assert time.monotonic() < end, f"left: {[process.cmdline() for process in left]}"
+        time.sleep(0.05)
+
+
+def _is_marked(process: psutil.Process, mark: str) -> bool:
+    try:
+        return process.pid != os.getpid() and process.environ().get(MARK) == mark
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import shutil
@@ -20,9 +21,12 @@ from classifier.progress import Progress, Report
 from classifier.record import Record
 from classifier.spec import DataSpec, TrainSpec
 from experiments import worker
+from experiments.engines.local import Perform
 from experiments.plan import Job
 from experiments.worker import Settings
 from tests.disks import resize, small_disk
+
+pytestmark = pytest.mark.usefixtures("no_process_remains")
 
 MATRIX = """\
 title: Small
@@ -80,7 +84,7 @@ def struck(settings: Settings, job: Job) -> bool:
     return False
 
 
-def at_a_step(job: Job, settings: Settings, report: Report, strike: Callable[[], None]) -> Report:
+def at_a_step(job: Job, settings: Settings, report: Report, strike: Callable[[], object]) -> Report:
     """Strikes in the middle of the second epoch of a training that was not struck before."""
     if not isinstance(job.spec, TrainSpec) or struck(settings, job):
         return report
@@ -102,6 +106,20 @@ def killed(
     stop: Callable[[], bool],
 ) -> list[Record]:
     report = at_a_step(job, settings, report, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    return worker.perform(job, settings, device, threads, report, stop)
+
+
+def crashing(
+    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
+) -> list[Record]:
+    report = at_a_step(job, settings, report, lambda: ctypes.string_at(0))
+    return worker.perform(job, settings, device, threads, report, stop)
+
+
+def raising(
+    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
+) -> list[Record]:
+    report = at_a_step(job, settings, report, lambda: 1 / 0)
     return worker.perform(job, settings, device, threads, report, stop)
 
 
@@ -135,9 +153,17 @@ def starved(
     return worker.perform(job, settings, device, threads, report, stop)
 
 
-@pytest.mark.parametrize("fault", [killed, hanging], ids=lambda fault: fault.__name__)
+SHOWN: dict[Perform, str] = {
+    killed: "ended by SIGKILL",
+    crashing: "ended by SIGSEGV",
+    raising: "ZeroDivisionError: division by zero",
+    hanging: "no progress for 0.1 min",
+}
+
+
+@pytest.mark.parametrize("fault", SHOWN, ids=lambda fault: fault.__name__)
 def test_a_job_that_is_struck_once_is_done_again(
-    fault: object,
+    fault: Perform,
     here: Path,
     undisturbed: Results,
     monkeypatch: pytest.MonkeyPatch,
@@ -148,7 +174,7 @@ def test_a_job_that_is_struck_once_is_done_again(
     assert runner.main([*ONE_AT_A_TIME, *stall]) == 0
     out = capsys.readouterr().out
     assert out.count("it is tried again") == 2
-    assert {killed: "ended by SIGKILL", hanging: "no progress for"}[fault] in out  # type: ignore[index]
+    assert SHOWN[fault] in out
     assert results() == undisturbed
 
 

@@ -15,6 +15,8 @@ import pytest
 import runner
 from experiments.store import Store
 
+pytestmark = pytest.mark.usefixtures("no_process_remains")
+
 ROOT = Path(__file__).parents[1]
 CHANGELOG = [str(ROOT / "experiments" / f"{name}.yaml") for name in ("fp16", "rdrop", "ema")]
 

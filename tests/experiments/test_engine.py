@@ -23,6 +23,8 @@ from experiments.store import Store
 from experiments.worker import Settings
 from tests.experiments import fakes
 
+pytestmark = pytest.mark.usefixtures("no_process_remains")
+
 
 def engine(
     runs: Path,
