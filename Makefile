@@ -18,6 +18,7 @@ test: $(VENV)/installed
 
 benchmarks: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks ratios
+	$(BIN)/python -m tests.benchmarks transfer
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'

@@ -22,7 +22,7 @@ from classifier.data.download import download_cub200
 from classifier.data.split import Part
 from classifier.errors import UserError
 from classifier.progress import duration
-from classifier.spec import TrainSpec
+from classifier.spec import TrainSpec, Weights
 from experiments import plan as planning
 from experiments.matrix import Matrix, Overrides, load
 from experiments.plan import Plan, Site
@@ -140,6 +140,7 @@ class Runner:
 
         options = self.options
         devices, jobs_per_device = _devices(options)
+        _check_starts(plan, options.data_root)
         settings = Settings(
             options.runs, options.data_root, options.workers, options.checkpoint_minutes
         )
@@ -226,6 +227,22 @@ def _check_data(plan: Plan, data_root: Path) -> None:
         if data.name == "cub200" and not datasets.folder_of(data, data_root).is_dir():
             download_cub200(data_root, progress=Transfer())
         datasets.listing(data, data_root, Counted("looking at images"))
+
+
+def _check_starts(plan: Plan, data_root: Path) -> None:
+    """Pretrained weights are fetched, and files of weights and teachers tried, by one child and
+    before anything runs."""
+    from experiments.engines.local import in_a_child
+    from experiments.worker import check_starts
+
+    starts = {}
+    for spec in [job.spec for job in plan.todo if isinstance(job.spec, TrainSpec)]:
+        teacher = spec.distill.teacher if spec.distill else None
+        file = teacher if isinstance(teacher, Weights) else None
+        if spec.pretrained or spec.weights or file:
+            starts[spec.data, spec.model, spec.pretrained, spec.weights, file] = spec
+    if starts:
+        in_a_child(check_starts, list(starts.values()), data_root)
 
 
 def _existing_store(options: argparse.Namespace) -> Store:

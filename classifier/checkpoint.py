@@ -7,6 +7,7 @@ normalisation and image size are its metadata.
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,12 @@ def load(file: Path) -> tuple[Network, Meta]:
     """The network in FP32 on the CPU, in eval mode, and its metadata."""
     state, meta = _read(file)
     network = build(meta.model, len(meta.classes), seed=0)
-    full = {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
+    full = OrderedDict(
+        (name, tensor.float() if tensor.is_floating_point() else tensor)
+        for name, tensor in state.items()
+    )
+    # Modules' versions, which mnasnet asks for and safetensors does not keep.
+    full._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
     network.load_state_dict(full)
     return network.eval(), meta
 

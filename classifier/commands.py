@@ -15,6 +15,7 @@ from classifier import catalogue, checkpoint, interruptions, metrics_report, run
 from classifier.console import Counted, Epochs
 from classifier.data.datasets import listing
 from classifier.errors import UserError
+from classifier.files import CHECKPOINTS
 from classifier.job import Place, execute
 from classifier.machine import cores
 from classifier.progress import Progress
@@ -26,9 +27,10 @@ from classifier.spec import (
     Precision,
     Split,
     TrainSpec,
+    Weights,
     track_key,
 )
-from classifier.training_options import spec_of
+from classifier.training_options import known_file, spec_of
 
 
 def place(device: str, data_root: Path, workers: int = 0) -> Place:
@@ -44,10 +46,7 @@ def place(device: str, data_root: Path, workers: int = 0) -> Place:
 
 def train_run(options: argparse.Namespace, where: Place) -> int:
     """Train by the original's flags into `--save_path`. Gives the exit code."""
-    teacher = None
-    if options.kd and options.teacher_path is not None:
-        teacher = checkpoint_of(options.teacher_path, "raw")
-    by = None if teacher is None else _training(teacher.parent).signature
+    teacher, by = _teacher(options.teacher_path) if options.kd else (None, None)
     spec, ema = spec_of(options, by)
     run: Path = options.save_path
     if not catalogue.is_known(spec.model):
@@ -62,18 +61,35 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
         print(f"nothing to do: {run} is trained already")
         return 0
     work = run / f"work-train-{spec.signature}"
-    work.mkdir(parents=True, exist_ok=True)
     if not options.resume:
         states.forget(work)
     with interruptions.counted(most=1) as pressed:
-        stoppable = replace(where, stop=lambda: pressed() > 0)
-        (outcome,) = execute(spec, work, stoppable, Epochs(), emas=(ema,), checkpoint_file=teacher)
+        (outcome,) = execute(
+            spec,
+            work,
+            replace(where, stop=lambda: pressed() > 0),
+            Epochs(),
+            emas=(ema,),
+            checkpoint_file=teacher,
+            weights_file=Path(spec.weights.file) if spec.weights else None,
+        )
     runs.publish(outcome.record, outcome.cost, work, run)
     shutil.rmtree(work)
     record = outcome.record
     assert isinstance(record, TrainRecord)
     print(f"{run}: best val accuracy {record.accuracy:.5f} in epoch {record.best_epoch + 1}")
     return 0
+
+
+def _teacher(path: Path | None) -> tuple[Path | None, str | Weights | None]:
+    """The checkpoint of a teacher, and what a spec knows it by: a file by its content, a run by
+    its training."""
+    if path is None:
+        return None, None
+    if path.is_file():
+        return path, known_file(path, CHECKPOINTS)
+    file = checkpoint_of(path, "raw")
+    return file, _training(file.parent).signature
 
 
 def _check_labels(file: Path | None, spec: TrainSpec, data_root: Path) -> None:

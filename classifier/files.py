@@ -6,7 +6,10 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
+from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,6 +77,34 @@ def sha256(file: Path) -> str:
     """64 hex digits over a file's contents."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+CHECKPOINTS = (".safetensors",)
+WEIGHTS = (*CHECKPOINTS, ".pth", ".pt")
+"""How the names end of files that hold checkpoints of ours, and weights of any source."""
+
+
+def content(file: Path, suffixes: Collection[str]) -> str:
+    """SHA-256 of a file that the user names, 64 hex digits; a file that stays is read once.
+
+    Raises UserError where it is not there, can't be read, or is of another kind.
+    """
+    if file.suffix.lower() not in suffixes:
+        raise UserError(f"{file} is of no kind that is known here: {', '.join(suffixes)}")
+    try:
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise UserError(f"{file} is no file")
+        return _hashed(file, found.st_size, found.st_mtime_ns)
+    except FileNotFoundError as error:
+        raise UserError(f"{file} is not there") from error
+    except OSError as error:
+        raise UserError(f"{file} can't be read: {error.strerror}") from error
+
+
+@cache
+def _hashed(file: Path, size: int, modified: int) -> str:
+    return sha256(file)
 
 
 def digest(file: Path) -> str:

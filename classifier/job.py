@@ -27,7 +27,7 @@ from classifier.evaluator import (
     ten_crop_logits,
     ten_crop_side,
 )
-from classifier.files import digest
+from classifier.files import digest, sha256
 from classifier.machine import commit, cpu_name, this_machine, versions
 from classifier.models import Network
 from classifier.progress import Progress, Report, silent
@@ -41,8 +41,9 @@ from classifier.record import (
     TrainRecord,
     train_unit,
 )
-from classifier.spec import BenchmarkSpec, Ema, EvaluateSpec, Spec, TrainSpec
+from classifier.spec import BenchmarkSpec, Ema, EvaluateSpec, Spec, TrainSpec, Weights
 from classifier.trainer import Trainer, write_checkpoint
+from classifier.weights import initial_network
 
 _ALLOCATION = "DefaultCPUAllocator: can't allocate memory"
 """What torch says where the machine's memory is at its end."""
@@ -86,14 +87,15 @@ def execute(
     emas: tuple[Ema | None, ...] = (None,),
     training: TrainRecord | None = None,
     checkpoint_file: Path | None = None,
+    weights_file: Path | None = None,
 ) -> tuple[Outcome, ...]:
     """Do one job, and leave its files in `out`.
 
     A training keeps its full state in the folder `states_in` (default: `out`), and goes on from
     what an interrupted attempt left there; asked to stop, it raises StoppedError. It takes the
     tracks to carry (`emas`, None is the raw one) and gives an outcome for
-    each; one with `distill` takes its teacher's checkpoint. An evaluation takes the record and the
-    checkpoint of the training that it evaluates.
+    each; one with `distill` takes its teacher's checkpoint, one with `weights` their file. An
+    evaluation takes the record and the checkpoint of the training that it evaluates.
     Raises UserError for what the user can mend.
     """
     torch.set_num_threads(place.threads)
@@ -103,7 +105,8 @@ def execute(
     with _memory_explained(device):
         if isinstance(spec, TrainSpec):
             kept = states_in or out
-            return _train(spec, out, kept, place, device, report, emas, checkpoint_file)
+            files = (checkpoint_file, weights_file)
+            return _train(spec, out, kept, place, device, report, emas, *files)
         if isinstance(spec, EvaluateSpec):
             assert training is not None and checkpoint_file is not None
             return (_evaluate(spec, out, place, device, report, training, checkpoint_file),)
@@ -137,7 +140,11 @@ def _train(
     report: Report,
     emas: tuple[Ema | None, ...],
     teacher_file: Path | None,
+    weights_file: Path | None,
 ) -> tuple[Outcome, ...]:
+    _check_content(spec.weights, weights_file)
+    if spec.distill is not None and isinstance(spec.distill.teacher, Weights):
+        _check_content(spec.distill.teacher, teacher_file)
     _set_determinism(spec.deterministic, device)
     listed, data = _open_data(spec, place)
     decoding = _counted(report, "decoding")
@@ -159,9 +166,11 @@ def _train(
         data.classes,
         device,
         _teacher(teacher_file, listed.classes),
+        weights_file,
     )
     precision = "fp16 autocast" if trainer.amp else _full_precision(device)
     environment = _environment(place, device, precision)
+    states_in.mkdir(parents=True, exist_ok=True)  # only now: the user's mistake writes nothing
     moved = _run(trainer, report, states_in, place, data.fingerprint, environment)
     meta = checkpoint.Meta(spec.model, listed.classes, spec.image_size, mean, std)
     seconds = trainer.seconds
@@ -191,6 +200,24 @@ def _train(
         )
         outcomes.append(Outcome(record, cost))
     return tuple(outcomes)
+
+
+def check_start(
+    spec: TrainSpec, data_root: Path, teacher_file: Path | None, weights_file: Path | None
+) -> None:
+    """Have at hand what a training starts from, before it does: its pretrained weights are
+    fetched, its files are tried. Raises UserError."""
+    classes = listing(spec.data, data_root).classes
+    _teacher(teacher_file, classes)
+    initial_network(spec, len(classes), weights_file)
+
+
+def _check_content(known: Weights | None, file: Path | None) -> None:
+    """A file is known by what was in it when the job was planned."""
+    if known is not None:
+        assert file is not None
+        if not file.is_file() or sha256(file) != known.sha256:
+            raise UserError(f"{file} has changed since this job was planned; run it again")
 
 
 def _teacher(file: Path | None, classes: tuple[str, ...]) -> tuple[Network, str] | None:

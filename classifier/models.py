@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from http.client import HTTPException
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import cast
 
 import timm
 import torch
 import torchvision
+from huggingface_hub import constants
+from safetensors import SafetensorError
 from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 
@@ -15,14 +20,20 @@ from classifier.errors import UserError
 from classifier.randomness import keyed
 
 DROPOUT = 0.2
+_NOT_HAD = (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError)
+"""No network, a cut download (its hash is a RuntimeError's), a damaged file."""
 
 
 class Network(nn.Module):
-    """`trunk`: images (N, 3, H, W) -> features (N, F). `head`: Dropout(0.2), Linear(F, classes)."""
+    """`trunk`: images (N, 3, H, W) -> features (N, F). `head`: Dropout(0.2), Linear(F, classes).
 
-    def __init__(self, trunk: nn.Module, features: int, classes: int) -> None:
+    `final` is the library's path of the layer that the head stands for, as `classifier.1`.
+    """
+
+    def __init__(self, trunk: nn.Module, features: int, classes: int, final: str = "") -> None:
         super().__init__()
         self.trunk = trunk
+        self.final = final
         self.head = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(features, classes))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -39,10 +50,10 @@ def build(model: str, classes: int, *, seed: int, pretrained: str | None = None)
     with keyed(seed, "initial weights"):
         library, name = _library(model)
         if library == "torchvision":
-            trunk, features = _torchvision_trunk(name, pretrained)
+            trunk, features, final = _torchvision_trunk(name, pretrained, model)
         else:
-            trunk, features = _timm_trunk(name, pretrained)
-        return Network(trunk, features, classes)
+            trunk, features, final = _timm_trunk(name, pretrained, model)
+        return Network(trunk, features, classes, final)
 
 
 def _library(model: str) -> tuple[catalogue.Library, str]:
@@ -56,17 +67,21 @@ def _library(model: str) -> tuple[catalogue.Library, str]:
     raise UserError(f"unknown model '{model}': neither torchvision nor timm has it")
 
 
-def _torchvision_trunk(name: str, pretrained: str | None) -> tuple[nn.Module, int]:
-    weights: str | None = "DEFAULT" if pretrained == "default" else pretrained
+def _torchvision_trunk(name: str, pretrained: str | None, model: str) -> tuple[nn.Module, int, str]:
+    weights = None
+    if pretrained is not None:
+        wanted = "DEFAULT" if pretrained == "default" else pretrained
+        try:
+            weights = torchvision.models.get_model_weights(name)[wanted]
+        except (KeyError, ValueError) as error:
+            message = f"{name} has no weights '{pretrained}' in torchvision: {error}"
+            raise UserError(message) from error
     try:
         network = torchvision.models.get_model(name, weights=weights)
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{name} has no weights '{pretrained}' in torchvision: {error}") from error
-    except OSError as error:
-        url = torchvision.models.get_model_weights(name)[str(weights)].url
-        raise UserError(
-            _no_weights(name, url.rpartition("/")[2], f"{torch.hub.get_dir()}/checkpoints", error)
-        ) from error
+    except _NOT_HAD as error:
+        if weights is None:
+            raise
+        raise _no_hub_weights(model, weights.url, error) from error
     linears = [
         (path, module)
         for path, module in network.named_modules()
@@ -85,37 +100,59 @@ def _torchvision_trunk(name: str, pretrained: str | None) -> tuple[nn.Module, in
     before = names.index(child) - 1 if child in names else -1
     if before >= 0 and isinstance(siblings[before][1], nn.Dropout):
         setattr(parent, names[before], nn.Identity())
-    return network, linear.in_features
+    return network, linear.in_features, path
 
 
 def _last_leaf(modules: list[nn.Module]) -> nn.Module:
     return [module for module in modules if not list(module.children())][-1]
 
 
-def _timm_trunk(name: str, pretrained: str | None) -> tuple[nn.Module, int]:
+def _timm_trunk(name: str, pretrained: str | None, model: str) -> tuple[nn.Module, int, str]:
     tagged = name if pretrained in (None, "default") else f"{name}.{pretrained}"
     try:
         # drop_rate=0: some timm models (ghostnet_100) drop in a function that no module shows.
         network = timm.create_model(tagged, pretrained=pretrained is not None, drop_rate=0.0)
     except RuntimeError as error:
         raise UserError(f"{name} has no weights '{pretrained}' in timm: {error}") from error
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         source = timm.get_pretrained_cfg(tagged)
-        wanted = f"{source.hf_hub_id}/model.safetensors" if source else tagged
-        raise UserError(_no_weights(name, wanted, "the Hugging Face cache", error)) from error
+        if not source.hf_hub_id:
+            raise _no_hub_weights(model, source.url, error) from error
+        cache = constants.HF_HUB_CACHE
+        folder = Path(cache, f"models--{source.hf_hub_id.replace('/', '--')}")
+        file = f"{source.hf_hub_id}/{source.hf_hub_filename or 'model.safetensors'}"
+        how = f"copy the folder {folder} from a machine that has it"
+        raise _no_weights(model, file, cache, how, error) from error
     classifier = network.get_classifier()
     if not isinstance(classifier, nn.Linear):
         raise UserError(f"model '{name}' has no single final linear layer, which the head replaces")
+    path = next(path for path, module in network.named_modules() if module is classifier)
     network.reset_classifier(0)
-    return cast(nn.Module, network), classifier.in_features
+    return cast(nn.Module, network), classifier.in_features, path
 
 
-def _no_weights(name: str, wanted: str, place: str, error: Exception) -> str:
-    return (
-        f"the pretrained weights of {name} could not be had: {wanted} is not in {place} and its "
-        f"download failed ({error}). Connect this machine, copy the file there, or set "
-        "'pretrained: false'"
+def _no_hub_weights(model: str, url: str, error: Exception) -> UserError:
+    """For files that torch.hub keeps under their own names."""
+    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    if file.exists():
+        return UserError(
+            f"the pretrained weights of {model} can't be read from {file} ({_first_line(error)}): "
+            "delete it to have it fetched again"
+        )
+    how = f"put {url} there"
+    return _no_weights(model, file.name, str(file.parent), how, error)
+
+
+def _no_weights(model: str, file: str, place: str, how: str, error: Exception) -> UserError:
+    return UserError(
+        f"the pretrained weights of {model} can't be had: {file} is not in {place} and can't be "
+        f"fetched ({_first_line(error)}). Connect this machine, {how}, or put the file under the "
+        "data root and set 'weights: FILE' (train's --weight) in place of 'pretrained'"
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def reparameterized(network: Network) -> Network:

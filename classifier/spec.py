@@ -23,6 +23,9 @@ SCHEMA = 1
 NEUTRAL: dict[str, Any] = {"neutral": True}
 """`Field(default, json_schema_extra=NEUTRAL)`: unsigned while it has its default."""
 
+UNSIGNED: dict[str, Any] = {"unsigned": True}
+"""`Field(json_schema_extra=UNSIGNED)`: for people and for finding a file; never signed."""
+
 Reduction = Literal["mean", "sum", "whole"]
 """How a loss makes one number of a batch: a mean or a sum over its images, which parts of the batch
 can add up, or in a way that needs the whole of it."""
@@ -42,10 +45,8 @@ class Settings(BaseModel):
         plain: dict[str, Any] = {}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            neutral = isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get(
-                "neutral"
-            )
-            if neutral and value == field.default:
+            marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            if marks.get("unsigned") or (marks.get("neutral") and value == field.default):
                 continue
             plain[name] = _signed(value)
         return plain
@@ -275,15 +276,22 @@ class Mixing(Settings):
     probability: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
+class Weights(Settings):
+    """A file of weights, known by what is in it: its name and place are not signed."""
+
+    file: str = Field(json_schema_extra=UNSIGNED)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
 class Distill(Settings):
-    """Distillation from a teacher, which is known by its training's signature.
+    """Distillation from a teacher: a training by its signature, or a checkpoint file.
 
     `ratio` r weighs the distillation term: `at` by r, the others by r / (1 - r) below 1, else by r.
     """
 
     method: Literal["soft_target", "mgd", "sp", "at"]
     ratio: Positive = 0.7
-    teacher: str = Field(pattern="^[0-9a-f]{12}$")
+    teacher: Annotated[str, Field(pattern="^[0-9a-f]{12}$")] | Weights
 
     @property
     def reduction(self) -> Reduction:
@@ -335,6 +343,9 @@ class TrainSpec(Spec):
     data: DataSpec
     model: str
     pretrained: str | None = Field(None, description="true, false or the name of the weights")
+    weights: Annotated[Weights | None, BeforeValidator(switch)] = Field(
+        None, json_schema_extra=NEUTRAL
+    )
     image_size: Side = 224
     batch_size: int = Field(64, ge=2, le=10**9)
     micro_batch: int | None = Field(None, ge=2, le=10**9, json_schema_extra=NEUTRAL)
@@ -374,6 +385,12 @@ class TrainSpec(Spec):
             name = catalogue.default_weights(str(values.get("model"))) if wanted else None
             return {**values, "pretrained": name}
         return values
+
+    @model_validator(mode="after")
+    def _one_start(self) -> TrainSpec:
+        if self.pretrained is not None and self.weights is not None:
+            raise ValueError("'weights' stand in place of 'pretrained'; leave one out")
+        return self
 
     @model_validator(mode="after")
     def _one_augmentation(self) -> TrainSpec:

@@ -34,7 +34,7 @@ from classifier.losses import (
     trunk_passes,
     two_passes,
 )
-from classifier.models import Network, build
+from classifier.models import Network
 from classifier.progress import Progress, Report
 from classifier.randomness import generator, seed_step
 from classifier.record import Epoch
@@ -50,6 +50,7 @@ from classifier.spec import (
     TrainSpec,
     track_key,
 )
+from classifier.weights import initial_network
 
 Keep = Callable[[Callable[[], dict[str, Any]], tuple[int, int], bool], None]
 """Gets what makes the full state, the epoch and step that come next, and whether an epoch has just
@@ -205,11 +206,13 @@ class Trainer:
         classes: int,
         device: torch.device,
         teacher: tuple[Network, str] | None = None,
+        weights_file: Path | None = None,
     ) -> None:
-        """`teacher`: the network that a `distill` names, in FP32, and its model's name."""
+        """`teacher`: the network that a `distill` names, in FP32, and its model's name.
+        `weights_file`: the one that `weights` names."""
         self.spec, self.loader, self.val = spec, loader, val
         self.normalize, self.device = normalize, device
-        network = build(spec.model, classes, seed=spec.seed, pretrained=spec.pretrained)
+        network = initial_network(spec, classes, weights_file)
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.tracks = [self._track(ema) for ema in emas]  # before a distiller hooks the network
         self.amp = spec.amp and device.type == "cuda"

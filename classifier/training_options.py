@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from classifier.errors import UserError
-from classifier.spec import DataSpec, Ema, TrainSpec
+from classifier.files import WEIGHTS, content
+from classifier.spec import DataSpec, Ema, TrainSpec, Weights
 
 LOSSES = {"CrossEntropyLoss": "cross_entropy", "PolyLoss": "poly", "FocalLoss": "focal"}
 OPTIMIZERS = {"AdamW": "adamw", "SGD": "sgd", "RMSProp": "rmsprop"}
@@ -48,7 +50,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--warmup_ratios", type=float, metavar="SHARE", help="of the epochs; default: 0.05")
     add("--warmup_minlr", type=float, metavar="LR", help="default: 1e-6")
     add("--imagenet_meanstd", action="store_true", help="else the training set's own")
-    add("--pretrained", action="store_true")
+    add("--pretrained", action="store_true", help="start from the library's weights")
+    add("--weight", type=Path, metavar="FILE", help="start from these: .safetensors, .pth or .pt")
     add("--amp", action="store_true", help="FP16 autocast on CUDA")
     add("--rdrop", action="store_true")
     add("--ema", action="store_true", help="train the average alone, as the original does")
@@ -57,21 +60,25 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--kd", action="store_true", help="distil from --teacher_path")
     add("--kd_method", choices=METHODS, default="SoftTarget")
     add("--kd_ratio", type=float, default=0.7)
-    add("--teacher_path", type=Path, metavar="RUN", help="the teacher's run")
+    add("--teacher_path", type=Path, metavar="RUN", help="the teacher's run, or checkpoint")
     add("--seed", type=int, help="default: 0")
     add("--resume", action="store_true", help="go on from the last saved epoch")
     add("--workers", type=int, default=0, help="loader processes; default: 0")
     add("--device", default="auto", help="auto, cpu, or the index of a GPU; default: auto")
 
 
-def spec_of(options: argparse.Namespace, teacher: str | None) -> tuple[TrainSpec, Ema | None]:
+def spec_of(
+    options: argparse.Namespace, teacher: str | Weights | None
+) -> tuple[TrainSpec, Ema | None]:
     """The training that the flags ask for, and its track. Flags go over the config's settings.
 
-    `teacher`: the signature of the teacher's training. Raises UserError.
+    `teacher`: the signature of the teacher's training, or its file. Raises UserError.
     """
     data = _data(options)
     settings = _config(options.config) | _flags(options)
     settings |= {"data": data, "model": options.model_name}
+    if isinstance(settings.get("weights"), str):
+        settings["weights"] = known_file(Path(settings["weights"]), WEIGHTS)
     if options.kd:
         if teacher is None:
             raise UserError("--kd needs --teacher_path, the run to learn from")
@@ -85,6 +92,11 @@ def spec_of(options: argparse.Namespace, teacher: str | None) -> tuple[TrainSpec
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def known_file(file: Path, suffixes: Collection[str]) -> Weights:
+    """A file as a spec knows it. Raises UserError where it is not there or of another kind."""
+    return Weights(file=str(file), sha256=content(file, suffixes))
 
 
 def data_root(options: argparse.Namespace) -> Path:
@@ -127,6 +139,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
             ("patience", options.patience),
             ("best", BEST.get(options.metrice)),
             ("seed", options.seed),
+            ("weights", options.weight and str(options.weight)),
         )
         if value is not None
     }

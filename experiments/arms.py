@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path, PurePath
 from typing import Any
 
 from pydantic import ValidationError
 
 from classifier import catalogue
 from classifier.errors import UserError
+from classifier.files import CHECKPOINTS, WEIGHTS, content
 from classifier.spec import Ema, TrainSpec, Transform
 from experiments.document import Document, Where, nearest
 from experiments.schema import ArmSettings, File, explained, finding, text
@@ -29,7 +31,7 @@ class Arm:
     """One for each seed."""
     ema: Ema | None
     teachers: tuple[TrainSpec | None, ...] = ()
-    """For each seed the training that a distillation learns from."""
+    """For each seed the training that a distillation learns from, unless from a file."""
 
 
 Combinations = dict[str, tuple[dict[str, Any], dict[str, Where]]]
@@ -40,11 +42,14 @@ class Arms:
     """The arms of a matrix and the axes that they differ in.
 
     `forced` are the command line's training settings: they go over all others, and an axis of that
-    name has that value only.
+    name has that value only. Files of weights and of teachers lie under `data_root`.
     """
 
-    def __init__(self, document: Document, file: File, forced: Mapping[str, Any]) -> None:
+    def __init__(
+        self, document: Document, file: File, forced: Mapping[str, Any], data_root: Path
+    ) -> None:
         self._document, self._file, self.forced = document, file, forced
+        self._data_root = data_root
         self.axes: dict[str, list[Any]]
         if (file.matrix is None) == (file.runs is None):
             raise document.error((), "a matrix has either 'matrix' (axes) or 'runs', and not both")
@@ -188,6 +193,9 @@ class Arms:
             _put(settings, name, value)
             origins[name] = ("train", *name.split("."))
         self._refuse_top_level(settings, origins)
+        if settings.get("weights") not in (None, False):
+            place = _place(origins, "weights")
+            settings["weights"] = self._known(settings["weights"], place, WEIGHTS)
         teachers = self._teachers(settings, origins)
         if teachers:
             settings["distill"] = {**settings["distill"], "teacher": teachers[0].signature}
@@ -211,22 +219,42 @@ class Arms:
         return Arm(where, tuple(trainings), checked.ema, teachers)
 
     def _teachers(
-        self, settings: Mapping[str, Any], origins: Mapping[str, Where]
+        self, settings: dict[str, Any], origins: Mapping[str, Where]
     ) -> tuple[TrainSpec, ...]:
-        """The trainings of the run that `distill.teacher` names, one for each seed."""
+        """The trainings of the run that `distill.teacher` names, one for each seed; none for a
+        checkpoint file."""
         distill = settings.get("distill")
         if not isinstance(distill, dict) or "teacher" not in distill:
             return ()
         name, runs = distill["teacher"], self._file.runs or {}
-        where = next((o for n, o in origins.items() if n.partition(".")[0] == "distill"), ())
-        if name not in runs:
-            message = f"unknown teacher '{name}'; a teacher is a run of this matrix"
-            raise self._document.error(where, message + nearest(str(name), runs))
+        where = _place(origins, "distill")
+        if isinstance(name, dict) and set(name) == {"file"}:
+            known = self._known(name["file"], (*where, "teacher", "file"), CHECKPOINTS)
+            settings["distill"] = {**distill, "teacher": known}
+            return ()
+        if not isinstance(name, str) or name not in runs:
+            shown = name if isinstance(name, str) else text(name)
+            message = (
+                f"unknown teacher '{shown}'; a teacher is a run of this matrix or {{file: PATH}}"
+            )
+            raise self._document.error(where, message + nearest(shown, runs))
         teacher = self._run(name)
         if teacher.trainings[0].distill is not None:
             message = f"the teacher '{name}' is distilled itself; name one that is not"
             raise self._document.error(where, message)
         return teacher.trainings
+
+    def _known(self, path: Any, where: Where, suffixes: Collection[str]) -> dict[str, str]:
+        """A file under the data root as a spec knows it: its name, and what is in it."""
+        if not isinstance(path, str) or not _stays_in(self._data_root, path):
+            shown = text(path)[:80]
+            inside = f"a file that lies under the data root {self._data_root} (links followed)"
+            message = f"{inside} is expected, not {shown}"
+            raise self._document.error(where, message)
+        try:
+            return {"file": path, "sha256": content(self._data_root / path, suffixes)}
+        except UserError as error:
+            raise self._document.error(where, str(error)) from error
 
     def _refuse_top_level(self, settings: Mapping[str, Any], origins: Mapping[str, Where]) -> None:
         for name, instead in (("data", "'data'"), ("seed", "'seeds'")):
@@ -264,6 +292,21 @@ class Arms:
                     hint = nearest(name, known[transform.name])
                     raise self._document.error(where, message + hint)
             self._check_transforms(transform.transforms, where)
+
+
+def _place(origins: Mapping[str, Where], setting: str) -> Where:
+    """Where a setting was written, or a part of it: `distill.ratio`."""
+    return next((o for name, o in origins.items() if name.partition(".")[0] == setting), ())
+
+
+def _stays_in(folder: Path, path: str) -> bool:
+    """Whether a relative path leads to something in the folder, its links followed."""
+    if PurePath(path).is_absolute() or ".." in PurePath(path).parts:
+        return False
+    try:
+        return (folder / path).resolve().is_relative_to(folder.resolve())
+    except (ValueError, RuntimeError):  # a NUL in it; links in a circle
+        return False
 
 
 def matches(where: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -124,7 +124,8 @@ class Matrix:
 def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path("data")) -> Matrix:
     """Read and check a matrix. Raises UserError with file, line and what to do.
 
-    `data_root` is looked at only for the number of classes of a `folder` in a table with speeds.
+    `data_root` is looked at only for files of weights and for the number of classes of a `folder`
+    in a table with speeds.
     """
     document = Document(path)
     applied = _override(document, overrides) if isinstance(document.data, dict) else {}
@@ -132,7 +133,7 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
     if len(set(file.seeds)) < len(file.seeds):
         raise document.error(("seeds",), "a seed is given twice")
     forced = {name[6:]: value for name, value in applied.items() if name.startswith("train.")}
-    arms = Arms(document, file, forced)
+    arms = Arms(document, file, forced, data_root)
     loose = [name[6:] for name in SMOKE if name.startswith("train.")] if overrides.smoke else []
     tables = _Tables(document, file, arms, data_root, loose)
     made = tuple(tables.make(name, settings) for name, settings in file.tables.items())

@@ -5,13 +5,13 @@ The only module of this room that reaches torch, and only when it is called.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.progress import Report
 from classifier.record import Record, train_unit
-from classifier.spec import EvaluateSpec, track_key
+from classifier.spec import EvaluateSpec, Spec, TrainSpec, Weights, track_key
 from experiments.plan import Job
 from experiments.store import Store
 
@@ -53,7 +53,7 @@ def perform(
             record, file = store.training(job.run.signature, train_unit(track_key(job.spec.ema)))
             outcomes = execute(job.spec, out, place, report, training=record, checkpoint_file=file)
         else:
-            teacher = store.training(job.needs[0], RAW)[1] if job.needs else None
+            teacher, weights = _files(job.spec, settings.data_root)
             outcomes = execute(
                 job.spec,
                 out,
@@ -61,8 +61,27 @@ def perform(
                 report,
                 states_in=out.parent,
                 emas=job.emas,
-                checkpoint_file=teacher,
+                checkpoint_file=store.training(job.needs[0], RAW)[1] if job.needs else teacher,
+                weights_file=weights,
             )
         published = [o.record for o in outcomes if store.publish(o.record, o.cost, out, job.run)]
     store.clear(job.spec, job.run)
     return published
+
+
+def check_starts(specs: Iterable[TrainSpec], data_root: Path) -> None:
+    """Fetch and try what trainings start from, before any of them does. Raises UserError."""
+    from classifier.job import check_start
+
+    for spec in specs:
+        check_start(spec, data_root, *_files(spec, data_root))
+
+
+def _files(spec: Spec, data_root: Path) -> tuple[Path | None, Path | None]:
+    """Of a training: the checkpoint file of its teacher, and the file of its weights."""
+    teacher = spec.distill.teacher if isinstance(spec, TrainSpec) and spec.distill else None
+    weights = spec.weights if isinstance(spec, TrainSpec) else None
+    return (
+        data_root / teacher.file if isinstance(teacher, Weights) else None,
+        data_root / weights.file if weights is not None else None,
+    )

@@ -172,6 +172,29 @@ def probe() -> Probe:
     return _probed[0]
 
 
+def in_a_child(function: Callable[..., None], *arguments: object) -> None:
+    """Call it where torch is imported, and wait. A UserError of its is raised here."""
+    made = context()
+    receiver, sender = made.Pipe(duplex=False)
+    process = made.Process(target=_call_main, args=(sender, function, arguments))
+    process.start()
+    sender.close()
+    try:
+        problem: str | None = receiver.recv()
+    except EOFError:
+        process.join()
+        problem = f"the check before the jobs failed: {_death(process.exitcode)}"
+    except KeyboardInterrupt:
+        os.kill(process.pid, signal.SIGINT)  # so that a download removes its half file
+        process.join(5)
+        raise
+    finally:
+        receiver.close()
+        _end(process)
+    if problem is not None:
+        raise UserError(problem)
+
+
 def _forkserver() -> Any:
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload([_PRELOAD])
@@ -350,6 +373,22 @@ def _device(name: str, alone: bool, report: Report) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _call_main(
+    sender: Connection, function: Callable[..., None], arguments: tuple[object, ...]
+) -> None:
+    os.setsid()
+    _end_with_the_runner()
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        function(*arguments)
+        sender.send(None)
+    except UserError as error:
+        sender.send(str(error))
+    except KeyboardInterrupt:  # the runner says it
+        return
 
 
 def _end_with_the_runner() -> None:

@@ -1,6 +1,6 @@
 """The benchmarks by name; each prints a Markdown table.
 
-python -m tests.benchmarks ratios | scale [COUNT] | launchers [COUNT] | kills [COUNT]
+python -m tests.benchmarks ratios | transfer | scale [COUNT] | launchers [COUNT] | kills [COUNT]
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("ratios", "scale", "launchers", "kills")
+NAMES = ("ratios", "transfer", "scale", "launchers", "kills")
 
 
 def main(arguments: list[str]) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,11 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, file)
     with pytest.raises(UserError, match="not a checkpoint of this program"):
         checkpoint.load(file)
+
+
+def test_a_network_that_asks_for_its_version_comes_back(tmp_path: Path) -> None:
+    file = tmp_path / "x.safetensors"
+    state = checkpoint.halved(build("mnasnet0_5", 3, seed=0).state_dict())
+    checkpoint.save(file, state, replace(META, model="mnasnet0_5"))
+    loaded = checkpoint.load(file)[0].state_dict()
+    assert all(torch.equal(tensor, state[name].to(tensor.dtype)) for name, tensor in loaded.items())

@@ -9,10 +9,12 @@ from pydantic import ValidationError
 from classifier.spec import (
     BenchmarkSpec,
     DataSpec,
+    Distill,
     Ema,
     EvaluateSpec,
     Spec,
     TrainSpec,
+    Weights,
     track_key,
 )
 
@@ -59,6 +61,31 @@ def test_neutral_fields_are_unsigned_at_their_default() -> None:
     assert "limit" not in plain.signed()
     assert limited.signed()["limit"] == 3
     assert "on_bad_image" not in plain.signed()
+
+
+def test_weights_are_signed_by_their_content_alone(tiny: TrainSpec) -> None:
+    plain = {name: getattr(tiny, name) for name in TrainSpec.model_fields}
+    made = [
+        TrainSpec.model_validate({**plain, "weights": {"file": file, "sha256": digit * 64}})
+        for file, digit in (("a.pth", "0"), ("b/c.pt", "0"), ("a.pth", "1"))
+    ]
+    assert made[0].signature == made[1].signature
+    assert len({tiny.signature, made[0].signature, made[2].signature}) == 3
+    assert TrainSpec.model_validate_json(made[1].model_dump_json()) == made[1]
+    with pytest.raises(ValidationError, match="'weights' stand in place of 'pretrained'"):
+        TrainSpec.model_validate({**plain, "weights": made[0].weights, "pretrained": "default"})
+
+
+def test_a_teachers_file_is_signed_by_its_content_alone(tiny: TrainSpec) -> None:
+    def taught(teacher: str | Weights) -> str:
+        distill = Distill(method="at", teacher=teacher)
+        return tiny.model_copy(update={"distill": distill}).signature
+
+    file = Weights(file="a.safetensors", sha256="0" * 64)
+    moved = file.model_copy(update={"file": "b.safetensors"})
+    other = file.model_copy(update={"sha256": "1" * 64})
+    assert taught(file) == taught(moved)
+    assert len({taught(file), taught(other), taught("0" * 12)}) == 3
 
 
 def test_every_setting_changes_the_signature(tiny: TrainSpec) -> None:

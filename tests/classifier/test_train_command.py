@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import runner
 from classifier import runs
 from classifier.__main__ import main
 from classifier.errors import UserError
-from classifier.spec import Ema, TrainSpec
+from classifier.files import sha256
+from classifier.spec import Ema, TrainSpec, Weights
 from classifier.trainer import Step
 from classifier.training_options import add_flags, spec_of
 from experiments.matrix import load
@@ -202,9 +205,46 @@ def test_an_average_and_a_student_by_hand(birds: Path) -> None:
     assert record.spec.distill.teacher == taught.signature
 
 
+def test_files_by_hand(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--weight` takes any path, a YAML config too; `--teacher_path` takes a checkpoint file."""
+    first = ["train", "--model_name", "ghostnet", "--save_path", "runs/first"]
+    assert main([*first, *TOY]) == 0
+    file = Path("elsewhere/best.safetensors")
+    file.parent.mkdir()
+    Path("runs/first/train-raw/best.safetensors").rename(file)
+    second = ["train", "--model_name", "ghostnet", "--save_path", "runs/second"]
+    capsys.readouterr()
+    assert main([*second, *TOY, "--weight", str(file.resolve())]) == 0
+    assert "512 of 512 tensors loaded into ghostnet" in capsys.readouterr().err
+    Path("weights.yaml").write_text("weights: elsewhere/best.safetensors\n")
+    assert main([*second, *TOY, "--config", "weights.yaml"]) == 0
+    assert "nothing to do" in capsys.readouterr().out, "the same content is the same training"
+    student = ["train", "--model_name", "mobilenetv2", "--save_path", "runs/student", "--kd"]
+    assert main([*student, "--teacher_path", str(file), *TOY]) == 0
+    record = runs.read_record(Path("runs/student/train-raw"))
+    assert record.kind == "train" and record.spec.distill is not None
+    assert record.spec.distill.teacher == Weights(file=str(file), sha256=sha256(file))
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--weight", "none.pth"], "error: none.pth is not there"),
+        (
+            ["--weight", "labels.txt"],
+            "labels.txt is of no kind that is known here: .safetensors, .pth",
+        ),
+        (
+            ["--weight", "evil.pth"],
+            "evil.pth was not read: it holds more than tensors (posix.system)",
+        ),
+        (["--weight", "other.pth"], "nothing in other.pth fits ghostnet"),
+        (["--weight", "other.pth", "--pretrained"], "'weights' stand in place of 'pretrained'"),
+        (["--kd", "--teacher_path", "labels.txt"], "labels.txt is of no kind that is known here"),
+        (
+            ["--kd", "--teacher_path", "t.safetensors"],
+            "t.safetensors is not a checkpoint of this program",
+        ),
         (["--val_path", "elsewhere/val"], "the paths must be train/, val/ and test/ of one folder"),
         (["--train_path", "nowhere/train"], "nowhere is not there"),
         (["--image_size", "2"], "image_size: Input should be greater than or equal to 8"),
@@ -217,8 +257,19 @@ def test_bad_flags_are_one_line(
     flags: list[str], message: str, birds: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("labels.txt").write_text("tit\nowl\n")
+    torch.save({"model": Evil()}, "evil.pth")
+    torch.save({"conv": torch.ones(2)}, "other.pth")
+    save_file({"conv": torch.ones(2)}, "t.safetensors")
     command = ["train", "--model_name", "ghostnet", "--save_path", "runs/bad"]
     assert main([*command, *TOY, *flags]) == 2
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
     assert not Path("runs/bad").exists(), "nothing is written"
+    assert not Path("ran").exists()
+
+
+class Evil:
+    """Leaves a file where it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch ran",)

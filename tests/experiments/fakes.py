@@ -95,6 +95,12 @@ def linger(
     return []
 
 
+def check(file: Path) -> None:
+    if file.exists():
+        raise UserError(f"{file} is there already")
+    file.touch()
+
+
 def leave_a_child(
     job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
 ) -> list[Record]:

@@ -14,9 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
+from classifier.errors import UserError
 from classifier.spec import BenchmarkSpec, EvaluateSpec
 from experiments import scheduler
-from experiments.engines.local import LocalEngine, Perform, probe
+from experiments.engines.local import LocalEngine, Perform, in_a_child, probe
 from experiments.plan import Cost, Job
 from experiments.scheduler import Outcome
 from experiments.store import Store
@@ -46,6 +47,15 @@ def run(made: LocalEngine, watch: fakes.Watcher, *jobs: Job, **settings: Any) ->
 
 def test_the_fork_server_is_fit_to_fork() -> None:
     assert probe().unsafe == "", "one thread, no CUDA, all imports"
+
+
+def test_a_check_in_a_child_says_what_it_found(tmp_path: Path) -> None:
+    in_a_child(fakes.check, tmp_path / "made")
+    assert (tmp_path / "made").exists()
+    with pytest.raises(UserError, match="is there already"):
+        in_a_child(fakes.check, tmp_path / "made")
+    with pytest.raises(UserError, match="failed: its process ended with exit code 7"):
+        in_a_child(os._exit, 7)
 
 
 @pytest.mark.parametrize("outer", [None, "7,5,3,1"])

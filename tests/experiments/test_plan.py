@@ -229,7 +229,11 @@ def test_a_teacher_is_planned_once_and_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("teacher: big}}\n  again", "teacher: bgi}}\n  again", ":4: unknown teacher 'bgi'; a teacher is a run of this matrix; did you mean 'big'?"),
+        ("teacher: big}}\n  again", "teacher: bgi}}\n  again", ":4: unknown teacher 'bgi'; a teacher is a run of this matrix or {file: PATH}; did you mean 'big'?"),
+        ("teacher: big}}\n  again", "teacher: {fil: x.safetensors}}}\n  again", ":4: unknown teacher '{\"fil\": \"x.safetensors\"}'; a teacher is a run"),
+        ("teacher: big}}\n  again", "teacher: {file: none.safetensors}}}\n  again", "data/none.safetensors is not there"),
+        ("teacher: big}}\n  again", "teacher: {file: t.pth}}}\n  again", ":4: data/t.pth is of no kind that is known here: .safetensors"),
+        ("teacher: big}}\n  again", "teacher: {file: ../t.safetensors}}}\n  again", ":4: a file that lies under the data root data (links followed) is expected, not \"../t.safetensors\""),
         ("big: {model: ghostnet}", "big: {model: ghostnet, distill: {method: at, teacher: big}}", "run 'big' would teach itself"),
         ("big: {model: ghostnet}", "big: {model: ghostnet, distill: {method: at, teacher: small}}\n  small: {model: ghostnet}", "the teacher 'big' is distilled itself"),
         ("method: mgd", "method: mdg", ":4: unknown method 'mdg'; did you mean 'mgd'?"),
