@@ -14,6 +14,7 @@ import torch
 from classifier import catalogue, checkpoint, interruptions, metrics_report, runs, states
 from classifier.console import Counted, Epochs
 from classifier.data.datasets import listing
+from classifier.data.split import Part
 from classifier.errors import UserError
 from classifier.job import Place, execute
 from classifier.machine import cores
@@ -24,7 +25,6 @@ from classifier.spec import (
     Ema,
     EvaluateSpec,
     Precision,
-    Split,
     TrainSpec,
     track_key,
 )
@@ -50,8 +50,7 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
     by = None if teacher is None else _training(teacher.parent).signature
     spec, ema = spec_of(options, by)
     run: Path = options.save_path
-    if not catalogue.is_known(spec.model):
-        raise UserError(f"unknown model '{spec.model}': neither torchvision nor timm has it")
+    catalogue.check_model(spec.model)
     _check_labels(options.label_path, spec, where.data_root)
     for unit in run.glob("train-*"):
         if _training(unit).signature != spec.signature:
@@ -99,7 +98,7 @@ def checkpoint_of(run: Path, track: str) -> Path:
 def evaluate_run(
     run: Path,
     track: str,
-    split: Split,
+    split: Part,
     precision: Precision,
     tta: bool,
     where: Place,
