@@ -44,10 +44,16 @@ class Epochs:
     def __init__(self) -> None:
         self._start = self._shown = time.monotonic()
         self._first: int | None = None
+        self._counted = Counted("")
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if self._first is None or not progress.phase.startswith("epoch"):
+        if not progress.phase.startswith("epoch"):  # decoding, a part after the other
+            if progress.done == 1:
+                self._counted = Counted(progress.phase)
+            self._counted(progress.done, progress.total)
+            return
+        if self._first is None:
             self._start, self._first = now, progress.done
         seconds = SECONDS if sys.stderr.isatty() else LINES
         if now - self._shown < seconds and progress.done < progress.total:

@@ -105,7 +105,11 @@ def listing(data: DataSpec, root: Path, progress: Progress = lambda done, total:
         for name, paths in _classes(data, root).items()
     }
     _at_least_two(classes, data)
-    parts = split(classes, _rule(data), data.split_seed, data.limit)
+    try:
+        parts = split(classes, _rule(data), data.split_seed, data.limit)
+    except UserError as error:
+        where = data.title if data.name == "digits" else folder_of(data, root)
+        raise UserError(f"{where}: {error}") from error
     names = tuple(sorted(classes))
     label_of = {path: names.index(name) for name, paths in classes.items() for path in paths}
     paths = tuple(sorted(parts))
@@ -237,7 +241,10 @@ def _classes(data: DataSpec, root: Path) -> dict[str, list[str]]:
     folder = data_folder(data, root)
     names = class_folders(folder)
     if data.folder is not None and set(PARTS) <= set(names):
-        raise UserError(f"{folder} is split already (train, val, test): set 'split: given' in data")
+        raise UserError(
+            f"{folder} is split already (train, val, test): set 'split: given' in data, or name it "
+            f"as --train_path {folder / 'train'}"
+        )
     classes = {name: [] for name in names}
     for path in image_paths(folder):
         classes[path.partition("/")[0]].append(path)

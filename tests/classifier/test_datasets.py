@@ -158,7 +158,7 @@ def test_broken_images_are_counted_and_the_first_five_named(root: Path) -> None:
         pixels(BIRDS, root, listed, "train", 8, datasets.fingerprint(BIRDS, root))
     message = str(caught.value)
     assert message.startswith("7 of 24 images can't be read: ")
-    assert message.endswith("leave them out with 'on_bad_image: skip' in data")
+    assert message.endswith("'on_bad_image: skip' in data (--on_bad_image skip)")
     assert [str(root / "birds" / path) in message for path in train[:7]] == [True] * 5 + [False] * 2
     assert "and 2 more" in message
 
