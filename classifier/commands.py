@@ -81,7 +81,7 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
             (outcome,) = execute(
                 spec, work, stoppable, Epochs(), emas=(ema,), checkpoint_file=teacher
             )
-    except UserError:
+    except (UserError, OSError):
         _remove_empty(work)
         raise
     runs.publish(outcome.record, outcome.cost, work, run)

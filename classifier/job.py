@@ -315,14 +315,10 @@ def features_of(
     listed, data = _open_data(trained, place)
     _, loader = _part(trained, part, trained.image_size, listed, data, place, report)
     network, meta, dtype = prepared(checkpoint_file, precision, device)
-    return outputs_of(
-        network.trunk,
-        loader,
-        Normalize(meta.mean, meta.std, device),
-        device,
-        dtype=dtype,
-        progress=_counted(report, f"features of {part}"),
-    )
+    normalize = Normalize(meta.mean, meta.std, device)
+    progress = _counted(report, f"features of {part}")
+    with _memory_explained(device):
+        return outputs_of(network.trunk, loader, normalize, device, dtype=dtype, progress=progress)
 
 
 def _part(

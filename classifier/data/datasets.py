@@ -211,10 +211,14 @@ def fingerprint(data: DataSpec, root: Path) -> str:
     index_file = cache_folder("fingerprints") / f"{path_key(folder)}.json"
     known: dict[str, list[int | str]] = _read_index(index_file)
     paths = sorted(image_paths(folder))
-    stats = {path: (folder / path).stat() for path in paths}
-    stamp = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
-    new = [path for path in paths if known.get(path, [])[:2] != stamp[path]]
-    hashes = Parallel(n_jobs=-1, prefer="threads")(delayed(sha256)(folder / path) for path in new)
+    try:
+        stats = {path: (folder / path).stat() for path in paths}
+        stamp = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
+        new = [path for path in paths if known.get(path, [])[:2] != stamp[path]]
+        hash_all = Parallel(n_jobs=-1, prefer="threads")
+        hashes = hash_all(delayed(sha256)(folder / path) for path in new)
+    except OSError as error:  # a link to nowhere, no permission
+        raise UserError(f"{error.filename} can't be read: {error.strerror}") from error
     index = {path: known[path] for path in paths if path in known}
     index.update({path: [*stamp[path], digest] for path, digest in zip(new, hashes, strict=True)})
     if index != known:

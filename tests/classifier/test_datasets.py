@@ -69,8 +69,11 @@ def test_what_is_missing_is_named(root: Path) -> None:
     with pytest.raises(UserError, match="no class folders"):
         datasets.listing(BIRDS, root)
     make_images(root / "birds", {"a": 9, "rare": 2})
-    with pytest.raises(UserError, match="class 'rare' has 2"):
+    with pytest.raises(UserError, match="birds: class 'rare' has 2"):
         datasets.listing(BIRDS, root)
+    (root / "birds" / "a" / "link.png").symlink_to("nowhere.png")
+    with pytest.raises(UserError, match=r"a/link\.png can't be read: No such file"):
+        datasets.fingerprint(BIRDS, root)
 
 
 def test_a_name_that_is_not_utf8_is_named(root: Path) -> None:
