@@ -75,15 +75,20 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
     make_folder(work)
     if not options.resume:
         states.forget(work)
+    elif not states.kept(work):
+        print("no state of this training is kept, so it begins anew", file=sys.stderr)
+    epochs = Epochs()
     try:
         with interruptions.counted(most=1) as pressed:
             stoppable = replace(where, stop=lambda: pressed() > 0)
             (outcome,) = execute(
-                spec, work, stoppable, Epochs(), emas=(ema,), checkpoint_file=teacher
+                spec, work, stoppable, epochs, emas=(ema,), checkpoint_file=teacher
             )
     except (UserError, OSError):
         _remove_empty(work)
         raise
+    finally:
+        epochs.close()
     runs.publish(outcome.record, outcome.cost, work, run)
     shutil.rmtree(work)
     record = outcome.record

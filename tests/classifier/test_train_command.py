@@ -322,6 +322,17 @@ def test_an_average_and_a_student_by_hand(birds: Path) -> None:
     assert record.spec.distill.teacher == taught.signature
 
 
+def test_resume_without_a_kept_state_begins_anew(
+    birds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--model_name", "mobilenetv2", "--save_path", "runs/mine", *TOY]
+    assert main([*command, "--resume"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "no state of this training is kept, so it begins anew"
+    assert len(said) == 2 and said[1].startswith("epoch 2/2, "), "a line at the end"
+    assert [entry.name for entry in Path("runs/mine").iterdir()] == ["train-raw"]
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
