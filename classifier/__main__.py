@@ -1,8 +1,8 @@
 """The commands that need no matrix: split a folder, train, look closely at a run, predict.
 
-    python -m classifier train --model_name ghostnet --save_path runs/ghostnet --data digits \\
-        --image_size 32 --epoch 5 --Augment AutoAugment --warmup
 python -m classifier split --data_path photos --out data/photos
+python -m classifier train --model_name ghostnet --save_path runs/ghostnet --data digits \\
+    --image_size 32 --epoch 5 --Augment AutoAugment --warmup
 python -m classifier metrics --save_path runs/mobilenetv2-s0-3f9c01ab77e2 --task test --visual
 python -m classifier predict --save_path runs/mobilenetv2-s0-3f9c01ab77e2 --source photo.jpg
 """
@@ -199,8 +199,8 @@ def _add_metrics(parser: argparse.ArgumentParser) -> None:
     add(
         "--batch_size", type=at_least(1), default=64, metavar="N", help="of --task fps; default: 64"
     )
-    add("--data-root", type=Path, metavar="DIR", help="data sets; default: the same")
-    add_paths(parser, "where it was trained on")
+    add("--data-root", type=Path, metavar="DIR", help="data sets; default: where it was trained on")
+    add_paths(parser, "the data under --data-root")
     _add_inference(parser)
 
 
