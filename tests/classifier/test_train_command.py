@@ -323,8 +323,9 @@ def test_an_average_and_a_student_by_hand(birds: Path) -> None:
 
 
 def test_resume_without_a_kept_state_begins_anew(
-    birds: Path, capsys: pytest.CaptureFixture[str]
+    birds: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("classifier.console.LINES", 1e9)
     command = ["train", "--model_name", "mobilenetv2", "--save_path", "runs/mine", *TOY]
     assert main([*command, "--resume"]) == 0
     said = capsys.readouterr().err.splitlines()
