@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classifier import machine
-from classifier.console import Counted, Transfer, show_any_name
-from classifier.data import datasets
-from classifier.data.download import download_cub200
+from classifier.console import show_any_name
+from classifier.data.prepare import prepare
 from classifier.data.split import Part
 from classifier.errors import UserError
 from classifier.progress import duration
@@ -224,9 +223,7 @@ def _check_data(plan: Plan, data_root: Path) -> None:
     """What is not there, or can't be split, is said before anything runs."""
     trainings = [job.run for job in plan.todo]
     for data in dict.fromkeys(spec.data for spec in trainings if isinstance(spec, TrainSpec)):
-        if data.name == "cub200" and not datasets.folder_of(data, data_root).is_dir():
-            download_cub200(data_root, progress=Transfer())
-        datasets.listing(data, data_root, Counted("looking at images"))
+        prepare(data, data_root)
 
 
 def _check_starts(plan: Plan, data_root: Path) -> None:

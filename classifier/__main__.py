@@ -1,8 +1,8 @@
 """The commands that need no matrix: split a folder, train, look closely at a run, predict.
 
-    python -m classifier train --model_name ghostnet --save_path runs/ghostnet --data digits \\
-        --image_size 32 --epoch 5 --Augment AutoAugment --warmup
 python -m classifier split --data_path photos --out data/photos
+python -m classifier train --model_name ghostnet --save_path runs/ghostnet --data digits \\
+    --image_size 32 --epoch 5 --Augment AutoAugment --warmup
 python -m classifier metrics --save_path runs/mobilenetv2-s0-3f9c01ab77e2 --task test --visual
 python -m classifier predict --save_path runs/mobilenetv2-s0-3f9c01ab77e2 --source photo.jpg
 """
@@ -10,14 +10,16 @@ python -m classifier predict --save_path runs/mobilenetv2-s0-3f9c01ab77e2 --sour
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from classifier.console import Counted, show_any_name
 from classifier.errors import StoppedError, UserError
+from classifier.files import make_folder
 from classifier.spec import Precision
-from classifier.training_options import add_flags
+from classifier.training_options import Parser, add_flags, add_paths, at_least, one_of
 
 ALL_DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -27,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show_any_name()
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        code = command(options)
+        sys.stdout.flush()
+        return code
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -37,6 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # `predict ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ALL_DONE
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return SOME_FAILED
 
 
 def split(options: argparse.Namespace) -> int:
@@ -70,14 +80,23 @@ def train(options: argparse.Namespace) -> int:
 
 def metrics(options: argparse.Namespace) -> int:
     """Evaluate a run's checkpoint, or time its model, and write all that PyCM knows of it."""
-    from classifier.commands import evaluate_run, place, time_run
+    from classifier.checkpoint import read_meta
+    from classifier.commands import (
+        check_labels,
+        checkpoint_of,
+        data_root_of,
+        evaluate_run,
+        place,
+        time_run,
+    )
 
-    where = place(options.device, options.data_root)
+    file = checkpoint_of(options.save_path, options.track)
+    check_labels(options.label_path, read_meta(file).classes)
+    where = place(options.device, data_root_of(options, file))
     if options.task == "fps":
-        return time_run(options.save_path, options.track, _precision(options), where)
+        return time_run(file, _precision(options), options.batch_size, where)
     folder = evaluate_run(
-        options.save_path,
-        options.track,
+        file,
         options.task,
         _precision(options),
         options.test_tta,
@@ -93,11 +112,13 @@ def predict(options: argparse.Namespace) -> int:
     """The most probable classes of images; 1 if a file could not be read."""
     from classifier import predictions
     from classifier.cam import Cam
-    from classifier.commands import checkpoint_of, place
+    from classifier.checkpoint import read_meta
+    from classifier.commands import check_labels, checkpoint_of, place
     from classifier.predictor import predict as predict_images
 
     file = options.weight or checkpoint_of(options.save_path, options.track)
-    out: Path = options.out or file.parent.parent / "predict"
+    check_labels(options.label_path, read_meta(file).classes)
+    out: Path = options.out or (options.save_path or Path()) / "predict"
     found = predict_images(
         file,
         options.source,
@@ -111,7 +132,7 @@ def predict(options: argparse.Namespace) -> int:
     )
     for line in predictions.lines(found):
         print(line)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     predictions.save_csv(out / "predictions.csv", found)
     predictions.save_json(out / "predictions.json", found)
     print(f"{out / 'predictions.csv'}, {out / 'predictions.json'}")
@@ -123,7 +144,7 @@ def _precision(options: argparse.Namespace) -> Precision:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m classifier",
         description="Split a folder, train, look closely at a run, predict. Matrices: runner.py.",
         epilog=__doc__.partition("\n\n")[2],
@@ -148,13 +169,13 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
     add("--test_size", type=float, default=0.2, metavar="SHARE", help="default: 0.2")
     add(
         "--rule",
-        choices=("strict", "sequential"),
+        **one_of(("strict", "sequential")),
         default="strict",
         help="strict: exact shares of each class; sequential: test first, then val of the rest",
     )
     add(
         "--how",
-        choices=("copy", "move", "symlink", "csv"),
+        **one_of(("copy", "move", "symlink", "csv")),
         default="copy",
         help="csv: only write the list",
     )
@@ -166,10 +187,20 @@ def _add_metrics(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=metrics)
     add = parser.add_argument
     add("--save_path", type=Path, required=True, metavar="RUN", help="a run's folder")
-    add("--task", choices=("val", "test", "fps"), default="test", help="default: test")
+    tasks = ("val", "test", "train", "fps")
+    add(
+        "--task",
+        **one_of(tasks),
+        default="test",
+        help="a part of the data, or speed; default: test",
+    )
     add("--visual", action="store_true", help="the confusion matrix as a picture")
-    add("--tsne", action="store_true", help="a t-SNE picture of the logits")
-    add("--data-root", type=Path, default=Path("data"), metavar="DIR", help="data sets")
+    add("--tsne", action="store_true", help="a t-SNE picture of the trunk's features")
+    add(
+        "--batch_size", type=at_least(1), default=64, metavar="N", help="of --task fps; default: 64"
+    )
+    add("--data-root", type=Path, metavar="DIR", help="data sets; default: where it was trained on")
+    add_paths(parser, "the data under --data-root")
     _add_inference(parser)
 
 
@@ -180,9 +211,10 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--save_path", type=Path, metavar="RUN", help="a run's folder")
     which.add_argument("--weight", type=Path, metavar="FILE", help="a checkpoint of this program")
     add("--source", nargs="+", required=True, metavar="PATH", help="files, folders or globs")
-    add("--top_k", type=int, default=5, help="classes an image; default: 5")
-    add("--batch_size", type=int, default=64, help="default: 64")
-    add("--out", type=Path, metavar="DIR", help="default: predict/ in the run's folder")
+    add("--top_k", type=at_least(1), default=5, metavar="N", help="classes an image; default: 5")
+    add("--batch_size", type=at_least(1), default=64, metavar="N", help="default: 64")
+    add("--out", type=Path, metavar="DIR", help="default: predict/ in the run's folder, or here")
+    add("--label_path", type=Path, metavar="FILE", help="class names, checked if given")
     add("--cam_visual", action="store_true", help="class-activation maps (pip install grad-cam)")
     add("--cam_type", default="GradCAM", metavar="NAME", help="default: GradCAM")
     _add_inference(parser)
@@ -190,7 +222,10 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
 def _add_inference(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--track", default="raw", help="raw, or the name of an average, as ema-0.9999-2000")
+    add(
+        "--track",
+        help="raw, or an average's name, as ema-0.9999-2000; default: the only one, or raw",
+    )
     add("--half", action="store_true", help="in FP16")
     add("--test_tta", action="store_true", help="ten crops")
     add("--device", default="auto", help="auto, cpu, or the index of a GPU; default: auto")

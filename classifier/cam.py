@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from classifier.data.transforms import Normalize, Pixel
 from classifier.errors import UserError
 from classifier.models import Network
+from classifier.names import nearest
 
 METHODS = (
     "GradCAM",
@@ -47,12 +47,7 @@ class Cam:
 def check(method: str) -> None:
     """Raises UserError for an unknown method, and if the package is not installed."""
     if method not in METHODS:
-        by_lower = {name.lower(): name for name in METHODS}
-        near = difflib.get_close_matches(method.lower(), by_lower, n=1, cutoff=0.0)
-        raise UserError(
-            f"unknown class-activation map '{method}'; did you mean '{by_lower[near[0]]}'? "
-            f"There are {', '.join(METHODS)}"
-        )
+        raise UserError(f"unknown class-activation map '{method}'{nearest(method, METHODS)}")
     _package()
 
 

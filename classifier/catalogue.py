@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from typing import Any, Literal
 from classifier.errors import UserError
 from classifier.files import cache_folder, write_atomically
 from classifier.machine import versions
+from classifier.names import nearest
 
 Library = Literal["torchvision", "timm"]
 
@@ -88,9 +90,11 @@ def library_models() -> tuple[str, ...]:
     return tuple(_listed_once("the models of torchvision and timm", f"models-{key}", _LIST_MODELS))
 
 
-def is_known(model: str) -> bool:
-    """Whether it is in the catalogue, or else in torchvision or timm."""
-    return model in MODELS or model in library_models()
+def check_model(model: str) -> None:
+    """Raises UserError, with the nearest name, for a model that neither library has."""
+    if model not in MODELS and model not in library_models():
+        hint = nearest(model, [*MODELS, *library_models()])
+        raise UserError(f"unknown model '{model}'{hint or ': neither torchvision nor timm has it'}")
 
 
 @cache
@@ -99,6 +103,18 @@ def albumentations_arguments() -> dict[str, list[str]]:
     key = version("albumentations")
     found = _listed_once("albumentations", f"albumentations-{key}", _LIST_TRANSFORMS)
     return dict(found)
+
+
+def check_transform(name: str, arguments: Iterable[str]) -> None:
+    """Raises UserError, with the nearest name, for a transform or an argument that albumentations
+    does not have."""
+    known = albumentations_arguments()
+    if name not in known:
+        raise UserError(f"albumentations has no '{name}'{nearest(name, known)}")
+    for argument in arguments:
+        if argument not in known[name]:
+            hint = nearest(argument, known[name])
+            raise UserError(f"albumentations' {name} takes no '{argument}'{hint}")
 
 
 def _listed_once(what: str, key: str, code: str) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,26 +13,33 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from classifier import catalogue, checkpoint, interruptions, metrics_report, runs, states
+from classifier import checkpoint, interruptions, metrics_report, runs, states
 from classifier.console import Counted, Epochs
-from classifier.data.datasets import listing
+from classifier.data.datasets import fingerprint, folder_of
+from classifier.data.prepare import prepare
+from classifier.data.split import Part
 from classifier.errors import UserError
-from classifier.files import CHECKPOINTS
-from classifier.job import Place, execute
+from classifier.files import CHECKPOINTS, digest, make_folder
+from classifier.job import Place, execute, features_of
 from classifier.machine import cores
-from classifier.progress import Progress
-from classifier.record import BenchmarkRecord, TrainRecord, evaluate_unit, train_unit
+from classifier.progress import Report
+from classifier.record import (
+    BenchmarkRecord,
+    EvaluateRecord,
+    TrainRecord,
+    evaluate_unit,
+    train_unit,
+)
 from classifier.spec import (
     BenchmarkSpec,
+    DataSpec,
     Ema,
     EvaluateSpec,
     Precision,
-    Split,
-    TrainSpec,
     Weights,
     track_key,
 )
-from classifier.training_options import known_file, spec_of
+from classifier.training_options import folder_of_paths, known_file, spec_of
 
 
 def place(device: str, data_root: Path, workers: int = 0) -> Place:
@@ -49,9 +58,7 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
     teacher, by = _teacher(options.teacher_path) if options.kd else (None, None)
     spec, ema = spec_of(options, by)
     run: Path = options.save_path
-    if not catalogue.is_known(spec.model):
-        raise UserError(f"unknown model '{spec.model}': neither torchvision nor timm has it")
-    _check_labels(options.label_path, spec, where.data_root)
+    check_labels(options.label_path, prepare(spec.data, where.data_root).classes)
     for unit in run.glob("train-*"):
         if _training(unit).signature != spec.signature:
             raise UserError(
@@ -60,19 +67,32 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
     if (run / train_unit(track_key(ema)) / runs.CHECKPOINT).exists():
         print(f"nothing to do: {run} is trained already")
         return 0
+    if spec.amp and where.device == "cpu":
+        print("amp is for CUDA: on this CPU the training runs in FP32", file=sys.stderr)
     work = run / f"work-train-{spec.signature}"
+    make_folder(work)
     if not options.resume:
         states.forget(work)
-    with interruptions.counted(most=1) as pressed:
-        (outcome,) = execute(
-            spec,
-            work,
-            replace(where, stop=lambda: pressed() > 0),
-            Epochs(),
-            emas=(ema,),
-            checkpoint_file=teacher,
-            weights_file=Path(spec.weights.file) if spec.weights else None,
-        )
+    elif not states.kept(work):
+        print("no state of this training is kept, so it begins anew", file=sys.stderr)
+    epochs = Epochs()
+    try:
+        with interruptions.counted(most=1) as pressed:
+            stoppable = replace(where, stop=lambda: pressed() > 0)
+            (outcome,) = execute(
+                spec,
+                work,
+                stoppable,
+                epochs,
+                emas=(ema,),
+                checkpoint_file=teacher,
+                weights_file=Path(spec.weights.file) if spec.weights else None,
+            )
+    except (UserError, OSError):
+        _remove_empty(work)
+        raise
+    finally:
+        epochs.close()
     runs.publish(outcome.record, outcome.cost, work, run)
     shutil.rmtree(work)
     record = outcome.record
@@ -92,30 +112,58 @@ def _teacher(path: Path | None) -> tuple[Path | None, str | Weights | None]:
     return file, _training(file.parent).signature
 
 
-def _check_labels(file: Path | None, spec: TrainSpec, data_root: Path) -> None:
+def _remove_empty(work: Path) -> None:
+    """A training that could not start leaves nothing; what an earlier one saved stays."""
+    for folder in (work, work.parent):
+        if not list(folder.iterdir()):
+            folder.rmdir()
+
+
+def check_labels(file: Path | None, classes: tuple[str, ...]) -> None:
     """A label file must name the classes as the folders do; an absent one is not needed."""
-    classes = listing(spec.data, data_root).classes
     if file is None or not file.exists():
         return
-    names = tuple(file.read_text(encoding="utf-8").split("\n"))
+    try:
+        names = file.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not UTF-8 text ({error.reason})") from error
+    except OSError as error:
+        raise UserError(f"{file} can't be read: {error.strerror}") from error
     if tuple(name.strip() for name in names if name.strip()) != classes:
         raise UserError(f"{file} does not name the classes of the data, in their order")
 
 
-def checkpoint_of(run: Path, track: str) -> Path:
-    """The best weights of a run's track. Raises UserError, naming the tracks that there are."""
-    file = run / train_unit(track) / runs.CHECKPOINT
-    if not file.exists():
-        tracks = [path.parent.name[6:] for path in sorted(run.glob(f"train-*/{runs.CHECKPOINT}"))]
-        there = f"its tracks are {', '.join(tracks)}" if tracks else "it is no run's folder"
-        raise UserError(f"{run} has no checkpoint of a track '{track}'; {there}")
-    return file
+def checkpoint_of(run: Path, track: str | None) -> Path:
+    """The best weights of a run's track, by default of its only one, or of the raw one.
+
+    Raises UserError, naming the tracks that there are.
+    """
+    files = {path.parent.name[6:]: path for path in sorted(run.glob(f"train-*/{runs.CHECKPOINT}"))}
+    wanted = track or ("raw" if len(files) != 1 else next(iter(files)))
+    if wanted not in files:
+        there = f"its tracks are {', '.join(files)}" if files else "it is no run's folder"
+        raise UserError(f"{run} has no checkpoint of a track '{wanted}'; {there}")
+    return files[wanted]
+
+
+def data_root_of(options: argparse.Namespace, file: Path) -> Path:
+    """Where the data of a checkpoint's run lie: as the flags say, else where it was trained on,
+    else `data`. Raises UserError for paths of other data."""
+    if options.data_root is not None:
+        return Path(options.data_root)
+    if options.train_path or options.val_path or options.test_path:
+        data, folder = _training(file.parent).spec.data, folder_of_paths(options)
+        if (data.folder, data.split) != (folder.name, "given"):
+            raise UserError(f"{folder} is not the '{data.title}' that the run was trained on")
+        return folder.parent
+    cost = runs.read_cost(file.parent)
+    root = Path(cost.data_root) if cost is not None and cost.data_root else Path("data")
+    return root if root.is_dir() else Path("data")
 
 
 def evaluate_run(
-    run: Path,
-    track: str,
-    split: Split,
+    file: Path,
+    part: Part,
     precision: Precision,
     tta: bool,
     where: Place,
@@ -123,53 +171,81 @@ def evaluate_run(
     visual: bool,
     tsne: bool,
 ) -> Path:
-    """Evaluate a run, unless it is done, and write its metrics. The folder that they are in."""
-    file = checkpoint_of(run, track)
-    training = _training(file.parent)
+    """Evaluate a run's checkpoint, unless it is done, and write its metrics into the run's folder.
+
+    Gives the folder that they are in.
+    """
+    training, run = _training(file.parent), file.parent.parent
     spec = EvaluateSpec(
-        training=training.signature, ema=_ema(track), split=split, precision=precision, tta=tta
+        training=training.signature,
+        ema=_ema(training.track),
+        split=part,
+        precision=precision,
+        tta=tta,
     )
     unit = run / evaluate_unit(spec)
-    if not unit.exists():
-        work = Path(tempfile.mkdtemp(dir=run, prefix=".evaluate-"))
-        try:
-            counted = Counted(f"evaluating {split}")
-            (outcome,) = execute(
-                spec,
-                work,
-                where,
-                lambda progress: counted(progress.done, progress.total),
-                training=training,
-                checkpoint_file=file,
-            )
-            runs.publish(outcome.record, outcome.cost, work, run)
-        finally:
-            shutil.rmtree(work)
+    if not _is_done(unit, file, training.spec.data, where.data_root):
+        _evaluate(spec, training, file, where)
     kept = np.load(unit / "predictions.npz")
+    counted = _counted(f"features of {part}")
+    features = features_of(training, file, part, precision, where, counted) if tsne else None
     folder = run / f"metrics-{spec.slug}"
-    meta = checkpoint.read_meta(file)
-    paths = [str(path) for path in kept["paths"]]
     metrics_report.write(
-        folder, kept["logits"], kept["labels"], paths, meta.classes, visual=visual, tsne=tsne
+        folder,
+        kept["logits"],
+        kept["labels"],
+        [str(path) for path in kept["paths"]],
+        checkpoint.read_meta(file).classes,
+        visual=visual,
+        features=None if features is None else features.numpy(),
     )
     return folder
 
 
-def time_run(run: Path, track: str, precision: Precision, where: Place) -> int:
-    """Print the speed of a run's model in batches of 64, as the changelog counts it."""
-    training = _training(checkpoint_of(run, track).parent)
+def _is_done(unit: Path, file: Path, data: DataSpec, root: Path) -> bool:
+    """Whether this checkpoint is evaluated, on these data if they are there to be looked at."""
+    if not unit.exists():
+        return False
+    record = runs.read_record(unit)
+    assert isinstance(record, EvaluateRecord)
+    there = data.name == "digits" or folder_of(data, root).is_dir()
+    same_data = not there or record.data.fingerprint == fingerprint(data, root)
+    return same_data and record.checkpoint == digest(file)
+
+
+def _evaluate(spec: EvaluateSpec, training: TrainRecord, file: Path, where: Place) -> None:
+    run = file.parent.parent
+    work = Path(tempfile.mkdtemp(dir=run, prefix=".evaluate-"))
+    try:
+        (outcome,) = execute(
+            spec,
+            work,
+            where,
+            _counted(f"evaluating {spec.split}"),
+            training=training,
+            checkpoint_file=file,
+        )
+        runs.publish(outcome.record, outcome.cost, work, run)
+    finally:
+        shutil.rmtree(work)
+
+
+def _counted(what: str) -> Report:
+    counted = Counted(what)
+    return lambda progress: counted(progress.done, progress.total)
+
+
+def time_run(file: Path, precision: Precision, batch_size: int, where: Place) -> int:
+    """Print the speed of a run's model, as the changelog counts it."""
+    training = _training(file.parent)
     spec = BenchmarkSpec(
         model=training.spec.model,
         classes=training.data.classes,
         image_size=training.spec.image_size,
+        batch_size=batch_size,
         precision=precision,
     )
-    counted = Counted("timing")
-
-    def shown(progress: Progress) -> None:
-        counted(progress.done, progress.total)
-
-    (outcome,) = execute(spec, run, where, shown)
+    (outcome,) = execute(spec, file.parent.parent, where, _counted("timing"))
     record = outcome.record
     assert isinstance(record, BenchmarkRecord)
     print(
@@ -186,13 +262,12 @@ def _training(unit: Path) -> TrainRecord:
 
 
 def _ema(track: str) -> Ema | None:
-    """The average of that name. Raises UserError where it is no name of one."""
+    """The average of that name; None for `raw`."""
     if track == "raw":
         return None
-    parts = track.split("-")
-    try:
-        ema = Ema(decay=float(parts[1]), tau=float(parts[2]))
-    except (IndexError, ValueError) as error:
-        raise UserError(f"'{track}' is no track: raw, or as ema-0.9999-2000") from error
+    number = r"([0-9.]+(?:e[-+]?[0-9]+)?)"
+    found = re.fullmatch(f"ema-{number}-{number}", track)
+    assert found is not None
+    ema = Ema(decay=float(found[1]), tau=float(found[2]))
     assert track_key(ema) == track
     return ema

@@ -44,15 +44,22 @@ class Epochs:
     def __init__(self) -> None:
         self._start = self._shown = time.monotonic()
         self._first: int | None = None
+        self._counted = Counted("")
+        self._over = False
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if self._first is None or not progress.phase.startswith("epoch"):
-            self._start, self._first = now, progress.done
-        seconds = SECONDS if sys.stderr.isatty() else LINES
-        if now - self._shown < seconds and progress.done < progress.total:
+        if not progress.phase.startswith("epoch"):  # decoding, a part after the other
+            if progress.done == 1:
+                self._counted = Counted(progress.phase)
+            self._counted(progress.done, progress.total)
             return
-        self._shown = now
+        if self._first is None:
+            self._start, self._first = now, progress.done
+        seconds, last = SECONDS if sys.stderr.isatty() else LINES, progress.done == progress.total
+        if self._over or (not last and now - self._shown < seconds):
+            return
+        self._shown, self._over = now, last
         steps = progress.done - self._first
         left = (now - self._start) / steps * (progress.total - progress.done) if steps else None
         parts = [progress.phase]
@@ -60,7 +67,12 @@ class Epochs:
             [f"{progress.images_per_second:.0f} images/s"] if progress.images_per_second else []
         )
         parts += [f"best val {progress.best:.5f}"] if progress.best is not None else []
-        _line(", ".join([*parts, f"about {duration(left)} left"]), progress.done == progress.total)
+        _line(", ".join([*parts, f"about {duration(left)} left"]), last)
+
+    def close(self) -> None:
+        """End the line of a training that ended early."""
+        if sys.stderr.isatty() and self._first is not None and not self._over:
+            print(file=sys.stderr)
 
 
 class Transfer:

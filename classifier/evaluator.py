@@ -1,4 +1,4 @@
-"""Evaluate a stored checkpoint on val or test, in FP32 or FP16."""
+"""Evaluate a stored checkpoint on a part of the data, in FP32 or FP16."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.functional import ten_crop
 
 from classifier import checkpoint, metrics
@@ -29,8 +29,8 @@ class Scores:
     loss: float
 
 
-def logits_of(
-    network: Network,
+def outputs_of(
+    network: nn.Module,
     loader: EvalLoader,
     normalize: Normalize,
     device: torch.device,
@@ -39,7 +39,8 @@ def logits_of(
     autocast: torch.autocast | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
-    """FP32 logits (N, C) on the CPU, in the loader's order. Leaves the network in eval mode."""
+    """FP32 logits (N, C) of a network, or features (N, F) of its trunk, on the CPU, in the
+    loader's order. Leaves it in eval mode."""
     network.eval()
     found, done = [], 0
     with torch.inference_mode(), autocast or torch.autocast(device.type, enabled=False):

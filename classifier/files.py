@@ -32,6 +32,14 @@ def cache_folder(purpose: str) -> Path:
     return folder
 
 
+def make_folder(folder: Path) -> None:
+    """Raises UserError, naming it, where a folder can't be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {folder} can't be made: {error.strerror}") from error
+
+
 def write_atomically(file: Path, content: bytes) -> None:
     """Write, fsync, rename: a reader sees the old content or the new, never a part."""
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")

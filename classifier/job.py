@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from classifier import checkpoint, losses, states
 from classifier.benchmark import measure
-from classifier.data.cache import pixels
+from classifier.data.cache import Pixels, pixels
 from classifier.data.datasets import Listing, fingerprint, listing
 from classifier.data.loader import EvalLoader, TrainLoader, part_pixels
+from classifier.data.split import PARTS, Part
 from classifier.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from classifier.errors import UserError
 from classifier.evaluator import (
-    logits_of,
+    outputs_of,
     prepared,
     save_predictions,
     scores,
@@ -41,7 +43,15 @@ from classifier.record import (
     TrainRecord,
     train_unit,
 )
-from classifier.spec import BenchmarkSpec, Ema, EvaluateSpec, Spec, TrainSpec, Weights
+from classifier.spec import (
+    BenchmarkSpec,
+    Ema,
+    EvaluateSpec,
+    Precision,
+    Spec,
+    TrainSpec,
+    Weights,
+)
 from classifier.trainer import Trainer, write_checkpoint
 from classifier.weights import initial_network
 
@@ -152,7 +162,7 @@ def _train(
         part: part_pixels(
             spec.data, place.data_root, listed, part, spec.image_size, data.fingerprint, decoding
         )
-        for part in ("train", "val")
+        for part in PARTS  # test too, so that a bad image is found before the training
     }
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if spec.normalize == "dataset":
@@ -178,6 +188,7 @@ def _train(
         seconds=round(seconds, 3),
         images_per_second=round(data.train * trainer.epoch / seconds, 1),
         peak_memory_mib=_peak_memory(device),
+        data_root=str(place.data_root.resolve()),
     )
     outcomes = []
     for track in trainer.tracks:
@@ -278,16 +289,8 @@ def _evaluate(
     _set_determinism(trained.deterministic, device)
     listed, data = _open_data(trained, place)
     size = trained.image_size
-    images = pixels(
-        trained.data,
-        place.data_root,
-        listed,
-        spec.split,
-        ten_crop_side(size) if spec.tta else size,
-        data.fingerprint,
-        _counted(report, "decoding"),
-    )
-    loader = EvalLoader(images, listed, spec.split, size, trained.batch_size)
+    side = ten_crop_side(size) if spec.tta else size
+    images, loader = _part(trained, spec.split, side, listed, data, place, report)
     network, meta, dtype = prepared(checkpoint_file, spec.precision, device)
     normalize = Normalize(meta.mean, meta.std, device)
     progress = _counted(report, f"evaluating {spec.split}")
@@ -303,7 +306,7 @@ def _evaluate(
             progress=progress,
         )
     else:
-        logits = logits_of(network, loader, normalize, device, dtype=dtype, progress=progress)
+        logits = outputs_of(network, loader, normalize, device, dtype=dtype, progress=progress)
     found = scores(logits, loader.labels, losses.task_loss(trained.loss))
     precision = "fp16" if spec.precision == "fp16" else _full_precision(device)
     record = EvaluateRecord(
@@ -329,6 +332,43 @@ def _evaluate(
             peak_memory_mib=_peak_memory(device),
         ),
     )
+
+
+def features_of(
+    training: TrainRecord,
+    checkpoint_file: Path,
+    part: Part,
+    precision: Precision,
+    place: Place,
+    report: Report = silent,
+) -> Tensor:
+    """What the head sees of a part's images, centre-cropped: FP32 (N, F) in the listing's order."""
+    torch.set_num_threads(place.threads)
+    device = torch.device(place.device)
+    trained = training.spec
+    _set_determinism(trained.deterministic, device)
+    listed, data = _open_data(trained, place)
+    _, loader = _part(trained, part, trained.image_size, listed, data, place, report)
+    network, meta, dtype = prepared(checkpoint_file, precision, device)
+    normalize = Normalize(meta.mean, meta.std, device)
+    progress = _counted(report, f"features of {part}")
+    with _memory_explained(device):
+        return outputs_of(network.trunk, loader, normalize, device, dtype=dtype, progress=progress)
+
+
+def _part(
+    trained: TrainSpec,
+    part: Part,
+    short_side: int,
+    listed: Listing,
+    data: Data,
+    place: Place,
+    report: Report,
+) -> tuple[Pixels, EvalLoader]:
+    """A part's images at that side, and their centre crops in batches."""
+    root, decoding = place.data_root, _counted(report, "decoding")
+    images = pixels(trained.data, root, listed, part, short_side, data.fingerprint, decoding)
+    return images, EvalLoader(images, listed, part, trained.image_size, trained.batch_size)
 
 
 def _benchmark(spec: BenchmarkSpec, place: Place, device: torch.device, report: Report) -> Outcome:

@@ -31,14 +31,12 @@ def write(
     classes: Sequence[str],
     *,
     visual: bool,
-    tsne: bool,
     features: NDArray[np.float32] | None = None,
 ) -> list[Path]:
     """Write everything known from `logits` (N, C), `labels` (N,) and `paths` (N,) into `folder`.
 
-    `visual` adds the confusion matrix as a picture, `tsne` a map of the `features` (N, F), or of
-    the logits. Returns the files. Raises UserError, before it writes, for predictions that have no
-    metrics.
+    `visual` adds the confusion matrix as a picture, `features` (N, F) a t-SNE map of them. Returns
+    the files. Raises UserError, before it writes, for predictions that have no metrics.
     """
     scores = torch.from_numpy(logits).double().softmax(dim=1).numpy()
     spoilt = np.flatnonzero(~np.isfinite(scores).all(axis=1))
@@ -47,7 +45,7 @@ def write(
             f"{len(spoilt)} of {len(labels)} predictions are not finite, the first is that of "
             f"{shown(paths[spoilt[0]])}: there are no metrics of them (if this is FP16, use FP32)"
         )
-    if tsne:
+    if features is not None:
         pictures.check_tsne(len(labels))
     predicted = logits.argmax(axis=1)
     matrix = metrics.confusion(predicted, labels, len(classes))
@@ -88,10 +86,9 @@ def write(
         file = folder / "confusion_matrix.png"
         pictures.confusion_matrix(file, matrix, classes)
         files.append(file)
-    if tsne:
-        points, of = (logits, "logits") if features is None else (features, "features")
+    if features is not None:
         file = folder / "tsne.png"
-        pictures.tsne(file, points, labels, classes, title=f"t-SNE of the {of}")
+        pictures.tsne(file, features, labels, classes, title="t-SNE of the features")
         files.append(file)
     return files
 

@@ -43,7 +43,8 @@ def lines(predictions: Predictions) -> Iterator[str]:
         )
         yield f"{shown(answer.path)}: {best}"
     for failure in predictions.failures:
-        yield f"failed: {shown(failure.path)}: {shown(failure.reason)}"
+        named = failure.reason.startswith(failure.path)
+        yield f"failed: {shown(failure.reason if named else f'{failure.path}: {failure.reason}')}"
 
 
 def save_csv(file: Path, predictions: Predictions) -> None:

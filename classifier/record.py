@@ -1,7 +1,7 @@
 """What a job leaves behind: all that is needed to trust its numbers and to do it again.
 
-A record depends on nothing that differs between two equal runs. What does (seconds, memory) is a
-`Cost`, a file beside it.
+A record depends on nothing that differs between two equal runs. What does (seconds, memory, where
+the data lay) is a `Cost`, a file beside it.
 """
 
 from __future__ import annotations
@@ -129,6 +129,8 @@ class Cost(_Plain):
     seconds: float
     images_per_second: float | None = None
     peak_memory_mib: int | None = None
+    data_root: str | None = None
+    """Of a training: where its data lay, for a later look at the same run."""
 
 
 def train_unit(track: str) -> str:

@@ -13,9 +13,18 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    model_validator,
+)
 
 from classifier import catalogue
+from classifier.data.split import Part
 
 SCHEMA = 1
 """Part of every signature. Raise it when the meaning of an existing field changes."""
@@ -30,7 +39,6 @@ Reduction = Literal["mean", "sum", "whole"]
 """How a loss makes one number of a batch: a mean or a sum over its images, which parts of the batch
 can add up, or in a way that needs the whole of it."""
 
-Split = Literal["val", "test"]
 Precision = Literal["fp32", "fp16"]
 Augment = Literal["RandAugment", "AutoAugment", "TrivialAugmentWide", "AugMix"]
 
@@ -132,12 +140,26 @@ class AdamW(Settings):
     beta2: Fraction = 0.999
 
 
+def _storable(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that a signature and a record can hold."""
+    try:
+        json.dumps(arguments, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "an argument must be a finite number, text, true, false, or a list or mapping of these"
+        ) from error
+    return arguments
+
+
+Arguments = Annotated[dict[str, Any], AfterValidator(_storable)]
+
+
 class Transform(Settings):
     """A transform of albumentations by its name, with its arguments; one that composes others
     (OneOf, SomeOf, Sequential) with its `transforms`."""
 
     name: str
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: Arguments = Field(default_factory=dict)
     transforms: tuple[Transform, ...] = ()
 
 
@@ -246,7 +268,7 @@ class TorchSchedule(Settings):
     """A schedule of torch.optim.lr_scheduler with its arguments, a step an epoch."""
 
     name: ScheduleName
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: Arguments = Field(default_factory=dict)
 
 
 Schedule = Annotated[Cosine | TorchSchedule, Discriminator("name")]
@@ -432,14 +454,26 @@ class TrainSpec(Spec):
         return f"{self.model}{rdrop}{distill}-s{self.seed}"
 
 
+class ArmSettings(TrainSpec):
+    """A training's settings as they are written: with `ema`, which becomes a track of it."""
+
+    ema: Annotated[Ema | None, BeforeValidator(switch)] = None
+
+    def training(self) -> TrainSpec:
+        return TrainSpec.model_construct(
+            **{name: getattr(self, name) for name in TrainSpec.model_fields}
+        )
+
+
 class EvaluateSpec(Spec):
-    """Accuracy of one track's stored checkpoint on one part of the data."""
+    """Accuracy of one track's stored checkpoint on one part of the data, centre-cropped, without
+    augmentation; `train` too."""
 
     kind: ClassVar[Literal["evaluate"]] = "evaluate"
 
     training: str = Field(pattern="^[0-9a-f]{12}$")
     ema: Annotated[Ema | None, BeforeValidator(switch)] = None
-    split: Split
+    split: Part
     precision: Precision = "fp32"
     tta: bool = Field(False, json_schema_extra=NEUTRAL)
     """Ten crops: the mean of their logits."""

@@ -24,7 +24,7 @@ from classifier.data.transforms import Normalize
 from classifier.distillation import Distiller
 from classifier.ema import Average
 from classifier.errors import UserError
-from classifier.evaluator import logits_of, scores
+from classifier.evaluator import outputs_of, scores
 from classifier.losses import (
     Mixer,
     TaskLoss,
@@ -339,7 +339,7 @@ class Trainer:
         return Progress(phase, done, total, self._rate, shown)
 
     def _validated(self, track: Track, lr: float, train_loss: float, report: Report) -> Epoch:
-        logits = logits_of(
+        logits = outputs_of(
             track.network,
             self.val,
             self.normalize,

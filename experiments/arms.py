@@ -11,12 +11,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from classifier import catalogue
+from classifier.document import Document, Where
 from classifier.errors import UserError
 from classifier.files import CHECKPOINTS, WEIGHTS, content
-from classifier.spec import Ema, TrainSpec, Transform
-from experiments.document import Document, Where, nearest
-from experiments.schema import ArmSettings, File, explained, finding, text
+from classifier.findings import check_model, check_transforms, explained, finding, text
+from classifier.names import nearest
+from classifier.spec import ArmSettings, Ema, TrainSpec
+from experiments.schema import File
 
 MOST_ARMS = 100_000
 MOST_TRAININGS = 200_000
@@ -204,11 +205,10 @@ class Arms:
             checked = ArmSettings.model_validate(settings)
         except ValidationError as error:
             raise self._explained(error, origins) from error
-        self._check_model(checked.model, origins["model"])
-        self._check_transforms(checked.albumentations, origins.get("albumentations", ()))
-        first = TrainSpec.model_construct(
-            **{name: getattr(checked, name) for name in TrainSpec.model_fields}
-        )
+        check_model(checked.model, self._document, origins["model"])
+        transforms = origins.get("albumentations", ())
+        check_transforms(checked.albumentations, self._document, transforms)
+        first = checked.training()
         trainings = [first.model_copy(update={"seed": seed}) for seed in self._file.seeds]
         if not teachers:
             return Arm(where, tuple(trainings), checked.ema, tuple(None for _ in trainings))
@@ -272,26 +272,7 @@ class Arms:
             path = tuple(name.split("."))
             if path == loc[: len(path)]:
                 where = (*origin, *loc[len(path) :])
-        return explained(error, self._document, where, ArmSettings)
-
-    def _check_model(self, model: str, where: Where) -> None:
-        if not catalogue.is_known(model):
-            known = [*catalogue.MODELS, *catalogue.library_models()]
-            raise self._document.error(where, f"unknown model '{model}'{nearest(model, known)}")
-
-    def _check_transforms(self, transforms: Iterable[Transform], where: Where) -> None:
-        """Names and arguments of albumentations, before anything trains."""
-        for transform in transforms:
-            known = catalogue.albumentations_arguments()
-            if transform.name not in known:
-                message = f"albumentations has no '{transform.name}'"
-                raise self._document.error(where, message + nearest(transform.name, known))
-            for name in transform.arguments:
-                if name not in known[transform.name]:
-                    message = f"albumentations' {transform.name} takes no '{name}'"
-                    hint = nearest(name, known[transform.name])
-                    raise self._document.error(where, message + hint)
-            self._check_transforms(transform.transforms, where)
+        return explained(error, self._document, where, ArmSettings, elsewhere=("data", "seed"))
 
 
 def _place(origins: Mapping[str, Where], setting: str) -> Where:

@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from classifier.data import datasets
+from classifier.document import Document, Where, scalar
 from classifier.errors import UserError
+from classifier.findings import text
+from classifier.names import nearest
 from classifier.record import evaluate_unit, train_unit
 from classifier.spec import (
     BenchmarkSpec,
@@ -31,8 +34,7 @@ from classifier.spec import (
 )
 from experiments import schema
 from experiments.arms import Arm, Arms, matches
-from experiments.document import Document, Where, nearest, scalar
-from experiments.schema import Column, File, Row, TableSettings, text
+from experiments.schema import Column, File, Row, TableSettings
 
 MOST_FIGURES = 1_000_000
 
@@ -414,10 +416,8 @@ class _Tables:
         file = (folder / settings.published).resolve()
         if not file.is_relative_to(folder):
             raise self._document.error(where, "the published figures must lie beside the matrix")
-        try:
+        with self._document.errors_at(where):
             found = _read_published(file, {column.header for column in settings.columns})
-        except UserError as error:
-            raise self._document.error(where, str(error)) from error
         for row, _ in found:
             if row not in rows and not self._arms.forced:
                 message = f"{file} has a row '{row}', which the table has not{nearest(row, rows)}"

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from classifier import catalogue
 from classifier.data import datasets
 from classifier.data.split import Part
+from classifier.findings import text
 from classifier.record import (
     BenchmarkRecord,
     EvaluateRecord,
@@ -21,7 +22,6 @@ from classifier.record import (
 )
 from classifier.spec import BenchmarkSpec, DataSpec, Ema, EvaluateSpec, Spec, TrainSpec, track_key
 from experiments.matrix import Matrix, Request
-from experiments.schema import text
 from experiments.store import Results
 
 State = Literal["done", "todo", "running", "failed", "skipped"]

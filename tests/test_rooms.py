@@ -16,8 +16,15 @@ MAY_IMPORT = {
 ROOMS = {*MAY_IMPORT, "runner", "tests"}
 NO_TORCH = [
     "runner.py",
-    *(f"classifier/{name}.py" for name in ("spec", "record", "catalogue", "machine", "progress")),
-    *(f"classifier/data/{name}.py" for name in ("datasets", "split", "download", "arrange")),
+    *(
+        f"classifier/{name}.py"
+        for name in ("spec", "record", "catalogue", "machine", "progress", "console", "names")
+    ),
+    *(f"classifier/{name}.py" for name in ("document", "findings", "training_options")),
+    *(
+        f"classifier/data/{name}.py"
+        for name in ("datasets", "split", "download", "arrange", "prepare")
+    ),
     *(str(path.relative_to(ROOT)) for path in (ROOT / "experiments").glob("*.py")),
     *(str(path.relative_to(ROOT)) for path in (ROOT / "reports").glob("*.py")),
 ]

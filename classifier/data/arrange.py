@@ -151,7 +151,10 @@ def _make_plan(data_path: Path, rule: Rule, shares: Shares, seed: int) -> Plan:
         if "\n" in path or "\r" in path:
             raise UserError(f"the name {path!r} in {data_path} has a line break; rename it")
         classes[path.partition("/")[0]].append(path)
-    return dict(sorted(split(classes, rule, seed, shares=shares).items()))
+    try:
+        return dict(sorted(split(classes, rule, seed, shares=shares).items()))
+    except UserError as error:
+        raise UserError(f"{data_path}: {error}") from error
 
 
 def _check_nothing_new(data_path: Path, plan: Plan) -> None:

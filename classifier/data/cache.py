@@ -148,5 +148,5 @@ def _unreadable(bad: list[BadImageError], images: int) -> UserError:
     more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
     return UserError(
         f"{len(bad)} of {images} images can't be read: {named}{more}. Mend or remove them, or "
-        "leave them out with 'on_bad_image: skip' in data"
+        "leave them out with 'on_bad_image: skip' in data (--on_bad_image skip)"
     )

@@ -105,7 +105,11 @@ def listing(data: DataSpec, root: Path, progress: Progress = lambda done, total:
         for name, paths in _classes(data, root).items()
     }
     _at_least_two(classes, data)
-    parts = split(classes, _rule(data), data.split_seed, data.limit)
+    try:
+        parts = split(classes, _rule(data), data.split_seed, data.limit)
+    except UserError as error:
+        where = data.title if data.name == "digits" else folder_of(data, root)
+        raise UserError(f"{where}: {error}") from error
     names = tuple(sorted(classes))
     label_of = {path: names.index(name) for name, paths in classes.items() for path in paths}
     paths = tuple(sorted(parts))
@@ -207,10 +211,14 @@ def fingerprint(data: DataSpec, root: Path) -> str:
     index_file = cache_folder("fingerprints") / f"{path_key(folder)}.json"
     known: dict[str, list[int | str]] = _read_index(index_file)
     paths = sorted(image_paths(folder))
-    stats = {path: (folder / path).stat() for path in paths}
-    stamp = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
-    new = [path for path in paths if known.get(path, [])[:2] != stamp[path]]
-    hashes = Parallel(n_jobs=-1, prefer="threads")(delayed(sha256)(folder / path) for path in new)
+    try:
+        stats = {path: (folder / path).stat() for path in paths}
+        stamp = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
+        new = [path for path in paths if known.get(path, [])[:2] != stamp[path]]
+        hash_all = Parallel(n_jobs=-1, prefer="threads")
+        hashes = hash_all(delayed(sha256)(folder / path) for path in new)
+    except OSError as error:  # a link to nowhere, no permission
+        raise UserError(f"{error.filename} can't be read: {error.strerror}") from error
     index = {path: known[path] for path in paths if path in known}
     index.update({path: [*stamp[path], digest] for path, digest in zip(new, hashes, strict=True)})
     if index != known:
@@ -237,7 +245,10 @@ def _classes(data: DataSpec, root: Path) -> dict[str, list[str]]:
     folder = data_folder(data, root)
     names = class_folders(folder)
     if data.folder is not None and set(PARTS) <= set(names):
-        raise UserError(f"{folder} is split already (train, val, test): set 'split: given' in data")
+        raise UserError(
+            f"{folder} is split already (train, val, test): set 'split: given' in data, or name it "
+            f"as --train_path {folder / 'train'}"
+        )
     classes = {name: [] for name in names}
     for path in image_paths(folder):
         classes[path.partition("/")[0]].append(path)

@@ -6,15 +6,21 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 from PIL import Image
+from torchvision.transforms.functional import resize
 
-from classifier import runs
+from classifier import checkpoint, runs
 from classifier.__main__ import main
-from classifier.data.datasets import open_image
+from classifier.data.datasets import listing, open_image
+from classifier.data.transforms import Normalize
 from classifier.job import Place, execute
+from classifier.metrics import Labels
 from classifier.record import EvaluateRecord
 from classifier.spec import Ema, TrainSpec
 
@@ -67,6 +73,50 @@ def test_metrics_writes_what_the_matrix_would(
     assert not list(trained.glob(".evaluate-*"))
 
 
+def test_metrics_of_the_training_part_with_a_map_of_the_features(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Centre-cropped and not augmented: figures and features are those of the plain images."""
+    seen: dict[str, NDArray[Any]] = {}
+
+    def keep(
+        file: Path, points: NDArray[np.float32], labels: Labels, *_: object, **__: str
+    ) -> None:
+        seen.update(points=points, labels=labels)
+
+    monkeypatch.setattr("classifier.pictures.tsne", keep)
+    arguments = ["metrics", "--save_path", str(trained), "--task", "train", "--device", "cpu"]
+    assert main([*arguments, "--tsne"]) == 0
+    record = runs.read_record(next(trained.glob("evaluate-raw-train-fp32-*")))
+    assert isinstance(record, EvaluateRecord)
+    assert (record.spec.split, record.images) == ("train", 60)
+    network, meta = checkpoint.load(trained / "train-raw" / runs.CHECKPOINT)
+    listed = listing(record.training.data, Path("nowhere"))
+    paths = [listed.paths[index] for index in listed.indices("train")]
+    images = [open_image(record.training.data, Path("nowhere"), path) for path in paths]
+    side = record.training.image_size
+    pixels = np.stack([np.asarray(resize(image, side)) for image in images])
+    batch = Normalize(meta.mean, meta.std, torch.device("cpu"))(torch.from_numpy(pixels))
+    with torch.inference_mode():
+        features = network.trunk(batch)
+        right = network.head(features).argmax(dim=1).numpy() == seen["labels"]
+    assert seen["points"] == pytest.approx(features.numpy(), abs=1e-4)
+    assert right.mean() == pytest.approx(record.accuracy)
+
+
+def test_what_is_not_of_the_run_any_more_is_evaluated_again(trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    arguments = ["metrics", "--save_path", str(run), "--task", "val", "--device", "cpu"]
+    assert main(arguments) == 0
+    (unit,) = run.glob("evaluate-raw-val-fp32-*")
+    record = unit / "record.json"
+    before = runs.read_record(unit)
+    assert isinstance(before, EvaluateRecord)
+    record.write_text(record.read_text().replace(before.checkpoint, "0" * 16))
+    assert main(arguments) == 0
+    assert runs.read_record(unit) == before
+
+
 def test_metrics_of_the_average_in_fp16_with_ten_crops(trained: Path) -> None:
     track = ["--track", "ema-0.9999-2000", "--half", "--test_tta", "--task", "val"]
     assert main(["metrics", "--save_path", str(trained), "--device", "cpu", *track]) == 0
@@ -80,6 +130,9 @@ def test_speed(
     monkeypatch.setattr("classifier.benchmark.ITERATIONS", 3)
     assert main(["metrics", "--save_path", str(trained), "--task", "fps", "--device", "cpu"]) == 0
     assert "mobilenetv2 fp32 FPS(batch_size=64): " in capsys.readouterr().out
+    arguments = ["metrics", "--save_path", str(trained), "--task", "fps", "--device", "cpu"]
+    assert main([*arguments, "--batch_size", "2", "--half"]) == 0
+    assert "mobilenetv2 fp16 FPS(batch_size=2): " in capsys.readouterr().out
 
 
 def test_predict_names_what_it_can_not_read(
@@ -102,7 +155,7 @@ def test_predict_names_what_it_can_not_read(
     (source / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
     arguments = ["predict", "--save_path", str(trained), "--source", str(source), "--device", "cpu"]
     assert main([*arguments, "--top_k", "3", "--out", str(tmp_path / "out")]) == 1
-    assert "broken.jpg" in capsys.readouterr().out
+    assert f"\nfailed: {source}/broken.jpg can't be read" in capsys.readouterr().out
     rows = list(csv.DictReader((tmp_path / "out" / "predictions.csv").open()))
     assert len({row["path"] for row in rows}) == len(modes)
     assert len(rows) == 3 * len(modes)
@@ -130,6 +183,9 @@ def test_split_makes_what_a_matrix_takes_as_given(
     [
         (["metrics", "--save_path", "nowhere"], "nowhere has no checkpoint of a track 'raw'; it is no run's folder"),
         (["metrics", "--save_path", "RUN", "--track", "ema"], "its tracks are ema-0.9999-2000, raw"),
+        (["metrics", "--save_path", "RUN", "--val_path", "x/val"], "x is not the 'digits' that the run was trained on"),
+        (["metrics", "--save_path", "RUN", "--label_path", "x.png"], "x.png is not UTF-8 text"),
+        (["predict", "--save_path", "RUN", "--source", "x.png", "--out", "x.png"], "the folder x.png can't be made: File exists"),
         (["metrics", "--save_path", "RUN", "--device", "9"], "--device 9: that is not auto, cpu or one of"),
         (["predict", "--weight", "nowhere.safetensors", "--source", "x.png", "--device", "cpu"], "nowhere.safetensors"),
         (["split", "--data_path", "nowhere"], "nowhere"),

@@ -69,8 +69,11 @@ def test_what_is_missing_is_named(root: Path) -> None:
     with pytest.raises(UserError, match="no class folders"):
         datasets.listing(BIRDS, root)
     make_images(root / "birds", {"a": 9, "rare": 2})
-    with pytest.raises(UserError, match="class 'rare' has 2"):
+    with pytest.raises(UserError, match="birds: class 'rare' has 2"):
         datasets.listing(BIRDS, root)
+    (root / "birds" / "a" / "link.png").symlink_to("nowhere.png")
+    with pytest.raises(UserError, match=r"a/link\.png can't be read: No such file"):
+        datasets.fingerprint(BIRDS, root)
 
 
 def test_a_name_that_is_not_utf8_is_named(root: Path) -> None:
@@ -158,7 +161,7 @@ def test_broken_images_are_counted_and_the_first_five_named(root: Path) -> None:
         pixels(BIRDS, root, listed, "train", 8, datasets.fingerprint(BIRDS, root))
     message = str(caught.value)
     assert message.startswith("7 of 24 images can't be read: ")
-    assert message.endswith("leave them out with 'on_bad_image: skip' in data")
+    assert message.endswith("'on_bad_image: skip' in data (--on_bad_image skip)")
     assert [str(root / "birds" / path) in message for path in train[:7]] == [True] * 5 + [False] * 2
     assert "and 2 more" in message
 

@@ -111,7 +111,7 @@ def test_auc_and_aupr_are_of_the_scores(tmp_path: Path, missing: int) -> None:
     logits, labels = random_predictions(missing, 150, 8, missing)
     metrics_report.write(
         tmp_path, logits, labels, [str(i) for i in range(150)], [f"c{k}" for k in range(8)],
-        visual=False, tsne=False,
+        visual=False,
     )  # fmt: skip
     wide = np.exp(logits.astype(np.float64))
     scores = wide / wide.sum(axis=1, keepdims=True)
@@ -138,7 +138,7 @@ def test_a_single_label_has_no_auc() -> None:
 def test_files_give_back_every_name_and_image(tmp_path: Path) -> None:
     logits, labels = random_predictions(1, 40, 10, 1)
     paths = [f"{NAMES[k]}/{i} ä&\n\udcff.jpg" for i, k in enumerate(labels)]
-    files = metrics_report.write(tmp_path, logits, labels, paths, NAMES, visual=False, tsne=False)
+    files = metrics_report.write(tmp_path, logits, labels, paths, NAMES, visual=False)
     assert [file.name for file in files] == [
         "overall.csv", "per_class.csv", "confusion_matrix.csv", "correct.csv", "incorrect.csv",
         "summary.md",
@@ -172,7 +172,7 @@ def test_pictures(tmp_path: Path, classes: int) -> None:
     logits, labels = random_predictions(2, 60, classes, 2)
     names = [*NAMES, *map(str, range(classes))][:classes]
     files = metrics_report.write(
-        tmp_path, logits, labels, [str(i) for i in range(60)], names, visual=True, tsne=True
+        tmp_path, logits, labels, [str(i) for i in range(60)], names, visual=True, features=logits
     )
     assert [file.name for file in files[-2:]] == ["confusion_matrix.png", "tsne.png"]
     first = (tmp_path / "tsne.png").read_bytes()
@@ -181,7 +181,7 @@ def test_pictures(tmp_path: Path, classes: int) -> None:
             assert min(image.size) > 700
     if classes == 10:
         again = tmp_path / "again.png"
-        pictures.tsne(again, logits, labels, names, title="t-SNE of the logits")
+        pictures.tsne(again, logits, labels, names, title="t-SNE of the features")
         assert again.read_bytes() == first
 
 
@@ -197,7 +197,7 @@ def test_what_has_no_metrics_is_refused_before_anything_is_written(
     with pytest.raises(UserError, match=message):
         metrics_report.write(
             tmp_path / "x", logits, labels, ["p"] * images, ["c"] * classes, visual=True,
-            tsne=images > 0 and classes > 1,
+            features=logits if images > 0 and classes > 1 else None,
         )  # fmt: skip
     assert not (tmp_path / "x").exists()
 
@@ -207,5 +207,4 @@ def test_scores_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"1 of 2 predictions are not finite.*b\.jpg.*FP32"):
         metrics_report.write(
             tmp_path, logits, np.array([0, 1]), ["a.jpg", "b.jpg"], ["x", "y"], visual=False,
-            tsne=False,
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import runner
-from classifier import runs
+from classifier import catalogue, runs
 from classifier.__main__ import main
 from classifier.errors import UserError
 from classifier.files import sha256
@@ -106,24 +107,131 @@ def test_the_originals_config_is_read_and_not_run(tmp_path: Path) -> None:
     assert (one_of.name, one_of.transforms[0].name) == ("OneOf", "Blur")
 
 
+ORIGINALS = """\
+import torch
+import torchvision.transforms as transforms
+from argparse import Namespace
+from utils.utils_aug import CutOut, Create_Albumentations_From_Name
+
+class Config:
+    lr_scheduler = torch.optim.lr_scheduler.CosineAnnealingLR
+    lr_scheduler_params = {
+        'T_max': 10,
+        'eta_min': 1e-6
+    }
+    random_seed = 0
+    plot_train_batch_count = 5
+    custom_augment = transforms.Compose([
+    ])
+
+    def _get_opt(self):
+        return Namespace()
+
+if __name__ == '__main__':
+    print(Config()._get_opt())
+"""
+"""The form of the config that the changelog's commands name."""
+
+
+def test_with_the_originals_config_a_run_is_a_matrixs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.py"
+    flags = f"--model_name ghostnet --save_path x --data digits --config {file}"
+    file.write_text(ORIGINALS)
+    assert spec(flags)[0].signature == spec(flags.partition("--config")[0])[0].signature
+    assert "config.py:13: 'plot_train_batch_count' is passed over" in capsys.readouterr().err
+    named = "Create_Albumentations_From_Name('RandomGridShuffle', grid=(4, 4)),\n"
+    file.write_text(ORIGINALS.replace("Compose([\n", f"Compose([\n        {named}"))
+    (shuffle,) = spec(flags)[0].albumentations
+    assert (shuffle.name, shuffle.arguments) == ("RandomGridShuffle", {"grid": (4, 4)})
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        (
+            "custom_augment = A.HorizontalFlp()",
+            ":1: albumentations has no 'HorizontalFlp'; did you mean 'HorizontalFlip'?",
+        ),
+        (
+            "custom_augment = A.Compose([\n  A.OneOf([A.Rotate(limits=9)])])",
+            ":2: albumentations' Rotate takes no 'limits'; did you mean 'limit'?",
+        ),
+        (
+            "custom_augment = A.Compose([A.Rotate(limit={1})])",
+            ":1: an argument must be a finite number",
+        ),
+        ("custom_augment = A.Compose([A.Rotate(9)])", ":1: a list of transforms is expected"),
+        (
+            "custom_augment = A.Compose([], p=0.5)",
+            ":1: Compose with a list of transforms is expected",
+        ),
+        ("random_seed = lr = 3", ":1: only plain settings can be read, not run"),
+        ("random_seed = -1", ":1: 'seed' must be greater than or equal to 0, not '-1'"),
+        (
+            "lr_scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau",
+            ":1: unknown schedule 'ReduceLROnPlateau'",
+        ),
+        ("if seed: random_seed = 1", ":1: only plain settings can be read, not run"),
         ("import os; os.system('touch ran')", ":1: only plain settings can be read, not run"),
         ("random_seed = int(open('x').read())", ":1: a literal value is expected"),
         ("batch = 3", ":1: 'batch' is not a setting that can be read"),
         ("def f(:", ":1: not Python"),
     ],
 )
-def test_what_is_no_literal_is_an_error_with_its_line(
+def test_what_a_config_in_python_can_not_say_is_an_error_with_its_line(
     line: str, message: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "config.py"
     file.write_text(line)
     with pytest.raises(UserError) as error:
         spec(f"--model_name ghostnet --save_path x --data digits --config {file}")
-    assert message in str(error.value)
+    assert f"config.py{message}" in str(error.value)
     assert not Path("ran").exists()
+
+
+def test_flags_go_over_a_config_in_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "lr: 1e-4\noptimizer: sgd\nwarmup: {ratio: 0.5}\nema: {decay: 0.9, tau: 5}\n"
+        "pretrained: IMAGENET1K_V2\naugment: AugMix\n"
+    )
+    flags = f"--model_name mobilenetv2 --save_path x --data digits --config {file} --ema --warmup"
+    made, ema = spec(f"{flags} --lr 1e-2 --weight_decay 0 --warmup_minlr 1e-5 --pretrained")
+    assert made.lr == 1e-2 and made.augment == "AugMix" and made.pretrained == "IMAGENET1K_V2"
+    assert (made.optimizer.name, made.optimizer.weight_decay) == ("sgd", 0)
+    assert made.warmup is not None and made.warmup.model_dump() == {"ratio": 0.5, "start_lr": 1e-5}
+    assert ema == Ema(decay=0.9, tau=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr: 1e-4\nepoch: 3", "c.yaml:2: unknown setting 'epoch'; did you mean 'epochs'?"),
+        (
+            "albumentations:\n- HorizontalFlip\n- Rotte",
+            "c.yaml:3: albumentations has no 'Rotte'; did you mean 'Rotate'?",
+        ),
+        (
+            "albumentations:\n- Rotate: {limit: .inf}",
+            "c.yaml:2: an argument must be a finite number",
+        ),
+        ("schedule: {name: StepLR, arguments: {step_size: .nan}}", "c.yaml:1: an argument must be"),
+        ("data: {name: digits}", "c.yaml:1: 'data' is given by --data or --train_path"),
+        ("distill: {method: sp}", "c.yaml:1: 'distill' is given by --kd and its flags"),
+        ("lr: [", "c.yaml:1: not YAML"),
+        ("- lr", "c.yaml:1: a mapping of settings is expected"),
+    ],
+)
+def test_what_a_config_in_yaml_can_not_say_is_an_error_with_its_line(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError) as error:
+        spec(f"--model_name ghostnet --save_path x --data digits --config {file}")
+    assert message in str(error.value)
 
 
 @pytest.fixture
@@ -165,7 +273,15 @@ def test_a_run_made_by_hand_is_a_matrix_jobs(
     assert "train mobilenetv2" not in out, "the training by hand is the matrix's"
     assert runs.read_record(Path("runs/mine/train-raw")) == record
     assert list(Path("runs/mine").glob("evaluate-raw-test-fp32-*"))
-    assert main(["metrics", "--save_path", "runs/mine", "--data-root", ".", "--device", "cpu"]) == 0
+    metrics = ["metrics", "--save_path", "runs/mine", "--device", "cpu", "--task", "val"]
+    assert main(metrics) == 0, "on the data that it was trained on"
+    Path("dataset").rename("elsewhere")
+    Path("x").mkdir()
+    Path("elsewhere").rename("x/dataset")
+    shutil.rmtree(next(Path("runs/mine").glob("evaluate-raw-val-*")))
+    assert main(metrics) == 2
+    assert "dataset is not there" in capsys.readouterr().err
+    assert main([*metrics, "--val_path", "x/dataset/val"]) == 0
 
 
 def test_ctrl_c_keeps_the_state_and_resume_goes_on(
@@ -196,6 +312,10 @@ def test_an_average_and_a_student_by_hand(birds: Path) -> None:
     teacher = ["train", "--model_name", "ghostnet", "--save_path", "runs/teacher", "--ema"]
     assert main([*teacher, *TOY]) == 0
     assert Path("runs/teacher/train-ema-0.9999-2000/best.safetensors").exists()
+    own = ["--save_path", "runs/teacher", "--device", "cpu"]
+    assert main(["metrics", "--task", "val", *own]) == 0, "of the only track there is"
+    assert Path("runs/teacher/metrics-ema-0.9999-2000-val-fp32/summary.md").exists()
+    assert main(["predict", "--source", "dataset/val", "--label_path", "labels.txt", *own]) == 0
     assert main([*teacher[:-1], *TOY]) == 0, "the raw track is added"
     student = ["train", "--model_name", "mobilenetv2", "--save_path", "runs/student", "--kd"]
     assert main([*student, "--teacher_path", "runs/teacher", *TOY]) == 0
@@ -226,10 +346,22 @@ def test_files_by_hand(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert record.spec.distill.teacher == Weights(file=str(file), sha256=sha256(file))
 
 
+def test_resume_without_a_kept_state_begins_anew(
+    birds: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("classifier.console.LINES", 1e9)
+    command = ["train", "--model_name", "mobilenetv2", "--save_path", "runs/mine", *TOY]
+    assert main([*command, "--resume"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "no state of this training is kept, so it begins anew"
+    assert len(said) == 2 and said[1].startswith("epoch 2/2, "), "a line at the end"
+    assert [entry.name for entry in Path("runs/mine").iterdir()] == ["train-raw"]
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--weight", "none.pth"], "error: none.pth is not there"),
+        (["--weight", "none.pth"], "--weight none.pth: none.pth is not there"),
         (
             ["--weight", "labels.txt"],
             "labels.txt is of no kind that is known here: .safetensors, .pth",
@@ -247,9 +379,28 @@ def test_files_by_hand(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["--val_path", "elsewhere/val"], "the paths must be train/, val/ and test/ of one folder"),
         (["--train_path", "nowhere/train"], "nowhere is not there"),
-        (["--image_size", "2"], "image_size: Input should be greater than or equal to 8"),
+        (["--image_size", "2"], "--image_size 2: 'image_size' must be greater than or equal to 8"),
+        (
+            ["--momentum", "0.9"],
+            "--momentum 0.9: unknown setting 'momentum'; it can be name, weight_decay",
+        ),
         (["--kd", "--teacher_path", "runs/none"], "runs/none has no checkpoint of a track 'raw'"),
-        (["--model_name", "nope"], "unknown model 'nope'"),
+        (
+            ["--model_name", "nope"],
+            "--model_name nope: unknown model 'nope': neither torchvision nor timm has it",
+        ),
+        (
+            ["--model_name", "mobilenetv3"],
+            "unknown model 'mobilenetv3'; did you mean 'mobilenetv2'?",
+        ),
+        (
+            ["--data", "dataset", "--data-root", "."],
+            "dataset is split already (train, val, test): set 'split: given' in data, or name it as --train_path dataset/train",
+        ),
+        (["--label_path", "dataset"], "dataset can't be read: Is a directory"),
+        (["--label_path", "gbk.txt"], "gbk.txt is not UTF-8 text"),
+        (["--save_path", "labels.txt/x"], "can't be made: Not a directory"),
+        (["--pretrained", "--model_name", "vit_test"], "unknown model 'vit_test'"),
         (["--label_path", "labels.txt"], "labels.txt does not name the classes of the data"),
     ],
 )
@@ -260,10 +411,13 @@ def test_bad_flags_are_one_line(
     torch.save({"model": Evil()}, "evil.pth")
     torch.save({"conv": torch.ones(2)}, "other.pth")
     save_file({"conv": torch.ones(2)}, "t.safetensors")
+    Path("gbk.txt").write_bytes("中".encode("gbk"))
+    catalogue.library_models()  # says that it lists them, the first time
+    capsys.readouterr()
     command = ["train", "--model_name", "ghostnet", "--save_path", "runs/bad"]
     assert main([*command, *TOY, *flags]) == 2
     error = capsys.readouterr().err
-    assert message in error and "Traceback" not in error
+    assert message in error and len(error.strip().splitlines()) == 1
     assert not Path("runs/bad").exists(), "nothing is written"
     assert not Path("ran").exists()
 
@@ -273,3 +427,47 @@ class Evil:
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("touch ran",)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--loss", "PolyLos"], "argument --loss: unknown 'PolyLos'; did you mean 'PolyLoss'?"),
+        (["--Augment", "x"], "argument --Augment: unknown 'x'; it can be RandAugment, AutoAugment"),
+        (["--workers", "-1"], "argument --workers: '-1' is not a number from 0 up"),
+        (["--lr", "x"], "argument --lr: invalid float value: 'x'"),
+    ],
+)
+def test_a_flags_unknown_word_is_one_line(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--model_name", "ghostnet", "--save_path", "runs/bad", *flags])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert error.startswith(f"error: {message}") and len(error.splitlines()) == 1
+
+
+def test_bad_images_are_an_error_before_the_training_or_left_out(
+    birds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also one of the test part, which the training does not look at."""
+    for name in ("train/tit/0.png", "test/wren/1.png"):
+        file = Path("dataset") / name
+        file.write_bytes(file.read_bytes()[:60])
+    command = ["train", "--model_name", "mobilenetv2", "--save_path", "runs/mine", *TOY]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "1 of 16 images can't be read: " in error
+    assert "tit/0.png" in error and "(--on_bad_image skip)" in error
+    Path("dataset/train/tit/0.png").unlink()
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "1 of 6 images can't be read: " in error
+    assert "test/wren/1.png" in error
+    assert not Path("runs/mine").exists(), "nothing is left"
+    assert main([*command, "--on_bad_image", "skip"]) == 0
+    assert "1 images can't be read and are left out: test/wren/1.png" in capsys.readouterr().err
+    record = runs.read_record(Path("runs/mine/train-raw"))
+    assert record.kind == "train" and record.spec.data.on_bad_image == "skip"
+    assert (record.data.train, record.data.val, record.data.test) == (15, 6, 5)

@@ -90,10 +90,10 @@ def test_extra_validation_passes_change_nothing(
 
     def twice(*args: Any, **kwargs: Any) -> torch.Tensor:
         calls.append(torch.rand(1))  # even one that draws
-        evaluator.logits_of(*args, **kwargs)
-        return evaluator.logits_of(*args, **kwargs)
+        evaluator.outputs_of(*args, **kwargs)
+        return evaluator.outputs_of(*args, **kwargs)
 
-    monkeypatch.setattr(trainer, "logits_of", twice)
+    monkeypatch.setattr(trainer, "outputs_of", twice)
     assert result(train(tiny, tmp_path / "twice"), tmp_path / "twice") == plain
     assert len(calls) == tiny.epochs
 

@@ -305,3 +305,34 @@ def test_an_outright_precision_is_the_default_one(tmp_path: Path) -> None:
         "      - {header: b, split: val, where: {ema: true}}\n    baseline: {ema: false}\n"
     )
     assert load(file).tables[0].baseline == {(0, 1): (0, 0)}
+
+
+TRAIN_COLUMN = """\
+title: T
+data: digits
+train: {optimizer: sgd}
+matrix: {model: [ghostnet]}
+tables:
+  t: {rows: model, columns: [{header: a, split: train}, {header: b, split: val}]}
+"""
+
+
+def test_a_column_may_show_the_training_part(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(TRAIN_COLUMN)
+    matrix = load(tmp_path / "m.yaml")
+    made = planning.make([matrix], Results(), HERE, tmp_path)
+    assert [job.name for job in made.jobs[1:]] == [
+        "ghostnet-s0 raw-train-fp32",
+        "ghostnet-s0 raw-val-fp32",
+    ]
+    on_train, on_val = (job.cost.gflop for job in made.jobs[1:])
+    assert on_train and on_val and on_train / on_val == pytest.approx(1078 / 362, abs=0.02)
+    found = fill(matrix, results_of(matrix, lambda row, column, seed: len(column.split or "") / 10))
+    assert found["t"].to_numpy().tolist() == [[0.5, 0.3]]
+
+
+def test_an_option_of_a_named_setting_keeps_the_name(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(TRAIN_COLUMN)
+    matrix = load(tmp_path / "m.yaml", Overrides(sets=("train.optimizer.weight_decay=0.1",)))
+    optimizer = matrix.arms[0].trainings[0].optimizer
+    assert (optimizer.name, optimizer.weight_decay) == ("sgd", 0.1)

@@ -1,16 +1,18 @@
-"""YAML as plain data that remembers where each value stands. Knows nothing of matrices."""
+"""YAML as plain data that remembers where each value stands. Knows no settings."""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from classifier.errors import UserError
+from classifier.names import nearest
+from classifier.spec import named
 
 Key = str | int
 Where = tuple[Key, ...]
@@ -56,16 +58,25 @@ class Document:
     def error(self, where: Where, message: str) -> UserError:
         return UserError(f"{self.place(where)}: {message}")
 
+    @contextmanager
+    def errors_at(self, where: Where) -> Iterator[None]:
+        """Gives the UserErrors raised inside their place."""
+        try:
+            yield
+        except UserError as error:
+            raise self.error(where, str(error)) from error
+
     def set(self, where: Where, value: object, place: str) -> None:
-        """Put a value at a way of mapping keys, making mappings that are missing."""
+        """Put a value at a way of mapping keys, making mappings that are missing; a name on the
+        way becomes one (`sgd` is short for `{name: sgd}`)."""
         for known in [known for known in self._places if known[: len(where)] == where]:
             del self._places[known]
         self._places[where] = place
         target = self.data
         for end, key in enumerate(where[:-1], start=1):
             self._places.setdefault(where[:end], place)
-            if not isinstance(target.get(key), dict):
-                target[key] = {}
+            inner = named(target.get(key))
+            target[key] = inner if isinstance(inner, dict) else {}
             target = target[key]
         target[where[-1]] = value
 
@@ -83,12 +94,12 @@ class Document:
         except yaml.YAMLError as error:
             raise UserError(f"{self.source}: not YAML: {error}".replace("\n", " ")) from error
         except RecursionError as error:
-            raise UserError(f"{self.source}:1: too deeply nested for a matrix") from error
+            raise UserError(f"{self.source}:1: too deeply nested") from error
 
     def _value(self, loader: _Loader, node: yaml.Node, where: Where, depth: int) -> Any:
         self._values += 1
         if self._values > MOST_VALUES or depth > MOST_DEPTH:
-            raise self._error(node, "too many or too deeply nested values for a matrix")
+            raise self._error(node, "too many or too deeply nested values")
         if isinstance(node, yaml.ScalarNode):
             if node.tag not in _SCALARS:
                 raise self._error(node, f"the tag '{_short(node.tag)}' is not allowed")
@@ -135,16 +146,6 @@ class Document:
 def scalar(text: str) -> Any:
     """A value as it would read in the file: `1e-4` is a number, `[0, 1]` a list."""
     return Document(Path("value"), text or "''").data
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'epochs'?`, or the whole choice where nothing is near and it is short."""
-    names = list(known)
-    by_lower = {candidate.lower(): candidate for candidate in names}
-    match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    if match:
-        return f"; did you mean '{by_lower[match[0]]}'?"
-    return f"; it can be {', '.join(names)}" if 0 < len(names) <= 25 else ""
 
 
 def _read(source: Path) -> str:

@@ -1,0 +1,29 @@
+"""Data made ready before anything runs, with what there is to say about it on stderr. No torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from classifier.console import Counted, Transfer
+from classifier.data.datasets import Listing, bad_images, folder_of, listing
+from classifier.data.download import download_cub200
+from classifier.names import shown
+from classifier.spec import DataSpec
+
+MOST_NAMED = 5
+
+
+def prepare(data: DataSpec, root: Path) -> Listing:
+    """Fetch what is not there and can be fetched, check the rest, name the images left out.
+
+    Raises UserError where the data set can't be used.
+    """
+    if data.name == "cub200" and not folder_of(data, root).is_dir():
+        download_cub200(root, progress=Transfer())
+    listed = listing(data, root, Counted("looking at images"))
+    bad = sorted(bad_images(data, root)) if data.on_bad_image == "skip" else []
+    if bad:
+        named = ", ".join(map(shown, bad[:MOST_NAMED])) + (", ..." if bad[MOST_NAMED:] else "")
+        print(f"{len(bad)} images can't be read and are left out: {named}", file=sys.stderr)
+    return listed
