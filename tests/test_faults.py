@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("no_process_remains")
 MATRIX = """\
 title: Small
 data: {name: digits, limit: 20}
-train: {model: ghostnet, image_size: 32, batch_size: 12, epochs: 3, lr: 5e-3}
+train: {model: mobilenetv2, image_size: 32, batch_size: 24, epochs: 3, lr: 5e-3}
 matrix:
   augment: [false, AutoAugment]
   ema: [false, {decay: 0.9, tau: 5}]
@@ -157,7 +157,7 @@ SHOWN: dict[Perform, str] = {
     killed: "ended by SIGKILL",
     crashing: "ended by SIGSEGV",
     raising: "ZeroDivisionError: division by zero",
-    hanging: "no progress for 0.1 min",
+    hanging: "no progress for 0.05 min",
 }
 
 
@@ -170,10 +170,10 @@ def test_a_job_that_is_struck_once_is_done_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(worker, "perform", fault)
-    stall = ["--stall-minutes", "0.1", "--checkpoint-minutes", "0"]
-    assert runner.main([*ONE_AT_A_TIME, *stall]) == 0
+    often = ["--stall-minutes", "0.05", "--checkpoint-minutes", "0.01", "--retries", "3"]
+    assert runner.main([*ONE_AT_A_TIME, *often]) == 0
     out = capsys.readouterr().out
-    assert out.count("it is tried again") == 2
+    assert out.count("it is tried again") >= 2
     assert SHOWN[fault] in out
     assert results() == undisturbed
 
@@ -206,7 +206,7 @@ def test_a_full_disk_damages_nothing(
         capsys.readouterr()
         assert runner.main(ONE_AT_A_TIME) == 1
         out = capsys.readouterr().out
-        assert "no space for runs/ghostnet-s0-" in out and "MiB are needed and" in out
+        assert "no space for runs/mobilenetv2-s0-" in out and "MiB are needed and" in out
         assert runner.main([*ONE_AT_A_TIME, "--report"]) == 0, "every record is whole"
         resize(disk, "800m")
         assert runner.main(ONE_AT_A_TIME) == 0

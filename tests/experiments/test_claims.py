@@ -1,0 +1,94 @@
+"""Claims: what another runner has done, failed or is doing, before a job is started."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from classifier import machine
+from classifier.spec import TrainSpec
+from experiments import scheduler, worker
+from experiments.claims import Claims
+from experiments.engines.local import LocalEngine
+from experiments.leases import Leases
+from experiments.plan import Job, Judge, Plan, Site
+from experiments.scheduler import Claim, Outcome
+from experiments.store import Store
+from experiments.worker import Settings
+from tests.experiments import fakes
+
+pytestmark = pytest.mark.usefixtures("no_process_remains")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    (tmp_path / "runs").mkdir()
+    return Store(tmp_path / "runs")
+
+
+def judge(store: Store) -> Judge:
+    site = Site(machine.cpu_name(), machine.cores(), machine.versions()["torch"])
+    return Judge(site, store.root)
+
+
+def job_of(spec: TrainSpec) -> Job:
+    return Job(spec, None, emas=(None,))
+
+
+def test_what_another_runner_does_did_or_could_not_do(store: Store) -> None:
+    job = replace(fakes.jobs(1)[0], emas=(None,))
+    with Claims(store, judge(store)) as first, Claims(store, judge(store)) as second:
+        assert first.take(job) == Claim("mine")
+        assert second.take(job) == Claim("elsewhere")
+        time.sleep(0.02)
+        store.fail(job.spec, job.run, "no luck")
+        first.give_back(job)
+        assert second.take(job) == Claim("failed", "no luck")
+    with Claims(store, judge(store)) as later:
+        assert later.take(job) == Claim("mine"), "an old failure is tried again"
+        later.give_back(job)
+
+
+def test_a_runner_that_shows_no_life_loses_its_job_and_one_result_counts(
+    store: Store, tiny: TrainSpec
+) -> None:
+    """Two runners do one training, since the first one's lease is over: it is done twice, which is
+    counted, and one of the two is accepted."""
+    job = job_of(tiny)
+    outcomes: list[Outcome] = []
+
+    def run(leases: Leases) -> None:
+        with Claims(store, judge(store), leases) as claims:
+            settings = Settings(store.root, store.root)
+            engine = LocalEngine(["cpu"], 1, settings, worker.perform)
+            outcomes.append(scheduler.run(Plan((job,)), engine, fakes.Watcher(), claims))
+
+    silent = Leases(store.root, seconds=0.3)
+    silent._over.set()  # its heart does not beat
+    runners = [threading.Thread(target=run, args=(silent,))]
+    runners[0].start()
+    while not list(store.root.glob(".leases/*.000001")):
+        time.sleep(0.01)
+    time.sleep(0.5)
+    runners.append(threading.Thread(target=run, args=(Leases(store.root, seconds=0.3),)))
+    runners[1].start()
+    for runner in runners:
+        runner.join()
+    assert [outcome.failed for outcome in outcomes] == [0, 0]
+    assert sum(outcome.twice for outcome in outcomes) == 1
+    assert len(store.read().records) == 1
+
+
+def test_done_by_another_runner_is_found(store: Store, tiny: TrainSpec) -> None:
+    job = job_of(tiny.model_copy(update={"epochs": 1}))
+    settings = Settings(store.root, store.root)
+    worker.perform(job, settings, "cpu", 1, lambda progress: None, lambda: False)
+    watch = fakes.Watcher()
+    with Claims(store, judge(store)) as claims:
+        engine = LocalEngine(["cpu"], 1, settings, worker.perform)
+        assert scheduler.run(Plan((job,)), engine, watch, claims).lost == 0
+    assert watch.events == [("found", job.id)]
