@@ -7,48 +7,42 @@ asserted, and where it does not hold jobs are spawned instead.
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
-import fcntl
 import multiprocessing
 import os
 import pickle
-import platform
 import signal
 import sys
-import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
-from classifier.errors import StoppedError, UserError
+from classifier.errors import UserError
 from classifier.machine import cores
-from classifier.progress import Progress, Report
+from classifier.progress import Progress
 from classifier.record import Record
 from experiments.engines import JobFailed, JobStopped, OnProgress, Slot
+from experiments.engines.process import (
+    ENVIRONMENT,
+    Ended,
+    Perform,
+    Task,
+    concluded,
+    outcome_of,
+    prepare,
+    stalled,
+    throttled,
+)
 from experiments.plan import Job
 from experiments.store import Store
 from experiments.worker import Settings
 
-Perform = Callable[[Job, Settings, str, int, Report, Callable[[], bool]], list[Record]]
-"""experiments.worker.perform, or what a test puts in its place; must be importable by name."""
-
 _PRELOAD = "experiments.engines.preload"
-_SERVER_ENVIRONMENT = {
-    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as nvidia-smi counts
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow, where it is installed, has one
-    "OMP_NUM_THREADS": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "NO_ALBUMENTATIONS_UPDATE": "1",
-}
-
 
 _LAST_SECONDS = 30.0
 """A job that has said its last word ends within these, or is ended."""
@@ -111,8 +105,8 @@ class LocalEngine:
         threads = cores() if alone else max(1, cores() // len(self.slots))
         receiver, sender = self._context.Pipe(duplex=False)
         log = self._store.work_folder(job.spec, job.run) / "log.txt"
-        arguments = (sender, self._perform, job, self._settings, device, visible, threads, log)
-        process = self._context.Process(target=_job_main, args=arguments)
+        task = Task(self._perform, job, self._settings, device, threads, log)
+        process = self._context.Process(target=_job_main, args=(sender, task, visible))
         with self._lock:
             if self._stopping:
                 raise JobStopped
@@ -130,26 +124,19 @@ class LocalEngine:
             _end(process)
             with self._lock:
                 del self._running[job.id]
-        return self._judged(job, ended, process.exitcode)
+        return concluded(self._judged(ended, process.exitcode), job, self._store)
 
-    def _judged(self, job: Job, ended: _End, exit_code: int | None) -> list[Record]:
-        """The records of a job that ended so, or the error that it is."""
-        if isinstance(ended, list):
+    def _judged(self, ended: _End, exit_code: int | None) -> Ended:
+        """What a job's end means, where it could not say so itself as well."""
+        if isinstance(ended, list | JobFailed):
             return ended
-        if self._stopping and not isinstance(ended, JobFailed):
-            raise JobStopped
-        if isinstance(ended, JobFailed):
-            failure = ended
-        elif isinstance(ended, JobStopped):
-            failure = JobFailed("it was asked to stop by a SIGTERM that is not the runner's")
-        elif isinstance(ended, _Stalled):
-            minutes = f"{self._stall_seconds / 60:g} min"
-            failure = JobFailed(f"no progress for {minutes}: ended, where it hung is in its log")
-        else:
-            failure = JobFailed(_death(exit_code))
-        with suppress(OSError):  # a full disk: the reason is shown all the same
-            self._store.fail(job.spec, job.run, str(failure))
-        raise failure
+        if self._stopping:
+            return JobStopped()
+        if isinstance(ended, JobStopped):
+            return JobFailed("it was asked to stop by a SIGTERM that is not the runner's")
+        if isinstance(ended, _Stalled):
+            return stalled(self._stall_seconds)
+        return JobFailed(_death(exit_code))
 
 
 def context() -> Any:
@@ -204,9 +191,7 @@ def _forkserver() -> Any:
 def _ask(made: Any) -> Probe | None:
     receiver, sender = made.Pipe(duplex=False)
     process = made.Process(target=_probe_main, args=(sender,))
-    with _environment(
-        _SERVER_ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    ):
+    with _environment(ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}):
         process.start()  # the first process starts the server, which keeps this environment
     sender.close()
     try:
@@ -262,7 +247,7 @@ class _Stalled:
     """A job that made no progress for too long."""
 
 
-_End = list[Record] | JobFailed | JobStopped | _Stalled | None
+_End = Ended | _Stalled | None
 """How a job ended; None: it died and could not say."""
 
 
@@ -320,59 +305,14 @@ def _end(process: multiprocessing.process.BaseProcess) -> None:
 # In the job's process --------------------------------------------------------------------------
 
 
-def _job_main(
-    sender: Connection,
-    perform: Perform,
-    job: Job,
-    settings: Settings,
-    device: str,
-    visible: str,
-    threads: int,
-    log: Path,
-) -> None:
+def _job_main(sender: Connection, task: Task, visible: str) -> None:
     os.setsid()  # a group of its own: Ctrl-C is the runner's business
     _end_with_the_runner()
-    faulthandler.enable()
+    prepare(visible)
     faulthandler.register(signal.SIGUSR1)  # all threads' stacks, into the log
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
-    os.environ["CUDA_VISIBLE_DEVICES"] = visible  # before anything asks CUDA
-    _keep_memory()
-    report = _throttled(sender)
-    try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        _print_to(log)
-        with _device(visible or device, job.spec.kind == "benchmark", report):
-            sender.send(perform(job, settings, device, threads, report, stopping.is_set))
-    except StoppedError:
-        sender.send(JobStopped())
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sender.send(JobFailed(str(error), repeats=True))
-    except Exception as error:
-        traceback.print_exc()
-        text = str(error).strip().splitlines()
-        sender.send(JobFailed(f"{type(error).__name__}: {text[0] if text else ''}"))
-
-
-@contextmanager
-def _device(name: str, alone: bool, report: Report) -> Iterator[None]:
-    """Hold a device of this machine, shared or `alone`, against the jobs of other runners too.
-
-    One runner's scheduler sees to its own jobs; two runners may have the same device."""
-    file = Path(tempfile.gettempdir(), f"classifier-ablations-{os.getuid()}-{name}.lock")
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                report(Progress(f"waiting for {name}, which another runner uses", 0, 1))
-                time.sleep(0.5)
-        yield
-    finally:
-        os.close(descriptor)
+    sender.send(outcome_of(task, throttled(sender.send), stopping.is_set))
 
 
 def _call_main(
@@ -401,32 +341,3 @@ def _end_with_the_runner() -> None:
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _print_to(log: Path) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (1, 2):
-        os.dup2(descriptor, stream)
-    os.close(descriptor)
-
-
-def _keep_memory() -> None:
-    """Tell glibc's malloc not to give memory back: tensors come and go with every layer."""
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        trim_threshold, mmap_threshold, never = -1, -3, 2**30
-        libc.mallopt(mmap_threshold, never)
-        libc.mallopt(trim_threshold, never)
-
-
-def _throttled(sender: Connection) -> Report:
-    """At most four messages a second, and the last of each phase."""
-    last = [0.0]
-
-    def report(progress: Progress) -> None:
-        now = time.monotonic()
-        if now - last[0] >= 0.25 or progress.done == progress.total:
-            last[0] = now
-            sender.send(progress)
-
-    return report

@@ -17,7 +17,8 @@ import pytest
 from classifier.errors import UserError
 from classifier.spec import BenchmarkSpec, EvaluateSpec
 from experiments import scheduler
-from experiments.engines.local import LocalEngine, Perform, in_a_child, probe
+from experiments.engines.local import LocalEngine, in_a_child, probe
+from experiments.engines.process import Perform
 from experiments.plan import Cost, Job
 from experiments.scheduler import Outcome
 from experiments.store import Store
