@@ -17,17 +17,20 @@ from typing import TYPE_CHECKING
 
 from classifier import machine
 from classifier.console import show_any_name
+from classifier.data import datasets
 from classifier.data.prepare import prepare
 from classifier.data.split import Part
 from classifier.errors import UserError
 from classifier.progress import duration
 from classifier.spec import TrainSpec, Weights
 from experiments import plan as planning
+from experiments.engines import MOST_CPU_JOBS, Engine
 from experiments.matrix import Matrix, Overrides, load
 from experiments.plan import Plan, Site
 from experiments.store import Store
 
 if TYPE_CHECKING:
+    from experiments.engines.ray import Cluster
     from experiments.scheduler import Outcome
 
 ALL_DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -47,9 +50,6 @@ examples:
 A run that was interrupted goes on with the same command; what is done is not done again.
 exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted
 """
-
-MOST_CPU_JOBS = 8
-"""By default no more jobs at a time than this on the CPU: each needs its memory."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,6 +88,7 @@ def _main(options: argparse.Namespace) -> int:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"two matrices are named {name}, and would write one report")
+    _check_engine(options)
     runner = Runner(matrices, options)
     if options.prune:
         from experiments import upkeep
@@ -117,10 +118,29 @@ class Runner:
         for matrix in self.matrices:
             for note in matrix.notes:
                 print(f"{matrix.source}: {note}", file=sys.stderr)
+        if self.options.engine == "local":
+            return self._run_on(None)
+        from experiments.engines import ray
+
+        options = self.options
+        print("connecting to Ray ...", file=sys.stderr)
+        with ray.connected(
+            options.address,
+            options.runs.absolute(),
+            options.devices == ["cpu"],
+            options.jobs_per_device,
+        ) as cluster:
+            self.site = cluster.site
+            return self._run_on(cluster)
+
+    def _run_on(self, cluster: Cluster | None) -> int:
         plan, lost = self.plan(), 0
         if plan.todo:
-            _check_data(plan, self.options.data_root)
-            outcome = self._run_jobs(plan)
+            folders = _check_data(plan, self.options.data_root)
+            if cluster is not None:
+                cluster.check_data(folders)
+            engine = self._engine(cluster, _starts(plan))
+            outcome = self._run_jobs(plan, engine)
             if outcome.interrupted:
                 raise KeyboardInterrupt
             lost = outcome.lost or outcome.left
@@ -130,31 +150,47 @@ class Runner:
         self.report()
         return SOME_FAILED if lost else ALL_DONE
 
-    def _run_jobs(self, plan: Plan) -> Outcome:
-        from experiments import scheduler
-        from experiments.claims import Claims
-        from experiments.engines.local import LocalEngine
-        from experiments.progress import QuietOnBrokenPipe, View
-        from experiments.worker import Settings, perform
+    def _engine(self, cluster: Cluster | None, starts: list[TrainSpec]) -> Engine:
+        from experiments.worker import Settings, check_starts, perform
 
         options = self.options
-        devices, jobs_per_device = _devices(options)
-        _check_starts(plan, options.data_root)
         settings = Settings(
-            options.runs, options.data_root, options.workers, options.checkpoint_minutes
+            options.runs.absolute(),
+            options.data_root.absolute(),
+            options.workers,
+            options.checkpoint_minutes,
         )
-        judge = planning.Judge(self.site, options.data_root)
-        with Claims(self.store, judge) as claims:
-            engine = LocalEngine(devices, jobs_per_device, settings, perform, options.stall_minutes)
-            with View(plan, len(engine.slots), self.store, QuietOnBrokenPipe()) as view:
-                return scheduler.run(
-                    plan,
-                    engine,
-                    view,
-                    claims,
-                    retries=options.retries,
-                    fail_fast=options.fail_fast,
-                )
+        if cluster is not None:
+            from experiments.engines.ray import RayEngine
+
+            if starts:
+                cluster.on_each_node(check_starts, starts, settings.data_root)
+            return RayEngine(cluster, settings, perform, options.stall_minutes)
+        from experiments.engines.local import LocalEngine, in_a_child
+
+        devices, jobs_per_device = _devices(options)
+        if starts:
+            in_a_child(check_starts, starts, options.data_root)
+        return LocalEngine(devices, jobs_per_device, settings, perform, options.stall_minutes)
+
+    def _run_jobs(self, plan: Plan, engine: Engine) -> Outcome:
+        from experiments import scheduler
+        from experiments.claims import Claims
+        from experiments.progress import QuietOnBrokenPipe, View
+
+        judge = planning.Judge(self.site, self.options.data_root)
+        with (
+            Claims(self.store, judge) as claims,
+            View(plan, len(engine.slots), self.store, QuietOnBrokenPipe()) as view,
+        ):
+            return scheduler.run(
+                plan,
+                engine,
+                view,
+                claims,
+                retries=self.options.retries,
+                fail_fast=self.options.fail_fast,
+            )
 
     def _check_owners(self) -> None:
         from reports.report import check_owner
@@ -219,27 +255,38 @@ def _site(devices: Sequence[str]) -> Site:
     return Site(name, machine.cores(), machine.versions()["torch"])
 
 
-def _check_data(plan: Plan, data_root: Path) -> None:
-    """What is not there, or can't be split, is said before anything runs."""
+def _check_engine(options: argparse.Namespace) -> None:
+    """Options that one engine has and the other has not."""
+    if options.engine == "local" and options.address is not None:
+        raise UserError("--address is for --engine ray")
+    if options.engine == "ray" and options.devices not in (["auto"], ["cpu"]):
+        raise UserError(
+            f"--devices {','.join(options.devices)}: Ray chooses the GPUs; to leave some out, set "
+            "CUDA_VISIBLE_DEVICES where Ray is started"
+        )
+
+
+def _check_data(plan: Plan, data_root: Path) -> list[Path]:
+    """What is not there, or can't be split, is said before anything runs. The data's folders."""
     trainings = [job.run for job in plan.todo]
+    folders = []
     for data in dict.fromkeys(spec.data for spec in trainings if isinstance(spec, TrainSpec)):
         prepare(data, data_root)
+        if data.name != "digits":
+            folders.append(datasets.folder_of(data, data_root).absolute())
+    return folders
 
 
-def _check_starts(plan: Plan, data_root: Path) -> None:
-    """Pretrained weights are fetched, and files of weights and teachers tried, by one child and
-    before anything runs."""
-    from experiments.engines.local import in_a_child
-    from experiments.worker import check_starts
-
+def _starts(plan: Plan) -> list[TrainSpec]:
+    """One training for each start from pretrained weights, or from files of weights and teachers:
+    they are fetched and tried before anything runs."""
     starts = {}
     for spec in [job.spec for job in plan.todo if isinstance(job.spec, TrainSpec)]:
         teacher = spec.distill.teacher if spec.distill else None
         file = teacher if isinstance(teacher, Weights) else None
         if spec.pretrained or spec.weights or file:
             starts[spec.data, spec.model, spec.pretrained, spec.weights, file] = spec
-    if starts:
-        in_a_child(check_starts, list(starts.values()), data_root)
+    return list(starts.values())
 
 
 def _existing_store(options: argparse.Namespace) -> Store:
@@ -351,6 +398,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--seeds", type=_seeds, metavar="0,1,2", help="override the matrix's seeds")
     add(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="where jobs run: on this machine (default), or on a Ray cluster",
+    )
+    add(
+        "--address",
+        metavar="HOST:PORT",
+        help="of a Ray cluster (default: RAY_ADDRESS, else this machine's, else a new one)",
+    )
+    add(
         "--devices",
         type=_device_list,
         default=["auto"],
@@ -362,7 +420,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         metavar="N",
         help="jobs at a time on one device (default: 1 on a GPU, one a core on the CPU, at most "
-        f"{MOST_CPU_JOBS})",
+        f"{MOST_CPU_JOBS}); with Ray on each GPU or node",
     )
     add(
         "--workers",

@@ -21,7 +21,7 @@ from classifier.progress import Progress, Report
 from classifier.record import Record
 from classifier.spec import DataSpec, TrainSpec
 from experiments import worker
-from experiments.engines.local import Perform
+from experiments.engines.process import Perform
 from experiments.plan import Job
 from experiments.worker import Settings
 from tests.disks import resize, small_disk

@@ -11,18 +11,21 @@ from classifier.progress import Progress
 from classifier.record import Record
 from experiments.plan import Job
 
+MOST_CPU_JOBS = 8
+"""By default no more jobs at a time than this on a machine's CPU: each needs its memory."""
+
 
 @dataclass(frozen=True)
 class Slot:
     """A place for one job at a time. Slots of one device share it."""
 
     device: str
-    """`cpu`, or the index of a GPU as the user counts them."""
+    """`cpu`, the index of a GPU as the user counts them, or `ray`: a place somewhere."""
     index: int
 
     @property
     def name(self) -> str:
-        return self.device if self.device == "cpu" else f"gpu {self.device}"
+        return f"gpu {self.device}" if self.device.isdecimal() else self.device
 
 
 class JobFailed(Exception):  # noqa: N818

@@ -52,6 +52,7 @@ def note(
     line = {
         "job": job.id,
         "pid": os.getpid(),
+        "node": os.environ.get("RAY_RAYLET_PID"),
         "visible": os.environ["CUDA_VISIBLE_DEVICES"],
         "device": device,
         "threads": threads,
@@ -147,6 +148,16 @@ def obey(
     time.sleep(0.3)
     (settings.runs / f"stopped-{job.id}").touch()
     raise StoppedError
+
+
+def wait_for_go(
+    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
+) -> list[Record]:
+    """Run until the test says so."""
+    note(job, settings, device, threads, report, stop)
+    while not (settings.runs / "go").exists():
+        time.sleep(0.02)
+    return []
 
 
 def segfault(

@@ -1,0 +1,455 @@
+"""A real Ray cluster of three nodes on 127.0.0.1, with GPUs that are declared only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from PIL import Image
+
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray stays on 127.0.0.1, as it does there
+from ray.cluster_utils import Cluster as RayCluster
+
+from classifier.spec import BenchmarkSpec, EvaluateSpec
+from experiments import scheduler
+from experiments.engines.process import Perform
+from experiments.engines.ray import Cluster, RayEngine, connected
+from experiments.plan import Job
+from experiments.scheduler import Outcome
+from experiments.store import Store
+from experiments.worker import Settings
+from tests.experiments import fakes
+
+ROOT = Path(__file__).parents[2]
+GPUS = {"first": 1, "second": 1, "third": 2}
+SMALL = """\
+title: Small
+data: {name: digits, limit: 10}
+train: {model: mobilenetv2, image_size: 32, batch_size: 16, epochs: 2, lr: 1e-3}
+matrix:
+  augment: [AutoAugment]
+benchmark: {seconds: 1}
+tables:
+  small:
+    rows: augment
+    columns:
+      - {header: val, split: val}
+      - {header: val(train stage), stage: train}
+  speed:
+    rows: augment
+    columns:
+      - {header: FPS, metric: fps}
+"""
+
+
+class Nodes:
+    """The cluster from outside: its nodes start, and die."""
+
+    def __init__(self, folder: Path) -> None:
+        self._cluster = RayCluster()
+        self.folder = folder
+        """Where the nodes work, but for the third: a path with /proc/self/cwd is another there."""
+        (folder / "apart").mkdir()
+        self.all = [self.add(name, gpus) for name, gpus in GPUS.items()]
+        self._cluster.wait_for_nodes()
+        self.address: str = self._cluster.address
+
+    def add(self, name: str, gpus: int) -> Any:
+        with contextlib.chdir(self.folder / "apart" if name == "third" else self.folder):
+            return self._cluster.add_node(
+                wait=False,
+                num_cpus=1,
+                num_gpus=gpus,
+                node_name=name,
+                node_ip_address="127.0.0.1",
+                include_dashboard=False,
+                object_store_memory=80 * 2**20,
+            )
+
+    def kill(self, node: Any) -> None:
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    def shutdown(self) -> None:
+        self._cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="module")
+def nodes(_own_cache: None) -> Iterator[Nodes]:
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("RAY_TMPDIR", folder)  # nobody else finds this cluster
+        made = Nodes(Path(folder))
+        yield made
+        family = psutil.Process().children(recursive=True)
+        made.shutdown()
+        left = [process for process in family if process.is_running() and _is_of_ray(process)]
+        assert not left, "no process of Ray is left"
+
+
+def _is_of_ray(process: psutil.Process) -> bool:
+    return process.status() != "zombie" and "ray" in " ".join(process.cmdline())
+
+
+@pytest.fixture(scope="module")
+def cluster(nodes: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """This process's connection."""
+    with connected(nodes.address, tmp_path_factory.mktemp("shared"), False, None) as found:
+        yield found
+
+
+def engine(
+    cluster: Cluster, runs: Path, perform: Perform, stall_minutes: float = 30.0
+) -> RayEngine:
+    runs.mkdir(exist_ok=True)
+    return RayEngine(cluster, Settings(runs, runs), perform, stall_minutes)
+
+
+def run(made: RayEngine, watch: fakes.Watcher, *jobs: Job, **settings: Any) -> Outcome:
+    claims = fakes.Alone()
+    outcome = scheduler.run(fakes.plan(*jobs), made, watch, claims, **settings)
+    assert not claims.held, "all claims are given back"
+    return outcome
+
+
+def test_jobs_have_their_share_of_a_gpu(cluster: Cluster, tmp_path: Path) -> None:
+    """Of four GPUs on three nodes, one job at a time on each."""
+    assert (cluster.places, cluster.threads) == (4, 1)
+    watch = fakes.Watcher()
+    assert run(engine(cluster, tmp_path, fakes.note), watch, *fakes.jobs(8)).lost == 0
+    noted = fakes.notes(tmp_path)
+    assert len(noted) == len({note["pid"] for note in noted}) == 8, "a process a job"
+    assert {note["device"] for note in noted} == {"cuda:0"}, "each job sees one device"
+    assert {note["visible"] for note in noted} <= {"0", "1"}
+    assert len({note["node"] for note in noted}) == 3, "all nodes work"
+    assert _most_at_a_time(noted) == 1
+    assert {said.phase for said in watch.progress} >= {"waiting for a place", "noting"}
+
+
+def test_two_jobs_share_a_gpu(cluster: Cluster, tmp_path: Path) -> None:
+    halves = Cluster(cluster.nodes, True, 2, cluster.token)
+    assert (halves.places, halves.gpu_share) == (8, 0.5)
+    assert Cluster(cluster.nodes, True, 7, cluster.token).gpu_share * 7 <= 1
+    assert run(engine(halves, tmp_path, fakes.note), fakes.Watcher(), *fakes.jobs(8)).lost == 0
+    noted = fakes.notes(tmp_path)
+    assert len(noted) == 8 and _most_at_a_time(noted) <= 2
+
+
+def _most_at_a_time(noted: list[dict[str, Any]]) -> int:
+    """The most jobs that one GPU had at one time."""
+    by_gpu: dict[Any, list[Any]] = defaultdict(list)
+    for note in noted:
+        by_gpu[note["node"], note["visible"]].append(note)
+    counts: list[int] = [
+        sum(other["start"] <= note["start"] < other["end"] for other in notes)
+        for notes in by_gpu.values()
+        for note in notes
+    ]
+    return max(counts)
+
+
+def test_a_benchmark_is_alone_on_the_first_node(cluster: Cluster, tmp_path: Path) -> None:
+    speed = Job(BenchmarkSpec(model="ghostnet", classes=2), None)
+    made = engine(Cluster(cluster.nodes, True, 2, cluster.token), tmp_path, fakes.note)
+    assert run(made, fakes.Watcher(), speed, *fakes.jobs(2)).lost == 0
+    noted = {note["job"]: note for note in fakes.notes(tmp_path)}
+    mine = noted.pop(speed.id)
+    assert all(other["end"] <= mine["start"] for other in noted.values())
+    assert mine["node"] == _raylet_of(cluster.nodes[0].id)
+
+
+def _raylet_of(node_id: str) -> str:
+    for process in psutil.process_iter(["name", "cmdline"]):
+        if process.info["name"] == "raylet" and f"--node_id={node_id}" in process.info["cmdline"]:
+            return str(process.pid)
+    raise AssertionError(f"no raylet of {node_id}")
+
+
+def test_a_failure_costs_itself_and_what_needs_it(cluster: Cluster, tmp_path: Path) -> None:
+    trainings = fakes.jobs(5)
+    evaluation = Job(
+        EvaluateSpec(training=trainings[1].id, split="val"),
+        trainings[1].spec,  # type: ignore[arg-type]
+        needs=(trainings[1].id,),
+    )
+    watch = fakes.Watcher()
+    made = engine(cluster, tmp_path, fakes.misbehave)
+    outcome = run(made, watch, *trainings, evaluation, retries=0)
+    assert (outcome.failed, outcome.skipped, outcome.left) == (4, 1, 0)
+    assert watch.order("finished") == [trainings[0].id]
+    died = "its process was killed, perhaps for want of memory, or crashed"
+    reasons = [watch.reasons[job.id] for job in trainings[1:]]
+    assert reasons == ["ZeroDivisionError: one by zero", "set lr lower", died, died]
+    failures = Store(tmp_path).read().failures
+    assert set(failures) == {job.id for job in trainings[1:]}
+    log = Path(failures[trainings[1].id].log).read_text()
+    assert "this is printed by the job" in log and "Traceback" in log
+    assert "Traceback" not in Path(failures[trainings[2].id].log).read_text(), "a user's mistake"
+
+
+def test_a_job_that_hangs_is_ended_and_shows_where(cluster: Cluster, tmp_path: Path) -> None:
+    watch, (job,) = fakes.Watcher(), fakes.jobs(1)
+    made = engine(cluster, tmp_path, fakes.hang, stall_minutes=1 / 60)
+    assert run(made, watch, job, retries=0).failed == 1
+    assert watch.reasons[job.id].startswith("no progress for 0.0166")
+    log = Path(Store(tmp_path).read().failures[job.id].log)
+    assert "waits_for_what_never_comes" in log.read_text()
+    _wait(lambda: is_gone(int((tmp_path / "child").read_text())), 10)
+
+
+def test_ctrl_c_lets_trainings_keep_their_state(cluster: Cluster, tmp_path: Path) -> None:
+    """And ends what has no state to keep."""
+    made, watch = engine(cluster, tmp_path, fakes.obey), fakes.Watcher()
+    trainings = fakes.jobs(3)
+    evaluation = Job(EvaluateSpec(training="0" * 12, split="val"), trainings[0].spec)  # type: ignore[arg-type]
+    press_ctrl_c_when(lambda: len(fakes.notes(tmp_path)) == 4)
+    outcome = run(made, watch, *trainings, evaluation)
+    assert outcome.interrupted and outcome.left == 4 and not outcome.lost
+    assert len(watch.order("stopped")) == 4
+    assert {file.name for file in tmp_path.glob("stopped-*")} == {
+        f"stopped-{job.id}" for job in trainings
+    }
+    assert not Store(tmp_path).read().failures, "what was stopped has not failed"
+    _wait(lambda: all(is_gone(note["pid"]) for note in fakes.notes(tmp_path)), 10)
+
+
+def test_ctrl_c_twice_ends_every_process_now(cluster: Cluster, tmp_path: Path) -> None:
+    made = engine(cluster, tmp_path, fakes.linger)
+    press_ctrl_c_when(lambda: len(fakes.notes(tmp_path)) == 3, 0.5)
+    start = time.monotonic()
+    assert run(made, fakes.Watcher(), *fakes.jobs(3)).interrupted
+    assert time.monotonic() - start < 30
+    _wait(lambda: all(is_gone(note["pid"]) for note in fakes.notes(tmp_path)), 10)
+    assert not Store(tmp_path).read().failures, "what was stopped has not failed"
+
+
+def press_ctrl_c_when(condition: Any, *again_after: float) -> None:
+    def press() -> None:
+        _wait(condition)
+        for seconds in (0.0, *again_after):
+            time.sleep(seconds)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press).start()
+
+
+def test_a_node_dies_and_all_jobs_are_done(cluster: Cluster, nodes: Nodes, tmp_path: Path) -> None:
+    """Its jobs are tried again elsewhere; all of the others are done once."""
+    jobs, watch = fakes.jobs(6), fakes.Watcher()
+    victim = nodes.all[2]
+    raylet = _raylet_of(victim.node_id)
+
+    def kill() -> None:
+        _wait(lambda: sum(note["node"] == raylet for note in fakes.notes(tmp_path)) == 2)
+        nodes.kill(victim)
+        (tmp_path / "go").touch()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    outcome = run(engine(cluster, tmp_path, fakes.wait_for_go), watch, *jobs)
+    thread.join()
+    assert (outcome.lost, outcome.left) == (0, 0)
+    assert sorted(watch.order("finished")) == sorted(job.id for job in jobs)
+    lost = {note["job"] for note in fakes.notes(tmp_path) if note["node"] == raylet}
+    assert set(watch.order("retried")) == lost and len(lost) == 2
+    assert {watch.reasons[job] for job in lost} == {"its node was lost"}
+    nodes.all[2] = nodes.add("third", GPUS["third"])
+
+
+# The command line -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    return tmp_path
+
+
+def runner(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The nodes' GPUs are declared only, so on their CPUs; in a session of its own."""
+    command = [sys.executable, str(ROOT / "runner.py"), "small.yaml", *arguments]
+    return subprocess.Popen(
+        [*command, *(["--devices", "cpu"] if "--devices" not in arguments else [])],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=180)
+    assert "Traceback" not in err
+    return process.returncode, out, err
+
+
+def test_its_tables_are_those_of_one_machine(small: Path, nodes: Nodes) -> None:
+    on_ray = ("--engine", "ray", "--address", nodes.address)
+    code, out, err = ended(runner(small, *on_ray))
+    assert code == 0, err
+    assert "raylet" not in out + err, "Ray says nothing of its own"
+    check_with_one_machine(small, 3)
+    assert "nothing to do: all 3 jobs are done" in ended(runner(small, *on_ray))[1]
+
+
+def check_with_one_machine(folder: Path, jobs: int) -> None:
+    """Do the same again, with the local engine and undisturbed."""
+    local = ("--runs", "here", "--reports", "local", "--jobs-per-device", "2")
+    assert ended(runner(folder, *local))[0] == 0
+    table = Path("small", "small.md")
+    assert (folder / "reports" / table).read_bytes() == (folder / "local" / table).read_bytes()
+    there, here = (Store(folder / name).read().records for name in ("runs", "here"))
+    assert _without_speeds(there) == _without_speeds(here) and len(there) == jobs
+    left = [*(folder / "runs").rglob("work-*"), *(folder / "runs").glob(".token-*")]
+    assert not left
+
+
+def _without_speeds(records: Any) -> Any:
+    return {key: record for key, record in records.items() if record.kind != "benchmark"}
+
+
+def test_a_node_that_does_not_see_the_runs_folder(nodes: Nodes) -> None:
+    (nodes.folder / "small.yaml").write_text(SMALL)
+    before = sorted(nodes.folder.iterdir())
+    process = runner(
+        nodes.folder, "--engine", "ray", "--address", nodes.address, "--runs", "/proc/self/cwd/x"
+    )
+    code, _, err = ended(process)
+    assert code == 2
+    assert err.splitlines()[-1].startswith("error: node third (")
+    assert "can't read what was written into /proc/self/cwd/x: --runs must be a folder" in err
+    assert sorted(nodes.folder.iterdir()) == before, "nothing is written"
+
+
+def test_a_node_that_does_not_see_the_data(nodes: Nodes, small: Path) -> None:
+    (nodes.folder / "small.yaml").write_text(SMALL.replace("name: digits, ", "folder: birds, "))
+    for name in ("data/birds/wren", "data/birds/tit"):
+        (nodes.folder / name).mkdir(parents=True)
+        for index in range(5):
+            image = Image.new("RGB", (32, 32), (index, 0, 0))
+            image.save(nodes.folder / name / f"{index}.png")
+    arguments = ("--runs", str(small / "runs"), "--data-root", "/proc/self/cwd/data")
+    code, _, err = ended(
+        runner(nodes.folder, "--engine", "ray", "--address", nodes.address, *arguments)
+    )
+    assert code == 2
+    assert err.splitlines()[-1].startswith("error: node third (")
+    assert "does not see /proc/self/cwd/data/birds as this machine does" in err
+    assert not (small / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_node_dies_and_its_tables_are_those_of_one_machine(small: Path, nodes: Nodes) -> None:
+    """Its training goes on from its last state on another node."""
+    three = SMALL.replace("[AutoAugment]", "[false, AutoAugment, RandAugment]")
+    (small / "small.yaml").write_text(three.replace("epochs: 2", "epochs: 40"))
+    process = runner(small, "--engine", "ray", "--address", nodes.address)
+    _wait(lambda: len({file.parent for file in small.rglob("state-*.pt")}) == 3)
+    nodes.kill(nodes.all[2])
+    code, out, _ = ended(process)
+    nodes.all[2] = nodes.add("third", GPUS["third"])
+    assert code == 0
+    assert out.count("its node was lost; it is tried again") == 1
+    check_with_one_machine(small, 7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["cluster", "local"])
+def test_a_runner_that_is_killed_takes_its_jobs_along(
+    address: str, nodes: Nodes, small: Path
+) -> None:
+    """Also the Ray that it started itself."""
+    (small / "small.yaml").write_text(SMALL.replace("epochs: 2", "epochs: 500"))
+    where = nodes.address if address == "cluster" else address
+    process = runner(small, "--engine", "ray", "--address", where)
+    _wait(lambda: list(small.rglob("state-*.pt")))
+    family = [found for found in psutil.process_iter() if _works_for(process.pid, found)]
+    assert any("ray::_job" in " ".join(found.cmdline()) for found in family)
+    process.kill()
+    process.wait()
+    _wait(lambda: not any(map(_lives, family)), 90)  # the last are agents of Ray's
+
+
+def _works_for(runner: int, process: psutil.Process) -> bool:
+    """Whether it is of the runner's session, or a job on the cluster."""
+    try:
+        return os.getsid(process.pid) == runner or process.cmdline()[:1] == ["ray::_job"]
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
+
+
+def _lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != "zombie"
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal_reaches_ray_too(small: Path) -> None:
+    """All of the terminal's processes get it; the runner alone must heed it."""
+    (small / "small.yaml").write_text(SMALL.replace("epochs: 2", "epochs: 500"))
+    process = runner(small, "--engine", "ray", "--address", "local")
+    _wait(lambda: list(small.rglob("state-*.pt")))
+    family = [found for found in psutil.process_iter() if _works_for(process.pid, found)]
+    os.killpg(process.pid, signal.SIGINT)
+    code, out, err = ended(process)
+    assert code == 130
+    assert "interrupted; the same command goes on from here" in err
+    assert "goes on from here" in out
+    _wait(lambda: not any(map(_lives, family)), 30)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--address", "127.0.0.1:1"], "--address is for --engine ray"),
+        (["--engine", "ray", "--devices", "0,1"], "--devices 0,1: Ray chooses the GPUs"),
+        (["--engine", "ray", "--address", "ray://127.0.0.1:1"], "start the runner on a node"),
+        (
+            ["--engine", "ray", "--address", "127.0.0.1:9"],
+            "--address 127.0.0.1:9: no Ray cluster answers there",
+        ),
+        (["--engine", "ray", "--address", "nonsense"], "--address nonsense: no Ray cluster"),
+    ],
+)
+def test_what_can_not_be_meant(small: Path, arguments: list[str], message: str) -> None:
+    code, _, err = ended(runner(small, *arguments))
+    assert (code == 2 and f"error: {message}" in err) or message in err
+    assert [file.name for file in small.iterdir()] == ["small.yaml"]
+
+
+def test_without_ray_one_line_says_so(small: Path) -> None:
+    program = "import sys; sys.modules['ray'] = None; import runner; sys.exit(runner.main())"
+    asked = subprocess.run(
+        [sys.executable, "-c", program, str(small / "small.yaml"), "--engine", "ray"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert asked.returncode == 2
+    assert "pip install 'classifier-ablations[ray]'" in asked.stderr
+    assert "Traceback" not in asked.stderr
+
+
+def _wait(condition: Any, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened in time"
+        time.sleep(0.05)
+
+
+def is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
