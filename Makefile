@@ -1,11 +1,12 @@
 # make demo   create .venv, install, run the embedded matrix to its tables
 # make test   the same set-up, then ruff, mypy --strict and pytest
+# make test-all   also the tests that are marked slow
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: demo test benchmarks clean
+.PHONY: demo test test-all benchmarks clean
 
 demo: $(VENV)/installed
 	$(BIN)/python runner.py experiments/digits.yaml
@@ -15,6 +16,9 @@ test: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+test-all: test
+	$(BIN)/pytest -m slow
 
 benchmarks: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks ratios
