@@ -339,12 +339,14 @@ def _print_totals(plan: Plan) -> None:
     )
     todo = plan.todo
     gflop = sum(job.cost.gflop or 0.0 for job in todo)
-    seconds = [job.cost.seconds for job in todo if job.spec.kind != "benchmark"]
+    known = [job.cost.seconds for job in todo if job.cost.basis == "records"]
+    unknown = [job for job in todo if job.cost.seconds is None]
+    seconds = sum(job.cost.seconds or 0.0 for job in todo)
     if gflop:
         print(f"estimated work to do: {_operations(gflop)}", end="")
-        known = [value for value in seconds if value is not None]
-        if known and len(known) == len(seconds):
-            print(f", {_estimated(sum(known))} of job time by this store's records")
+        if known:
+            least = "at least " if unknown else ""
+            print(f", {least}{_estimated(seconds)} of job time by this store's records")
         else:
             print("; its time is known once jobs like these have records here")
 

@@ -72,6 +72,8 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
     work = run / f"work-train-{spec.signature}"
     make_folder(work)
     if not options.resume:
+        if states.kept(work):
+            print("the training begins anew; --resume goes on from its kept state", file=sys.stderr)
         states.forget(work)
     elif not states.kept(work):
         print("no state of this training is kept, so it begins anew", file=sys.stderr)
@@ -108,8 +110,11 @@ def _teacher(path: Path | None) -> tuple[Path | None, str | Weights | None]:
         return None, None
     if path.is_file():
         return path, known_file(path, CHECKPOINTS)
-    file = checkpoint_of(path, "raw")
-    return file, _training(file.parent).signature
+    file = checkpoint_of(path, None)
+    training = _training(file.parent)
+    if training.track == track_key(None):
+        return file, training.signature
+    return file, known_file(file, CHECKPOINTS)  # an average, which a training does not tell apart
 
 
 def _remove_empty(work: Path) -> None:
@@ -143,7 +148,7 @@ def checkpoint_of(run: Path, track: str | None) -> Path:
     if wanted not in files:
         there = f"its tracks are {', '.join(files)}" if files else "it is no run's folder"
         raise UserError(f"{run} has no checkpoint of a track '{wanted}'; {there}")
-    return files[wanted]
+    return runs.checkpoint_of(files[wanted].parent)[1]
 
 
 def data_root_of(options: argparse.Namespace, file: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -262,6 +263,8 @@ def _run(
     state = states.load(states_in)
     if state is not None and state["data"] == data and trainer.restore(state["trainer"]):
         about["moved"] = state["moved"] or state["here"] != here
+        where = f"epoch {trainer.epoch + 1}, step {trainer.step_in_epoch + 1}"
+        print(f"the training goes on from its kept state, at {where}", file=sys.stderr)
     keep = states.Keeper(states_in, about, place.checkpoint_minutes, place.stop)
     try:
         trainer.run(report, keep)

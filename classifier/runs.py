@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from classifier.errors import UserError
-from classifier.files import sync_folder, write_whole
-from classifier.record import BenchmarkRecord, Cost, EvaluateRecord, Record
+from classifier.files import digest, sync_folder, write_whole
+from classifier.record import BenchmarkRecord, Cost, EvaluateRecord, Record, TrainRecord
 
 CHECKPOINT = "best.safetensors"
 RECORD = "record.json"
@@ -63,6 +63,18 @@ def read_record(unit: Path) -> Record:
             f"{file} is damaged or of another version ({first['msg']} at "
             f"{'.'.join(map(str, first['loc']))}); delete {file.parent} to have it done again"
         ) from error
+
+
+def checkpoint_of(unit: Path) -> tuple[TrainRecord, Path]:
+    """A training's record and its checkpoint. Raises UserError where it is not the one that was
+    trained."""
+    record, file = read_record(unit), unit / CHECKPOINT
+    assert isinstance(record, TrainRecord)
+    if digest(file) != record.checkpoint:
+        raise UserError(
+            f"{file} is damaged: it is not what was trained; delete {unit} to have it done again"
+        )
+    return record, file
 
 
 def is_whole(unit: Path) -> bool:

@@ -73,6 +73,11 @@ def switch(value: object) -> object:
     return None if value is False else value
 
 
+def off(value: object) -> object:
+    """`false` is the absence of what has no defaults that `true` could mean."""
+    return None if value is False else value
+
+
 def named(value: object) -> object:
     """`adamw` is short for `{name: adamw}`."""
     return {"name": value} if isinstance(value, str) else value
@@ -370,7 +375,9 @@ class TrainSpec(Spec):
     )
     image_size: Side = 224
     batch_size: int = Field(64, ge=2, le=10**9)
-    micro_batch: int | None = Field(None, ge=2, le=10**9, json_schema_extra=NEUTRAL)
+    micro_batch: Annotated[Annotated[int, Field(ge=2, le=10**9)] | None, BeforeValidator(off)] = (
+        Field(None, json_schema_extra=NEUTRAL)
+    )
     """A batch goes through in parts of so many images, and their gradients add up: less memory,
     the same loss, but batch norm sees the parts. The same for all arms that are compared."""
     epochs: Count = 100

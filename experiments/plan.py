@@ -287,7 +287,8 @@ class _Estimator:
             return Cost()
         gflop = _work(job.run, images)
         known = job.run.model in catalogue.MODELS
-        for group in ((precision, job.run.model), (precision, "") if known else ()):
+        size = str(job.run.image_size)
+        for group in ((precision, size, job.run.model), (precision, size, "") if known else ()):
             if group in self._rates and self._rates[group][0] > 0:
                 work, seconds = self._rates[group]
                 return Cost(
@@ -306,9 +307,11 @@ class _Estimator:
             images = record.images * (10.0 if record.spec.tta else 1.0)
             spec, precision = record.training, record.spec.precision
         work = _work(spec, images)
-        groups: list[tuple[tuple[str, ...], float]] = [((precision, spec.model), work)]
+        # By image size too: small images are bound by other things than operations.
+        size = str(spec.image_size)
+        groups: list[tuple[tuple[str, ...], float]] = [((precision, size, spec.model), work)]
         if spec.model in catalogue.MODELS:
-            groups.append(((precision, ""), work))
+            groups.append(((precision, size, ""), work))
         return groups
 
     def _images(self, job: Job) -> float | None:

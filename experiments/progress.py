@@ -142,7 +142,7 @@ class View:
         with self._lock:
             self._todo.pop(job.id)
             self._finished += 1
-            self._say(f"[green]done[/]     {job.spec.kind} {job.name}: by another runner")
+            self._say(f"[green]done[/]     {job.spec.kind} {job.name}: there already")
 
     def skipped(self, job: Job, reason: str) -> None:
         with self._lock:

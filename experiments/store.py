@@ -100,11 +100,9 @@ class Store:
         return results
 
     def training(self, signature: str, unit: str) -> tuple[TrainRecord, Path]:
-        """A training's record of one track and its checkpoint."""
-        folder = self._find(signature) / unit
-        record = runs.read_record(folder)
-        assert isinstance(record, TrainRecord)
-        return record, folder / runs.CHECKPOINT
+        """A training's record of one track and its checkpoint. Raises UserError for one that is
+        damaged."""
+        return runs.checkpoint_of(self._find(signature) / unit)
 
     def folder(self, run: Spec) -> Path:
         """Where a run's results lie, or will lie."""

@@ -31,6 +31,10 @@ def publish(store: Store, record: TrainRecord, content: str = "weights") -> bool
     return published
 
 
+def checkpoint(store: Store, record: TrainRecord) -> Path:
+    return store.folder(record.spec) / record.unit / "best.safetensors"
+
+
 def test_what_is_published_is_read_back(tmp_path: Path, record: TrainRecord) -> None:
     store = Store(tmp_path / "runs")
     assert store.read().records == {}
@@ -40,15 +44,16 @@ def test_what_is_published_is_read_back(tmp_path: Path, record: TrainRecord) -> 
     assert results.costs[record.signature, record.unit] == COST
     folder = tmp_path / "runs" / f"mobilenetv2-s0-{record.signature}"
     assert [path.name for path in folder.iterdir()] == [record.unit], "no work is left"
-    assert store.training(record.signature, record.unit)[1].read_text() == "weights"
+    assert checkpoint(store, record).read_text() == "weights"
 
 
 def test_what_is_finished_is_never_rewritten(tmp_path: Path, record: TrainRecord) -> None:
     store = Store(tmp_path)
     assert publish(store, record, "first")
     assert not publish(store, record.model_copy(update={"accuracy": 0.1}), "second")
-    kept, file = store.training(record.signature, record.unit)
-    assert (kept.accuracy, file.read_text()) == (0.5, "first")
+    kept = store.read().records[record.signature, record.unit]
+    assert isinstance(kept, TrainRecord)
+    assert (kept.accuracy, checkpoint(store, record).read_text()) == (0.5, "first")
 
 
 def test_other_data_replace_a_record(tmp_path: Path, record: TrainRecord) -> None:
@@ -56,7 +61,7 @@ def test_other_data_replace_a_record(tmp_path: Path, record: TrainRecord) -> Non
     publish(store, record, "first")
     changed = record.data.model_copy(update={"fingerprint": "0" * 16})
     assert publish(store, record.model_copy(update={"data": changed}), "second")
-    assert store.training(record.signature, record.unit)[1].read_text() == "second"
+    assert checkpoint(store, record).read_text() == "second"
 
 
 def test_of_two_attempts_one_is_accepted(tmp_path: Path, record: TrainRecord) -> None:
@@ -70,7 +75,7 @@ def test_of_two_attempts_one_is_accepted(tmp_path: Path, record: TrainRecord) ->
             (out / record.unit / "best.safetensors").write_text(out.name)
         assert store.publish(record, COST, quick, record.spec)
         assert not store.publish(record, COST, slow, record.spec)
-    assert store.training(record.signature, record.unit)[1].read_text() == quick.name
+    assert checkpoint(store, record).read_text() == quick.name
 
 
 def test_a_failure_is_kept_until_the_next_attempt(tmp_path: Path, record: TrainRecord) -> None:
@@ -118,10 +123,10 @@ def test_a_training_without_its_checkpoint_is_done_again(
 ) -> None:
     store = Store(tmp_path)
     publish(store, record, "first")
-    store.training(record.signature, record.unit)[1].unlink()
+    checkpoint(store, record).unlink()
     assert not store.read().records
     assert publish(store, record, "second")
-    assert store.training(record.signature, record.unit)[1].read_text() == "second"
+    assert checkpoint(store, record).read_text() == "second"
 
 
 def test_damaged_costs_and_failures_cost_no_result(tmp_path: Path, record: TrainRecord) -> None:

@@ -142,3 +142,17 @@ def test_without_a_store_or_a_matrix_it_says_so(
     assert "name a matrix" in capsys.readouterr().err
     assert runner.main(["--prune"]) == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_checkpoint_is_used_by_nobody(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unit = units("train")[0]
+    flip(unit / "best.safetensors")
+    Path("all.yaml").write_text(MATRIX + "      - {header: test, split: test}\n")
+    shutil.rmtree("reports")  # of the folder that this one is a copy of
+    assert runner.main(["all.yaml"]) == 1
+    said = f"best.safetensors is damaged: it is not what was trained; delete {here / unit}"
+    assert said in capsys.readouterr().out
+    shutil.rmtree(unit)
+    assert runner.main(["all.yaml"]) == 0
