@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 ALL_DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
+MOST_MINUTES = 30_000
+"""Below what the system's longest wait takes."""
+
 EXAMPLES = """\
 examples:
   python runner.py experiments/digits.yaml             run it, write reports/digits/
@@ -474,8 +477,9 @@ def _minutes(text: str) -> float:
         minutes = float(text)
     except ValueError:
         minutes = math.nan
-    if not 0 <= minutes < math.inf:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of minutes from 0 up")
+    if not 0 <= minutes <= MOST_MINUTES:
+        most = f"{MOST_MINUTES:,} (three weeks)"
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of minutes from 0 to {most}")
     return minutes
 
 

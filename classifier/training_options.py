@@ -263,8 +263,8 @@ def _python_config(file: Path) -> Document:
     the file (the original keeps them in a class). Any other assignment is an error."""
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError) as error:
-        line, reason = getattr(error, "lineno", 1), getattr(error, "msg", error)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last: too deep
+        line, reason = getattr(error, "lineno", 1) or 1, getattr(error, "msg", error)
         raise UserError(f"{file}:{line}: not Python: {reason}") from error
     document = Document(file, "{}")
     for name, value in _assignments(tree.body, file):

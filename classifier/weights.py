@@ -99,7 +99,11 @@ def _our_names(given: State, network: Network) -> dict[str, str]:
 
 def _check_finite(state: State, known: State, file: Path) -> None:
     for name in state.keys() & known.keys():
-        tensor = state[name].to(known[name].dtype)
+        given = state[name]
+        odd = given.is_quantized or given.is_meta or given.is_nested or given.is_complex()
+        if odd or given.layout != torch.strided:
+            raise UserError(f"{file}: {name.removeprefix('trunk.')} is no plain tensor of numbers")
+        tensor = given.to(known[name].dtype)
         if known[name].isfinite().all() and not tensor.isfinite().all():
             raise UserError(f"{file}: {name.removeprefix('trunk.')} holds what is not finite")
 

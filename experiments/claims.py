@@ -55,7 +55,7 @@ class Claims:
         if self._judge.state(job, results)[0] == "done":
             return Claim("done")
         failed_at = self._store.failed_at(job.spec, job.run)
-        if failed_at is not None and failed_at > self._since:
+        if failed_at is not None and self._since < failed_at <= self._leases.now():
             return Claim("failed", results.failures[job.id].reason)
         return Claim("mine")
 

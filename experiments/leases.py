@@ -59,6 +59,7 @@ class Leases:
 
     def take(self, name: str) -> bool:
         """Whether this runner has the lease now. It must be given back."""
+        self._folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
         files = _files(self._folder, name)
         generation = 1
         if files:
@@ -86,7 +87,7 @@ class Leases:
 
     def now(self) -> float:
         """The file server's clock, in seconds since the epoch."""
-        os.utime(self._clock)
+        self._clock.touch()
         return _fresh(self._clock).st_mtime
 
     def _is_over(self, holder: Holder) -> bool:
@@ -97,7 +98,7 @@ class Leases:
             with self._lock:
                 held = list(self._held.values())
             for file in held:
-                with suppress(FileNotFoundError):  # released, or taken over, in the meantime
+                with suppress(OSError):  # given back or taken over in the meantime; or no network
                     os.utime(file)
 
 

@@ -165,7 +165,8 @@ class Store:
                 runs.read_record(unit).signature: folder
                 for folder in folders(self.root)
                 if not is_signed(folder)
-                for unit in folder.glob("train-*")
+                for unit in folders(folder)
+                if unit.name.startswith("train-")
             }
         return self._by_hand
 

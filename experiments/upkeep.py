@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -87,8 +87,10 @@ def prune(store: Store, plan: Plan, sure: bool) -> int:
     if not sure and not sys.stdin.isatty():
         print("nothing was deleted; --yes deletes without asking")
     elif sure or input("delete them? [y/N] ").strip().lower() in ("y", "yes"):
-        delete(found.folders)
-        print("deleted")
+        still = dict(waste(store, plan.jobs).folders)  # a runner may have begun in the meantime
+        delete([folder for folder, _ in found.folders if folder in still])
+        kept = len(found.folders) - sum(folder in still for folder, _ in found.folders)
+        print("deleted" if not kept else f"deleted, but for {kept}: they are in use now")
     else:
         print("nothing was deleted")
     return 0
@@ -134,7 +136,7 @@ def verify(store: Store, progress: Callable[[int, int], None]) -> Iterator[str]:
             problem = _problem(unit, runs.read_record(unit))
         except UserError as error:
             problem = str(error)
-        except (OSError, ValueError, KeyError, BadZipFile, zlib.error) as error:
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
             problem = f"{unit} can't be read: {error}; delete it to have it done again"
         if problem:
             yield problem
@@ -174,24 +176,43 @@ class Waste:
 def waste(store: Store, jobs: Iterable[Job]) -> Waste:
     """What of the store no job needs. Runs named by hand and what is running are left alone."""
     needed = set(_needed(jobs))
-    held = {name for name, _ in leases.holders(store.root, time.time())}
+    busy = _busy(store)
     found = [*store.root.glob(f"{_DELETED}*"), *store.root.glob(f"*/{_DELETED}*")]
     left: list[str] = []
     for run in folders(store.root):
-        if not is_signed(run):
-            left.append(f"{run} was named by hand")
+        if run.is_symlink() or not is_signed(run) or _is_of_another_name(run):
+            left.append(f"{run} is a link" if run.is_symlink() else f"{run} was named by hand")
+            continue
+        if _signature(run) in busy:
+            left.append(f"{run} is being worked on")
             continue
         ours = [unit for unit in folders(run) if is_unit(unit) or is_work(unit)]
         gone = [unit for unit in ours if not _is_needed(run, unit, needed)]
-        running = [unit for unit in gone if is_work(unit) and _signature(unit) in held]
-        if running:
-            left.append(f"{run} is being worked on")
-        elif gone and len(gone) == len(list(run.iterdir())):
+        if gone and len(gone) == len(list(run.iterdir())):
             found.append(run)
         else:
             found += gone
     sized = ((folder, sum(stat.st_size for stat in _files(folder))) for folder in found)
     return Waste(tuple(sized), tuple(left))
+
+
+def _busy(store: Store) -> set[str]:
+    """The signatures of runs in which a runner works."""
+    held = {name for name, _ in leases.holders(store.root, time.time())}
+    work = [unit for run in folders(store.root) for unit in folders(run) if is_work(unit)]
+    return {_signature(unit.parent) for unit in work if _signature(unit) in held} | held
+
+
+def _is_of_another_name(run: Path) -> bool:
+    """Whether a person named it, though in the way of a runner: as with a date at its end."""
+    for unit in filter(is_unit, folders(run)):
+        try:
+            record = runs.read_record(unit)
+        except UserError:  # damaged: --verify names it
+            continue
+        of = record.training if isinstance(record, EvaluateRecord) else record.spec
+        return of.signature != _signature(run)
+    return False
 
 
 def _needed(jobs: Iterable[Job]) -> Iterator[tuple[str, str]]:
@@ -216,9 +237,9 @@ def _signature(folder: Path) -> str:
     return folder.name.rpartition("-")[2]
 
 
-def delete(found: Sequence[tuple[Path, int]]) -> None:
+def delete(found: Iterable[Path]) -> None:
     """Each folder at once: it is renamed first, so that nobody reads a half of it."""
-    for folder, _ in found:
+    for folder in found:
         doomed = folder
         if not folder.name.startswith(_DELETED):
             doomed = folder.rename(folder.with_name(_DELETED + folder.name))

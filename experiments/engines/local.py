@@ -191,7 +191,8 @@ def _forkserver() -> Any:
 def _ask(made: Any) -> Probe | None:
     receiver, sender = made.Pipe(duplex=False)
     process = made.Process(target=_probe_main, args=(sender,))
-    with _environment(ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}):
+    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with _environment(environment):
         process.start()  # the first process starts the server, which keeps this environment
     sender.close()
     try:

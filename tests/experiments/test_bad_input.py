@@ -202,6 +202,7 @@ def test_no_such_file(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--set", "data={folder: birds}"], "the data folder data/birds is not there"),
         (["--set", "data={name: digits, limit: 4}", "--set", "data.split=sequential"], "too few to give train, val and test one each"),
         (["--unknown"], "unrecognized arguments"),
+        (["--stall-minutes", "40000"], "'40000' is not a number of minutes from 0 to 30,000"),
     ],
 )  # fmt: skip
 def test_bad_options(

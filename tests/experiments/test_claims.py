@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -48,9 +50,22 @@ def test_what_another_runner_does_did_or_could_not_do(store: Store) -> None:
         store.fail(job.spec, job.run, "no luck")
         first.give_back(job)
         assert second.take(job) == Claim("failed", "no luck")
-    with Claims(store, judge(store)) as later:
-        assert later.take(job) == Claim("mine"), "an old failure is tried again"
-        later.give_back(job)
+    failure = store.work_folder(job.spec, job.run) / "failure.json"
+    for age in (10.0, -10_000.0):
+        os.utime(failure, (time.time() - age,) * 2)
+        with Claims(store, judge(store)) as later:
+            assert later.take(job) == Claim("mine"), "an old one is tried again, one of 'tomorrow'"
+            later.give_back(job)
+
+
+def test_who_deletes_the_leases_stops_nobody(store: Store) -> None:
+    first, second = (replace(job, emas=(None,)) for job in fakes.jobs(2))
+    with Claims(store, judge(store)) as claims:
+        assert claims.take(first) == Claim("mine")
+        shutil.rmtree(store.root / ".leases")
+        assert claims.take(second) == Claim("mine")
+        claims.give_back(first)
+        claims.give_back(second)
 
 
 def test_a_runner_that_shows_no_life_loses_its_job_and_one_result_counts(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import runner
+from experiments.leases import Leases
 
 MATRIX = """\
 title: Small
@@ -73,6 +74,10 @@ def flip(file: Path) -> None:
     file.write_bytes(content)
 
 
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
 def other_signature(record: Path) -> None:
     content = json.loads(record.read_bytes())
     content["spec"]["seed"] = 5
@@ -94,6 +99,7 @@ def other_labels(predictions: Path) -> None:
         ("train", "record.json", other_signature, "is not what its name and settings say"),
         ("train", "record.json", Path.unlink, "record.json is missing"),
         ("evaluate", "predictions.npz", other_labels, "gives accuracy"),
+        ("evaluate", "predictions.npz", empty, "can't be read: "),
         ("evaluate", "predictions.npz", flip, "can't be read: "),
         ("evaluate", "predictions.npz", Path.unlink, "can't be read: "),
     ],
@@ -156,3 +162,39 @@ def test_a_damaged_checkpoint_is_used_by_nobody(
     assert said in capsys.readouterr().out
     shutil.rmtree(unit)
     assert runner.main(["all.yaml"]) == 0
+
+
+def test_prune_leaves_links_and_hand_made_runs_alone(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also one whose name ends as a runner's would: with a date."""
+    units("train")[0].parent.rename("runs/mine-202511250315")
+    Path("apart/mobilenetv2-s0-aaaaaaaaaaaa/train-raw").mkdir(parents=True)
+    link = Path("runs/mobilenetv2-s0-aaaaaaaaaaaa")
+    link.symlink_to(Path("apart/mobilenetv2-s0-aaaaaaaaaaaa").absolute())
+    Path("runs/notes").mkdir()
+    Path("runs/notes/train-log.txt").touch()
+    Path("runs/mobilenetv2-s9-bbbbbbbbbbbb/train-raw").mkdir(parents=True)
+    assert runner.main(["half.yaml", "--prune", "--yes"]) == 0
+    out = capsys.readouterr().out
+    assert "left alone: runs/mine-202511250315 was named by hand" in out
+    assert f"left alone: {link} is a link" in out
+    assert link.exists() and Path("runs/mine-202511250315/train-raw/record.json").exists()
+    assert not Path("runs/mobilenetv2-s9-bbbbbbbbbbbb").exists()
+
+
+def test_what_has_begun_while_prune_asked_is_left_alone(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Leases(Path("runs")) as leases:
+
+        def answer(prompt: str) -> str:
+            for unit in units("train"):
+                leases.take(unit.parent.name.rpartition("-")[2])
+            return "y"
+
+        monkeypatch.setattr("builtins.input", answer)
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+        assert runner.main(["half.yaml", "--prune"]) == 0
+    assert "they are in use now" in capsys.readouterr().out
+    assert len(units("train")) == 2
