@@ -105,7 +105,9 @@ def nodes(_own_cache: None) -> Iterator[Nodes]:
 
 
 def _is_of_ray(process: psutil.Process) -> bool:
-    return process.status() != "zombie" and "ray" in " ".join(process.cmdline())
+    """Not the fork server that the tests share, whose paths may name Ray."""
+    line = " ".join(process.cmdline())
+    return process.status() != "zombie" and "ray" in line and "multiprocessing" not in line
 
 
 @pytest.fixture(scope="module")
