@@ -15,12 +15,13 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,16 +159,19 @@ def connected(
 
 @contextmanager
 def _connection(address: str | None) -> Iterator[None]:
-    address = address or os.environ.get("RAY_ADDRESS") or _running_here() or "local"
+    address = address or os.environ.get("RAY_ADDRESS") or ("auto" if _running_here() else "local")
     if address.startswith("ray://"):
         raise UserError(f"--address {address}: start the runner on a node of the cluster instead")
-    if address != "local" and not _answers_at(address):
+    if address not in ("auto", "local") and not _answers_at(address):
         raise UserError(f"--address {address}: no Ray cluster answers there (host:port, or local)")
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         _connect(address)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"--address {address}: {_first_line(error)}") from error
+    except (OSError, RuntimeError, ValueError, exceptions.RayError) as error:
+        raise UserError(
+            f"--address {address}: {_first_line(error)}; if that cluster asks for a token, set "
+            "RAY_AUTH_MODE=token here too"
+        ) from error
     for number, handler in before.items():  # Ray takes SIGTERM for itself
         signal.signal(number, handler)
     try:
@@ -180,6 +184,8 @@ def _connect(address: str) -> None:
     path = os.pathsep.join((str(_ROOT), "${PYTHONPATH}"))  # the code, where all nodes share it
     settings: dict[str, Any] = {}
     if address == "local":
+        # Else Ray keeps one in the home folder, and later clusters would ask for it.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         settings = {
             "num_cpus": machine.cores(),
             "object_store_memory": 2**27,  # bytes; jobs send records only
@@ -194,14 +200,13 @@ def _connect(address: str) -> None:
     )
 
 
-def _running_here() -> str | None:
-    """The address of the cluster that `ray start` joined this machine to, if it still answers."""
+def _running_here() -> bool:
+    """Whether `ray start` has joined this machine to a cluster that still answers."""
     file = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")  # noqa: S108
     try:
-        address = file.read_text().strip()
+        return _answers_at(file.read_text().strip())
     except OSError:
-        return None
-    return address if _answers_at(address) else None
+        return False
 
 
 def _answers_at(address: str) -> bool:
@@ -272,7 +277,9 @@ def _looked_at(nodes: Sequence[Node], on_gpus: bool, token: Path) -> list[Node]:
                 f"{node.name} has other code of this project than {_ROOT} here: install the same "
                 "there, or share the folder"
             )
-        seen.append(Node(node.id, node.name, node.cpus, node.gpus, there.device, there.torch))
+        seen.append(replace(node, device=there.device, torch=there.torch))
+    if not seen:
+        raise UserError("no node of the Ray cluster answers")
     return seen
 
 
@@ -282,11 +289,13 @@ def _answers(
     *arguments: object,
     seconds: float | None = _ANSWER_SECONDS,
 ) -> Iterator[tuple[Node, Any]]:
-    """What each node answers; all are asked at once."""
+    """What each node answers; all are asked at once. One that has died says nothing."""
     asked = [question.options(scheduling_strategy=_on(node)).remote(*arguments) for node in nodes]
     for node, reference in zip(nodes, asked, strict=True):
         try:
             yield node, ray.get(reference, timeout=seconds)
+        except (exceptions.NodeDiedError, exceptions.TaskUnschedulableError):
+            print(f"{node.name} was lost", file=sys.stderr)
         except exceptions.RayError as error:
             raise UserError(
                 f"{node.name} can't do this project's work: {_first_line(error)}. Is it installed "

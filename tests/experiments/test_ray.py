@@ -22,10 +22,11 @@ from PIL import Image
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray stays on 127.0.0.1, as it does there
 from ray.cluster_utils import Cluster as RayCluster
 
+from classifier.errors import UserError
 from classifier.spec import BenchmarkSpec, EvaluateSpec
 from experiments import scheduler
 from experiments.engines.process import Perform
-from experiments.engines.ray import Cluster, RayEngine, connected
+from experiments.engines.ray import Cluster, RayEngine, _looked_at, connected
 from experiments.plan import Job
 from experiments.scheduler import Outcome
 from experiments.store import Store
@@ -185,6 +186,20 @@ def _raylet_of(node_id: str) -> str:
     raise AssertionError(f"no raylet of {node_id}")
 
 
+def test_each_node_is_asked_before_the_jobs(cluster: Cluster, tmp_path: Path) -> None:
+    """They share a folder here: the first has made the file when the others want to."""
+    with pytest.raises(UserError, match=r"^node \w+ \(.*\): .*made is there already"):
+        cluster.on_each_node(fakes.check, tmp_path / "made")
+
+
+def test_a_node_with_other_code_is_an_error(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.engines.ray._code", lambda: "what only this process has")
+    with pytest.raises(UserError, match=r"^node first \(.*\) has other code of this project"):
+        _looked_at(cluster.nodes, True, cluster.token)
+
+
 def test_a_failure_costs_itself_and_what_needs_it(cluster: Cluster, tmp_path: Path) -> None:
     trainings = fakes.jobs(5)
     evaluation = Job(
@@ -273,6 +288,8 @@ def test_a_node_dies_and_all_jobs_are_done(cluster: Cluster, nodes: Nodes, tmp_p
     thread.start()
     outcome = run(engine(cluster, tmp_path, fakes.wait_for_go), watch, *jobs)
     thread.join()
+    left = _looked_at(cluster.nodes, True, cluster.token)
+    assert [node.gpus for node in left] == [1, 1], "the next runner leaves it out"
     nodes.revive_the_third()
     assert "noting" in {said.phase for said in watch.progress}
     assert (outcome.lost, outcome.left) == (0, 0)
