@@ -417,10 +417,13 @@ def test_a_runner_that_is_killed_takes_its_jobs_along(
 
 
 def _works_for(runner: int, process: psutil.Process) -> bool:
-    """Whether it is of the runner's session, or a job on the cluster."""
+    """Whether it is of the runner's session, or a job on this module's cluster."""
     try:
-        return os.getsid(process.pid) == runner or process.cmdline()[:1] == ["ray::_job"]
-    except (ProcessLookupError, psutil.NoSuchProcess):
+        if os.getsid(process.pid) == runner:
+            return True
+        is_job = process.cmdline()[:1] == ["ray::_job"]
+        return is_job and process.environ().get("RAY_TMPDIR") == os.environ["RAY_TMPDIR"]
+    except (ProcessLookupError, psutil.NoSuchProcess, psutil.AccessDenied):
         return False
 
 
@@ -429,7 +432,7 @@ def _lives(process: psutil.Process) -> bool:
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_a_terminal_reaches_ray_too(small: Path) -> None:
+def test_ctrl_c_in_a_terminal_reaches_ray_too(small: Path, nodes: Nodes) -> None:
     """All of the terminal's processes get it; the runner alone must heed it."""
     (small / "small.yaml").write_text(SMALL.replace("epochs: 2", "epochs: 500"))
     process = runner(small, "--engine", "ray", "--address", "local")
