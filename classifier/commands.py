@@ -15,11 +15,11 @@ import torch
 
 from classifier import checkpoint, interruptions, metrics_report, runs, states
 from classifier.console import Counted, Epochs
-from classifier.data.datasets import fingerprint, folder_of
+from classifier.data.datasets import fingerprint_if_there
 from classifier.data.prepare import prepare
 from classifier.data.split import Part
 from classifier.errors import UserError
-from classifier.files import CHECKPOINTS, digest, make_folder
+from classifier.files import CHECKPOINTS, make_folder
 from classifier.job import Place, execute, features_of
 from classifier.machine import cores
 from classifier.progress import Report
@@ -32,7 +32,6 @@ from classifier.record import (
 )
 from classifier.spec import (
     BenchmarkSpec,
-    DataSpec,
     Ema,
     EvaluateSpec,
     Precision,
@@ -189,7 +188,7 @@ def evaluate_run(
         tta=tta,
     )
     unit = run / evaluate_unit(spec)
-    if not _is_done(unit, file, training.spec.data, where.data_root):
+    if not _is_done(unit, training, where.data_root):
         _evaluate(spec, training, file, where)
     kept = np.load(unit / "predictions.npz")
     counted = _counted(f"features of {part}")
@@ -207,15 +206,14 @@ def evaluate_run(
     return folder
 
 
-def _is_done(unit: Path, file: Path, data: DataSpec, root: Path) -> bool:
+def _is_done(unit: Path, training: TrainRecord, root: Path) -> bool:
     """Whether this checkpoint is evaluated, on these data if they are there to be looked at."""
     if not unit.exists():
         return False
     record = runs.read_record(unit)
     assert isinstance(record, EvaluateRecord)
-    there = data.name == "digits" or folder_of(data, root).is_dir()
-    same_data = not there or record.data.fingerprint == fingerprint(data, root)
-    return same_data and record.checkpoint == digest(file)
+    same_data = fingerprint_if_there(training.spec.data, root) in (None, record.data.fingerprint)
+    return same_data and record.checkpoint == training.checkpoint
 
 
 def _evaluate(spec: EvaluateSpec, training: TrainRecord, file: Path, where: Place) -> None:

@@ -14,7 +14,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -121,17 +121,16 @@ class Holder:
         except (psutil.NoSuchProcess, KeyError, ValueError):
             return True
 
-    @property
-    def name(self) -> str:
-        return f"process {self._about.get('pid', '?')} on {self._about.get('host', '?')}"
 
-
-def holders(root: Path, now: float, seconds: float = SECONDS) -> Iterator[tuple[str, Holder]]:
-    """The leases that are held, by this machine's clock `now`: for showing, nothing is written."""
-    for file in _files(root / FOLDER, "*"):
-        holder = _read(file)
-        if holder is not None and not holder.is_dead() and now - holder.touched <= seconds:
-            yield file.name.rpartition(".")[0], holder
+def held(root: Path) -> set[str]:
+    """The leases that somebody holds, by this machine's clock: to look, nothing is written."""
+    found = {file.name.rpartition(".")[0]: _read(file) for file in _files(root / FOLDER, "*")}
+    now = time.time()
+    return {
+        name
+        for name, holder in found.items()
+        if holder is not None and not holder.is_dead() and now - holder.touched <= SECONDS
+    }
 
 
 def _files(folder: Path, name: str) -> list[Path]:

@@ -249,8 +249,7 @@ class Judge:
 
     def _fingerprint(self, data: DataSpec) -> str | None:
         if data not in self._fingerprints:
-            there = data.name == "digits" or datasets.folder_of(data, self._root).is_dir()
-            self._fingerprints[data] = datasets.fingerprint(data, self._root) if there else None
+            self._fingerprints[data] = datasets.fingerprint_if_there(data, self._root)
         return self._fingerprints[data]
 
 

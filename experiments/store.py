@@ -23,7 +23,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,7 +89,7 @@ class Store:
         with _no_collection():
             for run in folders(self.root):
                 _read_run(run, results)
-        results.running = {name for name, _ in leases.holders(self.root, time.time())}
+        results.running = leases.held(self.root)
         return results
 
     def read_run(self, run: Spec) -> Results:
@@ -174,9 +173,8 @@ class Store:
 def _read_run(run: Path, results: Results) -> None:
     for unit in folders(run):
         if is_work(unit):
-            if (unit / _FAILURE).exists():
-                signature = unit.name.rpartition("-")[2]
-                results.failures[signature] = Failure(_reason(unit), str(unit / "log.txt"))
+            if has_failed(unit):
+                results.failures[signature_of(unit)] = Failure(_reason(unit), str(unit / "log.txt"))
         elif is_unit(unit) and runs.is_whole(unit):
             results.add(runs.read_record(unit), runs.read_cost(unit))
 
@@ -201,6 +199,15 @@ def is_unit(folder: Path) -> bool:
 
 def is_work(folder: Path) -> bool:
     return folder.name.startswith("work-")
+
+
+def has_failed(work: Path) -> bool:
+    return (work / _FAILURE).exists()
+
+
+def signature_of(folder: Path) -> str:
+    """Of a run's folder that a runner named, or of a job's work folder."""
+    return folder.name.rpartition("-")[2]
 
 
 def is_signed(run: Path) -> bool:

@@ -25,7 +25,15 @@ from classifier.spec import BenchmarkSpec, TrainSpec, track_key
 from experiments import leases
 from experiments.matrix import Request
 from experiments.plan import Job, Plan
-from experiments.store import Store, folders, is_signed, is_unit, is_work
+from experiments.store import (
+    Store,
+    folders,
+    has_failed,
+    is_signed,
+    is_unit,
+    is_work,
+    signature_of,
+)
 
 _DELETED = ".deleted-"
 """Begins the name of what is being deleted, or was when its deletion was interrupted."""
@@ -102,7 +110,7 @@ def _megabytes(size: int) -> str:
 
 def status(store: Store) -> list[Run]:
     """Every run of the store, in the order of its name."""
-    held = {name for name, _ in leases.holders(store.root, time.time())}
+    held = leases.held(store.root)
     return [_run(folder, held) for folder in folders(store.root)]
 
 
@@ -117,9 +125,9 @@ def _run(folder: Path, held: set[str]) -> Run:
 
 
 def _work_state(work: Path, held: set[str]) -> str:
-    if work.name.rpartition("-")[2] in held:
+    if signature_of(work) in held:
         return "running"
-    return "failed" if (work / "failure.json").exists() else "interrupted"
+    return "failed" if has_failed(work) else "interrupted"
 
 
 def _files(folder: Path) -> Iterator[os.stat_result]:
@@ -183,7 +191,7 @@ def waste(store: Store, jobs: Iterable[Job]) -> Waste:
         if run.is_symlink() or not is_signed(run) or _is_of_another_name(run):
             left.append(f"{run} is a link" if run.is_symlink() else f"{run} was named by hand")
             continue
-        if _signature(run) in busy:
+        if signature_of(run) in busy:
             left.append(f"{run} is being worked on")
             continue
         ours = [unit for unit in folders(run) if is_unit(unit) or is_work(unit)]
@@ -198,9 +206,9 @@ def waste(store: Store, jobs: Iterable[Job]) -> Waste:
 
 def _busy(store: Store) -> set[str]:
     """The signatures of runs in which a runner works."""
-    held = {name for name, _ in leases.holders(store.root, time.time())}
+    held = leases.held(store.root)
     work = [unit for run in folders(store.root) for unit in folders(run) if is_work(unit)]
-    return {_signature(unit.parent) for unit in work if _signature(unit) in held} | held
+    return {signature_of(unit.parent) for unit in work if signature_of(unit) in held} | held
 
 
 def _is_of_another_name(run: Path) -> bool:
@@ -211,7 +219,7 @@ def _is_of_another_name(run: Path) -> bool:
         except UserError:  # damaged: --verify names it
             continue
         of = record.training if isinstance(record, EvaluateRecord) else record.spec
-        return of.signature != _signature(run)
+        return of.signature != signature_of(run)
     return False
 
 
@@ -230,11 +238,7 @@ def _needed(jobs: Iterable[Job]) -> Iterator[tuple[str, str]]:
 
 def _is_needed(run: Path, unit: Path, needed: set[tuple[str, str]]) -> bool:
     name = "benchmark" if unit.name.startswith("benchmark-") else unit.name
-    return (_signature(run), name) in needed
-
-
-def _signature(folder: Path) -> str:
-    return folder.name.rpartition("-")[2]
+    return (signature_of(run), name) in needed
 
 
 def delete(found: Iterable[Path]) -> None:

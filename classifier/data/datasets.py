@@ -199,6 +199,12 @@ def not_there(data: DataSpec, root: Path) -> UserError:
     )
 
 
+def fingerprint_if_there(data: DataSpec, root: Path) -> str | None:
+    """The fingerprint, or None where the data set is not there to be looked at."""
+    there = data.name == "digits" or folder_of(data, root).is_dir()
+    return fingerprint(data, root) if there else None
+
+
 def fingerprint(data: DataSpec, root: Path) -> str:
     """16 hex digits over the sorted relative paths and contents of all the data set's images.
 
