@@ -135,7 +135,12 @@ def hanging(
     return worker.perform(job, settings, device, threads, report, stop)
 
 
-BIG = ["--set", "train.image_size=224", "--set", "train.batch_size=60", "--set", "train.epochs=1"]
+BIG = [
+    "--set=train.image_size=224",
+    "--set=train.batch_size=60",
+    "--set=train.epochs=1",
+    "--set=train.augment=false",
+]
 
 
 def starved(

@@ -158,7 +158,7 @@ def test_killed_at_any_moment_it_goes_on_bit_for_bit(
 def _moment(kind: str, folder: Path, draw: random.Random) -> Callable[[], bool]:
     """When to kill: after a random time, at a file that is being written, at an epoch's end."""
     if kind == "by chance":
-        end = time.monotonic() + draw.uniform(0.2, 2.0)
+        end = time.monotonic() + draw.uniform(0.2, 1.5)
         return lambda: time.monotonic() > end
     if kind == "while writing":
         start = time.monotonic() + draw.uniform(0.0, 1.0)

@@ -327,6 +327,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+@pytest.mark.slow
 def test_its_tables_are_those_of_one_machine(small: Path, nodes: Nodes) -> None:
     on_ray = ("--engine", "ray", "--address", nodes.address)
     code, out, err = ended(runner(small, *on_ray))
