@@ -70,18 +70,30 @@ def hydra(count: int, launcher: str) -> float:
         return taken
 
 
+def ray_tune(count: int) -> float:
+    with tempfile.TemporaryDirectory() as name:
+        return seconds(RAY_TUNE, Path(name), str(count), f"{name}/results")
+
+
+def here(count: int) -> float:
+    with tempfile.TemporaryDirectory() as name:
+        return no_ops(Path(name), count)
+
+
 def main(count: int = 200) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        ours = no_ops(Path(name), count)
-    with tempfile.TemporaryDirectory() as name:
-        tune = seconds(RAY_TUNE, Path(name), str(count), f"{name}/results")
-    rows = [
-        ("here: a process a job", ours),
-        ("Ray Tune: a process a trial", tune),
-        ("Hydra, joblib launcher: processes are used again", hydra(count, "joblib")),
-        ("Hydra, basic launcher: all in one process", hydra(count, "basic")),
-    ]
+    launchers = {
+        "here: a process a job": here,
+        "Ray Tune: a process a trial": ray_tune,
+        "Hydra, joblib launcher: processes are used again": lambda n: hydra(n, "joblib"),
+        "Hydra, basic launcher: all in one process": lambda n: hydra(n, "basic"),
+    }
+    taken = {}
+    for name, launch in launchers.items():
+        print(f"{name} ...", file=sys.stderr)
+        taken[name] = launch(count)
+    ours = next(iter(taken.values()))
     table = [
-        (name, f"{taken / count * 1000:.0f} ms", f"{taken / ours:.1f}x") for name, taken in rows
+        (name, f"{total / count * 1000:.0f} ms", f"{total / ours:.1f}x")
+        for name, total in taken.items()
     ]
     print(grid((f"{count} jobs that do nothing", "a job", "of ours"), table), end="")
