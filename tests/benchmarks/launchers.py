@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from reports.tables import grid
@@ -81,7 +82,7 @@ def here(count: int) -> float:
 
 
 def main(count: int = 200) -> None:
-    launchers = {
+    launchers: dict[str, Callable[[int], float]] = {
         "here: a process a job": here,
         "Ray Tune: a process a trial": ray_tune,
         "Hydra, joblib launcher: processes are used again": lambda n: hydra(n, "joblib"),
