@@ -78,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
+    _check_folders(options)
     if options.status or options.verify:
         from experiments import upkeep
 
@@ -96,7 +97,7 @@ def _main(options: argparse.Namespace) -> int:
     if options.prune:
         from experiments import upkeep
 
-        return upkeep.prune(_existing_store(options), Runner(matrices, options).plan(), options.yes)
+        return upkeep.prune(_existing_store(options), runner.plan(), options.yes)
     if options.plan or options.json:
         _print_plan(matrices, runner.plan(), options.json)
         return ALL_DONE
@@ -290,6 +291,13 @@ def _starts(plan: Plan) -> list[TrainSpec]:
         if spec.pretrained or spec.weights or file:
             starts[spec.data, spec.model, spec.pretrained, spec.weights, file] = spec
     return list(starts.values())
+
+
+def _check_folders(options: argparse.Namespace) -> None:
+    for flag in ("--runs", "--reports", "--data-root"):
+        folder: Path = getattr(options, flag.strip("-").replace("-", "_"))
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{flag} {folder} is a file, not a folder; name a folder")
 
 
 def _existing_store(options: argparse.Namespace) -> Store:

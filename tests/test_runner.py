@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -171,6 +172,22 @@ def test_ctrl_c_ends_with_130_and_leaves_no_process(small: Path) -> None:
     _wait(lambda: not any(child.is_running() and child.status() != "zombie" for child in family))
 
 
+def test_ctrl_c_while_torch_is_imported(small: Path) -> None:
+    """A terminal sends it to the runner and the fork server alike; one line is all that is said."""
+    command = [sys.executable, str(ROOT / "runner.py"), "small.yaml"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("starting")
+    time.sleep(1.0)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (
+        130,
+        "interrupted; the same command goes on from here\n",
+    )
+    assert not Path("runs").exists()
+
+
 def _runners(count: int) -> list[subprocess.Popen[str]]:
     command = [sys.executable, str(ROOT / "runner.py"), "small.yaml", "--jobs-per-device", "1"]
     return [
@@ -216,6 +233,15 @@ def test_of_two_runners_one_is_killed_and_the_other_finishes(small: Path) -> Non
     assert survivor.returncode == 0
     after = records()
     assert len(after) == 8 and all(after[path] == written for path, written in before.items())
+
+
+@pytest.mark.parametrize("flag", ["--runs", "--reports", "--data-root"])
+@pytest.mark.parametrize("what", ["--plan", "--report", "--status"])
+def test_a_file_is_no_folder(
+    flag: str, what: str, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runner.main(["small.yaml", what, flag, "small.yaml"]) == 2
+    assert f"error: {flag} small.yaml is a file, not a folder" in capsys.readouterr().err
 
 
 def test_a_pipe_that_closes_is_no_error() -> None:

@@ -217,7 +217,8 @@ def _probe_main(sender: Connection) -> None:
     elif torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         unsafe = "its server uses CUDA"
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    sender.send(Probe(unsafe, tuple(gpus)))
+    with suppress(BrokenPipeError):  # Ctrl-C: nobody waits for it any more
+        sender.send(Probe(unsafe, tuple(gpus)))
 
 
 def _threads(pid: int) -> int | None:
