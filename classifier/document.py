@@ -104,9 +104,11 @@ class Document:
             if node.tag not in _SCALARS:
                 raise self._error(node, f"the tag '{_short(node.tag)}' is not allowed")
             try:
-                return loader.construct_object(node)
+                value = loader.construct_object(node)
+                str(value)  # Python writes no number of more than 4,300 digits
+                return value
             except (ValueError, IndexError, KeyError) as error:  # by the tag: !!int x, !!bool x
-                raise self._error(node, f"not a {_short(node.tag)}: '{node.value}'") from error
+                raise self._error(node, f"not a {_short(node.tag)}: '{node.value[:60]}'") from error
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
             return [self._child(loader, n, (*where, i), n, depth) for i, n in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":

@@ -55,8 +55,9 @@ def read_record(unit: Path) -> Record:
     file = unit / RECORD
     try:
         return _RECORDS.validate_json(file.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{file} is missing; delete {file.parent} to have it done again") from error
+    except (FileNotFoundError, IsADirectoryError) as error:
+        wrong = "is missing" if isinstance(error, FileNotFoundError) else "is a folder"
+        raise UserError(f"{file} {wrong}; delete {file.parent} to have it done again") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(

@@ -111,7 +111,7 @@ class DataSpec(Settings):
     """
 
     name: Literal["digits", "cub200"] | None = None
-    folder: str | None = Field(None, pattern=r"^[^/\\\x00-\x1f]+$")
+    folder: str | None = Field(None, max_length=255, pattern=r"^[^/\\\x00-\x1f]+$")
     split: Literal["strict", "sequential", "given"] = "strict"
     split_seed: int = Field(0, ge=0)
     limit: Count | None = Field(None, json_schema_extra=NEUTRAL)

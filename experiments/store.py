@@ -222,8 +222,15 @@ def folders(folder: Path) -> list[Path]:
     return sorted(
         Path(entry.path)
         for entry in os.scandir(folder)
-        if entry.is_dir() and not entry.name.startswith(".")
+        if not entry.name.startswith(".") and _is_folder(entry)
     )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _reason(work: Path) -> str:

@@ -25,7 +25,11 @@ NO_TORCH = [
         f"classifier/data/{name}.py"
         for name in ("datasets", "split", "download", "arrange", "prepare")
     ),
-    *(str(path.relative_to(ROOT)) for path in (ROOT / "experiments").glob("*.py")),
+    *(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "experiments").glob("*.py")
+        if path.stem != "preload"  # the fork server's: that is what it is for
+    ),
     *(str(path.relative_to(ROOT)) for path in (ROOT / "reports").glob("*.py")),
 ]
 

@@ -42,7 +42,7 @@ from experiments.plan import Job
 from experiments.store import Store
 from experiments.worker import Settings
 
-_PRELOAD = "experiments.engines.preload"
+_PRELOAD = "experiments.preload"
 
 _LAST_SECONDS = 30.0
 """A job that has said its last word ends within these, or is ended."""

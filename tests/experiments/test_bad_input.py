@@ -89,6 +89,8 @@ CASES: dict[str, tuple[str, str, str]] = {
     "exclude that excludes nothing": ("  ema: [false, true]", "  ema: [false, true]\n  exclude: [{model: ghostnet, ema: true}, {model: ghostnet, ema: true}]", ":7: it excludes nothing"),
     "a billion arms": ("  ema: [false, true]", "  ema: [false, true]\n" + "".join(f"  a{i}: {list(range(10))}\n" for i in range(9)), ":4: the matrix has 4,000,000,000 arms, more than 100,000"),
     "seed among the settings": ("lr: 1e-4", "lr: 1e-4, seed: 1", ":3: 'seed' is no training setting; give it at the top, as 'seeds'"),
+    "a number without end": ("lr: 1e-4", f"lr: 0x{'f' * 9999}", ":3: not a !!int: '0xfff"),
+    "a name without end": ("name: digits", f"folder: {'a' * 5000}", ":2: "),
     "no model": ("  model: [mobilenetv2, ghostnet]\n", "", ":3: no 'model': set it in train, or as an axis"),
     "matrix and runs": ("tables:", "runs: {a: {model: ghostnet}}\ntables:", "m.yaml:1: a matrix has either 'matrix' (axes) or 'runs', and not both"),
     "published outside": ("baseline: {ema: false}", "published: ../../secret.csv", ":13: the published figures must lie beside the matrix"),

@@ -98,6 +98,9 @@ def test_a_damaged_record_is_named(tmp_path: Path, record: TrainRecord) -> None:
     file.unlink()
     with pytest.raises(UserError, match=r"record\.json is missing"):
         store.read()
+    file.mkdir()
+    with pytest.raises(UserError, match=r"record\.json is a folder; delete .* to have it done"):
+        store.read()
 
 
 def test_an_evaluation_lies_with_its_training(tmp_path: Path) -> None:
@@ -115,6 +118,7 @@ def test_stray_folders_are_none_of_ours(tmp_path: Path, record: TrainRecord) -> 
     publish(store, record)
     (tmp_path / "notes" / "mine").mkdir(parents=True)
     (tmp_path / f"mobilenetv2-s0-{record.signature}" / "notes").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
     assert len(store.read().records) == 1
 
 

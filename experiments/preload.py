@@ -3,8 +3,8 @@
 # ruff: noqa: E402
 import signal
 
-# First: the imports take seconds, and Ctrl-C in a terminal reaches the server too. It ends with the
-# runner, which is the one to heed it.
+# First, and in a room whose own import takes no time: the imports take seconds, and Ctrl-C in a
+# terminal reaches the server too. It ends with the runner, which is the one to heed it.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 import sklearn.datasets
