@@ -211,9 +211,9 @@ class Runner:
         plan = planning.make(self.matrices, results, self.site, self.options.data_root)
         results = planning.current(plan, results)
         for matrix in self.matrices:
-            check_records(matrix, results, self.site.benchmark_unit)
+            check_records(matrix, results, self.site.benchmark_units)
         for matrix in self.matrices:
-            files = write(matrix, results, self.options.reports, self.site.benchmark_unit)
+            files = write(matrix, results, self.options.reports, self.site.benchmark_units)
             for file in files[: len(matrix.tables)]:
                 print(f"\n{file}\n\n{file.read_text(encoding='utf-8')}", end="")
             print(f"\nand {', '.join(map(str, files[len(matrix.tables) :]))}")
@@ -255,7 +255,7 @@ def _site(devices: Sequence[str]) -> Site:
     gpus = machine.gpu_names()
     first = devices[0] if devices != ["auto"] else ("0" if gpus else "cpu")
     there = first != "cpu" and int(first) < len(gpus)
-    name = gpus[int(first)] if there else machine.cpu_name()
+    name = gpus[int(first)] if there else machine.cpu_device()
     return Site(name, machine.cores(), machine.versions()["torch"])
 
 

@@ -31,7 +31,7 @@ from classifier.evaluator import (
     ten_crop_side,
 )
 from classifier.files import digest, sha256
-from classifier.machine import commit, cpu_name, this_machine, versions
+from classifier.machine import commit, cpu_device, is_device, this_machine, versions
 from classifier.models import Network
 from classifier.progress import Progress, Report, silent
 from classifier.record import (
@@ -252,7 +252,8 @@ def _run(
 ) -> bool:
     """Train to the end, from the state kept in `states_in` if it is of these data and tracks.
 
-    True if an earlier part of it ran with another device, number of threads or version.
+    True if an earlier part of it ran with another device (or instruction set), number of threads
+    or version.
     """
     here = {
         "device": environment.device,
@@ -262,7 +263,10 @@ def _run(
     about = {"data": data, "here": here, "moved": False}
     state = states.load(states_in)
     if state is not None and state["data"] == data and trainer.restore(state["trainer"]):
-        about["moved"] = state["moved"] or state["here"] != here
+        before = state["here"]
+        if is_device(before["device"], environment.device):
+            before = {**before, "device": environment.device}
+        about["moved"] = state["moved"] or before != here
         where = f"epoch {trainer.epoch + 1}, step {trainer.step_in_epoch + 1}"
         print(f"the training goes on from its kept state, at {where}", file=sys.stderr)
     keep = states.Keeper(states_in, about, place.checkpoint_minutes, place.stop)
@@ -417,7 +421,7 @@ def _environment(place: Place, device: torch.device, precision: str) -> Environm
     cuda = device.type == "cuda"
     return Environment(
         machine=this_machine(),
-        device=torch.cuda.get_device_name(device) if cuda else cpu_name(),
+        device=torch.cuda.get_device_name(device) if cuda else cpu_device(),
         device_kind="cuda" if cuda else "cpu",
         threads=place.threads,
         precision=precision,

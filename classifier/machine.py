@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -45,6 +46,74 @@ def this_machine() -> Machine:
 
 def cpu_name() -> str:
     return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+def cpu_device() -> str:
+    """What a record calls this CPU: its name, and the instruction set that torch computes with,
+    as `AMD EPYC (AVX2)`. Equal trainings under two of them differ in their last digits."""
+    instructions = instruction_set()
+    return f"{cpu_name()} ({instructions})" if instructions else cpu_name()
+
+
+def instruction_set() -> str:
+    """Of the convolutions, which oneDNN computes, as `AVX2`; torch's own kernels use the same, or
+    theirs is added: `AVX2, ATen AVX512`. Empty for what is no x86 CPU, or can't be looked at.
+
+    Found as both libraries find it, by the CPU and by ONEDNN_MAX_CPU_ISA and ATEN_CPU_CAPABILITY.
+    """
+    flags = frozenset(_cpu_info("flags").split())
+    there = [name for name, needed in _ONEDNN.items() if needed <= flags]
+    if not there:
+        return ""
+    # oneDNN asks for its older name only where the newer one is not set.
+    cap = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).lower()
+    most = next((most for prefix, most in _ONEDNN_CAPS.items() if cap.startswith(prefix)), None)
+    if most in there:
+        there = there[: there.index(most) + 1]
+    used = there[-1]
+    asked = os.environ.get("ATEN_CPU_CAPABILITY", "")
+    own = [name for name, needed in _ATEN.items() if needed <= flags][-1]
+    own = asked.upper() if asked in ("default", "avx2", "avx512") else own
+    return used if used.partition("_")[0] == own else f"{used}, ATen {own}"
+
+
+def is_device(recorded: str, device: str) -> bool:
+    """Whether a record's device is this one. Records from before instruction sets were named are
+    taken at their word: they lack what would tell them apart."""
+    return recorded in (device, without_instructions(device))
+
+
+def without_instructions(device: str) -> str:
+    """The name of a device as records had it before instruction sets were named."""
+    return re.sub(r" \((SSE41|AVX\w*)(, ATen \w+)?\)$", "", device)
+
+
+_AVX512 = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"})
+_ONEDNN = {
+    "SSE41": frozenset({"sse4_1"}),
+    "AVX": frozenset({"avx"}),
+    "AVX2": frozenset({"avx2"}),
+    "AVX512": _AVX512,
+    "AVX512_FP16": _AVX512 | {"avx512_fp16"},
+}
+"""Instruction sets between which FP32 or FP16 arithmetic of oneDNN differs, each with those of
+/proc/cpuinfo's flags that it needs, the oldest first."""
+_ONEDNN_CAPS = {
+    "sse41": "SSE41",
+    "avx512_core_fp16": "AVX512_FP16",
+    "avx512_core_amx": "AVX512_FP16",
+    "avx512_core": "AVX512",
+    "avx2": "AVX2",
+    "avx10": "AVX512_FP16",
+    "avx": "AVX",
+}
+"""What the values of ONEDNN_MAX_CPU_ISA leave, by how they begin; any other leaves all."""
+_ATEN = {
+    "DEFAULT": frozenset[str](),
+    "AVX2": frozenset({"avx2", "fma"}),
+    "AVX512": frozenset({"avx512vl", "avx512bw", "avx512dq", "fma"}),
+}
+"""The same for ATen, torch's own kernels."""
 
 
 @cache

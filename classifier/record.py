@@ -33,7 +33,8 @@ class Epoch(_Plain):
 class Environment(_Plain):
     machine: Machine
     device: str
-    """The CPU's or GPU's name."""
+    """The GPU's name, or the CPU's with its instruction set, as `AMD EPYC (AVX2)`; records from
+    before sets were named have a CPU's bare name."""
     device_kind: Literal["cpu", "cuda"]
     threads: int
     precision: str

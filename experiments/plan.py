@@ -12,6 +12,7 @@ from classifier import catalogue
 from classifier.data import datasets
 from classifier.data.split import Part
 from classifier.findings import text
+from classifier.machine import is_device, without_instructions
 from classifier.record import (
     BenchmarkRecord,
     EvaluateRecord,
@@ -37,8 +38,11 @@ class Site:
     torch: str
 
     @property
-    def benchmark_unit(self) -> str:
-        return benchmark_unit(self.device, self.threads, self.torch)
+    def benchmark_units(self) -> tuple[str, ...]:
+        """Of the speeds of this device: its own, else one from before instruction sets were
+        named, which is not measured again."""
+        names = dict.fromkeys((self.device, without_instructions(self.device)))
+        return tuple(benchmark_unit(name, self.threads, self.torch) for name in names)
 
 
 @dataclass(frozen=True)
@@ -213,7 +217,7 @@ class Judge:
         """Done or to do, and why, by the records of the run alone."""
         spec, records = job.spec, results.records
         if isinstance(spec, BenchmarkSpec):
-            if (spec.signature, self._site.benchmark_unit) in records:
+            if any((spec.signature, unit) in records for unit in self._site.benchmark_units):
                 return "done", ""
             elsewhere = results.benchmarks(spec.signature)
             return (
@@ -268,7 +272,7 @@ class _Estimator:
         self.counts: dict[DataSpec, Mapping[Part, int] | None] = {}
         self._rates: dict[tuple[str, ...], list[float]] = {}
         for key, record in results.records.items():
-            elsewhere = record.environment.device != device
+            elsewhere = not is_device(record.environment.device, device)
             if isinstance(record, BenchmarkRecord) or key not in results.costs or elsewhere:
                 continue
             for group, work in self._groups(record):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from classifier.machine import without_instructions
 from classifier.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord
 from experiments.matrix import Matrix, Table
 
@@ -66,7 +67,7 @@ def _learnt_nothing(records: Iterable[Record]) -> str:
 
 def _emulation(records: Iterable[Record]) -> str:
     on_cpu = [
-        record.environment.device
+        without_instructions(record.environment.device)
         for record in records
         if record.environment.precision == "fp16"
         and record.environment.device_kind == "cpu"

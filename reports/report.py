@@ -40,19 +40,19 @@ Spread = dict[tuple[int, int], float]
 
 
 def write(
-    matrix: Matrix, results: Results, folder: Path, benchmark_unit: str | None = None
+    matrix: Matrix, results: Results, folder: Path, benchmark_units: Sequence[str] = ()
 ) -> list[Path]:
     """Write `folder`/<matrix>/: <table>.md for each table, report.md, results.csv.
 
     Raises UserError, and writes nothing, where no job of the matrix has run.
     """
-    check_records(matrix, results, benchmark_unit)
-    used = used_records(matrix, results, benchmark_unit)
-    filled = tables.fill(matrix, results, benchmark_unit)
+    check_records(matrix, results, benchmark_units)
+    used = used_records(matrix, results, benchmark_units)
+    filled = tables.fill(matrix, results, benchmark_units)
     files = {
         f"{table.name}.md": tables.markdown(table, filled[table.name]) for table in matrix.tables
     }
-    files["report.md"] = page(matrix, results, filled, used, benchmark_unit)
+    files["report.md"] = page(matrix, results, filled, used, benchmark_units)
     files["results.csv"] = _csv(used, _axes(matrix))
     target = folder / matrix.name
     try:
@@ -64,11 +64,11 @@ def write(
     return [target / name for name in files]
 
 
-def check_records(matrix: Matrix, results: Results, benchmark_unit: str | None) -> None:
+def check_records(matrix: Matrix, results: Results, benchmark_units: Sequence[str]) -> None:
     """Raise UserError where no job of the matrix has run, with or without success."""
     for request in matrix.requests():
         for needed in _behind(request):
-            is_there = tables.find(needed, results, benchmark_unit) is not None
+            is_there = tables.find(needed, results, benchmark_units) is not None
             if is_there or needed.spec.signature in results.failures:
                 return
     raise UserError(f"no job of {matrix.source} has run: nothing to report; run it first")
@@ -91,10 +91,10 @@ def check_owner(matrix: Matrix, folder: Path) -> None:
         )
 
 
-def used_records(matrix: Matrix, results: Results, benchmark_unit: str | None) -> Used:
+def used_records(matrix: Matrix, results: Results, benchmark_units: Sequence[str]) -> Used:
     """The records that the matrix's numbers rest on, each once, trainings first."""
     requests = (needed for request in matrix.requests() for needed in _behind(request))
-    found = _found(requests, results, benchmark_unit)
+    found = _found(requests, results, benchmark_units)
     order = {"train": 0, "evaluate": 1, "benchmark": 2}
     ordered = sorted(found, key=lambda record: order[record.kind])
     return [(record, results.costs.get((record.signature, record.unit))) for record in ordered]
@@ -109,10 +109,10 @@ def _behind(request: Request) -> list[Request]:
 
 
 def _found(
-    requests: Iterable[Request], results: Results, benchmark_unit: str | None
+    requests: Iterable[Request], results: Results, benchmark_units: Sequence[str]
 ) -> list[Record]:
     """The records that are there, each once."""
-    records = (tables.find(request, results, benchmark_unit) for request in requests)
+    records = (tables.find(request, results, benchmark_units) for request in requests)
     return list({id(record): record for record in records if record is not None}.values())
 
 
@@ -121,7 +121,7 @@ def page(
     results: Results,
     filled: dict[str, pd.DataFrame],
     used: Used,
-    benchmark_unit: str | None,
+    benchmark_units: Sequence[str],
 ) -> str:
     """report.md: environment, each table with what must be known of it, settings, cost."""
     parts = [f"# {matrix.title}", "## Environment", environment([r for r, _ in used])]
@@ -129,11 +129,11 @@ def page(
         figures = filled[table.name]
         parts += [f"## {table.name}", tables.markdown(table, figures)]
         requests = [request for row in table.cells for cell in row for request in cell]
-        records = _found(requests, results, benchmark_unit)
+        records = _found(requests, results, benchmark_units)
         behind = [needed for request in requests for needed in _behind(request)]
-        found = notes(matrix, table, records, _found(behind, results, benchmark_unit))
+        found = notes(matrix, table, records, _found(behind, results, benchmark_units))
         parts += ["\n".join(f"- {note}" for note in found)] if found else []
-        spread = _spread(table, results, benchmark_unit)
+        spread = _spread(table, results, benchmark_units)
         if table.baseline or table.published or spread:
             parts += ["### Differences", _differences(table, figures, spread)]
         speeds = [record for record in records if isinstance(record, BenchmarkRecord)]
@@ -201,12 +201,12 @@ def _differences(table: Table, figures: pd.DataFrame, spread: Spread) -> str:
     return tables.grid(header, rows)
 
 
-def _spread(table: Table, results: Results, benchmark_unit: str | None) -> Spread:
+def _spread(table: Table, results: Results, benchmark_units: Sequence[str]) -> Spread:
     """The standard deviation (n - 1) over the seeds of each cell that has several."""
     found = {}
     for r, row in enumerate(table.cells):
         for c, (column, cell) in enumerate(zip(table.columns, row, strict=True)):
-            records = [tables.find(request, results, benchmark_unit) for request in cell]
+            records = [tables.find(request, results, benchmark_units) for request in cell]
             figures = [tables.value(column, record) for record in records if record is not None]
             if len(figures) > 1:
                 found[r, c] = stdev(figures)

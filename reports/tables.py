@@ -28,18 +28,18 @@ _CHANGELOG = TableFormat(
 
 
 def fill(
-    matrix: Matrix, results: Results, benchmark_unit: str | None = None
+    matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()
 ) -> dict[str, pd.DataFrame]:
     """The figures of each table by its name: rows by name, columns by header.
 
     A cell is the mean over the seeds' records; `failed` where one of the jobs failed, `to do` where
-    one has no record. `benchmark_unit` chooses among speeds of several devices.
+    one has no record. Among speeds of several devices the first of `benchmark_units` is chosen.
     """
     return {
         table.name: pd.DataFrame(
             [
                 [
-                    _cell(column, cell, results, benchmark_unit)
+                    _cell(column, cell, results, benchmark_units)
                     for column, cell in zip(table.columns, row, strict=True)
                 ]
                 for row in table.cells
@@ -52,13 +52,14 @@ def fill(
     }
 
 
-def find(request: Request, results: Results, benchmark_unit: str | None) -> Record | None:
+def find(request: Request, results: Results, benchmark_units: Sequence[str]) -> Record | None:
     """The record that a request asks for, if it is there."""
     signature = request.spec.signature
     if request.unit is not None:
         return results.records.get((signature, request.unit))
     measured = results.benchmarks(signature)
-    here = [record for record in measured if record.unit == benchmark_unit]
+    by_unit = {record.unit: record for record in measured}
+    here = [by_unit[unit] for unit in benchmark_units if unit in by_unit]
     return next(iter(here or measured), None)
 
 
@@ -93,9 +94,9 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(
-    column: Column, cell: Sequence[Request], results: Results, benchmark_unit: str | None
+    column: Column, cell: Sequence[Request], results: Results, benchmark_units: Sequence[str]
 ) -> float | str:
-    records = [find(request, results, benchmark_unit) for request in cell]
+    records = [find(request, results, benchmark_units) for request in cell]
     found = [value(column, record) for record in records if record is not None]
     if len(found) == len(cell):
         return fmean(found)

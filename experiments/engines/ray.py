@@ -320,7 +320,7 @@ class _Seen:
 
 @ray.remote(num_cpus=0, max_retries=0)
 def _look(token: Path, on_gpus: bool) -> _Seen:
-    names = machine.gpu_names() if on_gpus else (machine.cpu_name(),)
+    names = machine.gpu_names() if on_gpus else (machine.cpu_device(),)
     return _Seen(
         _unreadable(token), names[0] if names else None, machine.versions()["torch"], _code()
     )

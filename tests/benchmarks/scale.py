@@ -85,7 +85,7 @@ def seconds(command: list[str], folder: Path) -> tuple[float, float]:
 def no_ops(folder: Path, count: int, perform: Callable[..., object] = fakes.nothing) -> float:
     """Seconds for `count` jobs that do nothing, each in a process of its own, on two slots."""
     store = Store(folder)
-    site = Site(machine.cpu_name(), machine.cores(), machine.versions()["torch"])
+    site = Site(machine.cpu_device(), machine.cores(), machine.versions()["torch"])
     jobs = [replace(job, emas=(None,)) for job in fakes.jobs(count)]
     probe()
     start = time.perf_counter()

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import torch
 
-from classifier import states
+from classifier import job, states
 from classifier.errors import StoppedError
 from classifier.job import Outcome, Place, execute
 from classifier.record import TrainRecord
@@ -223,6 +223,32 @@ def test_other_tracks_or_data_begin_anew_and_another_place_is_marked(
     place = Place(tmp_path)
     (raw,) = execute(spec, tmp_path / "other tracks", place, emas=(None,))
     assert isinstance(raw.record, TrainRecord) and not raw.record.moved
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [
+        ("A CPU (AVX2)", "A CPU (AVX2)", False),
+        ("A CPU (AVX2)", "A CPU (AVX512)", True),
+        ("A CPU", "A CPU (AVX512)", False),  # from before instruction sets were named
+    ],
+)
+def test_another_instruction_set_is_another_place(
+    before: str,
+    after: str,
+    moved: bool,
+    tiny: TrainSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec, asked = tiny.model_copy(update={"epochs": 2}), iter([False] * 5 + [True])
+    monkeypatch.setattr(job, "cpu_device", lambda: before)
+    with pytest.raises(StoppedError):
+        train(spec, tmp_path, stop=lambda: next(asked))
+    monkeypatch.setattr(job, "cpu_device", lambda: after)
+    for outcome in train(spec, tmp_path):
+        assert isinstance(outcome.record, TrainRecord)
+        assert (outcome.record.environment.device, outcome.record.moved) == (after, moved)
 
 
 def test_a_state_that_would_run_code_is_refused(

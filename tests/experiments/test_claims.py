@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def judge(store: Store) -> Judge:
-    site = Site(machine.cpu_name(), machine.cores(), machine.versions()["torch"])
+    site = Site(machine.cpu_device(), machine.cores(), machine.versions()["torch"])
     return Judge(site, store.root)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import runner
 from classifier.errors import UserError
-from classifier.record import TrainRecord
+from classifier.record import BenchmarkRecord, TrainRecord
 from experiments import plan as planning
 from experiments.matrix import Matrix, Overrides, load
 from experiments.plan import Plan, Site
@@ -109,6 +109,29 @@ def test_another_machine_measures_speeds_anew() -> None:
     todo = [job for job in made.jobs if job.state == "todo"]
     assert {job.spec.kind for job in todo} == {"benchmark"} and len(todo) == 8
     assert {job.reason for job in todo} == {"measured on a CPU only"}
+
+
+def test_speeds_from_before_instruction_sets_were_named_stay() -> None:
+    """Not measured again, and shown; one of this very device goes before them."""
+    matrix = load(EXPERIMENTS / "fp16.yaml")
+    old = results_of(matrix, lambda row, column, seed: 0.25)
+    here = Site("a CPU (AVX2)", 2, "2.14.1")
+    made = planning.make([matrix], old, here, Path("nowhere"))
+    assert {job.state for job in made.jobs} == {"done"}
+    other = planning.make([load(EXPERIMENTS / "ema.yaml")], old, here, Path("nowhere"))
+    assert {job.cost.basis for job in other.todo} == {"records"}, "and they tell how long it takes"
+    speeds = fill(matrix, old, here.benchmark_units)["fp16"].filter(like="FPS").to_numpy()
+    assert (speeds == 0.25).all()
+    for record in list(old.records.values()):
+        if isinstance(record, BenchmarkRecord):
+            for device, fps in (("a CPU (AVX512)", 1.0), ("a CPU (AVX2)", 2.0)):
+                environment = record.environment.model_copy(update={"device": device})
+                old.add(record.model_copy(update={"environment": environment, "fps": fps}))
+    speeds = fill(matrix, old, here.benchmark_units)["fp16"].filter(like="FPS").to_numpy()
+    assert (speeds == 2.0).all()
+    elsewhere = Site("a CPU (AVX)", 2, "2.14.1")
+    speeds = fill(matrix, old, elsewhere.benchmark_units)["fp16"].filter(like="FPS").to_numpy()
+    assert (speeds == 0.25).all()
 
 
 def test_costs_come_from_records_once_there_are_some() -> None:

@@ -1,0 +1,107 @@
+"""The instruction set that torch uses, found without torch."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from classifier import machine
+
+VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+SHOW = """
+from classifier.machine import instruction_set
+found = instruction_set()
+import torch
+torch.nn.Conv2d(16, 32, 3)(torch.randn(4, 16, 32, 32))
+print(f"ATen {torch.backends.cpu.get_cpu_capability()}; found {found}")
+"""
+ONEDNN_SAYS = {
+    "Intel SSE4.1": "SSE41",
+    "Intel AVX": "AVX",
+    "Intel AVX2": "AVX2",
+    "Intel AVX-512": "AVX512",
+    "Intel AVX-512 with float16": "AVX512_FP16",
+    "Intel AVX10": "AVX512_FP16",
+}
+
+
+@pytest.mark.skipif(not machine.instruction_set(), reason="no x86 CPU")
+def test_torch_says_the_same() -> None:
+    """In processes of their own, as both libraries look once."""
+    started = {}
+    for asked in (
+        {},
+        {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+        {"ATEN_CPU_CAPABILITY": "avx2"},
+        {"ONEDNN_MAX_CPU_ISA": "avx2_vnni", "ATEN_CPU_CAPABILITY": "avx2"},
+        {"DNNL_MAX_CPU_ISA": "sse41", "ATEN_CPU_CAPABILITY": "default"},
+        {"ONEDNN_MAX_CPU_ISA": "all", "DNNL_MAX_CPU_ISA": "AVX", "ATEN_CPU_CAPABILITY": "AVX2"},
+        {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
+    ):
+        environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        started[str(asked)] = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", SHOW],
+            env={**environment, **asked, "ONEDNN_VERBOSE": "1"},
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    seen = set()
+    for given, process in started.items():
+        said, _ = process.communicate()
+        (onednn,) = re.findall(r"cpu,isa:(.*)", said)
+        ((aten, found),) = re.findall(r"ATen (.*); found (.*)", said)
+        used = max((name for name in ONEDNN_SAYS if onednn.startswith(name)), key=len)
+        assert found.split(", ATen ")[0] == ONEDNN_SAYS[used], given
+        own = found.split(", ATen ")[-1].removesuffix("_FP16")
+        assert own == aten, given
+        seen.add(found)
+    assert {"AVX2", "SSE41, ATen DEFAULT"} <= seen
+
+
+AVX2 = "sse4_1 avx avx2 fma"
+AVX512 = f"{AVX2} avx512f avx512bw avx512vl avx512dq"
+
+
+@pytest.mark.parametrize(
+    ("flags", "asked", "found"),
+    [
+        (AVX512, {}, "AVX512"),
+        (AVX2, {}, "AVX2"),
+        (f"{AVX512} avx512_fp16", {}, "AVX512_FP16"),
+        (f"{AVX512} avx512_fp16", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}, "AVX512"),
+        (AVX2, {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, "AVX2"),
+        (AVX512, {"ONEDNN_MAX_CPU_ISA": "AVX2"}, "AVX2, ATen AVX512"),
+        (AVX512, {"ATEN_CPU_CAPABILITY": "avx2"}, "AVX512, ATen AVX2"),
+        (AVX512, {"ONEDNN_MAX_CPU_ISA": "nonsense", "DNNL_MAX_CPU_ISA": "AVX2"}, "AVX512"),
+        ("sse4_1 avx", {}, "AVX, ATen DEFAULT"),
+        ("fp asimd sve", {}, ""),  # ARM
+        ("", {}, ""),
+    ],
+)
+def test_by_the_cpus_flags(
+    flags: str, asked: dict[str, str], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    values = {"flags": flags, "model name": "AMD EPYC"}
+    monkeypatch.setattr(machine, "_cpu_info", lambda *names: values.get(names[0], ""))
+    assert machine.instruction_set() == found
+    named = f"AMD EPYC ({found})" if found else "AMD EPYC"
+    assert machine.cpu_device() == named
+    assert machine.without_instructions(named) == "AMD EPYC"
+
+
+def test_a_record_without_an_instruction_set_is_taken_at_its_word() -> None:
+    assert machine.is_device("AMD EPYC", "AMD EPYC (AVX2)")
+    assert machine.is_device("AMD EPYC (AVX2)", "AMD EPYC (AVX2)")
+    assert not machine.is_device("AMD EPYC (AVX512)", "AMD EPYC (AVX2)")
+    assert not machine.is_device("AMD EPYC (AVX2)", "AMD EPYC"), "that has no known one"
+    assert machine.without_instructions("NVIDIA T4 (AVX)x") == "NVIDIA T4 (AVX)x"
