@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from classifier.data.transforms import Normalize, Pixel
 from classifier.errors import UserError
-from classifier.models import Network
+from classifier.models import Network, ready_to_train
 from classifier.names import nearest
 
 METHODS = (
@@ -58,6 +58,7 @@ class Mapper:
         check(method)
         self._normalize = normalize
         self._device = next(network.parameters()).device
+        network = ready_to_train(network, self._device)  # a map is made of gradients
         layer, channels_last = _last_grid(network, size, self._device)
 
         def channels_first(activations: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 
-from classifier import catalogue
+from classifier import catalogue, onednn
 from classifier.errors import UserError
 from classifier.randomness import keyed
 
@@ -153,6 +153,13 @@ def _no_weights(model: str, file: str, place: str, how: str, error: Exception) -
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def ready_to_train(network: Network, device: torch.device) -> Network:
+    """The network itself on its device, in channels_last memory, safe to ask for gradients."""
+    if device.type == "cpu":
+        onednn.mend(network)
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def reparameterized(network: Network) -> Network:

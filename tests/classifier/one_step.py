@@ -1,0 +1,137 @@
+"""A training step of many networks with one and two threads, each convolution's gradients held
+against float64.
+
+    ONEDNN_MAX_CPU_ISA=AVX2 python -m tests.classifier.one_step [--as-built] [NAME ...]
+
+A program of its own, because what it looks for may kill it. Prints a line of JSON for each network
+before its steps and one after them, with what was wrong. `--as-built` leaves `onednn.mend` out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from classifier import catalogue
+from classifier.models import build, ready_to_train
+
+FURTHER = {
+    "convnext_atto": 32,
+    "deit_tiny_patch16_224": 224,
+    "densenetblur121d": 32,
+    "edgenext_xx_small": 64,
+    "efficientnet_b0": 32,
+    "fastvit_t8": 64,
+    "fbnetv3_b": 32,
+    "gernet_s": 64,
+    "hgnetv2_b0": 64,
+    "mixnet_s": 64,
+    "mobilenetv3_small_050": 64,
+    "mobileone_s0": 64,
+    "mobilevitv2_050": 64,
+    "nf_regnet_b0": 32,
+    "poolformerv2_s12": 64,
+    "regnety_002": 64,
+    "repghostnet_050": 64,
+    "resnest14d": 64,
+    "resnet18d": 64,
+    "shufflenet_v2_x0_5": 64,
+    "tf_efficientnetv2_b0": 32,
+    "vit_tiny_patch16_224": 224,
+    "xcit_nano_12_p16_224": 224,
+}
+"""Kinds of networks beside the catalogue's, each with an image size that it takes."""
+NETWORKS = {**dict.fromkeys(catalogue.MODELS, 64), **FURTHER}
+IMAGES = 4
+THREADS = (1, 2)
+
+Operation = Callable[..., tuple[Tensor | None, ...]]
+
+
+class HeldAgainstFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Computes each new kind of convolution's gradients a second time, contiguous and in float64,
+    from the same input, weights and gradient of the output."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: set[str] = set()
+        self.wrong: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.convolution_backward.default:
+            shapes = [tuple(tensor.shape) for tensor in args[:3]]
+            threads = torch.get_num_threads()
+            kind = f"{shapes[1]} * {shapes[2]} -> {shapes[0]}, {args[4:10]}, {threads} thread(s)"
+            if kind not in self.seen:
+                self.seen.add(kind)
+                self.wrong += self._differences(kind, func, args, result)
+        return result
+
+    def _differences(
+        self, kind: str, func: Operation, args: Any, result: Sequence[Tensor | None]
+    ) -> list[str]:
+        wide = [tensor.double().contiguous() for tensor in args[:3]]
+        exact = func(*wide, *args[3:])
+        off = [
+            0.0 if found is None or right is None else float((found - right).norm() / right.norm())
+            for found, right in zip(result, exact, strict=True)
+        ]
+        if max(off) <= 1e-4:  # not so if it is not a number
+            return []
+        # A sum may be small beside what is added up, and its rounding then large beside the sum.
+        added = func(*(tensor.abs() for tensor in wide), *args[3:])
+        parts = zip(("input", "weight", "bias"), result, exact, added, off, strict=True)
+        return [
+            f"{name} of {kind}: off by {share:.1e}"
+            for name, found, right, most, share in parts
+            if found is not None and right is not None and most is not None
+            if not (found - right).norm() <= 1e-4 * right.norm() + 1e-6 * most.norm()
+        ]
+
+
+def step(name: str, size: int, held: HeldAgainstFloat64, as_built: bool) -> None:
+    """Forward and backward, as a training does it, with each number of threads."""
+    network = build(name, 10, seed=0)
+    if as_built:
+        network.to(memory_format=torch.channels_last)
+    else:
+        network = ready_to_train(network, torch.device("cpu"))
+    network.train()
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randn(IMAGES, 3, size, size, generator=draw)
+    for threads in THREADS:
+        torch.set_num_threads(threads)
+        with held:
+            logits = network(images.contiguous(memory_format=torch.channels_last))
+            loss = torch.nn.functional.cross_entropy(logits, torch.arange(IMAGES))
+            loss.backward()  # type: ignore[no-untyped-call]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", default=list(NETWORKS), metavar="NAME")
+    parser.add_argument("--as-built", action="store_true")
+    options = parser.parse_args()
+    faulthandler.enable()
+    held = HeldAgainstFloat64()
+    for name in options.names:
+        print(json.dumps({"begun": name}), flush=True)
+        before = len(held.seen)
+        step(name, NETWORKS[name], held, options.as_built)
+        told = {"ended": name, "held": len(held.seen) - before, "wrong": held.wrong}
+        print(json.dumps(told), flush=True)
+        held.wrong = []
+
+
+if __name__ == "__main__":
+    main()
