@@ -45,7 +45,7 @@ def no_process_remains(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     end = time.monotonic() + 10
     while left := [process for process in psutil.process_iter() if _is_marked(process, mark)]:
-        assert time.monotonic() < end, f"left: {[process.cmdline() for process in left]}"
+        assert time.monotonic() < end, f"left: {[str(process) for process in left]}"
         time.sleep(0.05)
 
 
