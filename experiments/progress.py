@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -53,6 +54,9 @@ class _Running:
         return since / steps * (self.latest.total - self.latest.done) if steps > 0 else None
 
 
+_ORDINALS = {2: "second try", 3: "third try"}
+
+
 class QuietOnBrokenPipe(Console):
     """A console that goes on in silence when nobody reads any more: `runner.py ... | head`."""
 
@@ -70,6 +74,7 @@ class View:
         self._finished = 0
         self._lost = 0
         self._running: dict[str, _Running] = {}
+        self._tries: Counter[str] = Counter()
         self._work_done = 0.0
         self._busy = 0.0
         self._start = time.monotonic()
@@ -101,8 +106,10 @@ class View:
     def started(self, job: Job, slots: Sequence[Slot]) -> None:
         with self._lock:
             self._running[job.id] = _Running(job, slots)
+            self._tries[job.id] += 1
             if self._live is None:
-                self._say(f"started  {job.spec.kind} {job.name} on {_where(slots)}")
+                which = self._which_try(job)
+                self._say(f"started  {job.spec.kind} {job.name} on {_where(slots)}{which}")
 
     def progressed(self, job: Job, progress: Progress) -> None:
         with self._lock:
@@ -129,13 +136,14 @@ class View:
             self._todo.pop(job.id)
             self._lost += 1
             log = self._store.work_folder(job.spec, job.run) / "log.txt"
-            self._say(f"[red]FAILED[/]   {job.spec.kind} {job.name}: {_escaped(reason)}")
+            name = f"{job.spec.kind} {job.name}{self._which_try(job)}"
+            self._say(f"[red]FAILED[/]   {name}: {_escaped(reason)}")
             self._say(f"         its output and traceback: {_escaped(str(log))}")
 
     def retried(self, job: Job, reason: str) -> None:
         with self._lock:
             self._running.pop(job.id)
-            name = f"{job.spec.kind} {job.name}"
+            name = f"{job.spec.kind} {job.name}{self._which_try(job)}"
             self._say(f"[yellow]again[/]    {name}: {_escaped(reason)}; it is tried again")
 
     def found(self, job: Job) -> None:
@@ -159,6 +167,11 @@ class View:
         with self._lock:
             running = len(self._running)
             self._say(f"[bold]{why}[/]: {running} running jobs keep their state and stop")
+
+    def _which_try(self, job: Job) -> str:
+        """Said of all but the first."""
+        tries = self._tries[job.id]
+        return f" ({_ORDINALS.get(tries, f'try {tries}')})" if tries > 1 else ""
 
     # Figures
 
@@ -216,7 +229,7 @@ class View:
                 latest = running.latest or Progress("starting", 0, 1)
                 count = "" if latest.phase.startswith("epoch") else f" {latest.done}/{latest.total}"
                 table.add_row(
-                    running.job.name,
+                    running.job.name + self._which_try(running.job),
                     _where(running.slots),
                     latest.phase + (count if running.latest else ""),
                     f"{latest.images_per_second:.0f}" if latest.images_per_second else "",

@@ -179,6 +179,7 @@ def test_a_job_that_is_struck_once_is_done_again(
     assert runner.main([*ONE_AT_A_TIME, *often]) == 0
     out = capsys.readouterr().out
     assert out.count("it is tried again") >= 2
+    assert out.count(" on cpu (second try)\n") == out.count("it is tried again") == 2
     assert SHOWN[fault] in out
     assert results() == undisturbed
 

@@ -27,6 +27,7 @@ from classifier.machine import cores
 from classifier.progress import Progress
 from classifier.record import Record
 from experiments.engines import JobFailed, JobStopped, OnProgress, Slot
+from experiments.engines.crash import Try, cause
 from experiments.engines.process import (
     ENVIRONMENT,
     Ended,
@@ -105,6 +106,7 @@ class LocalEngine:
         threads = cores() if alone else max(1, cores() // len(self.slots))
         receiver, sender = self._context.Pipe(duplex=False)
         log = self._store.work_folder(job.spec, job.run) / "log.txt"
+        this = Try.beginning(log)
         task = Task(self._perform, job, self._settings, device, threads, log)
         process = self._context.Process(target=_job_main, args=(sender, task, visible))
         with self._lock:
@@ -124,9 +126,9 @@ class LocalEngine:
             _end(process)
             with self._lock:
                 del self._running[job.id]
-        return concluded(self._judged(ended, process.exitcode), job, self._store)
+        return concluded(self._judged(ended, process.exitcode, this), job, self._store)
 
-    def _judged(self, ended: _End, exit_code: int | None) -> Ended:
+    def _judged(self, ended: _End, exit_code: int | None, this: Try) -> Ended:
         """What a job's end means, where it could not say so itself as well."""
         if isinstance(ended, list | JobFailed):
             return ended
@@ -136,7 +138,7 @@ class LocalEngine:
             return JobFailed("it was asked to stop by a SIGTERM that is not the runner's")
         if isinstance(ended, _Stalled):
             return stalled(self._stall_seconds)
-        return JobFailed(_death(exit_code))
+        return JobFailed(_death(exit_code, this.said()))
 
 
 def context() -> Any:
@@ -285,11 +287,9 @@ def _shown_alone(device: str) -> tuple[str, str]:
     return "cuda:0", outer.split(",")[int(device)].strip() if outer else device
 
 
-def _death(exit_code: int | None) -> str:
+def _death(exit_code: int | None, said: str = "") -> str:
     if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
-        return f"its process was ended by {name}{hint}"
+        return cause(said, signal.Signals(-exit_code).name)
     return f"its process ended with exit code {exit_code} and no result"
 
 

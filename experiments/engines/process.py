@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.errors import StoppedError, UserError
+from classifier.machine import cpu_device
 from classifier.progress import Progress, Report
 from classifier.record import Record
 from experiments.engines import JobFailed, JobStopped
+from experiments.engines.crash import headed
 from experiments.plan import Job
 from experiments.store import Store
 from experiments.worker import Settings
@@ -87,6 +89,8 @@ def outcome_of(task: Task, report: Report, stop: Callable[[], bool]) -> Ended:
     try:
         task.log.parent.mkdir(parents=True, exist_ok=True)
         _print_to(task.log)
+        on = cpu_device() if task.device == "cpu" else f"GPU {device}"
+        print(headed(on, task.threads), flush=True)
         with _held(device, job.spec.kind == "benchmark", report):
             return task.perform(job, task.settings, task.device, task.threads, report, stop)
     except StoppedError:

@@ -30,6 +30,7 @@ from classifier.errors import UserError
 from classifier.progress import Progress
 from classifier.record import Record
 from experiments.engines import MOST_CPU_JOBS, JobFailed, JobStopped, OnProgress, Slot
+from experiments.engines.crash import Try, cause
 from experiments.engines.process import (
     ENVIRONMENT,
     Ended,
@@ -376,6 +377,7 @@ class _Running:
     task: Any
     """The reference to what it will give."""
     progress: OnProgress
+    this: Try
     heard: float = math.inf
     """When it said something last; until it has begun it may wait for as long as it must."""
 
@@ -429,7 +431,9 @@ class RayEngine:
         with self._lock:
             if self._stopping:
                 raise JobStopped
-            running = _Running(job, self._submitted(job), progress)
+            log = self._store.work_folder(job.spec, job.run) / "log.txt"
+            this = Try.beginning(log)
+            running = _Running(job, self._submitted(job, log), progress, this)
             self._running[job.id] = running
         progress(Progress("waiting for a place", 0, 1))
         try:
@@ -439,7 +443,7 @@ class RayEngine:
                 del self._running[job.id]
         return concluded(ended, job, self._store)
 
-    def _submitted(self, job: Job) -> Any:
+    def _submitted(self, job: Job, log: Path) -> Any:
         cluster = self._cluster
         gpus, threads, where = cluster.gpu_share, cluster.threads, dict[str, Any]()
         if job.spec.kind == "benchmark":  # a device of one kind to itself, and all the threads
@@ -447,7 +451,6 @@ class RayEngine:
             gpus, threads = float(cluster.on_gpus), max(1, node.cpus)
             where = {"scheduling_strategy": _on(node)}
         device, cpus = ("cuda:0", 0) if cluster.on_gpus else ("cpu", threads)
-        log = self._store.work_folder(job.spec, job.run) / "log.txt"
         task = Task(self._perform, job, self._settings, device, threads, log)
         remote = _job.options(num_gpus=gpus, num_cpus=cpus, **where)
         return remote.remote(task, cluster.token, self._stall_seconds, self._board)
@@ -466,7 +469,7 @@ class RayEngine:
         try:
             ended: Ended = ray.get(running.task)
         except exceptions.RayError as error:
-            return JobStopped() if self._stopping else _failure(error)
+            return JobStopped() if self._stopping else _failure(error, running.this.said())
         if isinstance(ended, JobStopped) and not self._stopping:
             return JobFailed("it was cancelled, and not by the runner")
         return ended
@@ -482,11 +485,12 @@ class RayEngine:
                     running.progress(progress)
 
 
-def _failure(error: exceptions.RayError) -> JobFailed:
+def _failure(error: exceptions.RayError, said: str) -> JobFailed:
     if isinstance(error, exceptions.OutOfMemoryError):
         return JobFailed("Ray ended it, for its node ran out of memory")
     if isinstance(error, exceptions.WorkerCrashedError):
-        return JobFailed("its process was killed, perhaps for want of memory, or crashed")
+        unknown = "its process was killed, perhaps for want of memory, or crashed"
+        return JobFailed(cause(said) or unknown)
     if isinstance(error, exceptions.NodeDiedError | exceptions.ObjectLostError):
         return JobFailed("its node was lost")
     if isinstance(error, exceptions.TaskCancelledError):

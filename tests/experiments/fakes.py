@@ -168,6 +168,17 @@ def segfault(
     return []
 
 
+def crash_in_a_layer(
+    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
+) -> list[Record]:
+    """As where torch computes a layer wrongly."""
+    import torch
+
+    torch.nn.functional.conv2d = lambda *arguments: ctypes.string_at(0)  # type: ignore[assignment]
+    torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3))(torch.zeros(1, 3, 8, 8))
+    return []
+
+
 class Alone:
     """Claims where no other runner is: all is mine."""
 

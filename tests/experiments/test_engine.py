@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from classifier import machine
 from classifier.errors import UserError
 from classifier.spec import BenchmarkSpec, EvaluateSpec
 from experiments import scheduler
@@ -211,8 +213,21 @@ def test_a_segfault_is_a_failure_with_its_trace(tmp_path: Path) -> None:
     watch = fakes.Watcher()
     (job,) = fakes.jobs(1)
     assert run(engine(runs, ["cpu"], fakes.segfault), watch, job, retries=0).failed == 1
-    assert watch.reasons[job.id] == "its process was ended by SIGSEGV"
+    assert watch.reasons[job.id].startswith(
+        f"its process was ended by SIGSEGV on {machine.cpu_device()}"
+    )
     assert "string_at" in Path(Store(runs).read().failures[job.id].log).read_text()
+
+
+def test_a_crash_names_the_kind_of_layer_and_what_to_try(tmp_path: Path) -> None:
+    runs, watch, (job,) = tmp_path / "runs", fakes.Watcher(), fakes.jobs(1)
+    made = engine(runs, ["cpu"], fakes.crash_in_a_layer)
+    assert run(made, watch, job, retries=0).failed == 1
+    assert re.match(
+        r"its process was ended by SIGSEGV in torch\.nn\.modules\.conv on .* \(AVX.*\); should it "
+        r"happen again, try ONEDNN_MAX_CPU_ISA=(AVX2|AVX|SSE41) ",
+        watch.reasons[job.id],
+    )
 
 
 def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
