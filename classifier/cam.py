@@ -52,7 +52,8 @@ def check(method: str) -> None:
 
 
 class Mapper:
-    """Draws maps of one network, which is in FP32: in FP16 small gradients would vanish."""
+    """Draws maps of one network, which is in FP32: in FP16 small gradients would vanish. It is made
+    ready for gradients, in place."""
 
     def __init__(self, network: Network, method: str, size: int, normalize: Normalize) -> None:
         check(method)

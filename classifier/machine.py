@@ -65,9 +65,8 @@ def instruction_set() -> str:
     there = [name for name, needed in _ONEDNN.items() if needed <= flags]
     if not there:
         return ""
-    # oneDNN asks for its older name only where the newer one is not set.
-    cap = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).lower()
-    most = next((most for prefix, most in _ONEDNN_CAPS.items() if cap.startswith(prefix)), None)
+    asked_most = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
+    most = _ONEDNN_MOST.get(asked_most.lower())
     if most in there:
         there = there[: there.index(most) + 1]
     used = there[-1]
@@ -78,15 +77,24 @@ def instruction_set() -> str:
 
 
 def is_device(recorded: str, device: str) -> bool:
-    """Whether a record's device is this one. Records from before instruction sets were named are
-    taken at their word: they lack what would tell them apart."""
+    """Whether what a record says may be used on this device. Records from before instruction sets
+    were named may: nothing is done again for want of the name, but a report shows it as it is."""
     return recorded in (device, without_instructions(device))
 
 
 def without_instructions(device: str) -> str:
     """The name of a device as records had it before instruction sets were named."""
-    return re.sub(r" \((SSE41|AVX\w*)(, ATen \w+)?\)$", "", device)
+    return _INSTRUCTIONS.sub("", device)
 
+
+def instructions_of(device: str) -> str:
+    """oneDNN's in the name of a device, as `AVX2`; empty where it has none."""
+    found = _INSTRUCTIONS.search(device)
+    return found[1] if found else ""
+
+
+_INSTRUCTIONS = re.compile(r" \((SSE41|AVX\w*)(?:, ATen \w+)?\)$")
+INSTRUCTION_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"})
 _ONEDNN = {
@@ -96,18 +104,19 @@ _ONEDNN = {
     "AVX512": _AVX512,
     "AVX512_FP16": _AVX512 | {"avx512_fp16"},
 }
-"""Instruction sets between which FP32 or FP16 arithmetic of oneDNN differs, each with those of
-/proc/cpuinfo's flags that it needs, the oldest first."""
-_ONEDNN_CAPS = {
+"""The instruction sets of oneDNN that are told apart, each with those of /proc/cpuinfo's flags that
+it needs, the oldest first. Those between them (VNNI, BF16) change no bit of FP32 or FP16."""
+_ONEDNN_MOST = {
     "sse41": "SSE41",
-    "avx512_core_fp16": "AVX512_FP16",
-    "avx512_core_amx": "AVX512_FP16",
-    "avx512_core": "AVX512",
-    "avx2": "AVX2",
-    "avx10": "AVX512_FP16",
     "avx": "AVX",
+    "avx2": "AVX2",
+    "avx2_vnni": "AVX2",
+    "avx2_vnni_2": "AVX2",
+    "avx512_core": "AVX512",
+    "avx512_core_vnni": "AVX512",
+    "avx512_core_bf16": "AVX512",
 }
-"""What the values of ONEDNN_MAX_CPU_ISA leave, by how they begin; any other leaves all."""
+"""What the values of ONEDNN_MAX_CPU_ISA leave, in any case; all others leave every one of ours."""
 _ATEN = {
     "DEFAULT": frozenset[str](),
     "AVX2": frozenset({"avx2", "fma"}),

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from classifier.machine import instructions_of
+
 _SIGNALS = {
     "Segmentation fault": "SIGSEGV",
     "Aborted": "SIGABRT",
@@ -16,9 +18,12 @@ _SIGNALS = {
 """faulthandler's words for the signals of a crash."""
 _OLDER = {"AVX512_FP16": "AVX2", "AVX512": "AVX2", "AVX2": "AVX", "AVX": "SSE41"}
 """The instruction set to try where one crashes."""
-_LAYER = re.compile(r'File ".*?((?:torch/nn/modules|torchvision|timm)/[\w/]+)\.py"')
+_FATAL = re.compile(rf"^Fatal Python error: .{{0,99}}?({'|'.join(_SIGNALS)})", re.MULTILINE)
+_LAYER = re.compile(r'/(?:site|dist)-packages/((?:torch/nn/modules|torchvision|timm)/[\w/]+)\.py"')
 _NO_LAYERS = ("torch/nn/modules/module", "torch/nn/modules/container")
 _BACKWARD = "_engine_run_backward"
+_MOST = 2**18
+"""Bytes of a log that are looked at, at its beginning and at its end."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,19 @@ class Try:
 
     @classmethod
     def beginning(cls, log: Path) -> Try:
-        return cls(log, log.stat().st_size if log.exists() else 0)
+        try:
+            return cls(log, log.stat().st_size)
+        except OSError:  # none is there; if it can't be reached, the job will say so
+            return cls(log, 0)
 
     def said(self) -> str:
+        """How it began, and how it ended."""
         try:
-            return self.log.read_bytes()[self.start :].decode(errors="replace")
+            with self.log.open("rb") as file:
+                file.seek(self.start)
+                begun = file.read(_MOST)
+                file.seek(max(file.tell(), self.log.stat().st_size - _MOST))
+                return (begun + file.read(_MOST)).decode(errors="replace")
         except OSError:
             return ""
 
@@ -50,8 +63,8 @@ def cause(said: str, by: str = "") -> str:
 
     `by`: the signal, where the system knows it.
     """
-    fatal = re.search(f"Fatal Python error: .*?({'|'.join(_SIGNALS)})", said)
-    name = by or (_SIGNALS[fatal[1]] if fatal else "")
+    crashes = list(_FATAL.finditer(said))
+    name = by or (_SIGNALS[crashes[-1][1]] if crashes else "")
     if not name:
         return ""
     ended = f"its process was ended by {name}"
@@ -59,14 +72,15 @@ def cause(said: str, by: str = "") -> str:
         return f"{ended}, perhaps for want of memory"
     if name not in _SIGNALS.values():
         return ended
-    where = _where(said[fatal.end() :]) if fatal else ""
-    return f"{ended}{where}{_advice(said)}"
+    where = _where(said[crashes[-1].end() :]) if crashes else ""
+    return f"{ended}{where}{_on(said, name)}"
 
 
-def _where(stack: str) -> str:
+def _where(stacks: str) -> str:
     """The kind of layer whose forward pass crashed. A backward pass shows none: torch walks it
     without Python."""
-    for line in stack.splitlines():
+    _, _, current = stacks.partition("Current thread ")  # missing where it was none of Python's
+    for line in (current.partition("\n\n")[0] or stacks).splitlines():
         layer = _LAYER.search(line)
         if _BACKWARD in line:
             return " in a backward pass"
@@ -75,15 +89,15 @@ def _where(stack: str) -> str:
     return ""
 
 
-def _advice(said: str) -> str:
-    headers = re.findall(r"^on (.+), \d+ thread\(s\)$", said, re.MULTILINE)
-    if not headers:
+def _on(said: str, name: str) -> str:
+    """The device, by the try's first lines, and what to try there."""
+    header = re.search(r"^on (.+), \d+ thread\(s\)$", said, re.MULTILINE)
+    if header is None:
         return ""
-    instructions = re.search(r"\((SSE41|AVX\w*)(, ATen \w+)?\)$", headers[-1])
-    older = _OLDER.get(instructions[1]) if instructions else None
-    if older is None:
-        return f" on {headers[-1]}"
+    older = _OLDER.get(instructions_of(header[1]))
+    if older is None or name == "SIGBUS":  # that is for want of space, in /dev/shm or on a disk
+        return f" on {header[1]}"
     return (
-        f" on {headers[-1]}; should it happen again, try ONEDNN_MAX_CPU_ISA={older} "
+        f" on {header[1]}; should it happen again, try ONEDNN_MAX_CPU_ISA={older} "
         "(older instructions: slower, and other last digits)"
     )

@@ -192,9 +192,12 @@ def _connect(address: str) -> None:
             "object_store_memory": 2**27,  # bytes; jobs send records only
             "include_dashboard": False,
         }
+    instructions = {
+        name: os.environ[name] for name in machine.INSTRUCTION_VARIABLES if name in os.environ
+    }
     ray.init(
         address=address,
-        runtime_env={"env_vars": {**ENVIRONMENT, "PYTHONPATH": path}},
+        runtime_env={"env_vars": {**ENVIRONMENT, **instructions, "PYTHONPATH": path}},
         log_to_driver=False,
         logging_level=logging.ERROR,
         **settings,

@@ -12,7 +12,7 @@ import pytest
 
 from classifier import machine
 
-VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+VARIABLES = machine.INSTRUCTION_VARIABLES
 SHOW = """
 from classifier.machine import instruction_set
 found = instruction_set()
@@ -42,6 +42,9 @@ def test_torch_says_the_same() -> None:
         {"DNNL_MAX_CPU_ISA": "sse41", "ATEN_CPU_CAPABILITY": "default"},
         {"ONEDNN_MAX_CPU_ISA": "all", "DNNL_MAX_CPU_ISA": "AVX", "ATEN_CPU_CAPABILITY": "AVX2"},
         {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
+        {"ONEDNN_MAX_CPU_ISA": "AVX512"},  # not a name of oneDNN's
+        {"ONEDNN_MAX_CPU_ISA": "AVX2 "},
+        {"ONEDNN_MAX_CPU_ISA": "", "DNNL_MAX_CPU_ISA": "AVX2"},
     ):
         environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         started[str(asked)] = subprocess.Popen(
@@ -79,6 +82,7 @@ AVX512 = f"{AVX2} avx512f avx512bw avx512vl avx512dq"
         (AVX512, {"ONEDNN_MAX_CPU_ISA": "AVX2"}, "AVX2, ATen AVX512"),
         (AVX512, {"ATEN_CPU_CAPABILITY": "avx2"}, "AVX512, ATen AVX2"),
         (AVX512, {"ONEDNN_MAX_CPU_ISA": "nonsense", "DNNL_MAX_CPU_ISA": "AVX2"}, "AVX512"),
+        (f"{AVX512} avx512_fp16", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_AMX"}, "AVX512_FP16"),
         ("sse4_1 avx", {}, "AVX, ATen DEFAULT"),
         ("fp asimd sve", {}, ""),  # ARM
         ("", {}, ""),
@@ -97,6 +101,7 @@ def test_by_the_cpus_flags(
     named = f"AMD EPYC ({found})" if found else "AMD EPYC"
     assert machine.cpu_device() == named
     assert machine.without_instructions(named) == "AMD EPYC"
+    assert machine.instructions_of(named) == found.partition(",")[0]
 
 
 def test_a_record_without_an_instruction_set_is_taken_at_its_word() -> None:

@@ -24,9 +24,14 @@ BACKWARD = f"""\
 Fatal Python error: Fatal Python error: Segmentation fault
 
 Current thread 0x00007f02 (most recent call first):
+  File "/home/timm/work/layer.py", line 1 in called_by_a_hook
   File "{SITE}/torch/autograd/graph.py", line 1072 in _engine_run_backward
   File "{SITE}/timm/models/repvgg.py", line 1 in unrelated
+
+Thread 0x00007f03 (most recent call first):
+  File "{SITE}/torchvision/transforms/functional.py", line 1 in resize
 """
+NOT_PYTHONS = ABORT.replace("Current thread", "Thread")
 TRY_AVX = "; should it happen again, try ONEDNN_MAX_CPU_ISA=AVX ("
 
 
@@ -35,8 +40,11 @@ TRY_AVX = "; should it happen again, try ONEDNN_MAX_CPU_ISA=AVX ("
     [
         ("A CPU (AVX2)", ABORT, "SIGABRT", f"SIGABRT in timm.layers.std_conv on {{}}{TRY_AVX}"),
         ("A CPU (AVX2)", ABORT, "", f"SIGABRT in timm.layers.std_conv on {{}}{TRY_AVX}"),
+        ("A CPU (AVX2)", NOT_PYTHONS, "", f"SIGABRT in timm.layers.std_conv on {{}}{TRY_AVX}"),
+        ("A CPU (AVX2)", ABORT + BACKWARD, "", f"SIGSEGV in a backward pass on {{}}{TRY_AVX}"),
         ("A CPU (AVX2, ATen AVX512)", BACKWARD, "", f"SIGSEGV in a backward pass on {{}}{TRY_AVX}"),
         ("A CPU (AVX2)", "", "SIGILL", f"SIGILL on {{}}{TRY_AVX}"),
+        ("A CPU (AVX2)", "", "SIGBUS", "SIGBUS on {}"),
         ("GPU 0", BACKWARD, "SIGSEGV", "SIGSEGV in a backward pass on {}"),
         ("an ARM", BACKWARD, "SIGSEGV", "SIGSEGV in a backward pass on {}"),
         ("A CPU (SSE41)", BACKWARD, "SIGSEGV", "SIGSEGV in a backward pass on {}"),
@@ -63,3 +71,14 @@ def test_a_try_is_not_taken_for_an_earlier_one(tmp_path: Path) -> None:
     with log.open("a") as file:
         file.write("killed without a word")
     assert "Aborted" in first.said() and second.said() == "killed without a word"
+    assert Try.beginning(tmp_path / "a file" / "log.txt").said() == ""
+
+
+def test_of_a_long_log_the_beginning_and_the_end_are_read(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    with log.open("w") as file:
+        file.write(f"{headed('A CPU (AVX2)', 1)}\n")
+        file.seek(2**31)  # sparse
+        file.write(f"\n{BACKWARD}")
+    told = cause(Try(log, 0).said())
+    assert told.startswith("its process was ended by SIGSEGV in a backward pass on A CPU (AVX2)")

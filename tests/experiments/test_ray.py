@@ -223,6 +223,15 @@ def test_a_failure_costs_itself_and_what_needs_it(cluster: Cluster, tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_a_crash_names_the_kind_of_layer(cluster: Cluster, tmp_path: Path) -> None:
+    watch, (job,) = fakes.Watcher(), fakes.jobs(1)
+    made = engine(cluster, tmp_path, fakes.crash_in_a_layer)
+    assert run(made, watch, job, retries=0).failed == 1
+    where = "its process was ended by SIGSEGV in torch.nn.modules.conv on "
+    assert watch.reasons[job.id].startswith(where)
+
+
+@pytest.mark.slow
 def test_a_job_that_hangs_is_ended_and_shows_where(cluster: Cluster, tmp_path: Path) -> None:
     watch, (job,) = fakes.Watcher(), fakes.jobs(1)
     made = engine(cluster, tmp_path, fakes.hang, stall_minutes=1 / 60)

@@ -81,16 +81,25 @@ def test_a_gpu_that_computes_fp16_gets_no_excuse(tmp_path: Path) -> None:
     assert "emulated" not in (tmp_path / "fp16" / "report.md").read_text()
 
 
-def test_devices_that_are_mixed_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [
+        ({"threads": 1}, "a CPU, 1 thread(s)"),
+        ({"device": "a CPU (AVX2)"}, "a CPU (AVX2), 2 thread(s)"),  # the others' is not known
+    ],
+)
+def test_devices_that_are_mixed_are_named(
+    changed: dict[str, object], shown: str, tmp_path: Path
+) -> None:
     matrix, results = published("ema")
     key = next(iter(results.records))
-    other = results.records[key].environment.model_copy(update={"threads": 1})
+    other = results.records[key].environment.model_copy(update=changed)
     results.records[key] = results.records[key].model_copy(update={"environment": other})
     write(matrix, results, tmp_path)
-    assert (
-        "This table mixes devices, threads or versions"
-        in (tmp_path / "ema" / "report.md").read_text()
-    )
+    page = (tmp_path / "ema" / "report.md").read_text()
+    (note,) = [line for line in page.splitlines() if "This table mixes devices" in line]
+    assert "devices, threads or versions" in note and shown in note
+    assert "a CPU, 2 thread(s)" in note
 
 
 def test_results_csv_has_a_row_for_each_record(tmp_path: Path) -> None:
