@@ -1,13 +1,15 @@
 """A convolution that torch's oneDNN computes wrongly on a CPU, computed another way.
 
-uxlfoundation/oneDNN#6035 (open; seen with oneDNN 3.12, in torch 2.14.1): where its AVX2 kernels
-run, the gradient of the weights of a 1 x 1 convolution that has a stride, one group, channels_last
-memory and fewer input channels than a block of 8 writes past its workspace. The process crashes or
-hangs, or goes on with wrong gradients. RepVGG, MobileOne and FastViT begin with such a layer.
-With AVX-512, whose blocks are of 16, nothing wrong was seen; layers of up to that are mended too.
+uxlfoundation/oneDNN#6035 (open; seen with oneDNN 3.12, in torch 2.14.1): the gradient of the
+weights of a 1 x 1 convolution that has a stride, one group, channels_last memory and fewer input
+channels than a block writes past its workspace. The process crashes or hangs, or goes on with wrong
+gradients. Blocks are of 8 channels with AVX2, and of 16 with AVX-512, where small maps are computed
+by other kernels, which are right. RepVGG, MobileOne and FastViT begin with such a layer, of three
+channels; GERNet-S has one of 13.
 
 To delete with its calls once every torch that pyproject.toml admits has a oneDNN with the mend:
-`ONEDNN_MAX_CPU_ISA=AVX2 python -m tests.classifier.one_step --as-built` then finds nothing.
+`python -m tests.classifier.one_step --as-built` then finds nothing, with and without
+ONEDNN_MAX_CPU_ISA=AVX2.
 """
 
 from __future__ import annotations
