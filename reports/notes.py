@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from classifier.machine import without_instructions
+from classifier.machine import instructions_of, without_instructions
 from classifier.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord
 from experiments.matrix import Matrix, Table
 
@@ -93,24 +93,39 @@ def _amp(records: Iterable[Record]) -> str:
 
 
 def _mixed(records: Iterable[Record]) -> str:
-    """On trainings and evaluations that did not all run alike."""
-    kinds = {
-        (found.device, found.threads, found.versions["torch"])
-        for found in (r.environment for r in records if not isinstance(r, BenchmarkRecord))
-    }
+    """On trainings and evaluations that did not all run alike, and on speeds that did not."""
+    records = list(records)
+    kinds = {_kind(record) for record in records if not isinstance(record, BenchmarkRecord)}
+    measured = {_kind(record) for record in records if isinstance(record, BenchmarkRecord)}
     moved = {r.spec.slug for r in records if isinstance(r, TrainRecord) and r.moved}
     found = []
     if len(kinds) > 1:
-        shown = "; ".join(f"{d}, {t} thread(s), torch {v}" for d, t, v in sorted(kinds))
         found.append(
-            f"This table mixes devices, threads or versions, so last digits may differ: {shown}."
+            "This table mixes devices, threads or versions, so last digits may differ: "
+            f"{_shown(kinds)}."
         )
+    if len({instructions_of(device) for device, _, _ in kinds}) > 1:
+        found.append(
+            "Between instruction sets rounding differs in every step, so accuracies may differ as "
+            "those of two seeds do."
+        )
+    if len(measured) > 1:
+        found.append(f"Its speeds were measured in different places: {_shown(measured)}.")
     if moved:
         found.append(
             "Interrupted, and gone on with another device, number of threads or version: "
             f"{', '.join(sorted(moved))}."
         )
     return " ".join(found)
+
+
+def _kind(record: Record) -> tuple[str, int, str]:
+    found = record.environment
+    return (found.device, found.threads, found.versions["torch"])
+
+
+def _shown(kinds: Iterable[tuple[str, int, str]]) -> str:
+    return "; ".join(f"{d}, {t} thread(s), torch {v}" for d, t, v in sorted(kinds))
 
 
 def _means(matrix: Matrix) -> str:

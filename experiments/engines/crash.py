@@ -19,7 +19,9 @@ _SIGNALS = {
 _OLDER = {"AVX512_FP16": "AVX2", "AVX512": "AVX2", "AVX2": "AVX", "AVX": "SSE41"}
 """The instruction set to try where one crashes."""
 _FATAL = re.compile(rf"^Fatal Python error: .{{0,99}}?({'|'.join(_SIGNALS)})", re.MULTILINE)
-_LAYER = re.compile(r'/(?:site|dist)-packages/((?:torch/nn/modules|torchvision|timm)/[\w/]+)\.py"')
+_LAYER = re.compile(
+    r'/(?:site|dist)-packages/((?:torch/nn/modules|torch/optim|torchvision|timm)/[\w/]+)\.py"'
+)
 _NO_LAYERS = ("torch/nn/modules/module", "torch/nn/modules/container")
 _BACKWARD = "_engine_run_backward"
 _MOST = 2**18
@@ -77,8 +79,8 @@ def cause(said: str, by: str = "") -> str:
 
 
 def _where(stacks: str) -> str:
-    """The kind of layer whose forward pass crashed. A backward pass shows none: torch walks it
-    without Python."""
+    """The kind of layer whose forward pass crashed, or the optimiser. A backward pass shows no
+    layer: torch walks it without Python."""
     _, _, current = stacks.partition("Current thread ")  # missing where it was none of Python's
     for line in (current.partition("\n\n")[0] or stacks).splitlines():
         layer = _LAYER.search(line)
@@ -98,6 +100,6 @@ def _on(said: str, name: str) -> str:
     if older is None or name == "SIGBUS":  # that is for want of space, in /dev/shm or on a disk
         return f" on {header[1]}"
     return (
-        f" on {header[1]}; should it happen again, try ONEDNN_MAX_CPU_ISA={older} "
-        "(older instructions: slower, and other last digits)"
+        f" on {header[1]}; ONEDNN_MAX_CPU_ISA={older} may avoid it (older instructions: slower, "
+        "and accuracies as of another seed)"
     )

@@ -32,7 +32,7 @@ Thread 0x00007f03 (most recent call first):
   File "{SITE}/torchvision/transforms/functional.py", line 1 in resize
 """
 NOT_PYTHONS = ABORT.replace("Current thread", "Thread")
-TRY_AVX = "; should it happen again, try ONEDNN_MAX_CPU_ISA=AVX ("
+TRY_AVX = "; ONEDNN_MAX_CPU_ISA=AVX may avoid it ("
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,21 @@ def test_devices_that_are_mixed_are_named(
     (note,) = [line for line in page.splitlines() if "This table mixes devices" in line]
     assert "devices, threads or versions" in note and shown in note
     assert "a CPU, 2 thread(s)" in note
+    assert ("rounding differs in every step" in note) == ("device" in changed)
+
+
+def test_speeds_of_several_places_are_named(tmp_path: Path) -> None:
+    matrix, results = published("fp16")
+    write(matrix, results, tmp_path)
+    assert "different places" not in (tmp_path / "fp16" / "report.md").read_text()
+    key = next(k for k, record in results.records.items() if record.kind == "benchmark")
+    other = results.records[key].environment.model_copy(update={"device": "a CPU (AVX2)"})
+    results.records[key] = results.records[key].model_copy(update={"environment": other})
+    write(matrix, results, tmp_path)
+    page = (tmp_path / "fp16" / "report.md").read_text()
+    assert (
+        "Its speeds were measured in different places: a CPU, 2 thread(s), torch 2.14.1; " in page
+    )
 
 
 def test_results_csv_has_a_row_for_each_record(tmp_path: Path) -> None:
