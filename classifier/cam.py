@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from classifier.data.transforms import Normalize, Pixel
 from classifier.errors import UserError
-from classifier.models import Network, ready_to_train
+from classifier.models import Network, ready_for_gradients
 from classifier.names import nearest
 
 METHODS = (
@@ -59,7 +59,7 @@ class Mapper:
         check(method)
         self._normalize = normalize
         self._device = next(network.parameters()).device
-        network = ready_to_train(network, self._device)  # a map is made of gradients
+        network = ready_for_gradients(network, self._device)
         layer, channels_last = _last_grid(network, size, self._device)
 
         def channels_first(activations: Tensor) -> Tensor:

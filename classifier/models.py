@@ -155,8 +155,9 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
 
 
-def ready_to_train(network: Network, device: torch.device) -> Network:
-    """The network itself on its device, in channels_last memory, safe to ask for gradients."""
+def ready_for_gradients(network: Network, device: torch.device) -> Network:
+    """The network itself on its device, in channels_last memory, its gradients right:
+    for a training, and for whatever else asks for some."""
     if device.type == "cpu":
         onednn.mend(network)
     return network.to(device).to(memory_format=torch.channels_last)

@@ -34,7 +34,7 @@ from classifier.losses import (
     trunk_passes,
     two_passes,
 )
-from classifier.models import Network, ready_to_train
+from classifier.models import Network, ready_for_gradients
 from classifier.progress import Progress, Report
 from classifier.randomness import generator, seed_step
 from classifier.record import Epoch
@@ -212,7 +212,7 @@ class Trainer:
         `weights_file`: the one that `weights` names."""
         self.spec, self.loader, self.val = spec, loader, val
         self.normalize, self.device = normalize, device
-        self.network = ready_to_train(initial_network(spec, classes, weights_file), device)
+        self.network = ready_for_gradients(initial_network(spec, classes, weights_file), device)
         self.tracks = [self._track(ema) for ema in emas]  # before a distiller hooks the network
         self.amp = spec.amp and device.type == "cuda"
         self.autocast = torch.autocast(device.type, torch.float16, enabled=self.amp)
@@ -250,7 +250,7 @@ class Trainer:
         if self.spec.distill is None:
             return None
         assert teacher is not None
-        network = ready_to_train(teacher[0], self.device)
+        network = ready_for_gradients(teacher[0], self.device)
         names = (self.spec.model, teacher[1])
         made = Distiller(self.spec.distill, self.network, network, names, self.spec.seed)
         return made.to(self.device).to(memory_format=torch.channels_last)

@@ -198,7 +198,7 @@ class Judge:
     """Says what state a job is in: done with these data, to do and why, failed, running."""
 
     def __init__(self, site: Site, data_root: Path) -> None:
-        self._site, self._root = site, data_root
+        self._benchmark_units, self._root = site.benchmark_units, data_root
         self._fingerprints: dict[DataSpec, str | None] = {}
 
     def judged(self, job: Job, results: Results, before: Mapping[str, Job]) -> Job:
@@ -217,7 +217,7 @@ class Judge:
         """Done or to do, and why, by the records of the run alone."""
         spec, records = job.spec, results.records
         if isinstance(spec, BenchmarkSpec):
-            if any((spec.signature, unit) in records for unit in self._site.benchmark_units):
+            if any((spec.signature, unit) in records for unit in self._benchmark_units):
                 return "done", ""
             elsewhere = results.benchmarks(spec.signature)
             return (

@@ -135,7 +135,7 @@ class View:
             self._running.pop(job.id, None)
             self._todo.pop(job.id)
             self._lost += 1
-            log = self._store.work_folder(job.spec, job.run) / "log.txt"
+            log = self._store.log(job.spec, job.run)
             name = f"{job.spec.kind} {job.name}{self._which_try(job)}"
             self._say(f"[red]FAILED[/]   {name}: {_escaped(reason)}")
             self._say(f"         its output and traceback: {_escaped(str(log))}")

@@ -36,6 +36,7 @@ from classifier.spec import Spec
 from experiments import leases
 
 _FAILURE = "failure.json"
+_LOG = "log.txt"
 _SIGNED = re.compile("-[0-9a-f]{12}$")
 _UNITS = ("train-", "evaluate-", "benchmark-")
 
@@ -113,6 +114,10 @@ class Store:
         evaluation, else the same."""
         return self.folder(run) / f"work-{spec.kind}-{spec.signature}"
 
+    def log(self, spec: Spec, run: Spec) -> Path:
+        """The file with all that a job prints, in each of its tries."""
+        return self.work_folder(spec, run) / _LOG
+
     @contextmanager
     def attempt(self, spec: Spec, run: Spec) -> Iterator[Path]:
         """A folder in the job's work folder that no other attempt has, while inside."""
@@ -174,7 +179,7 @@ def _read_run(run: Path, results: Results) -> None:
     for unit in folders(run):
         if is_work(unit):
             if has_failed(unit):
-                results.failures[signature_of(unit)] = Failure(_reason(unit), str(unit / "log.txt"))
+                results.failures[signature_of(unit)] = Failure(_reason(unit), str(unit / _LOG))
         elif is_unit(unit) and runs.is_whole(unit):
             results.add(runs.read_record(unit), runs.read_cost(unit))
 

@@ -67,7 +67,7 @@ def _learnt_nothing(records: Iterable[Record]) -> str:
 
 def _emulation(records: Iterable[Record]) -> str:
     on_cpu = [
-        without_instructions(record.environment.device)
+        record.environment.device
         for record in records
         if record.environment.precision == "fp16"
         and record.environment.device_kind == "cpu"
@@ -75,8 +75,9 @@ def _emulation(records: Iterable[Record]) -> str:
     ]
     if not on_cpu:
         return ""
+    cpu = without_instructions(on_cpu[0])
     return (
-        f"FP16 was emulated: this CPU ({on_cpu[0]}) has no FP16 arithmetic of its own, so FP16 is "
+        f"FP16 was emulated: this CPU ({cpu}) has no FP16 arithmetic of its own, so FP16 is "
         "slower there than FP32. The FP16 accuracies hold; the FP16 speeds say nothing of a GPU."
     )
 

@@ -105,7 +105,7 @@ class LocalEngine:
         alone = job.spec.kind == "benchmark"
         threads = cores() if alone else max(1, cores() // len(self.slots))
         receiver, sender = self._context.Pipe(duplex=False)
-        log = self._store.work_folder(job.spec, job.run) / "log.txt"
+        log = self._store.log(job.spec, job.run)
         this = Try.beginning(log)
         task = Task(self._perform, job, self._settings, device, threads, log)
         process = self._context.Process(target=_job_main, args=(sender, task, visible))

@@ -434,7 +434,7 @@ class RayEngine:
         with self._lock:
             if self._stopping:
                 raise JobStopped
-            log = self._store.work_folder(job.spec, job.run) / "log.txt"
+            log = self._store.log(job.spec, job.run)
             this = Try.beginning(log)
             running = _Running(job, self._submitted(job, log), progress, this)
             self._running[job.id] = running
