@@ -1,0 +1,30 @@
+"""A store made by an older commit (8cc1c77) is reported as that commit reported it, to the byte.
+
+Its weights and predictions are left out: a report reads none, and asks only whether they are there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import runner
+
+STORED = Path(__file__).parent / "stored"
+
+
+@pytest.mark.parametrize("name", ["stored", "runs"])
+def test_an_older_store_is_reported_as_before(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(STORED / "runs", runs)
+    for unit in runs.glob("*/train-*"):
+        (unit / "best.safetensors").touch()
+    options = ["--report", "--runs", str(runs), "--reports", str(tmp_path / "reports")]
+    assert runner.main([str(STORED / f"{name}.yaml"), *options]) == 0, capsys.readouterr().err
+    expected = {file.name: file.read_text() for file in (STORED / "reports" / name).iterdir()}
+    written = {file.name: file.read_text() for file in (tmp_path / "reports" / name).iterdir()}
+    assert written == expected
