@@ -14,15 +14,26 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from classifier import checkpoint, losses, states
-from classifier.benchmark import measure
+from classifier.basics.errors import UserError
+from classifier.basics.files import digest, sha256
+from classifier.basics.machine import commit, cpu_device, is_device, this_machine, versions
+from classifier.basics.progress import Progress, Report, silent
+from classifier.config.spec import (
+    BenchmarkSpec,
+    Ema,
+    EvaluateSpec,
+    Precision,
+    Spec,
+    TrainSpec,
+    Weights,
+)
 from classifier.data.cache import Pixels, pixels
 from classifier.data.datasets import Listing, fingerprint, listing
 from classifier.data.loader import EvalLoader, TrainLoader, part_pixels
 from classifier.data.split import PARTS, Part
 from classifier.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Normalize
-from classifier.errors import UserError
-from classifier.evaluator import (
+from classifier.inference.benchmark import measure
+from classifier.inference.evaluate import (
     outputs_of,
     prepared,
     save_predictions,
@@ -30,11 +41,10 @@ from classifier.evaluator import (
     ten_crop_logits,
     ten_crop_side,
 )
-from classifier.files import digest, sha256
-from classifier.machine import commit, cpu_device, is_device, this_machine, versions
-from classifier.models import Network
-from classifier.progress import Progress, Report, silent
-from classifier.record import (
+from classifier.models import checkpoint
+from classifier.models.network import Network
+from classifier.models.weights import initial_network
+from classifier.records.record import (
     BenchmarkRecord,
     Cost,
     Data,
@@ -44,17 +54,8 @@ from classifier.record import (
     TrainRecord,
     train_unit,
 )
-from classifier.spec import (
-    BenchmarkSpec,
-    Ema,
-    EvaluateSpec,
-    Precision,
-    Spec,
-    TrainSpec,
-    Weights,
-)
-from classifier.trainer import Trainer, write_checkpoint
-from classifier.weights import initial_network
+from classifier.training import losses, states
+from classifier.training.trainer import Trainer, write_checkpoint
 
 _ALLOCATION = "DefaultCPUAllocator: can't allocate memory"
 """What torch says where the machine's memory is at its end."""

@@ -6,9 +6,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from classifier.machine import instructions_of, without_instructions
-from classifier.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord
-from experiments.matrix import Matrix, Table
+from classifier.basics.machine import instructions_of, without_instructions
+from classifier.records.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord
+from experiments.matrix.load import Matrix, Table
 
 
 def notes(

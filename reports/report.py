@@ -13,12 +13,13 @@ from typing import Any
 
 import pandas as pd
 
+from classifier.basics.errors import UserError
+from classifier.basics.files import write_atomically
+from classifier.basics.machine import Machine
+from classifier.basics.progress import duration
+from classifier.config.spec import EvaluateSpec
 from classifier.data.split import PARTS
-from classifier.errors import UserError
-from classifier.files import write_atomically
-from classifier.machine import Machine
-from classifier.progress import duration
-from classifier.record import (
+from classifier.records.record import (
     BenchmarkRecord,
     Cost,
     Environment,
@@ -26,11 +27,10 @@ from classifier.record import (
     Record,
     TrainRecord,
 )
-from classifier.spec import EvaluateSpec
-from experiments.arms import Arm
-from experiments.matrix import Matrix, Request, Table
-from experiments.schema import Column
-from experiments.store import Results
+from experiments.matrix.arms import Arm
+from experiments.matrix.load import Matrix, Request, Table
+from experiments.matrix.schema import Column
+from experiments.store.store import Results
 from reports import tables
 from reports.notes import notes
 

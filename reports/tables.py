@@ -8,10 +8,10 @@ from statistics import fmean
 import pandas as pd
 from tabulate import DataRow, TableFormat, tabulate
 
-from classifier.record import BenchmarkRecord, Record
-from experiments.matrix import Matrix, Request, Table
-from experiments.schema import Column
-from experiments.store import Results
+from classifier.records.record import BenchmarkRecord, Record
+from experiments.matrix.load import Matrix, Request, Table
+from experiments.matrix.schema import Column
+from experiments.store.store import Results
 
 FAILED, TODO = "failed", "to do"
 

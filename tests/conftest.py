@@ -13,8 +13,8 @@ import psutil
 import pytest
 import torch
 
-from classifier.spec import DataSpec, TrainSpec
-from experiments.engines.local import probe
+from classifier.config.spec import DataSpec, TrainSpec
+from experiments.run.engines.local import probe
 
 
 @pytest.fixture(scope="session", autouse=True)

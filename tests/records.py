@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from classifier.machine import Machine
-from classifier.record import (
+from classifier.basics.machine import Machine
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec, track_key
+from classifier.records.record import (
     BenchmarkRecord,
     Cost,
     Data,
@@ -15,10 +16,9 @@ from classifier.record import (
     Record,
     TrainRecord,
 )
-from classifier.spec import BenchmarkSpec, EvaluateSpec, TrainSpec, track_key
-from experiments.matrix import Matrix, Request
-from experiments.schema import Column
-from experiments.store import Results
+from experiments.matrix.load import Matrix, Request
+from experiments.matrix.schema import Column
+from experiments.store.store import Results
 
 MACHINE = Machine(system="Ubuntu", cpu="i9-12900KF", gpu="RTX-3090", ram_gib=32, native_fp16=False)
 CPU = Environment(

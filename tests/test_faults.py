@@ -14,16 +14,16 @@ import psutil
 import pytest
 
 import runner
+from classifier.basics.files import digest
+from classifier.basics.progress import Progress, Report
+from classifier.config.spec import DataSpec, TrainSpec
 from classifier.data.datasets import fingerprint, listing
 from classifier.data.loader import part_pixels
-from classifier.files import digest
-from classifier.progress import Progress, Report
-from classifier.record import Record
-from classifier.spec import DataSpec, TrainSpec
-from experiments import worker
-from experiments.engines.process import Perform
-from experiments.plan import Job
-from experiments.worker import Settings
+from classifier.records.record import Record
+from experiments.plan.plan import Job
+from experiments.run import worker
+from experiments.run.engines.process import Perform
+from experiments.run.worker import Settings
 from tests.disks import resize, small_disk
 
 pytestmark = pytest.mark.usefixtures("no_process_remains")
@@ -72,7 +72,7 @@ def results() -> Results:
     return Path("reports/m/small.md").read_text(), {str(file): digest(file) for file in files}
 
 
-# Faults of a job's process, in the place of experiments.worker.perform: each strikes once --------
+# Faults of a job's process, in the place of experiments.run.worker.perform: each strikes once ----
 
 
 def struck(settings: Settings, job: Job) -> bool:

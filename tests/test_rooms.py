@@ -17,20 +17,22 @@ ROOMS = {*MAY_IMPORT, "runner", "tests"}
 NO_TORCH = [
     "runner.py",
     *(
-        f"classifier/{name}.py"
-        for name in ("spec", "record", "catalogue", "machine", "progress", "console", "names")
+        str(file.relative_to(ROOT))
+        for room in ("experiments", "reports", "classifier/config", "classifier/records")
+        for file in (ROOT / room).rglob("*.py")
+        if "engines" not in file.parts and file.stem != "preload"
     ),
-    *(f"classifier/{name}.py" for name in ("document", "findings", "training_options")),
+    *(
+        f"classifier/basics/{name}.py"
+        for name in ("errors", "files", "names", "progress", "console", "machine", "interruptions")
+    ),
+    "classifier/models/catalogue.py",
+    "classifier/cli/main.py",
+    "classifier/cli/train_flags.py",
     *(
         f"classifier/data/{name}.py"
         for name in ("datasets", "split", "download", "arrange", "prepare")
     ),
-    *(
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "experiments").glob("*.py")
-        if path.stem != "preload"  # the fork server's: that is what it is for
-    ),
-    *(str(path.relative_to(ROOT)) for path in (ROOT / "reports").glob("*.py")),
 ]
 
 

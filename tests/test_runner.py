@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import runner
-from experiments.store import Store
+from experiments.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("no_process_remains")
 

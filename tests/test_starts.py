@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import runner
-from classifier import checkpoint
-from classifier.files import sha256
-from classifier.models import build
-from classifier.record import TrainRecord
-from experiments.store import Store
+from classifier.basics.files import sha256
+from classifier.models import checkpoint
+from classifier.models.network import build
+from classifier.records.record import TrainRecord
+from experiments.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 DIGITS = tuple("0123456789")

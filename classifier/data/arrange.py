@@ -19,10 +19,10 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
+from classifier.basics.errors import UserError
+from classifier.basics.files import cache_folder, path_key, sync_folder, write_atomically
 from classifier.data.datasets import Progress, class_folders, image_paths
 from classifier.data.split import PARTS, Part, Rule, Shares, shares_of, split
-from classifier.errors import UserError
-from classifier.files import cache_folder, path_key, sync_folder, write_atomically
 
 How = Literal["copy", "move", "symlink", "csv"]
 

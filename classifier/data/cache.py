@@ -20,11 +20,11 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from torchvision.transforms.functional import resize
 
+from classifier.basics.errors import UserError
+from classifier.basics.files import cache_folder, explained, sync_folder
+from classifier.config.spec import DataSpec
 from classifier.data.datasets import BadImageError, Listing, Progress, open_image
 from classifier.data.split import Part
-from classifier.errors import UserError
-from classifier.files import cache_folder, explained, sync_folder
-from classifier.spec import DataSpec
 
 FORMAT = 2
 """Raise it when `open_image` makes other pixels of the same file."""

@@ -7,9 +7,9 @@ import os
 import numpy as np
 import torch
 
+from classifier.basics.errors import UserError
+from classifier.config.spec import Transform
 from classifier.data.transforms import Pixel, Policy
-from classifier.errors import UserError
-from classifier.spec import Transform
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its news
 

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 from joblib import Parallel, delayed
 
+from classifier.basics.errors import UserError
+from classifier.basics.files import cache_folder, digest, path_key, sha256, write_atomically
+from classifier.config.spec import DataSpec
 from classifier.data.split import PARTS, Part, Rule, sizes, split
-from classifier.errors import UserError
-from classifier.files import cache_folder, digest, path_key, sha256, write_atomically
-from classifier.spec import DataSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from classifier.basics.errors import UserError
+from classifier.basics.randomness import generator, keyed
+from classifier.config.spec import DataSpec, TrainSpec
 from classifier.data.cache import Pixels, pixels
 from classifier.data.datasets import Listing, Progress
 from classifier.data.split import Part
 from classifier.data.transforms import centre_crop, policy, short_side, train_image
-from classifier.errors import UserError
-from classifier.randomness import generator, keyed
-from classifier.spec import DataSpec, TrainSpec
 
 Batch = tuple[Tensor, Tensor]
 """uint8 images (N, H, W, 3) and int64 labels (N,), on the CPU."""

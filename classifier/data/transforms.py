@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision import transforms
 
+from classifier.config.spec import Augment
 from classifier.data.split import Part
-from classifier.spec import Augment
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from classifier.files import digest
+from classifier.basics.files import digest
 from reports.tables import grid
 
 ROOT = Path(__file__).parents[2]

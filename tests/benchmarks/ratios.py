@@ -20,12 +20,12 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import resize
 
-from classifier import losses
+from classifier.config.spec import CrossEntropy, DataSpec, Ema, RDrop, TrainSpec
 from classifier.job import Place, execute
-from classifier.models import build
-from classifier.spec import CrossEntropy, DataSpec, Ema, RDrop, TrainSpec
-from classifier.trainer import Step, make_optimizer
-from experiments.engines import local
+from classifier.models.network import build
+from classifier.training import losses
+from classifier.training.trainer import Step, make_optimizer
+from experiments.run.engines import local
 from reports.tables import grid
 
 Timed = Callable[[], object]

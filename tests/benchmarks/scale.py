@@ -17,17 +17,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from classifier import machine
+from classifier.basics import machine
 from classifier.data.datasets import fingerprint
-from classifier.record import Cost, TrainRecord
-from experiments import plan as planning
-from experiments import scheduler
-from experiments.claims import Claims
-from experiments.engines.local import LocalEngine, probe
-from experiments.matrix import Request, load
-from experiments.plan import Plan, Site
-from experiments.store import Store
-from experiments.worker import Settings
+from classifier.records.record import Cost, TrainRecord
+from experiments.matrix.load import Request, load
+from experiments.plan import plan as planning
+from experiments.plan.plan import Plan, Site
+from experiments.run import scheduler
+from experiments.run.claims import Claims
+from experiments.run.engines.local import LocalEngine, probe
+from experiments.run.worker import Settings
+from experiments.store.store import Store
 from reports.tables import grid
 from tests.experiments import fakes
 from tests.records import record_of

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from classifier import catalogue
-from classifier.models import build, ready_for_gradients
+from classifier.models import catalogue
+from classifier.models.network import build, ready_for_gradients
 
 FURTHER = (
     "convnext_atto",

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import torch
 
-from classifier.losses import task_loss
-from classifier.models import build
-from classifier.spec import AdamW, CrossEntropy, RDrop
-from classifier.trainer import Step, make_optimizer
+from classifier.config.spec import AdamW, CrossEntropy, RDrop
+from classifier.models.network import build
+from classifier.training.losses import task_loss
+from classifier.training.trainer import Step, make_optimizer
 
 
 def test_amp_trains_and_skips_a_step_that_overflows() -> None:

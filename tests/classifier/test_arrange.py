@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from classifier.basics.errors import UserError
+from classifier.config.spec import DataSpec
 from classifier.data import datasets
 from classifier.data.arrange import How, arrange
 from classifier.data.split import PARTS, Rule
-from classifier.errors import UserError
-from classifier.spec import DataSpec
 
 CLASSES = {"blue tit & co": 10, "äsche": 7, "wren": 25}
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from classifier import benchmark
-from classifier.spec import BenchmarkSpec
+from classifier.config.spec import BenchmarkSpec
+from classifier.inference import benchmark
 
 
 def test_a_slow_device_ends_too() -> None:

@@ -23,11 +23,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from classifier import runs
-from classifier.__main__ import main
-from classifier.catalogue import MODELS
-from classifier.models import build
-from classifier.record import EvaluateRecord, TrainRecord
+from classifier.cli.main import main
+from classifier.models.catalogue import MODELS
+from classifier.models.network import build
+from classifier.records import runs
+from classifier.records.record import EvaluateRecord, TrainRecord
 
 TRAIN = r"""
 python main.py --model_name mobilenetv2 --config config/config.py --save_path runs/mobilenetv2 --lr 1e-4 --Augment AutoAugment --epoch 150 \
@@ -170,10 +170,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("TORCH_HOME", str(place / "weights"))
         patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(place / "weights/hf"))
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        patch.setattr("classifier.commands.cores", lambda: 1)
-        patch.setattr("classifier.benchmark.WARMUP", 1)
-        patch.setattr("classifier.benchmark.ITERATIONS", 1)
-        patch.setattr("classifier.benchmark.LEAST_ITERATIONS", 1)
+        patch.setattr("classifier.cli.commands.cores", lambda: 1)
+        patch.setattr("classifier.inference.benchmark.WARMUP", 1)
+        patch.setattr("classifier.inference.benchmark.ITERATIONS", 1)
+        patch.setattr("classifier.inference.benchmark.LEAST_ITERATIONS", 1)
         for part, images in {"train": 6, "val": 2, "test": 2}.items():
             for label, name in enumerate(("tit", "wren")):
                 Path("dataset", part, name).mkdir(parents=True)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from classifier import checkpoint
-from classifier.errors import UserError
-from classifier.models import build
+from classifier.basics.errors import UserError
+from classifier.models import checkpoint
+from classifier.models.network import build
 
 META = checkpoint.Meta("mobilenetv2", ("a", "b & c", "ä"), 64, [0.1, 0.2, 0.3], [0.5, 0.5, 0.5])
 

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms.functional import resize
 
-from classifier import checkpoint, runs
-from classifier.__main__ import main
+from classifier.cli.main import main
+from classifier.config.spec import Ema, TrainSpec
 from classifier.data.datasets import listing, open_image
 from classifier.data.transforms import Normalize
+from classifier.inference.metrics import Labels
 from classifier.job import Place, execute
-from classifier.metrics import Labels
-from classifier.record import EvaluateRecord
-from classifier.spec import Ema, TrainSpec
+from classifier.models import checkpoint
+from classifier.records import runs
+from classifier.records.record import EvaluateRecord
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_metrics_of_the_training_part_with_a_map_of_the_features(
     ) -> None:
         seen.update(points=points, labels=labels)
 
-    monkeypatch.setattr("classifier.pictures.tsne", keep)
+    monkeypatch.setattr("classifier.inference.plots.tsne", keep)
     arguments = ["metrics", "--save_path", str(trained), "--task", "train", "--device", "cpu"]
     assert main([*arguments, "--tsne"]) == 0
     record = runs.read_record(next(trained.glob("evaluate-raw-train-fp32-*")))
@@ -126,8 +127,8 @@ def test_metrics_of_the_average_in_fp16_with_ten_crops(trained: Path) -> None:
 def test_speed(
     trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("classifier.benchmark.WARMUP", 1)
-    monkeypatch.setattr("classifier.benchmark.ITERATIONS", 3)
+    monkeypatch.setattr("classifier.inference.benchmark.WARMUP", 1)
+    monkeypatch.setattr("classifier.inference.benchmark.ITERATIONS", 3)
     assert main(["metrics", "--save_path", str(trained), "--task", "fps", "--device", "cpu"]) == 0
     assert "mobilenetv2 fp32 FPS(batch_size=64): " in capsys.readouterr().out
     arguments = ["metrics", "--save_path", str(trained), "--task", "fps", "--device", "cpu"]

@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from classifier import distillation
-from classifier.distillation import Distiller, Output, StageMaps, loss_weight
-from classifier.errors import UserError
+from classifier.basics.errors import UserError
+from classifier.config.spec import Distill, TrainSpec
 from classifier.job import Place, execute
-from classifier.models import build
-from classifier.record import TrainRecord
-from classifier.spec import Distill, TrainSpec
+from classifier.models.network import build
+from classifier.records.record import TrainRecord
+from classifier.training import distillation
+from classifier.training.distillation import Distiller, Output, StageMaps, loss_weight
 
 TEACHER = "0123456789ab"
 RNG = np.random.default_rng(0)
@@ -167,7 +167,7 @@ def test_a_student_learns_from_a_stored_teacher(
 
 
 def test_a_teacher_of_other_classes_is_refused(tiny: TrainSpec, tmp_path: Path) -> None:
-    from classifier import checkpoint
+    from classifier.models import checkpoint
 
     network = build("ghostnet", 3, seed=0)
     meta = checkpoint.Meta("ghostnet", ("a", "b", "c"), 32, [0.5] * 3, [0.5] * 3)

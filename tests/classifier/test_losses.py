@@ -9,8 +9,10 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
-from classifier.catalogue import MODELS
-from classifier.losses import (
+from classifier.config.spec import CrossEntropy, Focal, Mixing, Poly, RDrop
+from classifier.models.catalogue import MODELS
+from classifier.models.network import Network, build
+from classifier.training.losses import (
     Mixer,
     balance,
     rdrop_loss,
@@ -18,8 +20,6 @@ from classifier.losses import (
     trunk_passes,
     two_passes,
 )
-from classifier.models import Network, build
-from classifier.spec import CrossEntropy, Focal, Mixing, Poly, RDrop
 
 ONE_TRUNK = sorted(name for name, entry in MODELS.items() if entry.rdrop_passes == 1)
 TASK = task_loss(CrossEntropy())

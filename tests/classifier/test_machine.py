@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from classifier import machine
+from classifier.basics import machine
 
 VARIABLES = machine.INSTRUCTION_VARIABLES
 SHOW = """
-from classifier.machine import instruction_set
+from classifier.basics.machine import instruction_set
 found = instruction_set()
 import torch
 torch.nn.Conv2d(16, 32, 3)(torch.randn(4, 16, 32, 32))

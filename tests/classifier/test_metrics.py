@@ -22,9 +22,9 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from classifier import metrics, metrics_report, pictures
-from classifier.errors import UserError
-from classifier.metrics import AUC, AUPR, Labels
+from classifier.basics.errors import UserError
+from classifier.inference import metrics, metrics_report, plots
+from classifier.inference.metrics import AUC, AUPR, Labels
 
 NAMES = ["a b", "c & d", "Ünï", "x\ny", "$5 $6", "p|q", "中文", "_u_", 'say "hi",', "r\rr"]
 
@@ -181,7 +181,7 @@ def test_pictures(tmp_path: Path, classes: int) -> None:
             assert min(image.size) > 700
     if classes == 10:
         again = tmp_path / "again.png"
-        pictures.tsne(again, logits, labels, names, title="t-SNE of the features")
+        plots.tsne(again, logits, labels, names, title="t-SNE of the features")
         assert again.read_bytes() == first
 
 

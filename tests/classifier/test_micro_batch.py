@@ -10,14 +10,14 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from classifier import distillation
-from classifier.distillation import Distiller
+from classifier.config.spec import CrossEntropy, Distill, Focal, Poly, RDrop, TrainSpec
 from classifier.job import Place, execute
-from classifier.losses import balance, task_loss
-from classifier.models import Network, build
-from classifier.record import TrainRecord
-from classifier.spec import CrossEntropy, Distill, Focal, Poly, RDrop, TrainSpec
-from classifier.trainer import Step, micro_sizes
+from classifier.models.network import Network, build
+from classifier.records.record import TrainRecord
+from classifier.training import distillation
+from classifier.training.distillation import Distiller
+from classifier.training.losses import balance, task_loss
+from classifier.training.trainer import Step, micro_sizes
 
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2])
 CHOICES: dict[str, dict[str, Any]] = {

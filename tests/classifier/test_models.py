@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from classifier.catalogue import MODELS, library_models
-from classifier.errors import UserError
-from classifier.models import build, reparameterized
+from classifier.basics.errors import UserError
+from classifier.models.catalogue import MODELS, library_models
+from classifier.models.network import build, reparameterized
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))

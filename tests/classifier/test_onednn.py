@@ -15,14 +15,14 @@ import pytest
 import torch
 from torch import nn
 
-from classifier import onednn
-from classifier.cam import Mapper
+from classifier.basics.errors import UserError
+from classifier.basics.machine import instruction_set
 from classifier.data.transforms import Normalize
-from classifier.errors import UserError
-from classifier.losses import trunk_passes
-from classifier.machine import instruction_set
-from classifier.models import build, ready_for_gradients, reparameterized
-from classifier.onednn import SubsampledConv2d
+from classifier.inference.cam import Mapper
+from classifier.models import onednn
+from classifier.models.network import build, ready_for_gradients, reparameterized
+from classifier.models.onednn import SubsampledConv2d
+from classifier.training.losses import trunk_passes
 from tests.classifier.one_step import NETWORKS, HeldAgainstFloat64
 
 ROOT = Path(__file__).parents[2]
@@ -172,4 +172,4 @@ def test_a_step_of_every_kind_of_network_is_right(most: str | None) -> None:
 def test_the_remedy_is_still_needed(most: str | None) -> None:
     """And its absence is noticed. Where this fails, torch's oneDNN is mended: see onednn.py."""
     wrong = steps(["RepVGG-A0", "fastvit_t8"], most, "--as-built", "--seconds=15")
-    assert wrong, "classifier/onednn.py can be deleted"
+    assert wrong, "classifier/models/onednn.py can be deleted"

@@ -20,13 +20,14 @@ from torchvision.transforms import (
 )
 from torchvision.transforms.functional import normalize, pil_to_tensor
 
-from classifier import cam, checkpoint, predictions, predictor
+from classifier.basics.errors import UserError
 from classifier.data.cache import Pixels
 from classifier.data.datasets import open_file
 from classifier.data.transforms import Normalize
-from classifier.errors import UserError
-from classifier.evaluator import ten_crop_logits, ten_crop_side
-from classifier.models import Network, build
+from classifier.inference import cam, predict, predictions
+from classifier.inference.evaluate import ten_crop_logits, ten_crop_side
+from classifier.models import checkpoint
+from classifier.models.network import Network, build
 
 SIZE = 32
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.3, 0.25]
@@ -86,7 +87,7 @@ def plain_scores(file: Path, image: Image.Image, *, tta: bool) -> Tensor:
 @pytest.mark.parametrize("tta", [False, True])
 def test_a_folder_is_predicted_as_one_would_by_hand(file: Path, folder: Path, tta: bool) -> None:
     seen: list[tuple[int, int]] = []
-    found = predictor.predict(
+    found = predict.predict(
         file, [folder], top_k=3, tta=tta, batch_size=2, progress=lambda *now: seen.append(now)
     )
     names = [str(Path(answer.path).relative_to(folder)) for answer in found.answers]
@@ -103,8 +104,8 @@ def test_a_folder_is_predicted_as_one_would_by_hand(file: Path, folder: Path, tt
 
 def test_fp16_is_near(file: Path, folder: Path) -> None:
     paths = [folder / "a b.png", folder / "c&d.png"]
-    half = predictor.predict(file, paths, precision="fp16", top_k=99)
-    full = predictor.predict(file, paths, top_k=99)
+    half = predict.predict(file, paths, precision="fp16", top_k=99)
+    full = predict.predict(file, paths, top_k=99)
     for one, other in zip(half.answers, full.answers, strict=True):
         by_name = dict(zip(other.classes, other.scores, strict=True))
         assert len(one.classes) == len(CLASSES)
@@ -136,22 +137,22 @@ def test_a_rotated_photo_is_put_upright(tmp_path: Path) -> None:
 
 
 def test_files_folders_and_globs(folder: Path) -> None:
-    names = [path.name for path in predictor.find([f"{folder}/*"])]
+    names = [path.name for path in predict.find([f"{folder}/*"])]
     assert names == ["[1].png", "a b.png", "broken.png", "c&d.png", "ä.PNG", "tiny.png"]
-    assert [p.name for p in predictor.find([f"{folder}/**/*.PNG"])] == ["ä.PNG"]
-    assert [p.name for p in predictor.find([folder / "[1].png"])] == ["[1].png"]
-    assert len(predictor.find([folder, folder / "a b.png", f"{folder}/a*"])) == 6
-    assert [p.name for p in predictor.find([folder / "notes.txt"])] == ["notes.txt"]
+    assert [p.name for p in predict.find([f"{folder}/**/*.PNG"])] == ["ä.PNG"]
+    assert [p.name for p in predict.find([folder / "[1].png"])] == ["[1].png"]
+    assert len(predict.find([folder, folder / "a b.png", f"{folder}/a*"])) == 6
+    assert [p.name for p in predict.find([folder / "notes.txt"])] == ["notes.txt"]
 
 
 def test_a_source_without_images_is_named(folder: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.png is no file, no folder and no glob"):
-        predictor.find([folder, "nowhere.png"])
+        predict.find([folder, "nowhere.png"])
     with pytest.raises(UserError, match="a source is empty"):
-        predictor.find([""])
+        predict.find([""])
     (folder / "empty").mkdir()
     with pytest.raises(UserError, match="empty holds no image"):
-        predictor.find([folder / "empty"])
+        predict.find([folder / "empty"])
 
 
 @pytest.mark.parametrize("cut", range(6))
@@ -173,7 +174,7 @@ def test_broken_files_of_any_kind_are_user_errors(tmp_path: Path, cut: int) -> N
 def test_csv_json_and_terminal_give_every_name(tmp_path: Path, file: Path, folder: Path) -> None:
     odd = os.fsdecode(b"\xff.png")
     (folder / "c&d.png").rename(folder / odd)
-    found = predictor.predict(file, [folder], top_k=10)
+    found = predict.predict(file, [folder], top_k=10)
     predictions.save_csv(tmp_path / "p.csv", found)
     with (tmp_path / "p.csv").open(newline="", errors="surrogateescape") as opened:
         rows = list(csv.DictReader(opened))
@@ -208,7 +209,7 @@ def test_activation_maps(tmp_path: Path, file: Path, method: str) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         random_image((48, 40), 1).save(tmp_path / name / "x.png")
-    found = predictor.predict(
+    found = predict.predict(
         file, [tmp_path / "a", tmp_path / "b"], cam=cam.Cam(tmp_path / "maps", method)
     )
     assert not found.failures
@@ -272,7 +273,7 @@ def test_unknown_maps_and_a_missing_package_are_told_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UserError, match="'gradcam\\+\\+'; did you mean 'GradCAM'"):
-        predictor.predict(tmp_path / "no", [], cam=cam.Cam(tmp_path, "gradcam++"))
+        predict.predict(tmp_path / "no", [], cam=cam.Cam(tmp_path, "gradcam++"))
     monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
     with pytest.raises(UserError, match="pip install grad-cam"):
-        predictor.predict(tmp_path / "no", [], cam=cam.Cam(tmp_path, "EigenCAM"))
+        predict.predict(tmp_path / "no", [], cam=cam.Cam(tmp_path, "EigenCAM"))

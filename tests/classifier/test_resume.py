@@ -19,12 +19,13 @@ from typing import Any
 import pytest
 import torch
 
-from classifier import job, states
-from classifier.errors import StoppedError
+from classifier import job
+from classifier.basics.errors import StoppedError
+from classifier.config.spec import Ema, TrainSpec
 from classifier.job import Outcome, Place, execute
-from classifier.record import TrainRecord
-from classifier.spec import Ema, TrainSpec
-from experiments.engines import local
+from classifier.records.record import TrainRecord
+from classifier.training import states
+from experiments.run.engines import local
 
 ROOT = Path(__file__).parents[2]
 SHORT = Ema(decay=0.9, tau=3.0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from classifier.spec import (
+from classifier.config.spec import (
     BenchmarkSpec,
     DataSpec,
     Distill,

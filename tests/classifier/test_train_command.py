@@ -15,14 +15,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import runner
-from classifier import catalogue, runs
-from classifier.__main__ import main
-from classifier.errors import UserError
-from classifier.files import sha256
-from classifier.spec import Ema, TrainSpec, Weights
-from classifier.trainer import Step
-from classifier.training_options import add_flags, spec_of
-from experiments.matrix import load
+from classifier.basics.errors import UserError
+from classifier.basics.files import sha256
+from classifier.cli.main import main
+from classifier.cli.train_flags import add_flags, spec_of
+from classifier.config.spec import Ema, TrainSpec, Weights
+from classifier.models import catalogue
+from classifier.records import runs
+from classifier.training.trainer import Step
+from experiments.matrix.load import load
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 CHANGELOG = (
@@ -349,7 +350,7 @@ def test_files_by_hand(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_resume_without_a_kept_state_begins_anew(
     birds: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("classifier.console.LINES", 1e9)
+    monkeypatch.setattr("classifier.basics.console.LINES", 1e9)
     command = ["train", "--model_name", "mobilenetv2", "--save_path", "runs/mine", *TOY]
     assert main([*command, "--resume"]) == 0
     said = capsys.readouterr().err.splitlines()

@@ -11,18 +11,9 @@ import torch
 from pydantic import ValidationError
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from classifier import evaluator, metrics, trainer
-from classifier.data.custom import custom
-from classifier.data.datasets import fingerprint, listing
-from classifier.data.loader import EvalLoader, TrainLoader, part_pixels
-from classifier.data.transforms import Normalize
-from classifier.ema import Average, decay_at
-from classifier.errors import UserError
-from classifier.job import Outcome, Place, execute
-from classifier.models import build
-from classifier.randomness import keyed
-from classifier.record import EvaluateRecord, TrainRecord
-from classifier.spec import (
+from classifier.basics.errors import UserError
+from classifier.basics.randomness import keyed
+from classifier.config.spec import (
     Ema,
     EvaluateSpec,
     TorchSchedule,
@@ -31,7 +22,17 @@ from classifier.spec import (
     Warmup,
     track_key,
 )
-from classifier.trainer import learning_rates, make_optimizer
+from classifier.data.custom import custom
+from classifier.data.datasets import fingerprint, listing
+from classifier.data.loader import EvalLoader, TrainLoader, part_pixels
+from classifier.data.transforms import Normalize
+from classifier.inference import evaluate, metrics
+from classifier.job import Outcome, Place, execute
+from classifier.models.network import build
+from classifier.records.record import EvaluateRecord, TrainRecord
+from classifier.training import trainer
+from classifier.training.ema import Average, decay_at
+from classifier.training.trainer import learning_rates, make_optimizer
 
 ALBUMENTATIONS = [
     "HorizontalFlip",
@@ -90,8 +91,8 @@ def test_extra_validation_passes_change_nothing(
 
     def twice(*args: Any, **kwargs: Any) -> torch.Tensor:
         calls.append(torch.rand(1))  # even one that draws
-        evaluator.outputs_of(*args, **kwargs)
-        return evaluator.outputs_of(*args, **kwargs)
+        evaluate.outputs_of(*args, **kwargs)
+        return evaluate.outputs_of(*args, **kwargs)
 
     monkeypatch.setattr(trainer, "outputs_of", twice)
     assert result(train(tiny, tmp_path / "twice"), tmp_path / "twice") == plain

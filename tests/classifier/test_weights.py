@@ -17,14 +17,14 @@ import torchvision
 from huggingface_hub import constants
 from safetensors.torch import save_file
 
-from classifier import checkpoint
-from classifier.errors import UserError
-from classifier.files import content, sha256
+from classifier.basics.errors import UserError
+from classifier.basics.files import content, sha256
+from classifier.config.spec import Cosine, DataSpec, TrainSpec, Weights
 from classifier.job import Place, execute
-from classifier.models import build
-from classifier.record import TrainRecord
-from classifier.spec import Cosine, DataSpec, TrainSpec, Weights
-from classifier.weights import initial_network, load_weights
+from classifier.models import checkpoint
+from classifier.models.network import build
+from classifier.models.weights import initial_network, load_weights
+from classifier.records.record import TrainRecord
 from tests.benchmarks.transfer import write_digits
 
 State = dict[str, torch.Tensor]

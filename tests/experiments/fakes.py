@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import StoppedError, UserError
-from classifier.progress import Progress, Report
-from classifier.record import Record
-from classifier.spec import DataSpec, TrainSpec
-from experiments.engines import Slot
-from experiments.plan import Job, Plan
-from experiments.scheduler import Claim
-from experiments.worker import Settings
+from classifier.basics.errors import StoppedError, UserError
+from classifier.basics.progress import Progress, Report
+from classifier.config.spec import DataSpec, TrainSpec
+from classifier.records.record import Record
+from experiments.plan.plan import Job, Plan
+from experiments.run.engines import Slot
+from experiments.run.scheduler import Claim
+from experiments.run.worker import Settings
 
 
 def jobs(count: int) -> list[Job]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import runner
-from classifier import catalogue
+from classifier.models import catalogue
 
 GOOD = """\
 title: Test

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from classifier import machine
-from classifier.spec import TrainSpec
-from experiments import scheduler, worker
-from experiments.claims import Claims
-from experiments.engines.local import LocalEngine
-from experiments.leases import Leases
-from experiments.plan import Job, Judge, Plan, Site
-from experiments.scheduler import Claim, Outcome
-from experiments.store import Store
-from experiments.worker import Settings
+from classifier.basics import machine
+from classifier.config.spec import TrainSpec
+from experiments.plan.plan import Job, Judge, Plan, Site
+from experiments.run import scheduler, worker
+from experiments.run.claims import Claims
+from experiments.run.engines.local import LocalEngine
+from experiments.run.scheduler import Claim, Outcome
+from experiments.run.worker import Settings
+from experiments.store.leases import Leases
+from experiments.store.store import Store
 from tests.experiments import fakes
 
 pytestmark = pytest.mark.usefixtures("no_process_remains")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.engines.crash import Try, cause, headed
+from experiments.run.engines.crash import Try, cause, headed
 
 SITE = "/home/me/.venv/lib/python3.11/site-packages"
 ABORT = f"""\

@@ -14,16 +14,16 @@ from typing import Any
 import psutil
 import pytest
 
-from classifier import machine
-from classifier.errors import UserError
-from classifier.spec import BenchmarkSpec, EvaluateSpec
-from experiments import scheduler
-from experiments.engines.local import LocalEngine, in_a_child, probe
-from experiments.engines.process import Perform
-from experiments.plan import Cost, Job
-from experiments.scheduler import Outcome
-from experiments.store import Store
-from experiments.worker import Settings
+from classifier.basics import machine
+from classifier.basics.errors import UserError
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec
+from experiments.plan.plan import Cost, Job
+from experiments.run import scheduler
+from experiments.run.engines.local import LocalEngine, in_a_child, probe
+from experiments.run.engines.process import Perform
+from experiments.run.scheduler import Outcome
+from experiments.run.worker import Settings
+from experiments.store.store import Store
 from tests.experiments import fakes
 
 pytestmark = pytest.mark.usefixtures("no_process_remains")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.leases import Leases, held
+from experiments.store.leases import Leases, held
 
 
 def test_one_of_many_gets_it(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import runner
-from classifier.errors import UserError
-from classifier.record import BenchmarkRecord, TrainRecord
-from experiments import plan as planning
-from experiments.matrix import Matrix, Overrides, load
-from experiments.plan import Plan, Site
-from experiments.store import Failure, Results
+from classifier.basics.errors import UserError
+from classifier.records.record import BenchmarkRecord, TrainRecord
+from experiments.matrix.load import Matrix, Overrides, load
+from experiments.plan import plan as planning
+from experiments.plan.plan import Plan, Site
+from experiments.store.store import Failure, Results
 from reports.tables import fill
 from tests.records import results_of
 

@@ -22,15 +22,15 @@ from PIL import Image
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray stays on 127.0.0.1, as it does there
 from ray.cluster_utils import Cluster as RayCluster
 
-from classifier.errors import UserError
-from classifier.spec import BenchmarkSpec, EvaluateSpec
-from experiments import scheduler
-from experiments.engines.process import Perform
-from experiments.engines.ray import Cluster, RayEngine, _looked_at, connected
-from experiments.plan import Job
-from experiments.scheduler import Outcome
-from experiments.store import Store
-from experiments.worker import Settings
+from classifier.basics.errors import UserError
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec
+from experiments.plan.plan import Job
+from experiments.run import scheduler
+from experiments.run.engines.process import Perform
+from experiments.run.engines.ray import Cluster, RayEngine, _looked_at, connected
+from experiments.run.scheduler import Outcome
+from experiments.run.worker import Settings
+from experiments.store.store import Store
 from tests.experiments import fakes
 
 ROOT = Path(__file__).parents[2]
@@ -195,7 +195,7 @@ def test_each_node_is_asked_before_the_jobs(cluster: Cluster, tmp_path: Path) ->
 def test_a_node_with_other_code_is_an_error(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("experiments.engines.ray._code", lambda: "what only this process has")
+    monkeypatch.setattr("experiments.run.engines.ray._code", lambda: "what only this process has")
     with pytest.raises(UserError, match=r"^node first \(.*\) has other code of this project"):
         _looked_at(cluster.nodes, True, cluster.token)
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from classifier.errors import UserError
-from classifier.record import Cost, EvaluateRecord, TrainRecord
-from experiments.matrix import load
-from experiments.store import Store
+from classifier.basics.errors import UserError
+from classifier.records.record import Cost, EvaluateRecord, TrainRecord
+from experiments.matrix.load import load
+from experiments.store.store import Store
 from tests.records import results_of
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"

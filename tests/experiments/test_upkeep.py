@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import runner
-from experiments.leases import Leases
+from experiments.store.leases import Leases
 
 MATRIX = """\
 title: Small

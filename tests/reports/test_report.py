@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from classifier.errors import UserError
-from classifier.record import BenchmarkRecord
-from experiments.matrix import Matrix, Overrides, load
-from experiments.store import Results
+from classifier.basics.errors import UserError
+from classifier.records.record import BenchmarkRecord
+from experiments.matrix.load import Matrix, Overrides, load
+from experiments.store.store import Results
 from reports.report import check_owner, environment, write
 from tests.records import results_of
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.matrix import Overrides, load
-from experiments.store import Failure, Results
+from experiments.matrix.load import Overrides, load
+from experiments.store.store import Failure, Results
 from reports import tables
 from tests.records import results_of
 

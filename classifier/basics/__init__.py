@@ -1,0 +1,1 @@
+"""What every wing stands on: errors, files, names, progress, the machine. Knows no training."""

@@ -1,0 +1,106 @@
+"""What a command shows while it waits itself: progress, as one line on stderr."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+
+from classifier.basics.progress import Progress, duration
+
+SECONDS = 0.5
+LINES = 10.0
+"""Without a terminal, a line of a training this often."""
+
+
+def show_any_name() -> None:
+    """A name that the terminal can't show is no error: it is shown escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class Counted:
+    """Counts what is done: `looking at images 1,200 of 11,788, about 9 s left`."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._start = self._shown = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._shown < SECONDS and done < total:
+            return
+        if done == total and self._shown == self._start:
+            return  # too quick to have been shown
+        self._shown = now
+        left = (now - self._start) / done * (total - done)
+        _line(f"{self._what} {done:,} of {total:,}, about {duration(left)} left", done == total)
+
+
+class Epochs:
+    """A training's report: `epoch 3/20, 312 images/s, best val 0.95000, about 1 min 10 left`."""
+
+    def __init__(self) -> None:
+        self._start = self._shown = time.monotonic()
+        self._first: int | None = None
+        self._counted = Counted("")
+        self._over = False
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if not progress.phase.startswith("epoch"):  # decoding, a part after the other
+            if progress.done == 1:
+                self._counted = Counted(progress.phase)
+            self._counted(progress.done, progress.total)
+            return
+        if self._first is None:
+            self._start, self._first = now, progress.done
+        seconds, last = SECONDS if sys.stderr.isatty() else LINES, progress.done == progress.total
+        if self._over or (not last and now - self._shown < seconds):
+            return
+        self._shown, self._over = now, last
+        steps = progress.done - self._first
+        left = (now - self._start) / steps * (progress.total - progress.done) if steps else None
+        parts = [progress.phase]
+        parts += (
+            [f"{progress.images_per_second:.0f} images/s"] if progress.images_per_second else []
+        )
+        parts += [f"best val {progress.best:.5f}"] if progress.best is not None else []
+        _line(", ".join([*parts, f"about {duration(left)} left"]), last)
+
+    def close(self) -> None:
+        """End the line of a training that ended early."""
+        if sys.stderr.isatty() and self._first is not None and not self._over:
+            print(file=sys.stderr)
+
+
+class Transfer:
+    """Bytes of a download: `fetching 120 of 1,100 MB, about 2 min 10 left`."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._start = self._shown = 0.0
+        self._first = 0
+
+    def __call__(self, phase: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if phase != self._phase:
+            self._phase, self._start, self._first, self._shown = phase, now, done, 0.0
+        if now - self._shown < SECONDS and done != total:
+            return
+        self._shown = now
+        shown = f"{phase} {done / 1e6:,.0f}"
+        if total is not None:
+            rate = (done - self._first) / max(now - self._start, 1e-9)
+            left = duration((total - done) / rate if rate else None)
+            shown += f" of {total / 1e6:,.0f} MB, about {left} left"
+        _line(shown, done == total)
+
+
+def _line(text: str, last: bool) -> None:
+    """Over the one before in a terminal, else below it."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="\n" if last else "", file=sys.stderr, flush=True)
+    else:
+        print(text, file=sys.stderr, flush=True)

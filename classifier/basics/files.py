@@ -1,0 +1,134 @@
+"""Files that are whole or absent, and the folder for what can be made again."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from classifier.basics.errors import UserError
+
+NAME = "classifier-ablations"
+
+
+def cache_folder(purpose: str) -> Path:
+    """A folder for derived data under XDG_CACHE_HOME (~/.cache); deleting it loses nothing."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / NAME / purpose
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"the cache folder {folder} can't be made ({error.strerror}); set XDG_CACHE_HOME to a "
+            "folder that can be written"
+        ) from error
+    return folder
+
+
+def make_folder(folder: Path) -> None:
+    """Raises UserError, naming it, where a folder can't be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {folder} can't be made: {error.strerror}") from error
+
+
+def write_atomically(file: Path, content: bytes) -> None:
+    """Write, fsync, rename: a reader sees the old content or the new, never a part."""
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as opened:
+            _write(opened, content, file)
+        temporary.chmod(0o644)
+        temporary.replace(file)
+    except BaseException:
+        temporary.unlink()
+        raise
+    sync_folder(file.parent)
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write and fsync, in a folder that is published when all its files are there."""
+    with file.open("wb") as opened:
+        _write(opened, content, file)
+
+
+def _write(opened: BinaryIO, content: bytes, file: Path) -> None:
+    try:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+    except OSError as error:
+        raise explained(error, file, len(content)) from error
+
+
+def explained(error: OSError, file: Path, size: int) -> Exception:
+    """A full disk as what the user can mend, any other error as it is. `size`: bytes wanted."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    free = shutil.disk_usage(file.parent).free
+    return UserError(
+        f"no space for {file}: {size / 2**20:,.1f} MiB are needed and {free / 2**20:,.1f} MiB are "
+        "free; make room, and run the same command again"
+    )
+
+
+def sha256(file: Path) -> str:
+    """64 hex digits over a file's contents."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+CHECKPOINTS = (".safetensors",)
+WEIGHTS = (*CHECKPOINTS, ".pth", ".pt")
+"""How the names end of files that hold checkpoints of ours, and weights of any source."""
+
+
+def content(file: Path, suffixes: Collection[str]) -> str:
+    """SHA-256 of a file that the user names, 64 hex digits; a file that stays is read once.
+
+    Raises UserError where it is not there, can't be read, or is of another kind.
+    """
+    if file.suffix.lower() not in suffixes:
+        raise UserError(f"{file} is of no kind that is known here: {', '.join(suffixes)}")
+    try:
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise UserError(f"{file} is no file")
+        return _hashed(file, found.st_size, found.st_mtime_ns)
+    except FileNotFoundError as error:
+        raise UserError(f"{file} is not there") from error
+    except OSError as error:
+        raise UserError(f"{file} can't be read: {error.strerror}") from error
+
+
+@cache
+def _hashed(file: Path, size: int, modified: int) -> str:
+    return sha256(file)
+
+
+def digest(file: Path) -> str:
+    """16 hex digits of SHA-256 over a file's contents."""
+    return sha256(file)[:16]
+
+
+def path_key(path: Path) -> str:
+    """16 hex digits that stand for a place: the name of what the cache folder keeps of it."""
+    return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

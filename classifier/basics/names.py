@@ -1,0 +1,41 @@
+"""Names where they are read by people or written to files.
+
+A file's or a class's name may hold anything: spaces, `&`, quotes, line breaks, and on Linux even
+bytes that are no text (Python has them as lone surrogates).
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from classifier.basics.files import write_atomically
+
+
+def shown(name: str) -> str:
+    """The name on one line: characters that can't be printed as their escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def write_csv(file: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> Path:
+    """A CSV that gives every name back, byte for byte; None is an empty cell."""
+    text = io.StringIO()
+    # Not "\n" alone as the line's end: a "\r" in a name would then stay without quotes.
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(file, text.getvalue().encode(errors="surrogateescape"))
+    return file
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'epochs'?`, or the whole choice where nothing is near and it is short."""
+    names = list(known)
+    by_lower = {candidate.lower(): candidate for candidate in names}
+    match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    if match:
+        return f"; did you mean '{by_lower[match[0]]}'?"
+    return f"; it can be {', '.join(names)}" if 0 < len(names) <= 25 else ""

@@ -1,0 +1,280 @@
+"""What the commands do with a run's folder. The records are those of a matrix job."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from classifier.basics import interruptions
+from classifier.basics.console import Counted, Epochs
+from classifier.basics.errors import UserError
+from classifier.basics.files import CHECKPOINTS, make_folder
+from classifier.basics.machine import cores
+from classifier.basics.progress import Report
+from classifier.cli.train_flags import folder_of_paths, known_file, spec_of
+from classifier.config.spec import (
+    BenchmarkSpec,
+    Ema,
+    EvaluateSpec,
+    Precision,
+    Weights,
+    track_key,
+)
+from classifier.data.datasets import fingerprint_if_there
+from classifier.data.prepare import prepare
+from classifier.data.split import Part
+from classifier.inference import metrics_report
+from classifier.job import Place, execute, features_of
+from classifier.models import checkpoint
+from classifier.records import runs
+from classifier.records.record import (
+    BenchmarkRecord,
+    EvaluateRecord,
+    TrainRecord,
+    evaluate_unit,
+    train_unit,
+)
+from classifier.training import states
+
+
+def place(device: str, data_root: Path, workers: int = 0) -> Place:
+    """Where a command runs. Raises UserError for a device that is not there."""
+    gpus = torch.cuda.device_count()
+    if device == "auto":
+        device = "0" if gpus else "cpu"
+    if device != "cpu" and not (device.isdecimal() and int(device) < gpus):
+        raise UserError(f"--device {device}: that is not auto, cpu or one of {gpus} GPU(s)")
+    name = "cpu" if device == "cpu" else f"cuda:{device}"
+    return Place(data_root, name, threads=cores(), workers=workers)
+
+
+def train_run(options: argparse.Namespace, where: Place) -> int:
+    """Train by the original's flags into `--save_path`. Gives the exit code."""
+    teacher, by = _teacher(options.teacher_path) if options.kd else (None, None)
+    spec, ema = spec_of(options, by)
+    run: Path = options.save_path
+    check_labels(options.label_path, prepare(spec.data, where.data_root).classes)
+    for unit in run.glob("train-*"):
+        if _training(unit).signature != spec.signature:
+            raise UserError(
+                f"{run} holds a training with other settings; choose another --save_path"
+            )
+    if (run / train_unit(track_key(ema)) / runs.CHECKPOINT).exists():
+        print(f"nothing to do: {run} is trained already")
+        return 0
+    if spec.amp and where.device == "cpu":
+        print("amp is for CUDA: on this CPU the training runs in FP32", file=sys.stderr)
+    work = run / f"work-train-{spec.signature}"
+    make_folder(work)
+    if not options.resume:
+        if states.kept(work):
+            print("the training begins anew; --resume goes on from its kept state", file=sys.stderr)
+        states.forget(work)
+    elif not states.kept(work):
+        print("no state of this training is kept, so it begins anew", file=sys.stderr)
+    epochs = Epochs()
+    try:
+        with interruptions.counted(most=1) as pressed:
+            stoppable = replace(where, stop=lambda: pressed() > 0)
+            (outcome,) = execute(
+                spec,
+                work,
+                stoppable,
+                epochs,
+                emas=(ema,),
+                checkpoint_file=teacher,
+                weights_file=Path(spec.weights.file) if spec.weights else None,
+            )
+    except (UserError, OSError):
+        _remove_empty(work)
+        raise
+    finally:
+        epochs.close()
+    runs.publish(outcome.record, outcome.cost, work, run)
+    shutil.rmtree(work)
+    record = outcome.record
+    assert isinstance(record, TrainRecord)
+    print(f"{run}: best val accuracy {record.accuracy:.5f} in epoch {record.best_epoch + 1}")
+    return 0
+
+
+def _teacher(path: Path | None) -> tuple[Path | None, str | Weights | None]:
+    """The checkpoint of a teacher, and what a spec knows it by: a file by its content, a run by
+    its training."""
+    if path is None:
+        return None, None
+    if path.is_file():
+        return path, known_file(path, CHECKPOINTS)
+    file = checkpoint_of(path, None)
+    training = _training(file.parent)
+    if training.track == track_key(None):
+        return file, training.signature
+    return file, known_file(file, CHECKPOINTS)  # an average, which a training does not tell apart
+
+
+def _remove_empty(work: Path) -> None:
+    """A training that could not start leaves nothing; what an earlier one saved stays."""
+    for folder in (work, work.parent):
+        if not list(folder.iterdir()):
+            folder.rmdir()
+
+
+def check_labels(file: Path | None, classes: tuple[str, ...]) -> None:
+    """A label file must name the classes as the folders do; an absent one is not needed."""
+    if file is None or not file.exists():
+        return
+    try:
+        names = file.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not UTF-8 text ({error.reason})") from error
+    except OSError as error:
+        raise UserError(f"{file} can't be read: {error.strerror}") from error
+    if tuple(name.strip() for name in names if name.strip()) != classes:
+        raise UserError(f"{file} does not name the classes of the data, in their order")
+
+
+def checkpoint_of(run: Path, track: str | None) -> Path:
+    """The best weights of a run's track, by default of its only one, or of the raw one.
+
+    Raises UserError, naming the tracks that there are.
+    """
+    files = {path.parent.name[6:]: path for path in sorted(run.glob(f"train-*/{runs.CHECKPOINT}"))}
+    wanted = track or ("raw" if len(files) != 1 else next(iter(files)))
+    if wanted not in files:
+        there = f"its tracks are {', '.join(files)}" if files else "it is no run's folder"
+        raise UserError(f"{run} has no checkpoint of a track '{wanted}'; {there}")
+    return runs.checkpoint_of(files[wanted].parent)[1]
+
+
+def data_root_of(options: argparse.Namespace, file: Path) -> Path:
+    """Where the data of a checkpoint's run lie: as the flags say, else where it was trained on,
+    else `data`. Raises UserError for paths of other data."""
+    if options.data_root is not None:
+        return Path(options.data_root)
+    if options.train_path or options.val_path or options.test_path:
+        data, folder = _training(file.parent).spec.data, folder_of_paths(options)
+        if (data.folder, data.split) != (folder.name, "given"):
+            raise UserError(f"{folder} is not the '{data.title}' that the run was trained on")
+        return folder.parent
+    cost = runs.read_cost(file.parent)
+    root = Path(cost.data_root) if cost is not None and cost.data_root else Path("data")
+    return root if root.is_dir() else Path("data")
+
+
+def evaluate_run(
+    file: Path,
+    part: Part,
+    precision: Precision,
+    tta: bool,
+    where: Place,
+    *,
+    visual: bool,
+    tsne: bool,
+) -> Path:
+    """Evaluate a run's checkpoint, unless it is done, and write its metrics into the run's folder.
+
+    Gives the folder that they are in.
+    """
+    training, run = _training(file.parent), file.parent.parent
+    spec = EvaluateSpec(
+        training=training.signature,
+        ema=_ema(training.track),
+        split=part,
+        precision=precision,
+        tta=tta,
+    )
+    unit = run / evaluate_unit(spec)
+    if not _is_done(unit, training, where.data_root):
+        _evaluate(spec, training, file, where)
+    kept = np.load(unit / "predictions.npz")
+    counted = _counted(f"features of {part}")
+    features = features_of(training, file, part, precision, where, counted) if tsne else None
+    folder = run / f"metrics-{spec.slug}"
+    metrics_report.write(
+        folder,
+        kept["logits"],
+        kept["labels"],
+        [str(path) for path in kept["paths"]],
+        checkpoint.read_meta(file).classes,
+        visual=visual,
+        features=None if features is None else features.numpy(),
+    )
+    return folder
+
+
+def _is_done(unit: Path, training: TrainRecord, root: Path) -> bool:
+    """Whether this checkpoint is evaluated, on these data if they are there to be looked at."""
+    if not unit.exists():
+        return False
+    record = runs.read_record(unit)
+    assert isinstance(record, EvaluateRecord)
+    same_data = fingerprint_if_there(training.spec.data, root) in (None, record.data.fingerprint)
+    return same_data and record.checkpoint == training.checkpoint
+
+
+def _evaluate(spec: EvaluateSpec, training: TrainRecord, file: Path, where: Place) -> None:
+    run = file.parent.parent
+    work = Path(tempfile.mkdtemp(dir=run, prefix=".evaluate-"))
+    try:
+        (outcome,) = execute(
+            spec,
+            work,
+            where,
+            _counted(f"evaluating {spec.split}"),
+            training=training,
+            checkpoint_file=file,
+        )
+        runs.publish(outcome.record, outcome.cost, work, run)
+    finally:
+        shutil.rmtree(work)
+
+
+def _counted(what: str) -> Report:
+    counted = Counted(what)
+    return lambda progress: counted(progress.done, progress.total)
+
+
+def time_run(file: Path, precision: Precision, batch_size: int, where: Place) -> int:
+    """Print the speed of a run's model, as the changelog counts it."""
+    training = _training(file.parent)
+    spec = BenchmarkSpec(
+        model=training.spec.model,
+        classes=training.data.classes,
+        image_size=training.spec.image_size,
+        batch_size=batch_size,
+        precision=precision,
+    )
+    (outcome,) = execute(spec, file.parent.parent, where, _counted("timing"))
+    record = outcome.record
+    assert isinstance(record, BenchmarkRecord)
+    print(
+        f"{spec.model} {precision} FPS(batch_size={spec.batch_size}): {record.fps:.2f} batches/s, "
+        f"{record.images_per_second:.1f} images/s on {record.environment.device}"
+    )
+    return 0
+
+
+def _training(unit: Path) -> TrainRecord:
+    record = runs.read_record(unit)
+    assert isinstance(record, TrainRecord)
+    return record
+
+
+def _ema(track: str) -> Ema | None:
+    """The average of that name; None for `raw`."""
+    if track == "raw":
+        return None
+    number = r"([0-9.]+(?:e[-+]?[0-9]+)?)"
+    found = re.fullmatch(f"ema-{number}-{number}", track)
+    assert found is not None
+    ema = Ema(decay=float(found[1]), tau=float(found[2]))
+    assert track_key(ema) == track
+    return ema

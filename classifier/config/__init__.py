@@ -1,0 +1,1 @@
+"""What a job is, and how settings are read and explained."""

@@ -1,0 +1,167 @@
+"""YAML as plain data that remembers where each value stands. Knows no settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from classifier.basics.errors import UserError
+from classifier.basics.names import nearest
+from classifier.config.spec import named
+
+Key = str | int
+Where = tuple[Key, ...]
+"""The way to a value: the keys and positions from the top."""
+
+MOST_VALUES = 200_000
+MOST_DEPTH = 20
+_SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads 1e-4 as the number it is, and dates as text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+class Document:
+    """`data` with the place (`file:line`, or the option that set it) of every value in it."""
+
+    def __init__(self, source: Path, text: str | None = None) -> None:
+        """Read `source`, or take `text` as if it stood there."""
+        self.source = source
+        self._places: dict[Where, str] = {}
+        self._values = 0
+        self.data: Any = self._parse(_read(source) if text is None else text)
+
+    def place(self, where: Where) -> str:
+        """The place of the value, or of the nearest thing around it."""
+        for end in range(len(where), 0, -1):
+            if where[:end] in self._places:
+                return self._places[where[:end]]
+        return f"{self.source}:1"
+
+    def error(self, where: Where, message: str) -> UserError:
+        return UserError(f"{self.place(where)}: {message}")
+
+    @contextmanager
+    def errors_at(self, where: Where) -> Iterator[None]:
+        """Gives the UserErrors raised inside their place."""
+        try:
+            yield
+        except UserError as error:
+            raise self.error(where, str(error)) from error
+
+    def set(self, where: Where, value: object, place: str) -> None:
+        """Put a value at a way of mapping keys, making mappings that are missing; a name on the
+        way becomes one (`sgd` is short for `{name: sgd}`)."""
+        for known in [known for known in self._places if known[: len(where)] == where]:
+            del self._places[known]
+        self._places[where] = place
+        target = self.data
+        for end, key in enumerate(where[:-1], start=1):
+            self._places.setdefault(where[:end], place)
+            inner = named(target.get(key))
+            target[key] = inner if isinstance(inner, dict) else {}
+            target = target[key]
+        target[where[-1]] = value
+
+    def _parse(self, text: str) -> Any:
+        try:
+            loader = _Loader(text)
+            node = loader.get_single_node()
+            if node is None:
+                raise UserError(f"{self.source}:1: the file is empty")
+            return self._value(loader, node, (), 0)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = f":{mark.line + 1}" if mark else ""
+            raise UserError(f"{self.source}{line}: not YAML: {error.problem}") from error
+        except yaml.YAMLError as error:
+            raise UserError(f"{self.source}: not YAML: {error}".replace("\n", " ")) from error
+        except RecursionError as error:
+            raise UserError(f"{self.source}:1: too deeply nested") from error
+
+    def _value(self, loader: _Loader, node: yaml.Node, where: Where, depth: int) -> Any:
+        self._values += 1
+        if self._values > MOST_VALUES or depth > MOST_DEPTH:
+            raise self._error(node, "too many or too deeply nested values")
+        if isinstance(node, yaml.ScalarNode):
+            if node.tag not in _SCALARS:
+                raise self._error(node, f"the tag '{_short(node.tag)}' is not allowed")
+            try:
+                value = loader.construct_object(node)
+                str(value)  # Python writes no number of more than 4,300 digits
+                return value
+            except (ValueError, IndexError, KeyError) as error:  # by the tag: !!int x, !!bool x
+                raise self._error(node, f"not a {_short(node.tag)}: '{node.value[:60]}'") from error
+        if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+            return [self._child(loader, n, (*where, i), n, depth) for i, n in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+            return self._mapping(loader, node, where, depth)
+        raise self._error(node, f"the tag '{_short(node.tag)}' is not allowed")
+
+    def _mapping(
+        self, loader: _Loader, node: yaml.MappingNode, where: Where, depth: int
+    ) -> dict[str, Any]:
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._error(key, "a key must be text")
+            if key.value in seen:
+                raise self._error(
+                    key, f"'{key.value}' is given twice, first in line {seen[key.value]}"
+                )
+            seen[key.value] = key.start_mark.line + 1
+        loader.flatten_mapping(node)  # the merge key, <<
+        found = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._error(key, "a key must be text")
+            found[key.value] = self._child(loader, value, (*where, key.value), key, depth)
+        return found
+
+    def _child(
+        self, loader: _Loader, node: yaml.Node, where: Where, shown: yaml.Node, depth: int
+    ) -> Any:
+        self._places[where] = f"{self.source}:{shown.start_mark.line + 1}"
+        return self._value(loader, node, where, depth + 1)
+
+    def _error(self, node: yaml.Node, message: str) -> UserError:
+        return UserError(f"{self.source}:{node.start_mark.line + 1}: {message}")
+
+
+def scalar(text: str) -> Any:
+    """A value as it would read in the file: `1e-4` is a number, `[0, 1]` a list."""
+    return Document(Path("value"), text or "''").data
+
+
+def _read(source: Path) -> str:
+    try:
+        return source.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        folder = source.parent if source.parent.is_dir() else Path("experiments")
+        known = [str(path) for path in sorted(folder.glob("*.yaml"))]
+        raise UserError(f"{source}: no such file{nearest(str(source), known)}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source}: not YAML: not UTF-8 text ({error.reason})") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{source!s}: can't be read: {error}") from error
+
+
+def _short(tag: str) -> str:
+    return tag.replace("tag:yaml.org,2002:", "!!")

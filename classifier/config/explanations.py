@@ -1,0 +1,128 @@
+"""What is wrong with settings, in one sentence with its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from classifier.basics.errors import UserError
+from classifier.basics.names import nearest
+from classifier.config.document import Document, Where
+from classifier.config.spec import Settings, Transform
+from classifier.models import catalogue
+
+
+def check_model(model: str, document: Document, where: Where) -> None:
+    """Raises UserError for a model that neither library has."""
+    with document.errors_at(where):
+        catalogue.check_model(model)
+
+
+def check_transforms(transforms: Sequence[Transform], document: Document, where: Where) -> None:
+    """Raises UserError for names or arguments that albumentations does not have."""
+    for position, transform in enumerate(transforms):
+        place = (*where, position)
+        with document.errors_at(place):
+            catalogue.check_transform(transform.name, transform.arguments)
+        check_transforms(transform.transforms, document, place)
+
+
+def finding(error: ValidationError) -> ErrorDetails:
+    """The finding to speak of: an unknown key explains a missing one, so it goes first."""
+    found = error.errors()
+    unknown = [detail for detail in found if detail["type"] == "extra_forbidden"]
+    # Of `rows`, text or a list: where a list is given, what is wrong in it.
+    inside = [detail for detail in found if detail["loc"][-1:] != ("str",)]
+    return (unknown or inside or found)[0]
+
+
+def explained(
+    error: ValidationError,
+    document: Document,
+    where: Where,
+    model: type[Settings],
+    elsewhere: Collection[str] = (),
+) -> UserError:
+    """Pydantic's finding in one sentence, with the nearest valid name.
+
+    `elsewhere`: the settings of the model that are given in another way, so not to be suggested.
+    """
+    found = finding(error)
+    kind, given, context = found["type"], found["input"], found.get("ctx", {})
+    names = [part for part in found["loc"] if isinstance(part, str)]
+    name = names[-1] if names else ""
+    if name == "name" and len(names) > 1:
+        name = names[-2]  # `data: {name: digit}`: an unknown data, not an unknown name
+    shown = given if isinstance(given, str) else text(given)
+    shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
+    if kind == "extra_forbidden":
+        fields = [field for field in _fields_at(model, found["loc"][:-1]) if field not in elsewhere]
+        return document.error(where, f"unknown setting '{name}'{nearest(name, fields)}")
+    if kind == "missing":
+        return document.error(where[:-1], f"'{name}' is missing")
+    if kind == "literal_error":
+        known = re.findall(r"'([^']*)'", context["expected"])
+        return document.error(where, f"unknown {name} '{shown}'{nearest(shown, known)}")
+    if kind == "union_tag_invalid":
+        known = re.findall(r"'([^']*)'", context["expected_tags"])
+        return document.error(
+            where, f"unknown {name} '{context['tag']}'{nearest(context['tag'], known)}"
+        )
+    if kind == "value_error":
+        return document.error(where, str(context["error"]))
+    if kind in ("too_short", "string_too_short"):
+        return document.error(where, f"'{name}' is empty")
+    if kind == "string_pattern_mismatch":
+        why = "it may hold no '|' and no line break" if name != "folder" else "it must be one name"
+        return document.error(where, f"'{name}' can't be {text(given)}: {why}")
+    return document.error(where, f"'{name}' {_demand(found)}, not '{shown}'")
+
+
+def _demand(found: ErrorDetails) -> str:
+    """`must be an integer`: what pydantic says, as a part of a sentence."""
+    if found["type"] in ("model_type", "dict_type"):
+        switch_too = found["loc"][-1] in ("ema", "rdrop", "warmup", "mixing", "distill")
+        return f"must be {'true, false or ' if switch_too else ''}a mapping of its settings"
+    message = (
+        found["msg"].replace("Input should be", "must be").replace("a valid integer", "an integer")
+    )
+    return message.replace("a valid ", "a ").partition(",")[0]
+
+
+def _fields_at(model: type[Settings], loc: Sequence[int | str]) -> list[str]:
+    """The settings that may stand at a way into a model."""
+    models: list[type[Settings]] = [model]
+    for part in loc:
+        if not isinstance(part, str):
+            continue
+        inside = [
+            m
+            for outer in models
+            if part in outer.model_fields
+            for m in _models_in(outer.model_fields[part].annotation)
+        ]
+        tagged = [m for m in models if _tag_is(m, part)]
+        models = inside or tagged or models
+    return list(dict.fromkeys(name for found in models for name in found.model_fields))
+
+
+def _tag_is(model: type[Settings], tag: str) -> bool:
+    """Of a union: pydantic puts the chosen one's name into the way."""
+    name = model.model_fields.get("name")
+    return name is not None and tag in getattr(name.annotation, "__args__", ())
+
+
+def _models_in(annotation: Any) -> list[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    return [m for inner in getattr(annotation, "__args__", ()) for m in _models_in(inner)]
+
+
+def text(value: Any) -> str:
+    """Canonical text, for comparing values: true is not 1, the order of keys does not count."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

@@ -1,0 +1,511 @@
+"""What one job is: a frozen, validated spec that is named by its signature.
+
+A spec holds everything that can change a job's numbers and nothing else: no device, no worker
+count, no cache, no logging. Equal signature means equal result. So that signatures live long, a
+field that is added later is marked `NEUTRAL`: at its default it is left out of the signed JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    model_validator,
+)
+
+from classifier.data.split import Part
+from classifier.models import catalogue
+
+SCHEMA = 1
+"""Part of every signature. Raise it when the meaning of an existing field changes."""
+
+NEUTRAL: dict[str, Any] = {"neutral": True}
+"""`Field(default, json_schema_extra=NEUTRAL)`: unsigned while it has its default."""
+
+UNSIGNED: dict[str, Any] = {"unsigned": True}
+"""`Field(json_schema_extra=UNSIGNED)`: for people and for finding a file; never signed."""
+
+Reduction = Literal["mean", "sum", "whole"]
+"""How a loss makes one number of a batch: a mean or a sum over its images, which parts of the batch
+can add up, or in a way that needs the whole of it."""
+
+Precision = Literal["fp32", "fp16"]
+Augment = Literal["RandAugment", "AutoAugment", "TrivialAugmentWide", "AugMix"]
+
+
+class Settings(BaseModel):
+    """Base of all specs and of their parts: frozen, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def signed(self) -> dict[str, Any]:
+        """The plain data that the signature is made of."""
+        plain: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            if marks.get("unsigned") or (marks.get("neutral") and value == field.default):
+                continue
+            plain[name] = _signed(value)
+        return plain
+
+
+def _signed(value: Any) -> Any:
+    if isinstance(value, Settings):
+        return value.signed()
+    return [_signed(inner) for inner in value] if isinstance(value, tuple) else value
+
+
+def switch(value: object) -> object:
+    """`true` is a group of settings at its defaults, `false` is its absence."""
+    if value is True:
+        return {}
+    return None if value is False else value
+
+
+def off(value: object) -> object:
+    """`false` is the absence of what has no defaults that `true` could mean."""
+    return None if value is False else value
+
+
+def named(value: object) -> object:
+    """`adamw` is short for `{name: adamw}`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _defaulted(name: str) -> Callable[[object], object]:
+    """A mapping without a name means the default: `{weight_decay: 0.0}`."""
+
+    def with_name(value: object) -> object:
+        value = named(value)
+        return {"name": name, **value} if isinstance(value, dict) else value
+
+    return with_name
+
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Side = Annotated[int, Field(ge=8, le=10**4)]
+
+
+class DataSpec(Settings):
+    """A data set and the rule that splits it.
+
+    `name` is a data set that this package knows; `folder` is one of the user's own, a folder of
+    class folders under the data root. `split`: `strict` is 6:2:2 of each class by largest
+    remainder, `sequential` the older rule that the changelog's tables were measured on (a fifth for
+    test, then a fifth of what is left for val), `given` takes train/, val/ and test/ as they are.
+    `limit` keeps that many images of each class. `on_bad_image`: an image that can't be read is an
+    `error`, or with `skip` left out before the split is made.
+    """
+
+    name: Literal["digits", "cub200"] | None = None
+    folder: str | None = Field(None, max_length=255, pattern=r"^[^/\\\x00-\x1f]+$")
+    split: Literal["strict", "sequential", "given"] = "strict"
+    split_seed: int = Field(0, ge=0)
+    limit: Count | None = Field(None, json_schema_extra=NEUTRAL)
+    on_bad_image: Literal["error", "skip"] = Field("error", json_schema_extra=NEUTRAL)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataSpec:
+        if (self.name is None) == (self.folder is None):
+            raise ValueError("data needs either 'name' (digits, cub200) or 'folder'")
+        if self.folder in (".", ".."):
+            raise ValueError("'folder' must be the name of a folder under the data root")
+        if self.split == "given" and self.folder is None:
+            raise ValueError(
+                f"split 'given' is for a 'folder'; {self.name} has no split of its own"
+            )
+        if self.split == "given" and self.limit is not None:
+            raise ValueError("'limit' chooses images before the split; with split 'given' it can't")
+        return self
+
+    @property
+    def title(self) -> str:
+        return self.name or str(self.folder)
+
+
+class AdamW(Settings):
+    """AdamW; the decay is for weights only, biases and norm layers have none."""
+
+    name: Literal["adamw"] = "adamw"
+    weight_decay: float = Field(5e-4, ge=0)
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+
+
+def _storable(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that a signature and a record can hold."""
+    try:
+        json.dumps(arguments, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "an argument must be a finite number, text, true, false, or a list or mapping of these"
+        ) from error
+    return arguments
+
+
+Arguments = Annotated[dict[str, Any], AfterValidator(_storable)]
+
+
+class Transform(Settings):
+    """A transform of albumentations by its name, with its arguments; one that composes others
+    (OneOf, SomeOf, Sequential) with its `transforms`."""
+
+    name: str
+    arguments: Arguments = Field(default_factory=dict)
+    transforms: tuple[Transform, ...] = ()
+
+
+def _transforms(value: object) -> object:
+    """`[HorizontalFlip, Rotate: {limit: 10}, OneOf: {transforms: [...]}]`, as it is written."""
+    return tuple(map(_transform, value)) if isinstance(value, list) else value
+
+
+def _transform(value: object) -> object:
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and "name" in value:
+        return {**value, "transforms": _transforms(value.get("transforms", []))}
+    if isinstance(value, dict) and len(value) == 1:
+        name, arguments = next(iter(value.items()))
+        if isinstance(arguments, dict):
+            plain = {key: given for key, given in arguments.items() if key != "transforms"}
+            inner = _transforms(arguments.get("transforms", []))
+            return {"name": name, "arguments": plain, "transforms": inner}
+        if arguments is None:
+            return {"name": name}
+    return value
+
+
+class SGD(Settings):
+    """SGD with momentum; the decay is for weights only, as AdamW's."""
+
+    name: Literal["sgd"] = "sgd"
+    momentum: Fraction = 0.9
+    nesterov: bool = True
+    weight_decay: float = Field(5e-4, ge=0)
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> SGD:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0; set 'nesterov: false'")
+        return self
+
+
+class RMSProp(Settings):
+    name: Literal["rmsprop"] = "rmsprop"
+    alpha: Fraction = 0.99
+    momentum: Fraction = 0.0
+    weight_decay: float = Field(5e-4, ge=0)
+
+
+Optimizer = Annotated[AdamW | SGD | RMSProp, Discriminator("name")]
+
+
+class CrossEntropy(Settings):
+    reduction: ClassVar[Reduction] = "mean"
+    balanced_reduction: ClassVar[Reduction] = "whole"
+    """With class weights: divided by the weights of the batch's images."""
+
+    name: Literal["cross_entropy"] = "cross_entropy"
+    label_smoothing: Fraction = 0.1
+
+
+class Poly(Settings):
+    """Poly-1 (Leng et al., 2022): cross-entropy + epsilon * (1 - p of the target)."""
+
+    reduction: ClassVar[Reduction] = "mean"
+    balanced_reduction: ClassVar[Reduction] = "whole"
+
+    name: Literal["poly"] = "poly"
+    label_smoothing: Fraction = 0.1
+    epsilon: float = 2.0
+
+
+class Focal(Settings):
+    """Focal loss (Lin et al., 2017): (1 - p of the target)^gamma * cross-entropy."""
+
+    reduction: ClassVar[Reduction] = "mean"
+    balanced_reduction: ClassVar[Reduction] = "mean"
+
+    name: Literal["focal"] = "focal"
+    gamma: float = Field(2.0, ge=0)
+
+
+Loss = Annotated[CrossEntropy | Poly | Focal, Discriminator("name")]
+
+
+class Cosine(Settings):
+    """Cosine by epoch with half a period of `t_max` epochs: down, then up again."""
+
+    name: Literal["cosine"] = "cosine"
+    t_max: Count = 10
+    min_lr: float = Field(1e-6, ge=0)
+
+
+ScheduleName = Literal[
+    "StepLR",
+    "MultiStepLR",
+    "ConstantLR",
+    "LinearLR",
+    "ExponentialLR",
+    "PolynomialLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+]
+"""Those of torch.optim.lr_scheduler that depend on the epoch alone. ReduceLROnPlateau does not: it
+would let one track's validation steer the others."""
+
+
+class TorchSchedule(Settings):
+    """A schedule of torch.optim.lr_scheduler with its arguments, a step an epoch."""
+
+    name: ScheduleName
+    arguments: Arguments = Field(default_factory=dict)
+
+
+Schedule = Annotated[Cosine | TorchSchedule, Discriminator("name")]
+
+
+class Warmup(Settings):
+    """Linear from `start_lr` during the first int(ratio * epochs) epochs, which may be none."""
+
+    ratio: Fraction = 0.05
+    start_lr: float = Field(1e-6, ge=0)
+
+
+class RDrop(Settings):
+    """R-Drop (Liang et al., 2021): two passes that must agree; `weight` of the KL term."""
+
+    reduction: ClassVar[Reduction] = "sum"
+
+    weight: Positive = 0.3
+
+
+class Mixing(Settings):
+    """Mixup (Zhang et al., 2018) or CutMix (Yun et al., 2019): Beta(alpha, alpha), applied to a
+    batch with this probability."""
+
+    name: Literal["mixup", "cutmix"] = "mixup"
+    alpha: Positive = 1.0
+    probability: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
+class Weights(Settings):
+    """A file of weights, known by what is in it: its name and place are not signed."""
+
+    file: str = Field(json_schema_extra=UNSIGNED)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Distill(Settings):
+    """Distillation from a teacher: a training by its signature, or a checkpoint file.
+
+    `ratio` r weighs the distillation term: `at` by r, the others by r / (1 - r) below 1, else by r.
+    """
+
+    method: Literal["soft_target", "mgd", "sp", "at"]
+    ratio: Positive = 0.7
+    teacher: Annotated[str, Field(pattern="^[0-9a-f]{12}$")] | Weights
+
+    @property
+    def reduction(self) -> Reduction:
+        """SP compares the images of a batch with each other."""
+        return "whole" if self.method == "sp" else "mean"
+
+
+class Ema(Settings):
+    """Average of weights and buffers: decay(t) = decay * (1 - exp(-t / tau)) at step t from 1."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
+    tau: Positive = 2000.0
+
+
+def track_key(ema: Ema | None) -> str:
+    """The name of a track, also as a folder: `raw`, `ema-0.9999-2000`."""
+    return "raw" if ema is None else f"ema-{ema.decay!r}-{ema.tau:.17g}"
+
+
+class Spec(Settings):
+    """Base of the three kinds of jobs."""
+
+    kind: ClassVar[Literal["train", "evaluate", "benchmark"]]
+
+    @cached_property
+    def signature(self) -> str:
+        """12 hex digits of SHA-256 over the canonical JSON."""
+        signed = {"schema": SCHEMA, "kind": self.kind, **self.signed()}
+        text = json.dumps(signed, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, which must not take over the signature that was kept."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("signature", None)
+        return copied
+
+    @property
+    def slug(self) -> str:
+        """The part of a folder's name that is for people."""
+        raise NotImplementedError
+
+
+class TrainSpec(Spec):
+    """One training. Which tracks it carries (raw, EMA) is not part of it: they change nothing."""
+
+    kind: ClassVar[Literal["train"]] = "train"
+
+    data: DataSpec
+    model: str
+    pretrained: str | None = Field(None, description="true, false or the name of the weights")
+    weights: Annotated[Weights | None, BeforeValidator(switch)] = Field(
+        None, json_schema_extra=NEUTRAL
+    )
+    image_size: Side = 224
+    batch_size: int = Field(64, ge=2, le=10**9)
+    micro_batch: Annotated[Annotated[int, Field(ge=2, le=10**9)] | None, BeforeValidator(off)] = (
+        Field(None, json_schema_extra=NEUTRAL)
+    )
+    """A batch goes through in parts of so many images, and their gradients add up: less memory,
+    the same loss, but batch norm sees the parts. The same for all arms that are compared."""
+    epochs: Count = 100
+    lr: Positive = 1e-3
+    optimizer: Annotated[Optimizer, BeforeValidator(_defaulted("adamw"))] = AdamW()
+    loss: Annotated[Loss, BeforeValidator(_defaulted("cross_entropy"))] = CrossEntropy()
+    class_balance: bool = Field(False, json_schema_extra=NEUTRAL)
+    schedule: Annotated[Schedule, BeforeValidator(_defaulted("cosine"))] = Cosine()
+    warmup: Annotated[Warmup | None, BeforeValidator(switch)] = None
+    augment: Annotated[Augment | None, BeforeValidator(switch)] = None
+    albumentations: Annotated[tuple[Transform, ...], BeforeValidator(_transforms)] = Field(
+        (), json_schema_extra=NEUTRAL
+    )
+    mixing: Annotated[Mixing | None, BeforeValidator(named), BeforeValidator(switch)] = Field(
+        None, json_schema_extra=NEUTRAL
+    )
+    normalize: Literal["imagenet", "dataset"] = "dataset"
+    amp: bool = False
+    rdrop: Annotated[RDrop | None, BeforeValidator(switch)] = None
+    distill: Annotated[Distill | None, BeforeValidator(switch)] = Field(
+        None, json_schema_extra=NEUTRAL
+    )
+    best: Literal["accuracy", "mpa", "loss"] = "accuracy"
+    patience: int = Field(30, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
+    deterministic: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_by_name(cls, values: Any) -> Any:
+        """`pretrained: true` means the catalogue's weights, and the signature holds their name."""
+        if isinstance(values, dict) and isinstance(values.get("pretrained"), bool):
+            wanted = values["pretrained"]
+            name = catalogue.default_weights(str(values.get("model"))) if wanted else None
+            return {**values, "pretrained": name}
+        return values
+
+    @model_validator(mode="after")
+    def _one_start(self) -> TrainSpec:
+        if self.pretrained is not None and self.weights is not None:
+            raise ValueError("'weights' stand in place of 'pretrained'; leave one out")
+        return self
+
+    @model_validator(mode="after")
+    def _one_augmentation(self) -> TrainSpec:
+        if self.augment is not None and self.albumentations:
+            raise ValueError("'albumentations' stand in place of 'augment'; leave one out")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_add_up(self) -> TrainSpec:
+        if self.micro_batch is None:
+            return self
+        if self.micro_batch >= self.batch_size:
+            raise ValueError(
+                f"'micro_batch' {self.micro_batch} must be smaller than the batch_size of "
+                f"{self.batch_size}; leave it out"
+            )
+        if self.distill is not None and self.distill.reduction == "whole":
+            raise ValueError(
+                "'micro_batch' can't be combined with distill method 'sp', which "
+                "compares the images of a whole batch"
+            )
+        if self.class_balance and self.loss.balanced_reduction == "whole":
+            raise ValueError(
+                f"'micro_batch' can't be combined with 'class_balance' of loss '{self.loss.name}', "
+                "which divides by the weights of a whole batch; loss 'focal' does not"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _no_rdrop_while_distilling(self) -> TrainSpec:
+        if self.rdrop is not None and self.distill is not None:
+            raise ValueError("'rdrop' and 'distill' can't be combined; leave one out")
+        return self
+
+    @property
+    def slug(self) -> str:
+        rdrop = "-rdrop" if self.rdrop else ""
+        distill = f"-{self.distill.method}" if self.distill else ""
+        return f"{self.model}{rdrop}{distill}-s{self.seed}"
+
+
+class ArmSettings(TrainSpec):
+    """A training's settings as they are written: with `ema`, which becomes a track of it."""
+
+    ema: Annotated[Ema | None, BeforeValidator(switch)] = None
+
+    def training(self) -> TrainSpec:
+        return TrainSpec.model_construct(
+            **{name: getattr(self, name) for name in TrainSpec.model_fields}
+        )
+
+
+class EvaluateSpec(Spec):
+    """Accuracy of one track's stored checkpoint on one part of the data, centre-cropped, without
+    augmentation; `train` too."""
+
+    kind: ClassVar[Literal["evaluate"]] = "evaluate"
+
+    training: str = Field(pattern="^[0-9a-f]{12}$")
+    ema: Annotated[Ema | None, BeforeValidator(switch)] = None
+    split: Part
+    precision: Precision = "fp32"
+    tta: bool = Field(False, json_schema_extra=NEUTRAL)
+    """Ten crops: the mean of their logits."""
+
+    @property
+    def slug(self) -> str:
+        tta = "-tta" if self.tta else ""
+        return f"{track_key(self.ema)}-{self.split}-{self.precision}{tta}"
+
+
+class BenchmarkSpec(Spec):
+    """Speed of an architecture: needs no training, no data and no seed.
+
+    `seconds` bounds the measuring, so that a slow device ends too.
+    """
+
+    kind: ClassVar[Literal["benchmark"]] = "benchmark"
+
+    model: str
+    classes: Count
+    image_size: Side = 224
+    batch_size: Count = 64
+    precision: Precision = "fp32"
+    seconds: Positive = 30.0
+
+    @property
+    def slug(self) -> str:
+        return f"{self.model}-fps-{self.precision}-{self.image_size}px-b{self.batch_size}"

@@ -1,0 +1,137 @@
+"""Evaluate a stored checkpoint on a part of the data, in FP32 or FP16."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.functional import ten_crop
+
+from classifier.basics.files import write_whole
+from classifier.config.spec import Precision
+from classifier.data.cache import Pixels
+from classifier.data.loader import EvalLoader
+from classifier.data.transforms import Normalize, Pixel, short_side
+from classifier.inference import metrics
+from classifier.models import checkpoint
+from classifier.models.network import Network, reparameterized
+from classifier.training.losses import TaskLoss
+
+
+@dataclass(frozen=True)
+class Scores:
+    accuracy: float
+    mpa: float
+    loss: float
+
+
+def outputs_of(
+    network: nn.Module,
+    loader: EvalLoader,
+    normalize: Normalize,
+    device: torch.device,
+    *,
+    dtype: torch.dtype = torch.float32,
+    autocast: torch.autocast | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
+    """FP32 logits (N, C) of a network, or features (N, F) of its trunk, on the CPU, in the
+    loader's order. Leaves it in eval mode."""
+    network.eval()
+    found, done = [], 0
+    with torch.inference_mode(), autocast or torch.autocast(device.type, enabled=False):
+        for images, _ in loader:
+            batch = normalize(images.to(device, non_blocking=True)).to(dtype)
+            found.append(network(batch).float())
+            done += len(images)
+            progress(done, len(loader))
+    return torch.cat(found).cpu()
+
+
+def ten_crop_side(image_size: int) -> int:
+    """To what the short side is resized before the ten crops: as before a random crop."""
+    return short_side(image_size, "train")
+
+
+def ten_crop_logits(
+    network: Network,
+    images: Pixels,
+    image_size: int,
+    batch_size: int,
+    normalize: Normalize,
+    device: torch.device,
+    *,
+    dtype: torch.dtype = torch.float32,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
+    """FP32 logits (N, C) on the CPU, each the mean of an image's ten crops, in the images' order.
+
+    `images` have `ten_crop_side(image_size)` as their short side. Leaves the network in eval mode.
+    """
+    network.eval()
+    found = []
+    for start in range(0, len(images), batch_size):
+        end = min(start + batch_size, len(images))
+        batch = [images[position] for position in range(start, end)]
+        found.append(ten_crop_batch(network, batch, image_size, normalize, device, dtype))
+        progress(end, len(images))
+    return torch.cat(found)
+
+
+def ten_crop_batch(
+    network: Network,
+    images: Sequence[Pixel],
+    image_size: int,
+    normalize: Normalize,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Mean FP32 logits (N, C) on the CPU over four corners, centre and their mirror images.
+
+    The network sees one crop of every image at a time, so it takes no more memory than without.
+    """
+    crops = [
+        ten_crop(torch.tensor(image).permute(2, 0, 1), [image_size, image_size]) for image in images
+    ]
+    with torch.inference_mode():
+        logits = [
+            network(normalize(torch.stack(crop).permute(0, 2, 3, 1).to(device)).to(dtype)).float()
+            for crop in zip(*crops, strict=True)
+        ]
+        return torch.stack(logits).mean(dim=0).cpu()
+
+
+def scores(logits: Tensor, labels: Tensor, loss: TaskLoss) -> Scores:
+    predicted, truth = logits.argmax(dim=1).numpy(), labels.numpy()
+    return Scores(
+        metrics.accuracy(predicted, truth),
+        metrics.mpa(predicted, truth),
+        float(loss(logits, labels)),
+    )
+
+
+def prepared(
+    file: Path, precision: Precision, device: torch.device
+) -> tuple[Network, checkpoint.Meta, torch.dtype]:
+    """A checkpoint ready for inference: fused in FP32 where it can be, then cast."""
+    network, meta = checkpoint.load(file)
+    dtype = torch.float16 if precision == "fp16" else torch.float32
+    fused = reparameterized(network).eval()
+    return fused.to(device, dtype).to(memory_format=torch.channels_last), meta, dtype
+
+
+def save_predictions(file: Path, logits: Tensor, loader: EvalLoader) -> None:
+    """logits (N, C), labels (N,) and relative paths (N,) as .npz that needs no pickle."""
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        logits=logits.numpy(),
+        labels=loader.labels.numpy(),
+        paths=np.array(loader.paths, dtype=np.str_),
+    )
+    write_whole(file, content.getvalue())

@@ -1,0 +1,1 @@
+"""Networks, their names, their weights and checkpoints."""

@@ -1,0 +1,138 @@
+"""The models of the tables, and what is known of them without importing torch.
+
+FLOPs and parameters are those of the network as it is trained here (head with 1,000 classes,
+224 x 224), counted by torch's FlopCounterMode; tests/classifier/test_catalogue.py counts again.
+`rdrop_passes` is how often R-Drop runs the trunk (once where all randomness sits in the head).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Literal
+
+from classifier.basics.errors import UserError
+from classifier.basics.files import cache_folder, write_atomically
+from classifier.basics.machine import versions
+from classifier.basics.names import nearest
+
+Library = Literal["torchvision", "timm"]
+
+
+@dataclass(frozen=True)
+class Model:
+    library: Library
+    name: str
+    """The library's name of it."""
+    weights: str
+    """What `pretrained: true` means: the weights of 2022, when the tables were measured."""
+    gflop: float
+    """10^9 floating-point operations of one image's forward pass at 224 x 224."""
+    parameters: int
+    rdrop_passes: int
+
+
+MODELS: dict[str, Model] = {
+    "mobilenetv2": Model("torchvision", "mobilenet_v2", "IMAGENET1K_V1", 0.602, 3504872, 1),
+    "resnet50": Model("torchvision", "resnet50", "IMAGENET1K_V1", 8.178, 25557032, 1),
+    "resnext50": Model("torchvision", "resnext50_32x4d", "IMAGENET1K_V1", 8.461, 25028904, 1),
+    "densenet121": Model("torchvision", "densenet121", "IMAGENET1K_V1", 5.668, 7978856, 1),
+    "efficientnet_v2_s": Model(
+        "torchvision", "efficientnet_v2_s", "IMAGENET1K_V1", 5.7, 21458488, 2
+    ),
+    "ghostnet": Model("timm", "ghostnet_100", "in1k", 0.282, 5182508, 1),
+    "RepVGG-A0": Model("timm", "repvgg_a0", "rvgg_in1k", 3.025, 9108968, 1),
+}
+
+
+def default_weights(model: str) -> str:
+    """The name of the weights that `pretrained: true` asks for; `default` outside the catalogue."""
+    return MODELS[model].weights if model in MODELS else "default"
+
+
+def forward_gflop(model: str, image_size: int) -> float | None:
+    """10^9 operations of one image's forward pass, or None for a model outside the catalogue.
+
+    Scaled by area from 224 x 224: convolutions, nearly all of the work, scale exactly so.
+    """
+    entry = MODELS.get(model)
+    return None if entry is None else entry.gflop * (image_size / 224) ** 2
+
+
+_LIST_TRANSFORMS = """
+import albumentations, inspect, json
+kinds = (albumentations.BasicTransform, albumentations.BaseCompose)
+found = {
+    name: [p for p in inspect.signature(kind.__init__).parameters if p not in ("self", "kwargs")]
+    for name, kind in vars(albumentations).items()
+    if inspect.isclass(kind) and issubclass(kind, kinds) and not inspect.isabstract(kind)
+}
+print(json.dumps(found))
+"""
+
+_LIST_MODELS = """
+import json, timm, torchvision
+names = torchvision.models.list_models(module=torchvision.models) + timm.list_models()
+print(json.dumps(sorted(set(names))))
+"""
+
+
+@cache
+def library_models() -> tuple[str, ...]:
+    """All other names of torchvision's and timm's classifiers."""
+    key = f"{versions()['torchvision']}-{versions()['timm']}"
+    return tuple(_listed_once("the models of torchvision and timm", f"models-{key}", _LIST_MODELS))
+
+
+def check_model(model: str) -> None:
+    """Raises UserError, with the nearest name, for a model that neither library has."""
+    if model not in MODELS and model not in library_models():
+        hint = nearest(model, [*MODELS, *library_models()])
+        raise UserError(f"unknown model '{model}'{hint or ': neither torchvision nor timm has it'}")
+
+
+@cache
+def albumentations_arguments() -> dict[str, list[str]]:
+    """The names of albumentations' transforms, each with those of its arguments."""
+    key = version("albumentations")
+    found = _listed_once("albumentations", f"albumentations-{key}", _LIST_TRANSFORMS)
+    return dict(found)
+
+
+def check_transform(name: str, arguments: Iterable[str]) -> None:
+    """Raises UserError, with the nearest name, for a transform or an argument that albumentations
+    does not have."""
+    known = albumentations_arguments()
+    if name not in known:
+        raise UserError(f"albumentations has no '{name}'{nearest(name, known)}")
+    for argument in arguments:
+        if argument not in known[name]:
+            hint = nearest(argument, known[name])
+            raise UserError(f"albumentations' {name} takes no '{argument}'{hint}")
+
+
+def _listed_once(what: str, key: str, code: str) -> Any:
+    """What `code` prints as JSON. A child process runs it, since it imports torch; the answer is
+    kept in the cache folder under `key`, the installed versions."""
+    kept = cache_folder("libraries") / f"{key}.json"
+    try:
+        return json.loads(kept.read_bytes())
+    except (OSError, ValueError):
+        print(f"listing {what} (once) ...", file=sys.stderr)
+    listed = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"},
+    )
+    if listed.returncode != 0:
+        raise UserError(f"{what} can't be listed:\n{listed.stderr}")
+    write_atomically(kept, listed.stdout.encode())
+    return json.loads(listed.stdout)

@@ -1,0 +1,149 @@
+"""What a job leaves behind: all that is needed to trust its numbers and to do it again.
+
+A record depends on nothing that differs between two equal runs. What does (seconds, memory, where
+the data lay) is a `Cost`, a file beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator
+
+from classifier.basics.machine import Machine
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec, track_key
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Epoch(_Plain):
+    """One line of a track's history; `epoch` counts from 0, losses are means over images."""
+
+    epoch: int
+    lr: float
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    val_mpa: float
+
+
+class Environment(_Plain):
+    machine: Machine
+    device: str
+    """The GPU's name, or the CPU's with its instruction set, as `AMD EPYC (AVX2)`; records from
+    before sets were named have a CPU's bare name."""
+    device_kind: Literal["cpu", "cuda"]
+    threads: int
+    precision: str
+    """What was really computed in: `fp32`, `fp16`, `fp16 autocast`."""
+    versions: dict[str, str]
+    commit: str | None
+
+
+class Data(_Plain):
+    fingerprint: str
+    classes: int
+    train: int
+    val: int
+    test: int
+
+
+class TrainRecord(_Plain):
+    """One track of one training."""
+
+    kind: Literal["train"] = "train"
+    signature: str
+    spec: TrainSpec
+    environment: Environment
+    data: Data
+    track: str
+    accuracy: float
+    """Of the best epoch on val, measured while training with the unrounded weights."""
+    mpa: float
+    best_epoch: int
+    stopped_early: bool
+    checkpoint: str
+    """16 hex digits of SHA-256 of the stored weights."""
+    moved: bool
+    """It was interrupted, and went on with another device, number of threads or version."""
+    rdrop_passes: int | None
+    history: tuple[Epoch, ...]
+
+    @property
+    def unit(self) -> str:
+        return train_unit(self.track)
+
+
+class EvaluateRecord(_Plain):
+    kind: Literal["evaluate"] = "evaluate"
+    signature: str
+    spec: EvaluateSpec
+    training: TrainSpec
+    environment: Environment
+    data: Data
+    checkpoint: str
+    """Of the weights that were evaluated."""
+    images: int
+    accuracy: float
+    mpa: float
+    loss: float
+
+    @property
+    def track(self) -> str:
+        return track_key(self.spec.ema)
+
+    @property
+    def unit(self) -> str:
+        return evaluate_unit(self.spec)
+
+
+class BenchmarkRecord(_Plain):
+    """`fps` is batches a second, as the changelog counts it: 1 / median seconds of a batch."""
+
+    kind: Literal["benchmark"] = "benchmark"
+    signature: str
+    spec: BenchmarkSpec
+    environment: Environment
+    fps: float
+    images_per_second: float
+    median_seconds: float
+    quartiles: tuple[float, float]
+    """Seconds of a batch: the first and the third quartile."""
+    iterations: int
+    warmup: int
+
+    @property
+    def unit(self) -> str:
+        found = self.environment
+        return benchmark_unit(found.device, found.threads, found.versions["torch"])
+
+
+Record = Annotated[TrainRecord | EvaluateRecord | BenchmarkRecord, Discriminator("kind")]
+
+
+class Cost(_Plain):
+    """What a job took; a resumed training counts all its attempts."""
+
+    seconds: float
+    images_per_second: float | None = None
+    peak_memory_mib: int | None = None
+    data_root: str | None = None
+    """Of a training: where its data lay, for a later look at the same run."""
+
+
+def train_unit(track: str) -> str:
+    """The name of a track's folder in its training's."""
+    return f"train-{track}"
+
+
+def evaluate_unit(spec: EvaluateSpec) -> str:
+    return f"evaluate-{spec.slug}-{spec.signature}"
+
+
+def benchmark_unit(device: str, threads: int, torch_version: str) -> str:
+    """A speed belongs to a device: another machine, thread count or torch measures anew."""
+    key = hashlib.sha256(f"{device}|{threads}|{torch_version}".encode()).hexdigest()[:8]
+    return f"benchmark-{key}"

@@ -1,0 +1,100 @@
+"""A run's folder holds units: a record, its cost, its files. Each is whole or absent.
+
+Written by the matrix runner and by the commands alike, so that either can go on from the other.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from classifier.basics.errors import UserError
+from classifier.basics.files import digest, sync_folder, write_whole
+from classifier.records.record import BenchmarkRecord, Cost, EvaluateRecord, Record, TrainRecord
+
+CHECKPOINT = "best.safetensors"
+RECORD = "record.json"
+COST = "cost.json"
+_RECORDS: TypeAdapter[Record] = TypeAdapter(Record)
+
+
+def publish(record: Record, cost: Cost, out: Path, run: Path) -> bool:
+    """Make `out`/`record.unit` a unit of the run's folder, on the same file system.
+
+    What is finished is never rewritten: False if there is one of the same data and checkpoint;
+    another one is replaced. Of several at once one succeeds."""
+    unit = out / record.unit
+    unit.mkdir(exist_ok=True)
+    for name, part in ((COST, cost), (RECORD, record)):
+        write_whole(unit / name, (part.model_dump_json(indent=1) + "\n").encode())
+    sync_folder(unit)
+    target = run / record.unit
+    if target.exists():
+        if is_whole(target) and _same(read_record(target), record):
+            return False
+        replaced = out / f"replaced-{record.unit}"
+        shutil.rmtree(replaced, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another publisher was quicker
+            target.rename(replaced)
+    try:
+        unit.rename(target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    sync_folder(run)
+    return True
+
+
+def read_record(unit: Path) -> Record:
+    """Raises UserError where it is not there or can't be read."""
+    file = unit / RECORD
+    try:
+        return _RECORDS.validate_json(file.read_bytes())
+    except (FileNotFoundError, IsADirectoryError) as error:
+        wrong = "is missing" if isinstance(error, FileNotFoundError) else "is a folder"
+        raise UserError(f"{file} {wrong}; delete {file.parent} to have it done again") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"{file} is damaged or of another version ({first['msg']} at "
+            f"{'.'.join(map(str, first['loc']))}); delete {file.parent} to have it done again"
+        ) from error
+
+
+def checkpoint_of(unit: Path) -> tuple[TrainRecord, Path]:
+    """A training's record and its checkpoint. Raises UserError where it is not the one that was
+    trained."""
+    record, file = read_record(unit), unit / CHECKPOINT
+    assert isinstance(record, TrainRecord)
+    if digest(file) != record.checkpoint:
+        raise UserError(
+            f"{file} is damaged: it is not what was trained; delete {unit} to have it done again"
+        )
+    return record, file
+
+
+def is_whole(unit: Path) -> bool:
+    """A training without its checkpoint is no result: it is done again."""
+    return not unit.name.startswith("train-") or (unit / CHECKPOINT).exists()
+
+
+def read_cost(unit: Path) -> Cost | None:
+    """What a job took is for estimates only: a damaged file costs no result."""
+    try:
+        return Cost.model_validate_json((unit / COST).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _same(old: Record, new: Record) -> bool:
+    """Of the same data, and for an evaluation of the same checkpoint."""
+    if isinstance(old, BenchmarkRecord) or isinstance(new, BenchmarkRecord):
+        return True
+    if isinstance(old, EvaluateRecord) and isinstance(new, EvaluateRecord):
+        return old.data == new.data and old.checkpoint == new.checkpoint
+    return old.data == new.data

@@ -1,0 +1,108 @@
+"""The full state of a training, kept while it runs, so that it can go on from where it was.
+
+The two newest states lie in a folder, each a file whose name says how far it is and what its
+contents hash to: one that was damaged is noticed, and the one before it is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from classifier.basics.errors import StoppedError
+from classifier.basics.files import write_atomically
+
+State = dict[str, Any]
+"""Plain containers, numbers, text and tensors only: it is read without running pickled code."""
+
+FORMAT = 1
+"""Raise it when what a state holds changes: one of another format is not gone on from."""
+
+SHARE = 20
+"""At an epoch's end the state is kept if that takes at most one part in so many of the time."""
+
+
+class Keeper:
+    """Keeps a training's state: at the end of an epoch, inside one every `minutes`, and when it is
+    asked to stop, after which it raises StoppedError."""
+
+    def __init__(
+        self, folder: Path, about: State, minutes: float, stop: Callable[[], bool]
+    ) -> None:
+        """`about` is put beside each state. `stop` says whether the training shall stop."""
+        self._folder, self._about, self._minutes, self._stop = folder, about, minutes, stop
+        self._last = time.monotonic()
+        self._took = 0.0
+
+    def __call__(self, state: Callable[[], State], position: tuple[int, int], ended: bool) -> None:
+        """Look whether `state` is to be kept now. `position`: epoch and step that come next;
+        `ended`: an epoch has just ended."""
+        start = time.monotonic()
+        since, stopping = start - self._last, self._stop()
+        due = since >= self._minutes * 60 or (ended and since >= SHARE * self._took)
+        if not due and not stopping:
+            return
+        save(self._folder, position, {**self._about, "trainer": state()})
+        self._last = time.monotonic()
+        self._took = self._last - start
+        if stopping:
+            raise StoppedError
+
+
+def save(folder: Path, position: tuple[int, int], state: State) -> None:
+    """Add a state, whole or not at all, and remove all but it and the one before."""
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
+    content = buffer.getvalue()
+    epoch, step = position
+    name = f"state-{epoch:06d}-{step:09d}-{_digest(content)}.pt"
+    before = [file for file in kept(folder) if file.name != name]
+    write_atomically(folder / name, content)
+    for file in before[1:]:
+        file.unlink(missing_ok=True)
+
+
+def load(folder: Path) -> State | None:
+    """The newest state that is whole, or None if there is none. Says so where one is not."""
+    files = kept(folder)
+    for file in files:
+        state = _read(file)
+        if isinstance(state, dict):
+            return state
+        rest = "the one before it is taken" if file != files[-1] else "the training begins anew"
+        print(f"{file} {state}: {rest}", file=sys.stderr)
+    return None
+
+
+def _read(file: Path) -> State | str:
+    """A state, or what is wrong with its file."""
+    content = file.read_bytes()
+    if _digest(content) != file.stem.rpartition("-")[2]:
+        return "is damaged"
+    try:
+        state: State = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        return f"can't be read ({str(error).partition(chr(10))[0]})"
+    return state if state["format"] == FORMAT else "is of another version"
+
+
+def forget(folder: Path) -> None:
+    for file in kept(folder):
+        file.unlink(missing_ok=True)
+
+
+def kept(folder: Path) -> list[Path]:
+    """The files of the states that are there, the newest first."""
+    return sorted(folder.glob("state-*.pt"), reverse=True)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

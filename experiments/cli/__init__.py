@@ -1,0 +1,1 @@
+"""The options of runner.py, and what they start."""

@@ -1,0 +1,306 @@
+"""Axes or named runs -> arms: each a training for every seed, and the track to look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path, PurePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from classifier.basics.errors import UserError
+from classifier.basics.files import CHECKPOINTS, WEIGHTS, content
+from classifier.basics.names import nearest
+from classifier.config.document import Document, Where
+from classifier.config.explanations import check_model, check_transforms, explained, finding, text
+from classifier.config.spec import ArmSettings, Ema, TrainSpec
+from experiments.matrix.schema import File
+
+MOST_ARMS = 100_000
+MOST_TRAININGS = 200_000
+MOST_EXCLUDED = 1_000
+
+
+@dataclass(frozen=True)
+class Arm:
+    where: Mapping[str, Any]
+    """The value of each axis; of named runs the one axis `run`."""
+    trainings: tuple[TrainSpec, ...]
+    """One for each seed."""
+    ema: Ema | None
+    teachers: tuple[TrainSpec | None, ...] = ()
+    """For each seed the training that a distillation learns from, unless from a file."""
+
+
+Combinations = dict[str, tuple[dict[str, Any], dict[str, Where]]]
+"""By canonical text: the value of each axis, and where in the file each stands."""
+
+
+class Arms:
+    """The arms of a matrix and the axes that they differ in.
+
+    `forced` are the command line's training settings: they go over all others, and an axis of that
+    name has that value only. Files of weights and of teachers lie under `data_root`.
+    """
+
+    def __init__(
+        self, document: Document, file: File, forced: Mapping[str, Any], data_root: Path
+    ) -> None:
+        self._document, self._file, self.forced = document, file, forced
+        self._data_root = data_root
+        self.axes: dict[str, list[Any]]
+        if (file.matrix is None) == (file.runs is None):
+            raise document.error((), "a matrix has either 'matrix' (axes) or 'runs', and not both")
+        if file.runs is not None:
+            self._check_count(len(file.runs))
+            self.axes = {"run": list(file.runs)}
+            self._made: dict[str, Arm | None] = {}
+            self.all = [self._run(name) for name in file.runs]
+        else:
+            self.all = self._multiplied(dict(file.matrix or {}))
+
+    def check(self, where: Mapping[str, Any], place: Where) -> None:
+        """Raise UserError where a condition names what is no axis or no value of one."""
+        for name, value in where.items():
+            if name not in self.axes:
+                raise self._document.error((*place, name), self.unknown_axis(name))
+            values = self.axes[name]
+            if name not in self.forced and all(text(value) != text(known) for known in values):
+                known_values = ", ".join(map(text, values[:20]))
+                raise self._document.error(
+                    (*place, name),
+                    f"axis '{name}' has no value {text(value)}; it has {known_values}",
+                )
+
+    def unknown_axis(self, name: str) -> str:
+        return f"'{name}' is not an axis of this matrix{nearest(name, self.axes)}"
+
+    def _run(self, name: str) -> Arm:
+        """A named run, made once: a teacher is asked for by its students too."""
+        made = self._made.get(name)
+        if made is None:
+            if name in self._made:
+                raise self._document.error(("runs", name), f"run '{name}' would teach itself")
+            self._made[name] = None
+            assert self._file.runs is not None
+            made = self._made[name] = self._named(name, self._file.runs[name])
+        return made
+
+    def _named(self, name: str, settings: Mapping[str, Any]) -> Arm:
+        if "|" in name or "\n" in name:
+            raise self._document.error(
+                ("runs", name), "a run's name may hold no '|' and no new line"
+            )
+        return self._arm({"run": name}, {key: ("runs", name, key) for key in settings}, settings)
+
+    def _multiplied(self, axes: dict[str, Any]) -> list[Arm]:
+        include = self._combinations(axes.pop("include", []), "include")
+        exclude = self._combinations(axes.pop("exclude", []), "exclude")
+        self._check_values(axes)
+        self._check_paths(axes)
+        if len(exclude) > MOST_EXCLUDED:
+            message = f"{len(exclude):,} combinations are excluded, more than {MOST_EXCLUDED:,}"
+            raise self._document.error(("matrix", "exclude"), message)
+        self.axes = axes
+        found: Combinations = {}
+        for indices in product(*(range(len(values)) for values in axes.values())):
+            picked = dict(zip(axes, indices, strict=True))
+            where = {name: axes[name][index] for name, index in picked.items()}
+            places: dict[str, Where] = {n: ("matrix", n, index) for n, index in picked.items()}
+            found[text(where)] = (where, places)
+        for position, part in enumerate(exclude):
+            self.check(part, ("matrix", "exclude", position))
+            left = {key: pair for key, pair in found.items() if not matches(pair[0], part)}
+            if len(left) == len(found):
+                raise self._document.error(("matrix", "exclude", position), "it excludes nothing")
+            found = left
+        for position, whole in enumerate(include):
+            self._include(found, whole, position)
+        return [self._arm(where, places, where) for where, places in found.values()]
+
+    def _check_values(self, axes: Mapping[str, Any]) -> None:
+        if not axes:
+            raise self._document.error(("matrix",), "the matrix has no axis; add one, as model")
+        for name, values in axes.items():
+            where: Where = ("matrix", name)
+            if not isinstance(values, list):
+                raise self._document.error(where, f"axis '{name}' must be a list of values")
+            if not values:
+                raise self._document.error(where, f"axis '{name}' is empty; give it a value")
+            if len(set(map(text, values))) < len(values):
+                raise self._document.error(where, f"axis '{name}' has a value twice")
+        self._check_count(math.prod(map(len, axes.values())))
+
+    def _check_count(self, arms: int) -> None:
+        """Before anything is built."""
+        if arms > MOST_ARMS:
+            message = f"the matrix has {arms:,} arms, more than {MOST_ARMS:,}"
+            raise self._document.error(("matrix",), message)
+        trainings = arms * len(self._file.seeds)
+        if trainings > MOST_TRAININGS:
+            message = f"the matrix has {trainings:,} trainings, more than {MOST_TRAININGS:,}"
+            raise self._document.error(("seeds",), message)
+
+    def _check_paths(self, axes: Iterable[str]) -> None:
+        """No axis, and no setting of the command line, may hold another axis inside it."""
+        names = [*axes, *(name for name in self.forced if name not in axes)]
+        for outer in names:
+            for inner in names:
+                if inner.startswith(f"{outer}.") and (inner in axes or outer in axes):
+                    where = ("matrix", inner) if inner in axes else ("train", *inner.split("."))
+                    message = f"'{inner}' is a part of '{outer}', which is set as well; set one"
+                    raise self._document.error(where, message)
+
+    def _include(self, found: Combinations, whole: dict[str, Any], position: int) -> None:
+        """Append a whole combination; it never changes one that is there."""
+        place: Where = ("matrix", "include", position)
+        for name in whole:
+            if name not in self.axes:
+                raise self._document.error((*place, name), self.unknown_axis(name))
+        for name in self.axes:
+            if name not in whole:
+                message = f"include needs every axis; '{name}' is missing"
+                raise self._document.error(place, message)
+        where = {
+            name: known[0] if name in self.forced else whole[name]
+            for name, known in self.axes.items()
+        }
+        for name, value in where.items():
+            if all(text(value) != text(known) for known in self.axes[name]):
+                self.axes[name].append(value)
+        found.setdefault(text(where), (where, {name: (*place, name) for name in where}))
+
+    def _combinations(self, values: Any, name: str) -> list[dict[str, Any]]:
+        if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+            raise self._document.error(("matrix", name), f"'{name}' must be a list of combinations")
+        return values
+
+    def _arm(
+        self, where: dict[str, Any], places: Mapping[str, Where], own: Mapping[str, Any]
+    ) -> Arm:
+        """One arm: the shared settings, its own over them, the command line's over all."""
+        settings: dict[str, Any] = {}
+        origins: dict[str, Where] = {}
+        for name, value in self._file.train.items():
+            _put(settings, name, value)
+            origins[name] = ("train", name)
+        for name, value in own.items():
+            _put(settings, name, value)
+            origins[name] = places[name]
+        for name, value in self.forced.items():
+            _put(settings, name, value)
+            origins[name] = ("train", *name.split("."))
+        self._refuse_top_level(settings, origins)
+        if settings.get("weights") not in (None, False):
+            place = _place(origins, "weights")
+            settings["weights"] = self._known(settings["weights"], place, WEIGHTS)
+        teachers = self._teachers(settings, origins)
+        if teachers:
+            settings["distill"] = {**settings["distill"], "teacher": teachers[0].signature}
+        settings |= {"data": self._file.data, "seed": self._file.seeds[0]}
+        try:
+            checked = ArmSettings.model_validate(settings)
+        except ValidationError as error:
+            raise self._explained(error, origins) from error
+        check_model(checked.model, self._document, origins["model"])
+        transforms = origins.get("albumentations", ())
+        check_transforms(checked.albumentations, self._document, transforms)
+        first = checked.training()
+        trainings = [first.model_copy(update={"seed": seed}) for seed in self._file.seeds]
+        if not teachers:
+            return Arm(where, tuple(trainings), checked.ema, tuple(None for _ in trainings))
+        assert first.distill is not None
+        for position, teacher in enumerate(teachers):
+            distill = first.distill.model_copy(update={"teacher": teacher.signature})
+            trainings[position] = trainings[position].model_copy(update={"distill": distill})
+        return Arm(where, tuple(trainings), checked.ema, teachers)
+
+    def _teachers(
+        self, settings: dict[str, Any], origins: Mapping[str, Where]
+    ) -> tuple[TrainSpec, ...]:
+        """The trainings of the run that `distill.teacher` names, one for each seed; none for a
+        checkpoint file."""
+        distill = settings.get("distill")
+        if not isinstance(distill, dict) or "teacher" not in distill:
+            return ()
+        name, runs = distill["teacher"], self._file.runs or {}
+        where = _place(origins, "distill")
+        if isinstance(name, dict) and set(name) == {"file"}:
+            known = self._known(name["file"], (*where, "teacher", "file"), CHECKPOINTS)
+            settings["distill"] = {**distill, "teacher": known}
+            return ()
+        if not isinstance(name, str) or name not in runs:
+            shown = name if isinstance(name, str) else text(name)
+            message = (
+                f"unknown teacher '{shown}'; a teacher is a run of this matrix or {{file: PATH}}"
+            )
+            raise self._document.error(where, message + nearest(shown, runs))
+        teacher = self._run(name)
+        if teacher.trainings[0].distill is not None:
+            message = f"the teacher '{name}' is distilled itself; name one that is not"
+            raise self._document.error(where, message)
+        return teacher.trainings
+
+    def _known(self, path: Any, where: Where, suffixes: Collection[str]) -> dict[str, str]:
+        """A file under the data root as a spec knows it: its name, and what is in it."""
+        if not isinstance(path, str) or not _stays_in(self._data_root, path):
+            shown = text(path)[:80]
+            inside = f"a file that lies under the data root {self._data_root} (links followed)"
+            message = f"{inside} is expected, not {shown}"
+            raise self._document.error(where, message)
+        try:
+            return {"file": path, "sha256": content(self._data_root / path, suffixes)}
+        except UserError as error:
+            raise self._document.error(where, str(error)) from error
+
+    def _refuse_top_level(self, settings: Mapping[str, Any], origins: Mapping[str, Where]) -> None:
+        for name, instead in (("data", "'data'"), ("seed", "'seeds'")):
+            if name in settings:
+                message = f"'{name}' is no training setting; give it at the top, as {instead}"
+                raise self._document.error(origins.get(name, ()), message)
+        if "model" not in settings:
+            raise self._document.error(("train",), "no 'model': set it in train, or as an axis")
+
+    def _explained(self, error: ValidationError, origins: Mapping[str, Where]) -> UserError:
+        """With the place of the setting as it was written: in train, on an axis, in a run."""
+        loc = tuple(finding(error)["loc"])
+        where: Where = ("train", *loc)
+        for name, origin in origins.items():
+            path = tuple(name.split("."))
+            if path == loc[: len(path)]:
+                where = (*origin, *loc[len(path) :])
+        return explained(error, self._document, where, ArmSettings, elsewhere=("data", "seed"))
+
+
+def _place(origins: Mapping[str, Where], setting: str) -> Where:
+    """Where a setting was written, or a part of it: `distill.ratio`."""
+    return next((o for name, o in origins.items() if name.partition(".")[0] == setting), ())
+
+
+def _stays_in(folder: Path, path: str) -> bool:
+    """Whether a relative path leads to something in the folder, its links followed."""
+    if PurePath(path).is_absolute() or ".." in PurePath(path).parts:
+        return False
+    try:
+        return (folder / path).resolve().is_relative_to(folder.resolve())
+    except (ValueError, RuntimeError):  # a NUL in it; links in a circle
+        return False
+
+
+def matches(where: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(name in where and text(where[name]) == text(v) for name, v in wanted.items())
+
+
+def _put(settings: dict[str, Any], name: str, value: Any) -> None:
+    """Set a dotted path: `optimizer.weight_decay`. An option of a switch turns it on."""
+    *groups, last = name.split(".")
+    target = settings
+    for group in groups:
+        inner = target.get(group)
+        inner = {"name": inner} if isinstance(inner, str) else inner
+        target[group] = dict(inner) if isinstance(inner, dict) else {}
+        target = target[group]
+    target[last] = value

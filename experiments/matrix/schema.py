@@ -1,0 +1,101 @@
+"""What a matrix file may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from classifier.config.document import Document
+from classifier.config.explanations import explained, finding
+from classifier.config.spec import ArmSettings, DataSpec, Precision, Settings, named
+from classifier.data.split import Part
+
+
+class Column(Settings):
+    header: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
+    metric: Literal["accuracy", "mpa", "fps", "images_per_second"] = "accuracy"
+    stage: Literal["train", "test"] = "test"
+    split: Part | None = None
+    precision: Precision | None = None
+    tta: bool = False
+    batch_size: int | None = Field(None, ge=1)
+    where: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def is_speed(self) -> bool:
+        return self.metric in ("fps", "images_per_second")
+
+    @property
+    def measure(self) -> tuple[object, ...]:
+        """All that a column says except its header and its arm."""
+        split = self.split if self.is_speed or self.stage == "test" else "val"
+        precision, batch_size = self.precision or "fp32", self.batch_size or 64
+        return (self.metric, self.stage, split, precision, self.tta, batch_size)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Column:
+        if self.is_speed:
+            if self.split or self.stage == "train" or self.tta:
+                raise ValueError(f"metric '{self.metric}' takes no split, no stage and no tta")
+            return self
+        if self.batch_size is not None:
+            raise ValueError("'batch_size' is for metric fps or images_per_second")
+        if self.stage == "train" and (
+            self.split not in (None, "val") or self.precision or self.tta
+        ):
+            raise ValueError(
+                "stage 'train' is val accuracy while training: no split, no precision, no tta"
+            )
+        if self.stage == "test" and self.split is None:
+            raise ValueError("a column needs 'split' (train, val or test), or 'stage: train'")
+        return self
+
+
+class Row(Settings):
+    name: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
+    where: dict[str, Any]
+
+
+class TableSettings(Settings):
+    rows: str | list[Row]
+    columns: list[Column] = Field(min_length=1)
+    where: dict[str, Any] = Field(default_factory=dict)
+    baseline: dict[str, Any] = Field(default_factory=dict)
+    published: str | None = None
+
+
+class Benchmark(Settings):
+    seconds: float = Field(30.0, gt=0, allow_inf_nan=False)
+
+
+class File(Settings):
+    """The top level of a matrix file."""
+
+    title: str = Field(min_length=1, pattern=r"^[^\r\n]+$")
+    data: Annotated[DataSpec, BeforeValidator(named)]
+    train: dict[str, Any] = Field(default_factory=dict)
+    matrix: dict[str, Any] | None = None
+    runs: dict[str, dict[str, Any]] | None = None
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field([0], min_length=1)
+    benchmark: Benchmark = Benchmark()
+    tables: dict[str, TableSettings] = Field(min_length=1)
+
+
+def read(document: Document) -> File:
+    """The checked content of a matrix file. Raises UserError with the place of what is wrong."""
+    if not isinstance(document.data, dict):
+        raise document.error((), "a matrix is a mapping with title, data, train, matrix, tables")
+    try:
+        return File.model_validate(document.data)
+    except ValidationError as error:
+        found = finding(error)
+        where, name = found["loc"], found["loc"][-1]
+        if (
+            found["type"] == "extra_forbidden"
+            and len(where) == 1
+            and name in ArmSettings.model_fields
+        ):
+            message = f"unknown setting '{name}'; did you mean 'train.{name}'?"
+            raise document.error(where, message) from error
+        raise explained(error, document, where, File) from error

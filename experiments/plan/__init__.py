@@ -1,0 +1,1 @@
+"""Matrices -> Plan: unique jobs, their state and cost."""

@@ -1,0 +1,345 @@
+"""This machine: a thread a slot, a process a job, one device each.
+
+Jobs are forked from a server that has torch imported (0.02 s a job; a fresh interpreter takes 4).
+The server must have a single thread and no CUDA context, or a fork of it could hang; that is
+asserted, and where it does not hold jobs are spawned instead.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from classifier.basics.errors import UserError
+from classifier.basics.machine import cores
+from classifier.basics.progress import Progress
+from classifier.records.record import Record
+from experiments.plan.plan import Job
+from experiments.run.engines import JobFailed, JobStopped, OnProgress, Slot
+from experiments.run.engines.crash import Try, cause
+from experiments.run.engines.process import (
+    ENVIRONMENT,
+    Ended,
+    Perform,
+    Task,
+    concluded,
+    outcome_of,
+    prepare,
+    stalled,
+    throttled,
+)
+from experiments.run.worker import Settings
+from experiments.store.store import Store
+
+_PRELOAD = "experiments.run.preload"
+
+_LAST_SECONDS = 30.0
+"""A job that has said its last word ends within these, or is ended."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a first child found: why forking is not safe, if so, and the GPUs that torch sees."""
+
+    unsafe: str
+    gpus: tuple[str, ...]
+
+
+class LocalEngine:
+    def __init__(
+        self,
+        devices: Sequence[str],
+        jobs_per_device: int,
+        settings: Settings,
+        perform: Perform,
+        stall_minutes: float = 30.0,
+    ) -> None:
+        """`stall_minutes`: a job that has made no progress for so long hangs, and is ended."""
+        self.slots = [
+            Slot(device, index)
+            for index, device in enumerate(d for d in devices for _ in range(jobs_per_device))
+        ]
+        self._settings, self._perform = settings, perform
+        self._stall_seconds = stall_minutes * 60
+        self._store = Store(settings.runs)
+        self._pool = ThreadPoolExecutor(len(self.slots), thread_name_prefix="slot")
+        self._context = context()
+        self._running: dict[str, tuple[Job, multiprocessing.process.BaseProcess]] = {}
+        self._lock = threading.Lock()
+        self._stopping = False
+
+    def submit(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> Future[list[Record]]:
+        return self._pool.submit(self._run, job, slots, progress)
+
+    def interrupt(self) -> None:
+        with self._lock:
+            self._stopping = True
+            for job, process in self._running.values():
+                if job.spec.kind == "train":
+                    process.terminate()  # it keeps its state, and ends
+                else:
+                    _end(process)
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopping = True
+            for _, process in self._running.values():
+                _end(process)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> list[Record]:
+        device, visible = _shown_alone(slots[0].device)
+        # A benchmark has its device to itself and all the threads, any other job its slot's share.
+        alone = job.spec.kind == "benchmark"
+        threads = cores() if alone else max(1, cores() // len(self.slots))
+        receiver, sender = self._context.Pipe(duplex=False)
+        log = self._store.log(job.spec, job.run)
+        this = Try.beginning(log)
+        task = Task(self._perform, job, self._settings, device, threads, log)
+        process = self._context.Process(target=_job_main, args=(sender, task, visible))
+        with self._lock:
+            if self._stopping:
+                raise JobStopped
+            process.start()
+            self._running[job.id] = (job, process)
+        sender.close()
+        try:
+            ended = _follow(receiver, progress, self._stall_seconds)
+            if isinstance(ended, _Stalled):
+                _show_stacks(process)
+            else:
+                process.join(_LAST_SECONDS)
+        finally:
+            receiver.close()
+            _end(process)
+            with self._lock:
+                del self._running[job.id]
+        return concluded(self._judged(ended, process.exitcode, this), job, self._store)
+
+    def _judged(self, ended: _End, exit_code: int | None, this: Try) -> Ended:
+        """What a job's end means, where it could not say so itself as well."""
+        if isinstance(ended, list | JobFailed):
+            return ended
+        if self._stopping:
+            return JobStopped()
+        if isinstance(ended, JobStopped):
+            return JobFailed("it was asked to stop by a SIGTERM that is not the runner's")
+        if isinstance(ended, _Stalled):
+            return stalled(self._stall_seconds)
+        return JobFailed(_death(exit_code, this.said()))
+
+
+def context() -> Any:
+    """The fork server's context, with the server started; or spawn's, where a fork is not safe."""
+    return multiprocessing.get_context("spawn") if probe().unsafe else _forkserver()
+
+
+_probed: list[Probe] = []
+
+
+def probe() -> Probe:
+    """Start the server and look at it from a throwaway child. Takes some seconds the first time."""
+    if not _probed:
+        found = _ask(_forkserver())
+        found = found or Probe("its server does not start", ())
+        if found.unsafe:
+            slower = "slower to start, equal in result"
+            print(f"jobs are spawned, not forked ({found.unsafe}): {slower}", file=sys.stderr)
+        _probed.append(found)
+    return _probed[0]
+
+
+def in_a_child(function: Callable[..., None], *arguments: object) -> None:
+    """Call it where torch is imported, and wait. A UserError of its is raised here."""
+    made = context()
+    receiver, sender = made.Pipe(duplex=False)
+    process = made.Process(target=_call_main, args=(sender, function, arguments))
+    process.start()
+    sender.close()
+    try:
+        problem: str | None = receiver.recv()
+    except EOFError:
+        process.join()
+        problem = f"the check before the jobs failed: {_death(process.exitcode)}"
+    except KeyboardInterrupt:
+        os.kill(process.pid, signal.SIGINT)  # so that a download removes its half file
+        process.join(5)
+        raise
+    finally:
+        receiver.close()
+        _end(process)
+    if problem is not None:
+        raise UserError(problem)
+
+
+def _forkserver() -> Any:
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload([_PRELOAD])
+    return made
+
+
+def _ask(made: Any) -> Probe | None:
+    receiver, sender = made.Pipe(duplex=False)
+    process = made.Process(target=_probe_main, args=(sender,))
+    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with _environment(environment):
+        process.start()  # the first process starts the server, which keeps this environment
+    sender.close()
+    try:
+        found: Probe = receiver.recv()
+    except EOFError:
+        return None
+    finally:
+        process.join()
+    return found
+
+
+def _probe_main(sender: Connection) -> None:
+    preloaded = _PRELOAD in sys.modules
+    threads = _threads(os.getppid())
+    import torch
+
+    unsafe = ""
+    if not preloaded:
+        unsafe = f"its server can't import {_PRELOAD}"
+    elif threads != 1:
+        unsafe = f"its server has {threads or 'an unknown number of'} threads"
+    elif torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        unsafe = "its server uses CUDA"
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    with suppress(BrokenPipeError):  # Ctrl-C: nobody waits for it any more
+        sender.send(Probe(unsafe, tuple(gpus)))
+
+
+def _threads(pid: int) -> int | None:
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except OSError:  # not Linux
+        return None
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+# In the runner: what a job says ----------------------------------------------------------------
+
+
+class _Stalled:
+    """A job that made no progress for too long."""
+
+
+_End = Ended | _Stalled | None
+"""How a job ended; None: it died and could not say."""
+
+
+def _follow(receiver: Connection, progress: OnProgress, stall_seconds: float) -> _End:
+    """Pass a job's progress on, until it ends."""
+    while True:
+        try:
+            if not receiver.poll(stall_seconds or None):
+                return _Stalled()
+            message = receiver.recv()
+        except (EOFError, OSError, pickle.UnpicklingError):  # it died, perhaps while it spoke
+            return None
+        if not isinstance(message, Progress):
+            return message  # type: ignore[no-any-return]
+        progress(message)
+
+
+def _show_stacks(process: multiprocessing.process.BaseProcess) -> None:
+    """Have a job and its children write into its log where they are."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid or 0, signal.SIGUSR1)
+        time.sleep(1.0)
+
+
+def _shown_alone(device: str) -> tuple[str, str]:
+    """The torch device of a job that sees one device only, and its CUDA_VISIBLE_DEVICES.
+
+    An index counts within the caller's CUDA_VISIBLE_DEVICES.
+    """
+    if device == "cpu":
+        return "cpu", ""
+    outer = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "cuda:0", outer.split(",")[int(device)].strip() if outer else device
+
+
+def _death(exit_code: int | None, said: str = "") -> str:
+    if exit_code is not None and exit_code < 0:
+        return cause(said, signal.Signals(-exit_code).name)
+    return f"its process ended with exit code {exit_code} and no result"
+
+
+def _end(process: multiprocessing.process.BaseProcess) -> None:
+    """End a job with its children, which may outlive it: it leads a process group."""
+    if process.pid is None:
+        return
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # it has not made its group yet, or all ended
+        process.kill()
+    process.join()
+
+
+# In the job's process --------------------------------------------------------------------------
+
+
+def _job_main(sender: Connection, task: Task, visible: str) -> None:
+    os.setsid()  # a group of its own: Ctrl-C is the runner's business
+    _end_with_the_runner()
+    prepare(visible)
+    faulthandler.register(signal.SIGUSR1)  # all threads' stacks, into the log
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
+    sender.send(outcome_of(task, throttled(sender.send), stopping.is_set))
+
+
+def _call_main(
+    sender: Connection, function: Callable[..., None], arguments: tuple[object, ...]
+) -> None:
+    os.setsid()
+    _end_with_the_runner()
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        function(*arguments)
+        sender.send(None)
+    except UserError as error:
+        sender.send(str(error))
+    except KeyboardInterrupt:  # the runner says it
+        return
+
+
+def _end_with_the_runner() -> None:
+    """Watch the pipe whose other end only the runner holds; its end means no one waits for us."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()

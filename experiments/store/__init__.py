@@ -1,0 +1,1 @@
+"""Where runs lie: records, leases, housekeeping."""

@@ -1,0 +1,251 @@
+"""Looking after a store: what it holds, what of it is damaged, what no matrix needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from tabulate import tabulate
+
+from classifier.basics.console import Counted
+from classifier.basics.errors import UserError
+from classifier.basics.files import digest
+from classifier.basics.progress import duration
+from classifier.config.spec import BenchmarkSpec, TrainSpec, track_key
+from classifier.inference import metrics
+from classifier.records import runs
+from classifier.records.record import EvaluateRecord, Record, TrainRecord, train_unit
+from experiments.matrix.load import Request
+from experiments.plan.plan import Job, Plan
+from experiments.store import leases
+from experiments.store.store import (
+    Store,
+    folders,
+    has_failed,
+    is_signed,
+    is_unit,
+    is_work,
+    signature_of,
+)
+
+_DELETED = ".deleted-"
+"""Begins the name of what is being deleted, or was when its deletion was interrupted."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, at a glance."""
+
+    name: str
+    done: int
+    """Published units."""
+    state: str
+    """Of its work: `running`, `failed`, `interrupted`, or nothing."""
+    size: int
+    """Bytes."""
+    changed: float
+    """Seconds since the epoch."""
+
+
+def show(store: Store) -> int:
+    """Print what the store holds. Gives the exit code, as the next two do."""
+    found = status(store)
+    now = time.time()
+    rows = [
+        (run.name, run.done, run.state, _megabytes(run.size), f"{duration(now - run.changed)} ago")
+        for run in found
+    ]
+    if rows:
+        aligned = ("left", "right", "left", "right", "right")
+        headers = ("run", "done", "state", "size", "changed")
+        print(tabulate(rows, headers, disable_numparse=True, colalign=aligned), end="\n\n")
+    print(f"{len(found)} runs in {store.root}, {_megabytes(sum(run.size for run in found))}")
+    return 0
+
+
+def check(store: Store) -> int:
+    """Read all that the store holds, and name what is damaged."""
+    damaged = 0
+    for line in verify(store, Counted("verifying")):
+        damaged += 1
+        print(line)
+    print(f"{damaged} damaged" if damaged else f"all that {store.root} holds is whole")
+    return 1 if damaged else 0
+
+
+def prune(store: Store, plan: Plan, sure: bool) -> int:
+    """Say what no given matrix needs, ask unless `sure`, delete it."""
+    found = waste(store, plan.jobs)
+    for folder, size in found.folders:
+        print(f"{_megabytes(size):>12}  {folder}")
+    for reason in found.left:
+        print(f"left alone: {reason}")
+    if not found.folders:
+        print("nothing to delete: the given matrices need all of it")
+        return 0
+    total = _megabytes(sum(size for _, size in found.folders))
+    print(f"{len(found.folders)} folders that the given matrices do not need, {total}")
+    if not sure and not sys.stdin.isatty():
+        print("nothing was deleted; --yes deletes without asking")
+    elif sure or input("delete them? [y/N] ").strip().lower() in ("y", "yes"):
+        still = dict(waste(store, plan.jobs).folders)  # a runner may have begun in the meantime
+        delete([folder for folder, _ in found.folders if folder in still])
+        kept = len(found.folders) - sum(folder in still for folder, _ in found.folders)
+        print("deleted" if not kept else f"deleted, but for {kept}: they are in use now")
+    else:
+        print("nothing was deleted")
+    return 0
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def status(store: Store) -> list[Run]:
+    """Every run of the store, in the order of its name."""
+    held = leases.held(store.root)
+    return [_run(folder, held) for folder in folders(store.root)]
+
+
+def _run(folder: Path, held: set[str]) -> Run:
+    work = [unit for unit in folders(folder) if is_work(unit)]
+    states = {_work_state(unit, held) for unit in work}
+    state = next((s for s in ("running", "failed", "interrupted") if s in states), "")
+    files = list(_files(folder))
+    size = sum(stat.st_size for stat in files)
+    changed = max((stat.st_mtime for stat in files), default=folder.stat().st_mtime)
+    return Run(folder.name, sum(map(is_unit, folders(folder))), state, size, changed)
+
+
+def _work_state(work: Path, held: set[str]) -> str:
+    if signature_of(work) in held:
+        return "running"
+    return "failed" if has_failed(work) else "interrupted"
+
+
+def _files(folder: Path) -> Iterator[os.stat_result]:
+    for where, _, names in os.walk(folder):
+        for name in names:
+            yield (Path(where) / name).lstat()
+
+
+def verify(store: Store, progress: Callable[[int, int], None]) -> Iterator[str]:
+    """Read every record, checkpoint and prediction; a line for each unit that is damaged."""
+    units = [unit for run in folders(store.root) for unit in folders(run) if is_unit(unit)]
+    for done, unit in enumerate(units, start=1):
+        try:
+            problem = _problem(unit, runs.read_record(unit))
+        except UserError as error:
+            problem = str(error)
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
+            problem = f"{unit} can't be read: {error}; delete it to have it done again"
+        if problem:
+            yield problem
+        progress(done, len(units))
+
+
+def _problem(unit: Path, record: Record) -> str:
+    again = f"delete {unit} to have it done again"
+    if record.signature != record.spec.signature or record.unit != unit.name:
+        return f"{unit / runs.RECORD} is not what its name and settings say; {again}"
+    if isinstance(record, TrainRecord):
+        file = unit / runs.CHECKPOINT
+        if not file.exists():
+            return f"{file} is missing; {again}"
+        if digest(file) != record.checkpoint:
+            return f"{file} is not the checkpoint that was trained; {again}"
+    if isinstance(record, EvaluateRecord):
+        with np.load(unit / "predictions.npz", allow_pickle=False) as kept:
+            found = metrics.accuracy(kept["logits"].argmax(axis=1), kept["labels"])
+        if found != record.accuracy:
+            return (
+                f"{unit / 'predictions.npz'} gives accuracy {found:.5f}, its record "
+                f"{record.accuracy:.5f}; {again}"
+            )
+    return ""
+
+
+@dataclass(frozen=True)
+class Waste:
+    """Folders that no matrix needs, and what is left alone all the same."""
+
+    folders: tuple[tuple[Path, int], ...]
+    """With their bytes; a run of which nothing is needed is one folder."""
+    left: tuple[str, ...]
+
+
+def waste(store: Store, jobs: Iterable[Job]) -> Waste:
+    """What of the store no job needs. Runs named by hand and what is running are left alone."""
+    needed = set(_needed(jobs))
+    busy = _busy(store)
+    found = [*store.root.glob(f"{_DELETED}*"), *store.root.glob(f"*/{_DELETED}*")]
+    left: list[str] = []
+    for run in folders(store.root):
+        if run.is_symlink() or not is_signed(run) or _is_of_another_name(run):
+            left.append(f"{run} is a link" if run.is_symlink() else f"{run} was named by hand")
+            continue
+        if signature_of(run) in busy:
+            left.append(f"{run} is being worked on")
+            continue
+        ours = [unit for unit in folders(run) if is_unit(unit) or is_work(unit)]
+        gone = [unit for unit in ours if not _is_needed(run, unit, needed)]
+        if gone and len(gone) == len(list(run.iterdir())):
+            found.append(run)
+        else:
+            found += gone
+    sized = ((folder, sum(stat.st_size for stat in _files(folder))) for folder in found)
+    return Waste(tuple(sized), tuple(left))
+
+
+def _busy(store: Store) -> set[str]:
+    """The signatures of runs in which a runner works."""
+    held = leases.held(store.root)
+    work = [unit for run in folders(store.root) for unit in folders(run) if is_work(unit)]
+    return {signature_of(unit.parent) for unit in work if signature_of(unit) in held} | held
+
+
+def _is_of_another_name(run: Path) -> bool:
+    """Whether a person named it, though in the way of a runner: as with a date at its end."""
+    for unit in filter(is_unit, folders(run)):
+        try:
+            record = runs.read_record(unit)
+        except UserError:  # damaged: --verify names it
+            continue
+        of = record.training if isinstance(record, EvaluateRecord) else record.spec
+        return of.signature != signature_of(run)
+    return False
+
+
+def _needed(jobs: Iterable[Job]) -> Iterator[tuple[str, str]]:
+    """The signature of a run and the name of a unit or of a job's work in it."""
+    for job in jobs:
+        run = job.run.signature
+        yield run, f"work-{job.spec.kind}-{job.id}"
+        if isinstance(job.spec, TrainSpec):
+            yield from ((run, train_unit(track_key(ema))) for ema in job.emas)
+        elif isinstance(job.spec, BenchmarkSpec):
+            yield run, "benchmark"
+        else:
+            yield run, str(Request(job.spec).unit)
+
+
+def _is_needed(run: Path, unit: Path, needed: set[tuple[str, str]]) -> bool:
+    name = "benchmark" if unit.name.startswith("benchmark-") else unit.name
+    return (signature_of(run), name) in needed
+
+
+def delete(found: Iterable[Path]) -> None:
+    """Each folder at once: it is renamed first, so that nobody reads a half of it."""
+    for folder in found:
+        doomed = folder
+        if not folder.name.startswith(_DELETED):
+            doomed = folder.rename(folder.with_name(_DELETED + folder.name))
+        shutil.rmtree(doomed)
