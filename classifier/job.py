@@ -29,7 +29,7 @@ from classifier.config.spec import (
 )
 from classifier.data.cache import Pixels, pixels
 from classifier.data.datasets import Listing, fingerprint, listing
-from classifier.data.loader import EvalLoader, TrainLoader, part_pixels
+from classifier.data.loader import EvalLoader, part_pixels
 from classifier.data.split import PARTS, Part
 from classifier.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from classifier.inference.benchmark import measure
@@ -43,7 +43,6 @@ from classifier.inference.evaluate import (
 )
 from classifier.models import checkpoint
 from classifier.models.network import Network
-from classifier.models.weights import initial_network
 from classifier.records.record import (
     BenchmarkRecord,
     Cost,
@@ -55,7 +54,7 @@ from classifier.records.record import (
     train_unit,
 )
 from classifier.training import losses, states
-from classifier.training.trainer import Trainer, write_checkpoint
+from classifier.training.trainer import Trainer, start_network, train_loader, write_checkpoint
 
 _ALLOCATION = "DefaultCPUAllocator: can't allocate memory"
 """What torch says where the machine's memory is at its end."""
@@ -172,7 +171,7 @@ def _train(
     trainer = Trainer(
         spec,
         emas,
-        TrainLoader(spec, parts["train"], listed, place.workers),
+        train_loader(spec, parts["train"], listed, place.workers),
         EvalLoader(parts["val"], listed, "val", spec.image_size, spec.batch_size),
         Normalize(mean, std, device),
         data.classes,
@@ -222,7 +221,7 @@ def check_start(
     fetched, its files are tried. Raises UserError."""
     classes = listing(spec.data, data_root).classes
     _teacher(teacher_file, classes)
-    initial_network(spec, len(classes), weights_file)
+    start_network(spec, len(classes), weights_file)
 
 
 def _check_content(known: Weights | None, file: Path | None) -> None:

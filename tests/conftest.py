@@ -13,7 +13,8 @@ import psutil
 import pytest
 import torch
 
-from classifier.config.spec import DataSpec, TrainSpec
+from classifier.config.spec import TrainSpec
+from classifier.data.spec import DataSpec
 from experiments.run.engines.local import probe
 
 

@@ -16,9 +16,10 @@ import pytest
 import runner
 from classifier.basics.files import digest
 from classifier.basics.progress import Progress, Report
-from classifier.config.spec import DataSpec, TrainSpec
+from classifier.config.spec import TrainSpec
 from classifier.data.datasets import fingerprint, listing
 from classifier.data.loader import part_pixels
+from classifier.data.spec import DataSpec
 from classifier.records.record import Record
 from experiments.plan.plan import Job
 from experiments.run import worker

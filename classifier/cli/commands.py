@@ -20,14 +20,7 @@ from classifier.basics.files import CHECKPOINTS, make_folder
 from classifier.basics.machine import cores
 from classifier.basics.progress import Report
 from classifier.cli.train_flags import folder_of_paths, known_file, spec_of
-from classifier.config.spec import (
-    BenchmarkSpec,
-    Ema,
-    EvaluateSpec,
-    Precision,
-    Weights,
-    track_key,
-)
+from classifier.config.spec import BenchmarkSpec, Ema, EvaluateSpec, Precision, Weights, track_key
 from classifier.data.datasets import fingerprint_if_there
 from classifier.data.prepare import prepare
 from classifier.data.split import Part

@@ -16,7 +16,8 @@ from classifier.basics.files import WEIGHTS, content
 from classifier.basics.names import nearest
 from classifier.config.document import Document
 from classifier.config.explanations import check_model, check_transforms, explained, finding
-from classifier.config.spec import ArmSettings, DataSpec, Ema, TrainSpec, Weights
+from classifier.config.spec import ArmSettings, Ema, TrainSpec, Weights
+from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS
 from classifier.models import catalogue
 

@@ -12,7 +12,7 @@ import yaml
 
 from classifier.basics.errors import UserError
 from classifier.basics.names import nearest
-from classifier.config.spec import named
+from classifier.basics.settings import named
 
 Key = str | int
 Where = tuple[Key, ...]

@@ -12,8 +12,9 @@ from pydantic_core import ErrorDetails
 
 from classifier.basics.errors import UserError
 from classifier.basics.names import nearest
+from classifier.basics.settings import Settings
 from classifier.config.document import Document, Where
-from classifier.config.spec import Settings, Transform
+from classifier.data.augment import Transform
 from classifier.models import catalogue
 
 

@@ -9,209 +9,40 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    model_validator,
-)
+from pydantic import BeforeValidator, Discriminator, Field, model_validator
 
+from classifier.basics.settings import (
+    NEUTRAL,
+    UNSIGNED,
+    Count,
+    Fraction,
+    Positive,
+    Settings,
+    Side,
+    defaulted,
+    named,
+    off,
+    switch,
+)
+from classifier.config.optimizers import AdamW, Optimizer
+from classifier.config.schedules import Cosine, Schedule, Warmup
+from classifier.data.augment import Augment, Transform, transforms
+from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.models import catalogue
 
 SCHEMA = 1
 """Part of every signature. Raise it when the meaning of an existing field changes."""
 
-NEUTRAL: dict[str, Any] = {"neutral": True}
-"""`Field(default, json_schema_extra=NEUTRAL)`: unsigned while it has its default."""
-
-UNSIGNED: dict[str, Any] = {"unsigned": True}
-"""`Field(json_schema_extra=UNSIGNED)`: for people and for finding a file; never signed."""
-
 Reduction = Literal["mean", "sum", "whole"]
 """How a loss makes one number of a batch: a mean or a sum over its images, which parts of the batch
 can add up, or in a way that needs the whole of it."""
 
 Precision = Literal["fp32", "fp16"]
-Augment = Literal["RandAugment", "AutoAugment", "TrivialAugmentWide", "AugMix"]
-
-
-class Settings(BaseModel):
-    """Base of all specs and of their parts: frozen, strict about types, closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    def signed(self) -> dict[str, Any]:
-        """The plain data that the signature is made of."""
-        plain: dict[str, Any] = {}
-        for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
-            marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-            if marks.get("unsigned") or (marks.get("neutral") and value == field.default):
-                continue
-            plain[name] = _signed(value)
-        return plain
-
-
-def _signed(value: Any) -> Any:
-    if isinstance(value, Settings):
-        return value.signed()
-    return [_signed(inner) for inner in value] if isinstance(value, tuple) else value
-
-
-def switch(value: object) -> object:
-    """`true` is a group of settings at its defaults, `false` is its absence."""
-    if value is True:
-        return {}
-    return None if value is False else value
-
-
-def off(value: object) -> object:
-    """`false` is the absence of what has no defaults that `true` could mean."""
-    return None if value is False else value
-
-
-def named(value: object) -> object:
-    """`adamw` is short for `{name: adamw}`."""
-    return {"name": value} if isinstance(value, str) else value
-
-
-def _defaulted(name: str) -> Callable[[object], object]:
-    """A mapping without a name means the default: `{weight_decay: 0.0}`."""
-
-    def with_name(value: object) -> object:
-        value = named(value)
-        return {"name": name, **value} if isinstance(value, dict) else value
-
-    return with_name
-
-
-Positive = Annotated[float, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1, le=10**9)]
-Side = Annotated[int, Field(ge=8, le=10**4)]
-
-
-class DataSpec(Settings):
-    """A data set and the rule that splits it.
-
-    `name` is a data set that this package knows; `folder` is one of the user's own, a folder of
-    class folders under the data root. `split`: `strict` is 6:2:2 of each class by largest
-    remainder, `sequential` the older rule that the changelog's tables were measured on (a fifth for
-    test, then a fifth of what is left for val), `given` takes train/, val/ and test/ as they are.
-    `limit` keeps that many images of each class. `on_bad_image`: an image that can't be read is an
-    `error`, or with `skip` left out before the split is made.
-    """
-
-    name: Literal["digits", "cub200"] | None = None
-    folder: str | None = Field(None, max_length=255, pattern=r"^[^/\\\x00-\x1f]+$")
-    split: Literal["strict", "sequential", "given"] = "strict"
-    split_seed: int = Field(0, ge=0)
-    limit: Count | None = Field(None, json_schema_extra=NEUTRAL)
-    on_bad_image: Literal["error", "skip"] = Field("error", json_schema_extra=NEUTRAL)
-
-    @model_validator(mode="after")
-    def _one_source(self) -> DataSpec:
-        if (self.name is None) == (self.folder is None):
-            raise ValueError("data needs either 'name' (digits, cub200) or 'folder'")
-        if self.folder in (".", ".."):
-            raise ValueError("'folder' must be the name of a folder under the data root")
-        if self.split == "given" and self.folder is None:
-            raise ValueError(
-                f"split 'given' is for a 'folder'; {self.name} has no split of its own"
-            )
-        if self.split == "given" and self.limit is not None:
-            raise ValueError("'limit' chooses images before the split; with split 'given' it can't")
-        return self
-
-    @property
-    def title(self) -> str:
-        return self.name or str(self.folder)
-
-
-class AdamW(Settings):
-    """AdamW; the decay is for weights only, biases and norm layers have none."""
-
-    name: Literal["adamw"] = "adamw"
-    weight_decay: float = Field(5e-4, ge=0)
-    beta1: Fraction = 0.9
-    beta2: Fraction = 0.999
-
-
-def _storable(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments that a signature and a record can hold."""
-    try:
-        json.dumps(arguments, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            "an argument must be a finite number, text, true, false, or a list or mapping of these"
-        ) from error
-    return arguments
-
-
-Arguments = Annotated[dict[str, Any], AfterValidator(_storable)]
-
-
-class Transform(Settings):
-    """A transform of albumentations by its name, with its arguments; one that composes others
-    (OneOf, SomeOf, Sequential) with its `transforms`."""
-
-    name: str
-    arguments: Arguments = Field(default_factory=dict)
-    transforms: tuple[Transform, ...] = ()
-
-
-def _transforms(value: object) -> object:
-    """`[HorizontalFlip, Rotate: {limit: 10}, OneOf: {transforms: [...]}]`, as it is written."""
-    return tuple(map(_transform, value)) if isinstance(value, list) else value
-
-
-def _transform(value: object) -> object:
-    if isinstance(value, str):
-        return {"name": value}
-    if isinstance(value, dict) and "name" in value:
-        return {**value, "transforms": _transforms(value.get("transforms", []))}
-    if isinstance(value, dict) and len(value) == 1:
-        name, arguments = next(iter(value.items()))
-        if isinstance(arguments, dict):
-            plain = {key: given for key, given in arguments.items() if key != "transforms"}
-            inner = _transforms(arguments.get("transforms", []))
-            return {"name": name, "arguments": plain, "transforms": inner}
-        if arguments is None:
-            return {"name": name}
-    return value
-
-
-class SGD(Settings):
-    """SGD with momentum; the decay is for weights only, as AdamW's."""
-
-    name: Literal["sgd"] = "sgd"
-    momentum: Fraction = 0.9
-    nesterov: bool = True
-    weight_decay: float = Field(5e-4, ge=0)
-
-    @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> SGD:
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs a momentum above 0; set 'nesterov: false'")
-        return self
-
-
-class RMSProp(Settings):
-    name: Literal["rmsprop"] = "rmsprop"
-    alpha: Fraction = 0.99
-    momentum: Fraction = 0.0
-    weight_decay: float = Field(5e-4, ge=0)
-
-
-Optimizer = Annotated[AdamW | SGD | RMSProp, Discriminator("name")]
 
 
 class CrossEntropy(Settings):
@@ -245,45 +76,6 @@ class Focal(Settings):
 
 
 Loss = Annotated[CrossEntropy | Poly | Focal, Discriminator("name")]
-
-
-class Cosine(Settings):
-    """Cosine by epoch with half a period of `t_max` epochs: down, then up again."""
-
-    name: Literal["cosine"] = "cosine"
-    t_max: Count = 10
-    min_lr: float = Field(1e-6, ge=0)
-
-
-ScheduleName = Literal[
-    "StepLR",
-    "MultiStepLR",
-    "ConstantLR",
-    "LinearLR",
-    "ExponentialLR",
-    "PolynomialLR",
-    "CosineAnnealingLR",
-    "CosineAnnealingWarmRestarts",
-]
-"""Those of torch.optim.lr_scheduler that depend on the epoch alone. ReduceLROnPlateau does not: it
-would let one track's validation steer the others."""
-
-
-class TorchSchedule(Settings):
-    """A schedule of torch.optim.lr_scheduler with its arguments, a step an epoch."""
-
-    name: ScheduleName
-    arguments: Arguments = Field(default_factory=dict)
-
-
-Schedule = Annotated[Cosine | TorchSchedule, Discriminator("name")]
-
-
-class Warmup(Settings):
-    """Linear from `start_lr` during the first int(ratio * epochs) epochs, which may be none."""
-
-    ratio: Fraction = 0.05
-    start_lr: float = Field(1e-6, ge=0)
 
 
 class RDrop(Settings):
@@ -382,13 +174,13 @@ class TrainSpec(Spec):
     the same loss, but batch norm sees the parts. The same for all arms that are compared."""
     epochs: Count = 100
     lr: Positive = 1e-3
-    optimizer: Annotated[Optimizer, BeforeValidator(_defaulted("adamw"))] = AdamW()
-    loss: Annotated[Loss, BeforeValidator(_defaulted("cross_entropy"))] = CrossEntropy()
+    optimizer: Annotated[Optimizer, BeforeValidator(defaulted("adamw"))] = AdamW()
+    loss: Annotated[Loss, BeforeValidator(defaulted("cross_entropy"))] = CrossEntropy()
     class_balance: bool = Field(False, json_schema_extra=NEUTRAL)
-    schedule: Annotated[Schedule, BeforeValidator(_defaulted("cosine"))] = Cosine()
+    schedule: Annotated[Schedule, BeforeValidator(defaulted("cosine"))] = Cosine()
     warmup: Annotated[Warmup | None, BeforeValidator(switch)] = None
     augment: Annotated[Augment | None, BeforeValidator(switch)] = None
-    albumentations: Annotated[tuple[Transform, ...], BeforeValidator(_transforms)] = Field(
+    albumentations: Annotated[tuple[Transform, ...], BeforeValidator(transforms)] = Field(
         (), json_schema_extra=NEUTRAL
     )
     mixing: Annotated[Mixing | None, BeforeValidator(named), BeforeValidator(switch)] = Field(

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from classifier.basics.errors import UserError
-from classifier.config.spec import Transform
-from classifier.data.transforms import Pixel, Policy
+from classifier.data.augment import Transform
+from classifier.data.transforms import Pixel
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its news
 
@@ -46,11 +46,6 @@ class Custom:
         self._compose.set_random_seed(seed)
         cv2.setRNGSeed(seed)
         return np.ascontiguousarray(self._compose(image=image)["image"])
-
-
-def custom(transforms: tuple[Transform, ...], size: int) -> Policy:
-    """The policy of these transforms for crops of `size` x `size`."""
-    return Custom(transforms, size)
 
 
 def _built(transform: Transform) -> albumentations.BasicTransform | albumentations.BaseCompose:

@@ -25,7 +25,7 @@ from joblib import Parallel, delayed
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, digest, path_key, sha256, write_atomically
-from classifier.config.spec import DataSpec
+from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS, Part, Rule, sizes, split
 
 if TYPE_CHECKING:

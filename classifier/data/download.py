@@ -23,8 +23,8 @@ from filelock import FileLock
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, path_key, sync_folder
-from classifier.config.spec import DataSpec
 from classifier.data.datasets import CUB_FOLDER, CUB_MD5, CUB_URL, not_there
+from classifier.data.spec import DataSpec
 
 Progress = Callable[[str, int, int | None], None]
 """`fetching` or `extracting`, the archive's bytes done, its bytes in all if they are known."""

@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from classifier.basics.errors import UserError
 from classifier.basics.randomness import generator, keyed
-from classifier.config.spec import DataSpec, TrainSpec
 from classifier.data.cache import Pixels, pixels
 from classifier.data.datasets import Listing, Progress
+from classifier.data.spec import DataSpec
 from classifier.data.split import Part
-from classifier.data.transforms import centre_crop, policy, short_side, train_image
+from classifier.data.transforms import Policy, centre_crop, short_side, train_image
 
 Batch = tuple[Tensor, Tensor]
 """uint8 images (N, H, W, 3) and int64 labels (N,), on the CPU."""
@@ -39,23 +39,20 @@ def part_pixels(
 class _TrainImages(Dataset[tuple[Tensor, int]]):
     """Images by (epoch, position in the part); each item's randomness is its own key."""
 
-    def __init__(self, spec: TrainSpec, images: Pixels, listed: Listing) -> None:
-        self._spec, self._images = spec, images
+    def __init__(
+        self, images: Pixels, listed: Listing, size: int, augment: Policy | None, seed: int
+    ) -> None:
+        self._images, self._size, self._policy, self._seed = images, size, augment, seed
         self._indices = listed.indices("train")
         self.labels = [listed.labels[index] for index in self._indices]
-        self._policy = policy(spec.augment)
-        if spec.albumentations:
-            from classifier.data.custom import custom  # a second's import, for those who use it
-
-            self._policy = custom(spec.albumentations, spec.image_size)
 
     def __len__(self) -> int:
         return len(self._indices)
 
     def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, int]:
         epoch, position = item
-        with keyed(self._spec.seed, "augment", epoch, self._indices[position]):
-            image = train_image(self._images[position], self._spec.image_size, self._policy)
+        with keyed(self._seed, "augment", epoch, self._indices[position]):
+            image = train_image(self._images[position], self._size, self._policy)
         return image, self.labels[position]
 
 
@@ -85,11 +82,22 @@ class _Order(Sampler[list[tuple[int, int]]]):
 class TrainLoader:
     """The training part, by epochs. The last, smaller batch is kept unless it has one image."""
 
-    def __init__(self, spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> None:
+    def __init__(
+        self,
+        images: Pixels,
+        listed: Listing,
+        *,
+        size: int,
+        batch_size: int,
+        augment: Policy | None = None,
+        seed: int,
+        workers: int = 0,
+    ) -> None:
+        """`size`: of the crops, in pixels."""
         if len(images) < 2:
             raise UserError("the training part has a single image; batch norm needs two at least")
-        self._order = _Order(spec.seed, len(images), spec.batch_size)
-        dataset = _TrainImages(spec, images, listed)
+        self._order = _Order(seed, len(images), batch_size)
+        dataset = _TrainImages(images, listed, size, augment, seed)
         self.labels = torch.tensor(dataset.labels)
         self._loader: DataLoader[tuple[Tensor, int]] = DataLoader(
             dataset,
@@ -100,7 +108,7 @@ class TrainLoader:
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
             pin_memory=torch.cuda.is_available(),
             # Its own, so that the workers' base seed is not drawn from the global generator.
-            generator=generator(spec.seed, "loader"),
+            generator=generator(seed, "loader"),
         )
 
     def __len__(self) -> int:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from classifier.basics.console import Counted, Transfer
 from classifier.basics.names import shown
-from classifier.config.spec import DataSpec
 from classifier.data.datasets import Listing, bad_images, folder_of, listing
 from classifier.data.download import download_cub200
+from classifier.data.spec import DataSpec
 
 MOST_NAMED = 5
 

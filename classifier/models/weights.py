@@ -17,7 +17,6 @@ from torch import Tensor
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import CHECKPOINTS
-from classifier.config.spec import TrainSpec
 from classifier.models.checkpoint import State
 from classifier.models.network import Network, build
 
@@ -28,14 +27,16 @@ _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """torchvision's own files have `norm.1.weight` for what the model calls `norm1.weight`."""
 
 
-def initial_network(spec: TrainSpec, classes: int, file: Path | None) -> Network:
-    """The network that a training starts from. `file`: the one that `spec.weights` names.
+def initial_network(
+    model: str, classes: int, *, seed: int, pretrained: str | None, file: Path | None
+) -> Network:
+    """The network that a training starts from. `file`: weights of any source, loaded into it.
 
     Says on stderr what it took from the file. Raises UserError.
     """
-    network = build(spec.model, classes, seed=spec.seed, pretrained=spec.pretrained)
+    network = build(model, classes, seed=seed, pretrained=pretrained)
     if file is not None:
-        print(load_weights(network, file, spec.model), file=sys.stderr)
+        print(load_weights(network, file, model), file=sys.stderr)
     return network
 
 

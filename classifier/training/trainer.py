@@ -21,19 +21,13 @@ from torch import Tensor, nn
 from classifier.basics.errors import UserError
 from classifier.basics.progress import Progress, Report
 from classifier.basics.randomness import generator, seed_step
-from classifier.config.spec import (
-    SGD,
-    AdamW,
-    Cosine,
-    Ema,
-    RDrop,
-    RMSProp,
-    TorchSchedule,
-    TrainSpec,
-    track_key,
-)
+from classifier.config.optimizers import SGD, AdamW, RMSProp
+from classifier.config.schedules import Cosine, TorchSchedule
+from classifier.config.spec import Ema, RDrop, TrainSpec, track_key
+from classifier.data.cache import Pixels
+from classifier.data.datasets import Listing
 from classifier.data.loader import EvalLoader, TrainLoader
-from classifier.data.transforms import Normalize
+from classifier.data.transforms import Normalize, policy
 from classifier.inference.evaluate import outputs_of, scores
 from classifier.models import checkpoint
 from classifier.models.network import Network, ready_for_gradients
@@ -55,6 +49,28 @@ from classifier.training.losses import (
 Keep = Callable[[Callable[[], dict[str, Any]], tuple[int, int], bool], None]
 """Gets what makes the full state, the epoch and step that come next, and whether an epoch has just
 ended, after every step and epoch; keeps the state if it is time (`states.Keeper`)."""
+
+
+def start_network(spec: TrainSpec, classes: int, file: Path | None) -> Network:
+    """The network that a training starts from. `file`: the one that `spec.weights` names.
+
+    Raises UserError.
+    """
+    return initial_network(
+        spec.model, classes, seed=spec.seed, pretrained=spec.pretrained, file=file
+    )
+
+
+def train_loader(spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> TrainLoader:
+    return TrainLoader(
+        images,
+        listed,
+        size=spec.image_size,
+        batch_size=spec.batch_size,
+        augment=policy(spec.augment, spec.albumentations, spec.image_size),
+        seed=spec.seed,
+        workers=workers,
+    )
 
 
 @dataclass
@@ -212,7 +228,7 @@ class Trainer:
         `weights_file`: the one that `weights` names."""
         self.spec, self.loader, self.val = spec, loader, val
         self.normalize, self.device = normalize, device
-        self.network = ready_for_gradients(initial_network(spec, classes, weights_file), device)
+        self.network = ready_for_gradients(start_network(spec, classes, weights_file), device)
         self.tracks = [self._track(ema) for ema in emas]  # before a distiller hooks the network
         self.amp = spec.amp and device.type == "cuda"
         self.autocast = torch.autocast(device.type, torch.float16, enabled=self.amp)

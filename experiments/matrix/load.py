@@ -21,16 +21,9 @@ from classifier.basics.errors import UserError
 from classifier.basics.names import nearest
 from classifier.config.document import Document, Where, scalar
 from classifier.config.explanations import text
-from classifier.config.spec import (
-    BenchmarkSpec,
-    DataSpec,
-    Ema,
-    EvaluateSpec,
-    Spec,
-    TrainSpec,
-    track_key,
-)
+from classifier.config.spec import BenchmarkSpec, Ema, EvaluateSpec, Spec, TrainSpec, track_key
 from classifier.data import datasets
+from classifier.data.spec import DataSpec
 from classifier.records.record import evaluate_unit, train_unit
 from experiments.matrix import schema
 from experiments.matrix.arms import Arm, Arms, matches

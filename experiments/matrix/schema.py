@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from classifier.basics.settings import Settings, named
 from classifier.config.document import Document
 from classifier.config.explanations import explained, finding
-from classifier.config.spec import ArmSettings, DataSpec, Precision, Settings, named
+from classifier.config.spec import ArmSettings, Precision
+from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 
 

@@ -10,16 +10,9 @@ from typing import Any, Literal
 
 from classifier.basics.machine import is_device, without_instructions
 from classifier.config.explanations import text
-from classifier.config.spec import (
-    BenchmarkSpec,
-    DataSpec,
-    Ema,
-    EvaluateSpec,
-    Spec,
-    TrainSpec,
-    track_key,
-)
+from classifier.config.spec import BenchmarkSpec, Ema, EvaluateSpec, Spec, TrainSpec, track_key
 from classifier.data import datasets
+from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.models import catalogue
 from classifier.records.record import (

@@ -20,7 +20,8 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import resize
 
-from classifier.config.spec import CrossEntropy, DataSpec, Ema, RDrop, TrainSpec
+from classifier.config.spec import CrossEntropy, Ema, RDrop, TrainSpec
+from classifier.data.spec import DataSpec
 from classifier.job import Place, execute
 from classifier.models.network import build
 from classifier.training import losses

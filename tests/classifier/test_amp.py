@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import torch
 
-from classifier.config.spec import AdamW, CrossEntropy, RDrop
+from classifier.config.optimizers import AdamW
+from classifier.config.spec import CrossEntropy, RDrop
 from classifier.models.network import build
 from classifier.training.losses import task_loss
 from classifier.training.trainer import Step, make_optimizer

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from classifier.basics.errors import UserError
-from classifier.config.spec import DataSpec
 from classifier.data import datasets
 from classifier.data.arrange import How, arrange
+from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS, Rule
 
 CLASSES = {"blue tit & co": 10, "äsche": 7, "wren": 25}

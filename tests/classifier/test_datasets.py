@@ -10,9 +10,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from classifier.basics.errors import UserError
-from classifier.config.spec import DataSpec
 from classifier.data import datasets
 from classifier.data.cache import pixels
+from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS
 from classifier.data.transforms import centre_crop
 

@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 from classifier.basics.errors import UserError
-from classifier.config.spec import DataSpec
 from classifier.data import datasets
 from classifier.data.download import download_cub200
+from classifier.data.spec import DataSpec
 from tests.disks import small_disk as small_disk_at
 
 NAME = "CUB_200_2011.tgz"

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.basics.errors import UserError
-from classifier.config.spec import DataSpec
 from classifier.data import datasets
+from classifier.data.spec import DataSpec
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
 

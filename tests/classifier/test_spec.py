@@ -8,7 +8,6 @@ from pydantic import ValidationError
 
 from classifier.config.spec import (
     BenchmarkSpec,
-    DataSpec,
     Distill,
     Ema,
     EvaluateSpec,
@@ -17,6 +16,7 @@ from classifier.config.spec import (
     Weights,
     track_key,
 )
+from classifier.data.spec import DataSpec
 
 KINDS: dict[str, type[Spec]] = {
     "train": TrainSpec,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifier.basics.errors import UserError
-from classifier.config.spec import DataSpec
 from classifier.data import datasets
+from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS, Rule, shares_of, sizes, split
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}

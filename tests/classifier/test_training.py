@@ -13,18 +13,12 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from classifier.basics.errors import UserError
 from classifier.basics.randomness import keyed
-from classifier.config.spec import (
-    Ema,
-    EvaluateSpec,
-    TorchSchedule,
-    TrainSpec,
-    Transform,
-    Warmup,
-    track_key,
-)
-from classifier.data.custom import custom
+from classifier.config.schedules import TorchSchedule, Warmup
+from classifier.config.spec import Ema, EvaluateSpec, TrainSpec, track_key
+from classifier.data.augment import Transform
+from classifier.data.custom import Custom
 from classifier.data.datasets import fingerprint, listing
-from classifier.data.loader import EvalLoader, TrainLoader, part_pixels
+from classifier.data.loader import EvalLoader, part_pixels
 from classifier.data.transforms import Normalize
 from classifier.inference import evaluate, metrics
 from classifier.job import Outcome, Place, execute
@@ -32,7 +26,7 @@ from classifier.models.network import build
 from classifier.records.record import EvaluateRecord, TrainRecord
 from classifier.training import trainer
 from classifier.training.ema import Average, decay_at
-from classifier.training.trainer import learning_rates, make_optimizer
+from classifier.training.trainer import learning_rates, make_optimizer, train_loader
 
 ALBUMENTATIONS = [
     "HorizontalFlip",
@@ -107,7 +101,7 @@ def test_seeds_differ_and_variants_see_the_same_images(tiny: TrainSpec, tmp_path
 
     def seen(spec: TrainSpec, epoch: int) -> torch.Tensor:
         torch.rand(3)  # whatever the global generator is at
-        return torch.cat([batch for batch, _ in TrainLoader(spec, cached, listed, 0).epoch(epoch)])
+        return torch.cat([batch for batch, _ in train_loader(spec, cached, listed, 0).epoch(epoch)])
 
     rdrop = tiny.model_copy(update={"rdrop": object(), "model": "ghostnet"})
     assert torch.equal(seen(tiny, 1), seen(rdrop, 1))
@@ -134,7 +128,7 @@ def test_the_last_batch_is_kept_unless_it_has_one_image(tiny: TrainSpec, tmp_pat
         tiny.data, tmp_path, listed, "train", 32, fingerprint(tiny.data, tmp_path), lambda *_: None
     )
     for batch_size, expected in ((16, [16, 16, 16, 12]), (59, [59]), (29, [29, 29, 2]), (60, [60])):
-        loader = TrainLoader(tiny.model_copy(update={"batch_size": batch_size}), cached, listed, 0)
+        loader = train_loader(tiny.model_copy(update={"batch_size": batch_size}), cached, listed, 0)
         assert [len(labels) for _, labels in loader.epoch(0)] == expected
         assert len(loader) == len(expected)
 
@@ -303,7 +297,7 @@ def test_albumentations_are_keyed_and_checked(tiny: TrainSpec) -> None:
     plain = {name: getattr(tiny, name) for name in TrainSpec.model_fields} | {"augment": None}
     spec = TrainSpec.model_validate(plain | {"albumentations": ALBUMENTATIONS})
     assert TrainSpec.model_validate_json(spec.model_dump_json()).signature == spec.signature
-    augment = custom(spec.albumentations, 32)
+    augment = Custom(spec.albumentations, 32)
     image = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
     found = []
     for key in (0, 0, 1):
@@ -312,9 +306,9 @@ def test_albumentations_are_keyed_and_checked(tiny: TrainSpec) -> None:
     assert np.array_equal(found[0], found[1]) and not np.array_equal(found[0], found[2])
     assert not np.array_equal(found[0], image)
     with pytest.raises(UserError, match="a crop's size and kind must stay"):
-        custom((Transform(name="Resize", arguments={"height": 8, "width": 8}),), 32)
+        Custom((Transform(name="Resize", arguments={"height": 8, "width": 8}),), 32)
     with pytest.raises(UserError, match="albumentations' Rotate: "):
-        custom((Transform(name="Rotate", arguments={"limit": "far"}),), 32)
+        Custom((Transform(name="Rotate", arguments={"limit": "far"}),), 32)
     with pytest.raises(ValidationError, match="stand in place of 'augment'"):
         TrainSpec.model_validate(
             plain | {"augment": "AutoAugment", "albumentations": ALBUMENTATIONS}

@@ -19,12 +19,15 @@ from safetensors.torch import save_file
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import content, sha256
-from classifier.config.spec import Cosine, DataSpec, TrainSpec, Weights
+from classifier.config.schedules import Cosine
+from classifier.config.spec import TrainSpec, Weights
+from classifier.data.spec import DataSpec
 from classifier.job import Place, execute
 from classifier.models import checkpoint
 from classifier.models.network import build
-from classifier.models.weights import initial_network, load_weights
+from classifier.models.weights import load_weights
 from classifier.records.record import TrainRecord
+from classifier.training.trainer import start_network
 from tests.benchmarks.transfer import write_digits
 
 State = dict[str, torch.Tensor]
@@ -229,7 +232,7 @@ def test_a_backbone_of_other_classes_helps(
     changes = {"data": DataSpec(folder="5-9"), "epochs": 1}
     scratch = first.model_copy(update=changes)
     loaded = scratch.model_copy(update={"weights": known(file)})
-    start = initial_network(loaded, 5, file).state_dict()
+    start = start_network(loaded, 5, file).state_dict()
     stored = checkpoint.load(file)[0].state_dict()
     assert all(torch.equal(start[name], stored[name]) for name in stored)
     accuracies = []

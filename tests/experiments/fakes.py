@@ -15,7 +15,8 @@ from typing import Any
 
 from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.progress import Progress, Report
-from classifier.config.spec import DataSpec, TrainSpec
+from classifier.config.spec import TrainSpec
+from classifier.data.spec import DataSpec
 from classifier.records.record import Record
 from experiments.plan.plan import Job, Plan
 from experiments.run.engines import Slot

@@ -1,0 +1,85 @@
+"""The base of all that a user sets: frozen, strict, closed, and signed as plain data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+NEUTRAL: dict[str, Any] = {"neutral": True}
+"""`Field(default, json_schema_extra=NEUTRAL)`: unsigned while it has its default."""
+
+UNSIGNED: dict[str, Any] = {"unsigned": True}
+"""`Field(json_schema_extra=UNSIGNED)`: for people and for finding a file; never signed."""
+
+
+class Settings(BaseModel):
+    """Base of all specs and of their parts: frozen, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def signed(self) -> dict[str, Any]:
+        """The plain data that the signature is made of."""
+        plain: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            if marks.get("unsigned") or (marks.get("neutral") and value == field.default):
+                continue
+            plain[name] = _signed(value)
+        return plain
+
+
+def _signed(value: Any) -> Any:
+    if isinstance(value, Settings):
+        return value.signed()
+    return [_signed(inner) for inner in value] if isinstance(value, tuple) else value
+
+
+def switch(value: object) -> object:
+    """`true` is a group of settings at its defaults, `false` is its absence."""
+    if value is True:
+        return {}
+    return None if value is False else value
+
+
+def off(value: object) -> object:
+    """`false` is the absence of what has no defaults that `true` could mean."""
+    return None if value is False else value
+
+
+def named(value: object) -> object:
+    """`adamw` is short for `{name: adamw}`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def defaulted(name: str) -> Callable[[object], object]:
+    """A mapping without a name means the default: `{weight_decay: 0.0}`."""
+
+    def with_name(value: object) -> object:
+        value = named(value)
+        return {"name": name, **value} if isinstance(value, dict) else value
+
+    return with_name
+
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Side = Annotated[int, Field(ge=8, le=10**4)]
+
+
+def _storable(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that a signature and a record can hold."""
+    try:
+        json.dumps(arguments, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "an argument must be a finite number, text, true, false, or a list or mapping of these"
+        ) from error
+    return arguments
+
+
+Arguments = Annotated[dict[str, Any], AfterValidator(_storable)]
