@@ -6,10 +6,11 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,16 +18,16 @@ from torch import Tensor
 from classifier.basics.errors import UserError
 from classifier.basics.files import digest, sha256
 from classifier.basics.machine import commit, cpu_device, is_device, this_machine, versions
-from classifier.basics.progress import Progress, Report, silent
+from classifier.basics.place import Place
+from classifier.basics.progress import Progress, Report
 from classifier.config.spec import (
     BenchmarkSpec,
-    Ema,
     EvaluateSpec,
     Precision,
-    Spec,
     TrainSpec,
     Weights,
 )
+from classifier.config.tracks import RAW, Track
 from classifier.data.cache import Pixels, pixels
 from classifier.data.datasets import Listing, fingerprint, listing
 from classifier.data.loader import EvalLoader, part_pixels
@@ -34,8 +35,9 @@ from classifier.data.split import PARTS, Part
 from classifier.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from classifier.inference.benchmark import measure
 from classifier.inference.evaluate import (
+    Inference,
+    load_for_inference,
     outputs_of,
-    prepared,
     save_predictions,
     scores,
     ten_crop_logits,
@@ -49,10 +51,10 @@ from classifier.records.record import (
     Data,
     Environment,
     EvaluateRecord,
-    Record,
     TrainRecord,
     train_unit,
 )
+from classifier.records.runs import PREDICTIONS
 from classifier.training import losses, states
 from classifier.training.trainer import Trainer, start_network, train_loader, write_checkpoint
 
@@ -60,195 +62,168 @@ _ALLOCATION = "DefaultCPUAllocator: can't allocate memory"
 """What torch says where the machine's memory is at its end."""
 
 
-def _never() -> bool:
-    return False
+@dataclass(frozen=True)
+class Start:
+    """The files that a training starts from."""
+
+    teacher: Path | None = None
+    """The checkpoint of what `distill` learns from."""
+    weights: Path | None = None
+    """The file that `weights` names."""
+
+    def check(self, spec: TrainSpec) -> None:
+        """A file is known by what was in it when the job was planned. Raises UserError."""
+        teacher = spec.distill.teacher if spec.distill is not None else None
+        for known, file in ((spec.weights, self.weights), (teacher, self.teacher)):
+            if isinstance(known, Weights):
+                assert file is not None
+                if not file.is_file() or sha256(file) != known.sha256:
+                    raise UserError(f"{file} has changed since this job was planned; run it again")
+
+    def teacher_network(self, classes: tuple[str, ...]) -> tuple[Network, str] | None:
+        """The best of a teacher's training, and its model's name. It must know the student's
+        classes, in their order."""
+        if self.teacher is None:
+            return None
+        network, meta = checkpoint.load(self.teacher)
+        if meta.classes != classes:
+            message = f"the teacher {self.teacher} was trained on other classes than the student"
+            raise UserError(message)
+        return network, meta.model
+
+
+FRESH = Start()
+
+
+R = TypeVar("R", TrainRecord, EvaluateRecord, BenchmarkRecord, covariant=True)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where and how a job runs. Nothing here changes a number, except that device and threads may
-    change its last bits: they stand in the record."""
-
-    data_root: Path
-    device: str = "cpu"
-    """A torch device: `cpu`, `cuda:0`."""
-    threads: int = 1
-    workers: int = 0
-    checkpoint_minutes: float = 10.0
-    """How often a training's full state is kept inside an epoch."""
-    stop: Callable[[], bool] = _never
-    """Whether a training shall keep its state and stop."""
-
-
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Generic[R]):
     """A record with its cost. Its other files lie in `out`/`record.unit`."""
 
-    record: Record
+    record: R
     cost: Cost
 
 
-def execute(
-    spec: Spec,
-    out: Path,
-    place: Place,
-    report: Report = silent,
-    *,
-    states_in: Path | None = None,
-    emas: tuple[Ema | None, ...] = (None,),
-    training: TrainRecord | None = None,
-    checkpoint_file: Path | None = None,
-    weights_file: Path | None = None,
-) -> tuple[Outcome, ...]:
-    """Do one job, and leave its files in `out`.
-
-    A training keeps its full state in the folder `states_in` (default: `out`), and goes on from
-    what an interrupted attempt left there; asked to stop, it raises StoppedError. It takes the
-    tracks to carry (`emas`, None is the raw one) and gives an outcome for
-    each; one with `distill` takes its teacher's checkpoint, one with `weights` their file. An
-    evaluation takes the record and the checkpoint of the training that it evaluates.
-    Raises UserError for what the user can mend.
-    """
+@contextmanager
+def _on_device(place: Place) -> Iterator[torch.device]:
+    """The place's device, with its threads. Out of memory, of the device's or the machine's, is
+    said with the peak and what helps."""
     torch.set_num_threads(place.threads)
     device = torch.device(place.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    with _memory_explained(device):
-        if isinstance(spec, TrainSpec):
-            kept = states_in or out
-            files = (checkpoint_file, weights_file)
-            return _train(spec, out, kept, place, device, report, emas, *files)
-        if isinstance(spec, EvaluateSpec):
-            assert training is not None and checkpoint_file is not None
-            return (_evaluate(spec, out, place, device, report, training, checkpoint_file),)
-        assert isinstance(spec, BenchmarkSpec)
-        return (_benchmark(spec, place, device, report),)
-
-
-@contextmanager
-def _memory_explained(device: torch.device) -> Iterator[None]:
-    """Out of memory, of the device's or the machine's, with the peak and what helps."""
     try:
-        yield
+        yield device
     except (MemoryError, RuntimeError) as error:
         on_device = isinstance(error, torch.OutOfMemoryError)
         if not on_device and not isinstance(error, MemoryError) and _ALLOCATION not in str(error):
             raise
-        where = torch.cuda.get_device_name(device) if on_device else "this machine"
+        full = torch.cuda.get_device_name(device) if on_device else "this machine"
         raise UserError(
-            f"out of memory on {where}, at a peak of {_peak_memory(device):,} MiB. Set "
+            f"out of memory on {full}, at a peak of {_peak_memory(device):,} MiB. Set "
             "'micro_batch' below the batch_size (for all arms that are compared: batch norm sees "
             "the parts), a smaller image_size, or fewer jobs at a time with --jobs-per-device"
         ) from error
 
 
-def _train(
+def train(
     spec: TrainSpec,
     out: Path,
-    states_in: Path,
     place: Place,
-    device: torch.device,
-    report: Report,
-    emas: tuple[Ema | None, ...],
-    teacher_file: Path | None,
-    weights_file: Path | None,
-) -> tuple[Outcome, ...]:
-    _check_content(spec.weights, weights_file)
-    if spec.distill is not None and isinstance(spec.distill.teacher, Weights):
-        _check_content(spec.distill.teacher, teacher_file)
-    _set_determinism(spec.deterministic, device)
-    listed, data = _open_data(spec, place)
-    decoding = _counted(report, "decoding")
-    parts = {
-        part: part_pixels(
-            spec.data, place.data_root, listed, part, spec.image_size, data.fingerprint, decoding
+    *,
+    tracks: Sequence[Track] = (RAW,),
+    start: Start = FRESH,
+    states_in: Path | None = None,
+) -> tuple[Outcome[TrainRecord], ...]:
+    """Train, and leave each track's best weights in `out`; an outcome for each of `tracks`.
+
+    The full state is kept in the folder `states_in` (default: `out`), and the training goes on from
+    what an interrupted attempt left there; asked to stop, it raises StoppedError. Raises UserError
+    for what the user can mend.
+    """
+    with _on_device(place) as device:
+        start.check(spec)
+        _set_determinism(spec.deterministic, device)
+        listed, data = _open_data(spec, place)
+        parts, normalize = _training_parts(spec, place, listed, data, device)
+        trainer = Trainer(
+            spec,
+            tracks,
+            train_loader(spec, parts["train"], listed, place.workers),
+            EvalLoader(parts["val"], listed, "val", spec.image_size, spec.batch_size),
+            normalize,
+            data.classes,
+            device,
+            start.teacher_network(listed.classes),
+            start.weights,
         )
-        for part in PARTS  # test too, so that a bad image is found before the training
-    }
-    mean, std = IMAGENET_MEAN, IMAGENET_STD
-    if spec.normalize == "dataset":
-        mean, std = parts["train"].mean_std()
-    trainer = Trainer(
-        spec,
-        emas,
-        train_loader(spec, parts["train"], listed, place.workers),
-        EvalLoader(parts["val"], listed, "val", spec.image_size, spec.batch_size),
-        Normalize(mean, std, device),
-        data.classes,
-        device,
-        _teacher(teacher_file, listed.classes),
-        weights_file,
-    )
-    precision = "fp16 autocast" if trainer.amp else _full_precision(device)
-    environment = _environment(place, device, precision)
-    states_in.mkdir(parents=True, exist_ok=True)  # only now: the user's mistake writes nothing
-    moved = _run(trainer, report, states_in, place, data.fingerprint, environment)
-    meta = checkpoint.Meta(spec.model, listed.classes, spec.image_size, mean, std)
-    seconds = trainer.seconds
-    cost = Cost(
-        seconds=round(seconds, 3),
-        images_per_second=round(data.train * trainer.epoch / seconds, 1),
-        peak_memory_mib=_peak_memory(device),
-        data_root=str(place.data_root.resolve()),
-    )
+        precision = "fp16 autocast" if trainer.amp else _full_precision(device)
+        environment = _environment(place, device, precision)
+        kept_in = states_in or out
+        kept_in.mkdir(parents=True, exist_ok=True)  # only now: the user's mistake writes nothing
+        moved = _run(trainer, kept_in, place, data.fingerprint, environment)
+        meta = checkpoint.Meta(
+            spec.model, listed.classes, spec.image_size, normalize.mean, normalize.std
+        )
+        cost = Cost(
+            seconds=round(trainer.seconds, 3),
+            images_per_second=round(data.train * trainer.epoch / trainer.seconds, 1),
+            peak_memory_mib=_peak_memory(device),
+            data_root=str(place.data_root.resolve()),
+        )
     outcomes = []
-    for track in trainer.tracks:
-        best = track.history[track.best_epoch]
-        weights = write_checkpoint(track, out / train_unit(track.key), meta)
+    for carried in trainer.tracks:
+        best = carried.history[carried.best_epoch]
+        weights = write_checkpoint(carried, out / train_unit(carried.key), meta)
         record = TrainRecord(
             signature=spec.signature,
             spec=spec,
             environment=environment,
             data=data,
-            track=track.key,
+            track=carried.key,
             accuracy=best.val_accuracy,
             mpa=best.val_mpa,
-            best_epoch=track.best_epoch,
-            stopped_early=track.stopped,
+            best_epoch=carried.best_epoch,
+            stopped_early=carried.stopped,
             checkpoint=digest(weights),
             moved=moved,
             rdrop_passes=trainer.step.passes if spec.rdrop else None,
-            history=tuple(track.history),
+            history=tuple(carried.history),
         )
         outcomes.append(Outcome(record, cost))
     return tuple(outcomes)
 
 
-def check_start(
-    spec: TrainSpec, data_root: Path, teacher_file: Path | None, weights_file: Path | None
-) -> None:
+def _training_parts(
+    spec: TrainSpec, place: Place, listed: Listing, data: Data, device: torch.device
+) -> tuple[dict[Part, Pixels], Normalize]:
+    """The decoded images of each part, test too, so that a bad image is found before the
+    training; and what normalises a batch of them."""
+    decoding = _counted(place.report, "decoding")
+    parts = {
+        part: part_pixels(
+            spec.data, place.data_root, listed, part, spec.image_size, data.fingerprint, decoding
+        )
+        for part in PARTS
+    }
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if spec.normalize == "dataset":
+        mean, std = parts["train"].mean_std()
+    return parts, Normalize(mean, std, device)
+
+
+def check_start(spec: TrainSpec, data_root: Path, start: Start) -> None:
     """Have at hand what a training starts from, before it does: its pretrained weights are
     fetched, its files are tried. Raises UserError."""
     classes = listing(spec.data, data_root).classes
-    _teacher(teacher_file, classes)
-    start_network(spec, len(classes), weights_file)
-
-
-def _check_content(known: Weights | None, file: Path | None) -> None:
-    """A file is known by what was in it when the job was planned."""
-    if known is not None:
-        assert file is not None
-        if not file.is_file() or sha256(file) != known.sha256:
-            raise UserError(f"{file} has changed since this job was planned; run it again")
-
-
-def _teacher(file: Path | None, classes: tuple[str, ...]) -> tuple[Network, str] | None:
-    """The best of a teacher's training. It must know the student's classes, in their order."""
-    if file is None:
-        return None
-    network, meta = checkpoint.load(file)
-    if meta.classes != classes:
-        raise UserError(f"the teacher {file} was trained on other classes than the student")
-    return network, meta.model
+    start.teacher_network(classes)
+    start_network(spec, len(classes), start.weights)
 
 
 def _run(
-    trainer: Trainer,
-    report: Report,
-    states_in: Path,
-    place: Place,
-    data: str,
-    environment: Environment,
+    trainer: Trainer, states_in: Path, place: Place, data: str, environment: Environment
 ) -> bool:
     """Train to the end, from the state kept in `states_in` if it is of these data and tracks.
 
@@ -271,7 +246,7 @@ def _run(
         print(f"the training goes on from its kept state, at {where}", file=sys.stderr)
     keep = states.Keeper(states_in, about, place.checkpoint_minutes, place.stop)
     try:
-        trainer.run(report, keep)
+        trainer.run(place.report, keep)
     except RuntimeError as error:
         if "does not have a deterministic implementation" in str(error):
             raise UserError(
@@ -282,110 +257,90 @@ def _run(
     return bool(about["moved"])
 
 
-def _evaluate(
-    spec: EvaluateSpec,
-    out: Path,
-    place: Place,
-    device: torch.device,
-    report: Report,
-    training: TrainRecord,
-    checkpoint_file: Path,
-) -> Outcome:
-    start = time.monotonic()
-    trained = training.spec
-    _set_determinism(trained.deterministic, device)
-    listed, data = _open_data(trained, place)
-    size = trained.image_size
-    side = ten_crop_side(size) if spec.tta else size
-    images, loader = _part(trained, spec.split, side, listed, data, place, report)
-    network, meta, dtype = prepared(checkpoint_file, spec.precision, device)
-    normalize = Normalize(meta.mean, meta.std, device)
-    progress = _counted(report, f"evaluating {spec.split}")
-    if spec.tta:
-        logits = ten_crop_logits(
-            network,
-            images,
-            size,
-            trained.batch_size,
-            normalize,
-            device,
-            dtype=dtype,
-            progress=progress,
-        )
-    else:
-        logits = outputs_of(network, loader, normalize, device, dtype=dtype, progress=progress)
-    found = scores(logits, loader.labels, losses.task_loss(trained.loss))
-    precision = "fp16" if spec.precision == "fp16" else _full_precision(device)
+def evaluate(
+    spec: EvaluateSpec, out: Path, place: Place, checkpoint_file: Path
+) -> Outcome[EvaluateRecord]:
+    """Evaluate a track's checkpoint, and leave the predictions in `out`.
+
+    Raises UserError for what the user can mend.
+    """
+    begun = time.monotonic()
+    with _on_device(place) as device:
+        opened = _opened(spec, place, device, checkpoint_file)
+        progress = _counted(place.report, f"evaluating {spec.split}")
+        if spec.tta:
+            size, batch_size = spec.training.image_size, spec.training.batch_size
+            logits = ten_crop_logits(opened.inference, opened.images, size, batch_size, progress)
+        else:
+            logits = outputs_of(opened.inference, opened.loader, progress)
+        peak = _peak_memory(device)
+    loader = opened.loader
+    scored = scores(logits, loader.labels, losses.task_loss(spec.training.loss))
     record = EvaluateRecord(
         signature=spec.signature,
         spec=spec,
-        training=trained,
-        environment=_environment(place, device, precision),
-        data=data,
+        training=spec.training,
+        environment=_environment(place, device, _precision(spec.precision, device)),
+        data=opened.data,
         checkpoint=digest(checkpoint_file),
         images=len(loader),
-        accuracy=found.accuracy,
-        mpa=found.mpa,
-        loss=found.loss,
+        accuracy=scored.accuracy,
+        mpa=scored.mpa,
+        loss=scored.loss,
     )
     (out / record.unit).mkdir(parents=True, exist_ok=True)
-    save_predictions(out / record.unit / "predictions.npz", logits, loader)
-    seconds = time.monotonic() - start
+    save_predictions(out / record.unit / PREDICTIONS, logits, loader)
+    seconds = time.monotonic() - begun
+    rate = round(len(loader) / seconds, 1)
     return Outcome(
-        record,
-        Cost(
-            seconds=round(seconds, 3),
-            images_per_second=round(len(loader) / seconds, 1),
-            peak_memory_mib=_peak_memory(device),
-        ),
+        record, Cost(seconds=round(seconds, 3), images_per_second=rate, peak_memory_mib=peak)
     )
 
 
-def features_of(
-    training: TrainRecord,
-    checkpoint_file: Path,
-    part: Part,
-    precision: Precision,
-    place: Place,
-    report: Report = silent,
-) -> Tensor:
+def features_of(spec: EvaluateSpec, place: Place, checkpoint_file: Path) -> Tensor:
     """What the head sees of a part's images, centre-cropped: FP32 (N, F) in the listing's order."""
-    torch.set_num_threads(place.threads)
-    device = torch.device(place.device)
-    trained = training.spec
-    _set_determinism(trained.deterministic, device)
-    listed, data = _open_data(trained, place)
-    _, loader = _part(trained, part, trained.image_size, listed, data, place, report)
-    network, meta, dtype = prepared(checkpoint_file, precision, device)
-    normalize = Normalize(meta.mean, meta.std, device)
-    progress = _counted(report, f"features of {part}")
-    with _memory_explained(device):
-        return outputs_of(network.trunk, loader, normalize, device, dtype=dtype, progress=progress)
+    with _on_device(place) as device:
+        opened = _opened(spec.model_copy(update={"tta": False}), place, device, checkpoint_file)
+        network = opened.inference.network.trunk
+        progress = _counted(place.report, f"features of {spec.split}")
+        return outputs_of(replace(opened.inference, network=network), opened.loader, progress)
 
 
-def _part(
-    trained: TrainSpec,
-    part: Part,
-    short_side: int,
-    listed: Listing,
-    data: Data,
-    place: Place,
-    report: Report,
-) -> tuple[Pixels, EvalLoader]:
-    """A part's images at that side, and their centre crops in batches."""
-    root, decoding = place.data_root, _counted(report, "decoding")
-    images = pixels(trained.data, root, listed, part, short_side, data.fingerprint, decoding)
-    return images, EvalLoader(images, listed, part, trained.image_size, trained.batch_size)
+@dataclass(frozen=True)
+class _Opened:
+    """All that an evaluation needs: a part's images, their centre crops in batches, the network."""
+
+    data: Data
+    images: Pixels
+    loader: EvalLoader
+    inference: Inference
 
 
-def _benchmark(spec: BenchmarkSpec, place: Place, device: torch.device, report: Report) -> Outcome:
-    start = time.monotonic()
-    timing = measure(spec, device, _counted(report, f"timing {spec.precision}"))
-    precision = "fp16" if spec.precision == "fp16" else _full_precision(device)
+def _opened(
+    spec: EvaluateSpec, place: Place, device: torch.device, checkpoint_file: Path
+) -> _Opened:
+    training, root = spec.training, place.data_root
+    _set_determinism(training.deterministic, device)
+    listed, data = _open_data(training, place)
+    size = training.image_size
+    side = ten_crop_side(size) if spec.tta else size
+    decoding = _counted(place.report, "decoding")
+    images = pixels(training.data, root, listed, spec.split, side, data.fingerprint, decoding)
+    loader = EvalLoader(images, listed, spec.split, size, training.batch_size)
+    inference, _ = load_for_inference(checkpoint_file, spec.precision, device)
+    return _Opened(data, images, loader, inference)
+
+
+def benchmark(spec: BenchmarkSpec, place: Place) -> Outcome[BenchmarkRecord]:
+    """Time a model's forward passes. Raises UserError for what the user can mend."""
+    begun = time.monotonic()
+    with _on_device(place) as device:
+        timing = measure(spec, device, _counted(place.report, f"timing {spec.precision}"))
+        peak = _peak_memory(device)
     record = BenchmarkRecord(
         signature=spec.signature,
         spec=spec,
-        environment=_environment(place, device, precision),
+        environment=_environment(place, device, _precision(spec.precision, device)),
         fps=1 / timing.median,
         images_per_second=spec.batch_size / timing.median,
         median_seconds=timing.median,
@@ -393,12 +348,10 @@ def _benchmark(spec: BenchmarkSpec, place: Place, device: torch.device, report: 
         iterations=len(timing.seconds),
         warmup=timing.warmup,
     )
-    cost = Cost(
-        seconds=round(time.monotonic() - start, 3),
-        images_per_second=round(record.images_per_second, 1),
-        peak_memory_mib=_peak_memory(device),
+    seconds, rate = time.monotonic() - begun, round(record.images_per_second, 1)
+    return Outcome(
+        record, Cost(seconds=round(seconds, 3), images_per_second=rate, peak_memory_mib=peak)
     )
-    return Outcome(record, cost)
 
 
 def _open_data(spec: TrainSpec, place: Place) -> tuple[Listing, Data]:
@@ -428,6 +381,10 @@ def _environment(place: Place, device: torch.device, precision: str) -> Environm
         versions=versions(),
         commit=commit(),
     )
+
+
+def _precision(wanted: Precision, device: torch.device) -> str:
+    return "fp16" if wanted == "fp16" else _full_precision(device)
 
 
 def _full_precision(device: torch.device) -> str:

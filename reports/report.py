@@ -18,6 +18,7 @@ from classifier.basics.files import write_atomically
 from classifier.basics.machine import Machine
 from classifier.basics.progress import duration
 from classifier.config.spec import EvaluateSpec
+from classifier.config.tracks import RAW
 from classifier.data.split import PARTS
 from classifier.records.record import (
     BenchmarkRecord,
@@ -105,7 +106,7 @@ def _behind(request: Request) -> list[Request]:
     if not isinstance(request.spec, EvaluateSpec):
         return [request]
     assert request.training is not None
-    return [Request(request.training, request.training, request.ema), request]
+    return [Request(request.training, request.track), request]
 
 
 def _found(
@@ -273,7 +274,7 @@ def _settings(matrix: Matrix, records: Sequence[Record]) -> str:
 def _arm_settings(arm: Arm) -> dict[str, Any]:
     training = arm.trainings[0].model_dump(mode="json", exclude={"seed"})
     data = {name: value for name, value in training["data"].items() if value is not None}
-    ema = None if arm.ema is None else arm.ema.model_dump(mode="json")
+    ema = None if arm.track == RAW else arm.track.model_dump(mode="json")
     return {**training, "data": data, "ema": ema}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from classifier.basics.machine import Machine
-from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec, track_key
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
 from classifier.records.record import (
     BenchmarkRecord,
     Cost,
@@ -52,9 +52,7 @@ def results_of(
                     record = record_of(request, value, fingerprint)
                     results.add(record, Cost(seconds=seconds))
                     behind = (
-                        Request(request.training, request.training, request.ema)
-                        if request.training
-                        else request
+                        Request(request.training, request.track) if request.training else request
                     )
                     if (
                         record.kind == "evaluate"
@@ -80,11 +78,10 @@ def record_of(request: Request, value: float, fingerprint: str) -> Record:
             warmup=100,
         )
     if isinstance(spec, EvaluateSpec):
-        assert request.training is not None
         return EvaluateRecord(
             signature=spec.signature,
             spec=spec,
-            training=request.training,
+            training=spec.training,
             environment=CPU.model_copy(update={"precision": spec.precision}),
             data=data,
             checkpoint="c" * 16,
@@ -100,7 +97,7 @@ def record_of(request: Request, value: float, fingerprint: str) -> Record:
         spec=spec,
         environment=CPU,
         data=data,
-        track=track_key(request.ema),
+        track=request.track.key,
         accuracy=value,
         mpa=value,
         best_epoch=0,

@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -15,16 +16,16 @@ import pytest
 
 import runner
 from classifier.basics.files import digest
-from classifier.basics.progress import Progress, Report
+from classifier.basics.place import Place
+from classifier.basics.progress import Progress
 from classifier.config.spec import TrainSpec
 from classifier.data.datasets import fingerprint, listing
 from classifier.data.loader import part_pixels
 from classifier.data.spec import DataSpec
 from classifier.records.record import Record
-from experiments.plan.plan import Job
+from experiments.plan.jobs import Job
 from experiments.run import worker
-from experiments.run.engines.process import Perform
-from experiments.run.worker import Settings
+from experiments.run.engines import Perform
 from tests.disks import resize, small_disk
 
 pytestmark = pytest.mark.usefixtures("no_process_remains")
@@ -76,64 +77,46 @@ def results() -> Results:
 # Faults of a job's process, in the place of experiments.run.worker.perform: each strikes once ----
 
 
-def struck(settings: Settings, job: Job) -> bool:
+def struck(place: Place, job: Job) -> bool:
     """Whether this job was struck already; from now on it was."""
-    mark = settings.runs.parent / f"struck-{job.id}"
+    mark = place.runs.parent / f"struck-{job.id}"
     if mark.exists():
         return True
     mark.touch()
     return False
 
 
-def at_a_step(job: Job, settings: Settings, report: Report, strike: Callable[[], object]) -> Report:
+def at_a_step(job: Job, place: Place, strike: Callable[[], object]) -> Place:
     """Strikes in the middle of the second epoch of a training that was not struck before."""
-    if not isinstance(job.spec, TrainSpec) or struck(settings, job):
-        return report
+    if not isinstance(job.spec, TrainSpec) or struck(place, job):
+        return place
 
     def watched(progress: Progress) -> None:
-        report(progress)
+        place.report(progress)
         if progress.done == 7:
             strike()
 
-    return watched
+    return replace(place, report=watched)
 
 
-def killed(
-    job: Job,
-    settings: Settings,
-    device: str,
-    threads: int,
-    report: Report,
-    stop: Callable[[], bool],
-) -> list[Record]:
-    report = at_a_step(job, settings, report, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    return worker.perform(job, settings, device, threads, report, stop)
+def killed(job: Job, place: Place) -> list[Record]:
+    place = at_a_step(job, place, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    return worker.perform(job, place)
 
 
-def crashing(
-    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
-) -> list[Record]:
-    report = at_a_step(job, settings, report, lambda: ctypes.string_at(0))
-    return worker.perform(job, settings, device, threads, report, stop)
+def crashing(job: Job, place: Place) -> list[Record]:
+    place = at_a_step(job, place, lambda: ctypes.string_at(0))
+    return worker.perform(job, place)
 
 
-def raising(
-    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
-) -> list[Record]:
-    report = at_a_step(job, settings, report, lambda: 1 / 0)
-    return worker.perform(job, settings, device, threads, report, stop)
+def raising(job: Job, place: Place) -> list[Record]:
+    place = at_a_step(job, place, lambda: 1 / 0)
+    return worker.perform(job, place)
 
 
-def hanging(
-    job: Job,
-    settings: Settings,
-    device: str,
-    threads: int,
-    report: Report,
-    stop: Callable[[], bool],
-) -> list[Record]:
-    report = at_a_step(job, settings, report, signal.pause)
-    return worker.perform(job, settings, device, threads, report, stop)
+def hanging(job: Job, place: Place) -> list[Record]:
+    place = at_a_step(job, place, signal.pause)
+    return worker.perform(job, place)
 
 
 BIG = [
@@ -144,19 +127,12 @@ BIG = [
 ]
 
 
-def starved(
-    job: Job,
-    settings: Settings,
-    device: str,
-    threads: int,
-    report: Report,
-    stop: Callable[[], bool],
-) -> list[Record]:
+def starved(job: Job, place: Place) -> list[Record]:
     """Once, with little more memory than it has."""
-    if isinstance(job.spec, TrainSpec) and not struck(settings, job):
+    if isinstance(job.spec, TrainSpec) and not struck(place, job):
         most = psutil.Process().memory_info().vms + 100 * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    return worker.perform(job, settings, device, threads, report, stop)
+    return worker.perform(job, place)
 
 
 SHOWN: dict[Perform, str] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import sys
 import tempfile
@@ -18,23 +17,19 @@ from classifier.basics.console import Counted, Epochs
 from classifier.basics.errors import UserError
 from classifier.basics.files import CHECKPOINTS, make_folder
 from classifier.basics.machine import cores
+from classifier.basics.place import Place
 from classifier.basics.progress import Report
 from classifier.cli.train_flags import folder_of_paths, known_file, spec_of
-from classifier.config.spec import BenchmarkSpec, Ema, EvaluateSpec, Precision, Weights, track_key
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision, Weights
+from classifier.config.tracks import RAW, track_of
 from classifier.data.datasets import fingerprint_if_there
 from classifier.data.prepare import prepare
 from classifier.data.split import Part
 from classifier.inference import metrics_report
-from classifier.job import Place, execute, features_of
+from classifier.job import Start, benchmark, evaluate, features_of, train
 from classifier.models import checkpoint
 from classifier.records import runs
-from classifier.records.record import (
-    BenchmarkRecord,
-    EvaluateRecord,
-    TrainRecord,
-    evaluate_unit,
-    train_unit,
-)
+from classifier.records.record import TrainRecord, evaluate_unit, train_unit
 from classifier.training import states
 
 
@@ -46,26 +41,26 @@ def place(device: str, data_root: Path, workers: int = 0) -> Place:
     if device != "cpu" and not (device.isdecimal() and int(device) < gpus):
         raise UserError(f"--device {device}: that is not auto, cpu or one of {gpus} GPU(s)")
     name = "cpu" if device == "cpu" else f"cuda:{device}"
-    return Place(data_root, name, threads=cores(), workers=workers)
+    return Place(data_root, device=name, threads=cores(), workers=workers)
 
 
 def train_run(options: argparse.Namespace, where: Place) -> int:
     """Train by the original's flags into `--save_path`. Gives the exit code."""
     teacher, by = _teacher(options.teacher_path) if options.kd else (None, None)
-    spec, ema = spec_of(options, by)
+    spec, track = spec_of(options, by)
     run: Path = options.save_path
     check_labels(options.label_path, prepare(spec.data, where.data_root).classes)
     for unit in run.glob("train-*"):
-        if _training(unit).signature != spec.signature:
+        if runs.read_training(unit).signature != spec.signature:
             raise UserError(
                 f"{run} holds a training with other settings; choose another --save_path"
             )
-    if (run / train_unit(track_key(ema)) / runs.CHECKPOINT).exists():
+    if (run / train_unit(track.key) / runs.CHECKPOINT).exists():
         print(f"nothing to do: {run} is trained already")
         return 0
     if spec.amp and where.device == "cpu":
         print("amp is for CUDA: on this CPU the training runs in FP32", file=sys.stderr)
-    work = run / f"work-train-{spec.signature}"
+    work = run / runs.work_name(spec)
     make_folder(work)
     if not options.resume:
         if states.kept(work):
@@ -76,16 +71,9 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
     epochs = Epochs()
     try:
         with interruptions.counted(most=1) as pressed:
-            stoppable = replace(where, stop=lambda: pressed() > 0)
-            (outcome,) = execute(
-                spec,
-                work,
-                stoppable,
-                epochs,
-                emas=(ema,),
-                checkpoint_file=teacher,
-                weights_file=Path(spec.weights.file) if spec.weights else None,
-            )
+            watched = replace(where, report=epochs, stop=lambda: pressed() > 0)
+            weights = Path(spec.weights.file) if spec.weights else None
+            (outcome,) = train(spec, work, watched, tracks=(track,), start=Start(teacher, weights))
     except (UserError, OSError):
         _remove_empty(work)
         raise
@@ -94,7 +82,6 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
     runs.publish(outcome.record, outcome.cost, work, run)
     shutil.rmtree(work)
     record = outcome.record
-    assert isinstance(record, TrainRecord)
     print(f"{run}: best val accuracy {record.accuracy:.5f} in epoch {record.best_epoch + 1}")
     return 0
 
@@ -107,8 +94,8 @@ def _teacher(path: Path | None) -> tuple[Path | None, str | Weights | None]:
     if path.is_file():
         return path, known_file(path, CHECKPOINTS)
     file = checkpoint_of(path, None)
-    training = _training(file.parent)
-    if training.track == track_key(None):
+    training = runs.read_training(file.parent)
+    if training.track == RAW.key:
         return file, training.signature
     return file, known_file(file, CHECKPOINTS)  # an average, which a training does not tell apart
 
@@ -153,7 +140,7 @@ def data_root_of(options: argparse.Namespace, file: Path) -> Path:
     if options.data_root is not None:
         return Path(options.data_root)
     if options.train_path or options.val_path or options.test_path:
-        data, folder = _training(file.parent).spec.data, folder_of_paths(options)
+        data, folder = runs.read_training(file.parent).spec.data, folder_of_paths(options)
         if (data.folder, data.split) != (folder.name, "given"):
             raise UserError(f"{folder} is not the '{data.title}' that the run was trained on")
         return folder.parent
@@ -176,20 +163,18 @@ def evaluate_run(
 
     Gives the folder that they are in.
     """
-    training, run = _training(file.parent), file.parent.parent
-    spec = EvaluateSpec(
-        training=training.signature,
-        ema=_ema(training.track),
-        split=part,
-        precision=precision,
-        tta=tta,
+    training, run = runs.read_training(file.parent), file.parent.parent
+    spec = EvaluateSpec.of(
+        training.spec, track_of(training.track), split=part, precision=precision, tta=tta
     )
     unit = run / evaluate_unit(spec)
     if not _is_done(unit, training, where.data_root):
-        _evaluate(spec, training, file, where)
-    kept = np.load(unit / "predictions.npz")
-    counted = _counted(f"features of {part}")
-    features = features_of(training, file, part, precision, where, counted) if tsne else None
+        _evaluate(spec, file, where)
+    kept = np.load(unit / runs.PREDICTIONS)
+    features = None
+    if tsne:
+        counted = replace(where, report=_counted(f"features of {part}"))
+        features = features_of(spec, counted, file).numpy()
     folder = run / f"metrics-{spec.slug}"
     metrics_report.write(
         folder,
@@ -198,7 +183,7 @@ def evaluate_run(
         [str(path) for path in kept["paths"]],
         checkpoint.read_meta(file).classes,
         visual=visual,
-        features=None if features is None else features.numpy(),
+        features=features,
     )
     return folder
 
@@ -207,24 +192,17 @@ def _is_done(unit: Path, training: TrainRecord, root: Path) -> bool:
     """Whether this checkpoint is evaluated, on these data if they are there to be looked at."""
     if not unit.exists():
         return False
-    record = runs.read_record(unit)
-    assert isinstance(record, EvaluateRecord)
+    record = runs.read_evaluation(unit)
     same_data = fingerprint_if_there(training.spec.data, root) in (None, record.data.fingerprint)
     return same_data and record.checkpoint == training.checkpoint
 
 
-def _evaluate(spec: EvaluateSpec, training: TrainRecord, file: Path, where: Place) -> None:
+def _evaluate(spec: EvaluateSpec, file: Path, where: Place) -> None:
     run = file.parent.parent
     work = Path(tempfile.mkdtemp(dir=run, prefix=".evaluate-"))
     try:
-        (outcome,) = execute(
-            spec,
-            work,
-            where,
-            _counted(f"evaluating {spec.split}"),
-            training=training,
-            checkpoint_file=file,
-        )
+        counted = replace(where, report=_counted(f"evaluating {spec.split}"))
+        outcome = evaluate(spec, work, counted, file)
         runs.publish(outcome.record, outcome.cost, work, run)
     finally:
         shutil.rmtree(work)
@@ -237,7 +215,7 @@ def _counted(what: str) -> Report:
 
 def time_run(file: Path, precision: Precision, batch_size: int, where: Place) -> int:
     """Print the speed of a run's model, as the changelog counts it."""
-    training = _training(file.parent)
+    training = runs.read_training(file.parent)
     spec = BenchmarkSpec(
         model=training.spec.model,
         classes=training.data.classes,
@@ -245,29 +223,9 @@ def time_run(file: Path, precision: Precision, batch_size: int, where: Place) ->
         batch_size=batch_size,
         precision=precision,
     )
-    (outcome,) = execute(spec, file.parent.parent, where, _counted("timing"))
-    record = outcome.record
-    assert isinstance(record, BenchmarkRecord)
+    record = benchmark(spec, replace(where, report=_counted("timing"))).record
     print(
         f"{spec.model} {precision} FPS(batch_size={spec.batch_size}): {record.fps:.2f} batches/s, "
         f"{record.images_per_second:.1f} images/s on {record.environment.device}"
     )
     return 0
-
-
-def _training(unit: Path) -> TrainRecord:
-    record = runs.read_record(unit)
-    assert isinstance(record, TrainRecord)
-    return record
-
-
-def _ema(track: str) -> Ema | None:
-    """The average of that name; None for `raw`."""
-    if track == "raw":
-        return None
-    number = r"([0-9.]+(?:e[-+]?[0-9]+)?)"
-    found = re.fullmatch(f"ema-{number}-{number}", track)
-    assert found is not None
-    ema = Ema(decay=float(found[1]), tau=float(found[2]))
-    assert track_key(ema) == track
-    return ema

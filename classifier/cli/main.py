@@ -10,43 +10,21 @@ python -m classifier predict --save_path runs/mobilenetv2-s0-3f9c01ab77e2 --sour
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from classifier.basics.console import Counted, show_any_name
-from classifier.basics.errors import StoppedError, UserError
+from classifier.basics.console import Counted
 from classifier.basics.files import make_folder
-from classifier.cli.train_flags import Parser, add_flags, add_paths, at_least, one_of
+from classifier.cli.entry import ALL_DONE, SOME_FAILED, Parser, at_least, exit_code_of, one_of
+from classifier.cli.train_flags import add_flags, add_paths
 from classifier.config.spec import Precision
-
-ALL_DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0 all done, 1 some files failed, 2 bad input, 130 interrupted."""
     options = _parser().parse_args(arguments)
-    show_any_name()
     command: Callable[[argparse.Namespace], int] = options.command
-    try:
-        code = command(options)
-        sys.stdout.flush()
-        return code
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except StoppedError:
-        print("interrupted; the same command with --resume goes on from here", file=sys.stderr)
-        return INTERRUPTED
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # `predict ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ALL_DONE
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return SOME_FAILED
+    return exit_code_of(lambda: command(options))
 
 
 def split(options: argparse.Namespace) -> int:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import ast
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import ValidationError
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import WEIGHTS, content
-from classifier.basics.names import nearest
+from classifier.cli.entry import at_least, one_of
 from classifier.config.document import Document
 from classifier.config.explanations import check_model, check_transforms, explained, finding
-from classifier.config.spec import ArmSettings, Ema, TrainSpec, Weights
+from classifier.config.spec import ArmSettings, TrainSpec, Weights
+from classifier.config.tracks import Track
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS
 from classifier.models import catalogue
@@ -59,36 +60,6 @@ ELSEWHERE = {"data": "--data or --train_path", "distill": "--kd and its flags"}
 
 
 AUGMENTATIONS = ("RandAugment", "AutoAugment", "TrivialAugmentWide", "AugMix", "none")
-
-
-class Parser(argparse.ArgumentParser):
-    """One that says a mistake in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
-
-
-def one_of(names: Iterable[str]) -> Any:
-    """Arguments of `add_argument` for a choice: an unknown name gets the nearest."""
-    known = tuple(names)
-
-    def checked(name: str) -> str:
-        if name not in known:
-            raise argparse.ArgumentTypeError(f"unknown '{name}'{nearest(name, known)}")
-        return name
-
-    return {"type": checked, "metavar": f"{{{','.join(known)}}}"}
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    """An argument's type: a whole number from `least` up."""
-
-    def checked(given: str) -> int:
-        if not given.isdecimal() or int(given) < least:
-            raise argparse.ArgumentTypeError(f"'{given}' is not a number from {least} up")
-        return int(given)
-
-    return checked
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -150,9 +121,7 @@ def add_paths(parser: argparse.ArgumentParser, default: str) -> None:
     add("--label_path", type=Path, metavar="FILE", help="class names, checked if given")
 
 
-def spec_of(
-    options: argparse.Namespace, teacher: str | Weights | None
-) -> tuple[TrainSpec, Ema | None]:
+def spec_of(options: argparse.Namespace, teacher: str | Weights | None) -> tuple[TrainSpec, Track]:
     """The training that the flags ask for, and its track. Flags go over the config's settings.
 
     `teacher`: the signature of the teacher's training, or its file. Raises UserError, with the flag
@@ -177,7 +146,7 @@ def spec_of(
         raise explained(error, document, where, ArmSettings, ELSEWHERE) from error
     check_model(checked.model, document, ("model",))
     check_transforms(checked.albumentations, document, ("albumentations",))
-    return checked.training(), checked.ema
+    return checked.training, checked.track
 
 
 def _add_flags(document: Document, options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, field_serializer, model_validator
 
 from classifier.basics.settings import (
     NEUTRAL,
@@ -30,10 +30,12 @@ from classifier.basics.settings import (
 )
 from classifier.config.optimizers import AdamW, Optimizer
 from classifier.config.schedules import Cosine, Schedule, Warmup
+from classifier.config.tracks import RAW, Raw, Track
 from classifier.data.augment import Augment, Transform, transforms
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.models import catalogue
+from classifier.tricks.ema import Ema
 
 SCHEMA = 1
 """Part of every signature. Raise it when the meaning of an existing field changes."""
@@ -118,18 +120,6 @@ class Distill(Settings):
         return "whole" if self.method == "sp" else "mean"
 
 
-class Ema(Settings):
-    """Average of weights and buffers: decay(t) = decay * (1 - exp(-t / tau)) at step t from 1."""
-
-    decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
-    tau: Positive = 2000.0
-
-
-def track_key(ema: Ema | None) -> str:
-    """The name of a track, also as a folder: `raw`, `ema-0.9999-2000`."""
-    return "raw" if ema is None else f"ema-{ema.decay!r}-{ema.tau:.17g}"
-
-
 class Spec(Settings):
     """Base of the three kinds of jobs."""
 
@@ -152,6 +142,17 @@ class Spec(Settings):
     def slug(self) -> str:
         """The part of a folder's name that is for people."""
         raise NotImplementedError
+
+    @property
+    def trained(self) -> TrainSpec | None:
+        """The training that a job is, or whose weights it takes; a speed needs none."""
+        return None
+
+    @property
+    def run(self) -> Spec:
+        """The spec whose folder the job's results lie in: a training has its evaluations beside
+        it."""
+        return self.trained or self
 
 
 class TrainSpec(Spec):
@@ -252,35 +253,67 @@ class TrainSpec(Spec):
         distill = f"-{self.distill.method}" if self.distill else ""
         return f"{self.model}{rdrop}{distill}-s{self.seed}"
 
+    @property
+    def trained(self) -> TrainSpec:
+        return self
+
 
 class ArmSettings(TrainSpec):
     """A training's settings as they are written: with `ema`, which becomes a track of it."""
 
     ema: Annotated[Ema | None, BeforeValidator(switch)] = None
 
+    @property
     def training(self) -> TrainSpec:
         return TrainSpec.model_construct(
             **{name: getattr(self, name) for name in TrainSpec.model_fields}
         )
 
+    @property
+    def track(self) -> Track:
+        return self.ema or RAW
+
 
 class EvaluateSpec(Spec):
     """Accuracy of one track's stored checkpoint on one part of the data, centre-cropped, without
-    augmentation; `train` too."""
+    augmentation; `train` too.
+
+    `training` is signed, and written into JSON, as its signature.
+    """
 
     kind: ClassVar[Literal["evaluate"]] = "evaluate"
 
-    training: str = Field(pattern="^[0-9a-f]{12}$")
+    training: TrainSpec
     ema: Annotated[Ema | None, BeforeValidator(switch)] = None
     split: Part
     precision: Precision = "fp32"
     tta: bool = Field(False, json_schema_extra=NEUTRAL)
     """Ten crops: the mean of their logits."""
 
+    @classmethod
+    def of(cls, training: TrainSpec, track: Track, **settings: Any) -> Self:
+        """An evaluation of that track of the training."""
+        return cls(training=training, ema=None if isinstance(track, Raw) else track, **settings)
+
     @property
     def slug(self) -> str:
         tta = "-tta" if self.tta else ""
-        return f"{track_key(self.ema)}-{self.split}-{self.precision}{tta}"
+        return f"{self.track.key}-{self.split}-{self.precision}{tta}"
+
+    @property
+    def trained(self) -> TrainSpec:
+        return self.training
+
+    @property
+    def track(self) -> Track:
+        return self.ema or RAW
+
+    def signed(self) -> dict[str, Any]:
+        return {**super().signed(), "training": self.training.signature}
+
+    @field_serializer("training")
+    def _as_signature(self, training: TrainSpec) -> str:
+        return training.signature
 
 
 class BenchmarkSpec(Spec):

@@ -6,10 +6,11 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.transforms.functional import ten_crop
 
 from classifier.basics.files import write_whole
@@ -19,8 +20,15 @@ from classifier.data.loader import EvalLoader
 from classifier.data.transforms import Normalize, Pixel, short_side
 from classifier.inference import metrics
 from classifier.models import checkpoint
-from classifier.models.network import Network, reparameterized
+from classifier.models.network import reparameterized
 from classifier.training.losses import TaskLoss
+
+Progress = Callable[[int, int], None]
+"""Images done, images in all."""
+
+
+def unheard(done: int, total: int) -> None:
+    """A progress that goes nowhere."""
 
 
 @dataclass(frozen=True)
@@ -30,27 +38,38 @@ class Scores:
     loss: float
 
 
-def outputs_of(
-    network: nn.Module,
-    loader: EvalLoader,
-    normalize: Normalize,
-    device: torch.device,
-    *,
-    dtype: torch.dtype = torch.float32,
-    autocast: torch.autocast | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Tensor:
+@dataclass(frozen=True)
+class Inference:
+    """A network with all that a batch of images goes through on its way."""
+
+    network: Any
+    """An nn.Module: a `Network`, or its trunk."""
+    normalize: Normalize
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    autocast: torch.autocast | None = None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 images (N, H, W, 3) -> FP32 logits (N, C), or features (N, F), on the
+        device. Leaves the network in eval mode."""
+        self.network.eval()
+        with (
+            torch.inference_mode(),
+            self.autocast or torch.autocast(self.device.type, enabled=False),
+        ):
+            batch = self.normalize(images.to(self.device, non_blocking=True)).to(self.dtype)
+            return cast(Tensor, self.network(batch).float())
+
+
+def outputs_of(inference: Inference, loader: EvalLoader, progress: Progress = unheard) -> Tensor:
     """FP32 logits (N, C) of a network, or features (N, F) of its trunk, on the CPU, in the
-    loader's order. Leaves it in eval mode."""
-    network.eval()
-    found, done = [], 0
-    with torch.inference_mode(), autocast or torch.autocast(device.type, enabled=False):
-        for images, _ in loader:
-            batch = normalize(images.to(device, non_blocking=True)).to(dtype)
-            found.append(network(batch).float())
-            done += len(images)
-            progress(done, len(loader))
-    return torch.cat(found).cpu()
+    loader's order."""
+    outputs, done = [], 0
+    for images, _ in loader:
+        outputs.append(inference(images))
+        done += len(images)
+        progress(done, len(loader))
+    return torch.cat(outputs).cpu()
 
 
 def ten_crop_side(image_size: int) -> int:
@@ -59,38 +78,26 @@ def ten_crop_side(image_size: int) -> int:
 
 
 def ten_crop_logits(
-    network: Network,
+    inference: Inference,
     images: Pixels,
     image_size: int,
     batch_size: int,
-    normalize: Normalize,
-    device: torch.device,
-    *,
-    dtype: torch.dtype = torch.float32,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = unheard,
 ) -> Tensor:
     """FP32 logits (N, C) on the CPU, each the mean of an image's ten crops, in the images' order.
 
-    `images` have `ten_crop_side(image_size)` as their short side. Leaves the network in eval mode.
+    `images` have `ten_crop_side(image_size)` as their short side.
     """
-    network.eval()
-    found = []
+    logits = []
     for start in range(0, len(images), batch_size):
         end = min(start + batch_size, len(images))
         batch = [images[position] for position in range(start, end)]
-        found.append(ten_crop_batch(network, batch, image_size, normalize, device, dtype))
+        logits.append(ten_crop_batch(inference, batch, image_size))
         progress(end, len(images))
-    return torch.cat(found)
+    return torch.cat(logits)
 
 
-def ten_crop_batch(
-    network: Network,
-    images: Sequence[Pixel],
-    image_size: int,
-    normalize: Normalize,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Tensor:
+def ten_crop_batch(inference: Inference, images: Sequence[Pixel], image_size: int) -> Tensor:
     """Mean FP32 logits (N, C) on the CPU over four corners, centre and their mirror images.
 
     The network sees one crop of every image at a time, so it takes no more memory than without.
@@ -98,12 +105,8 @@ def ten_crop_batch(
     crops = [
         ten_crop(torch.tensor(image).permute(2, 0, 1), [image_size, image_size]) for image in images
     ]
-    with torch.inference_mode():
-        logits = [
-            network(normalize(torch.stack(crop).permute(0, 2, 3, 1).to(device)).to(dtype)).float()
-            for crop in zip(*crops, strict=True)
-        ]
-        return torch.stack(logits).mean(dim=0).cpu()
+    logits = [inference(torch.stack(crop).permute(0, 2, 3, 1)) for crop in zip(*crops, strict=True)]
+    return torch.stack(logits).mean(dim=0).cpu()
 
 
 def scores(logits: Tensor, labels: Tensor, loss: TaskLoss) -> Scores:
@@ -115,14 +118,15 @@ def scores(logits: Tensor, labels: Tensor, loss: TaskLoss) -> Scores:
     )
 
 
-def prepared(
+def load_for_inference(
     file: Path, precision: Precision, device: torch.device
-) -> tuple[Network, checkpoint.Meta, torch.dtype]:
+) -> tuple[Inference, checkpoint.Meta]:
     """A checkpoint ready for inference: fused in FP32 where it can be, then cast."""
     network, meta = checkpoint.load(file)
     dtype = torch.float16 if precision == "fp16" else torch.float32
     fused = reparameterized(network).eval()
-    return fused.to(device, dtype).to(memory_format=torch.channels_last), meta, dtype
+    fused = fused.to(device, dtype).to(memory_format=torch.channels_last)
+    return Inference(fused, Normalize(meta.mean, meta.std, device), device, dtype), meta
 
 
 def save_predictions(file: Path, logits: Tensor, loader: EvalLoader) -> None:

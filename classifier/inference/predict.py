@@ -17,11 +17,15 @@ from classifier.basics.errors import UserError
 from classifier.basics.names import shown
 from classifier.config.spec import Precision
 from classifier.data.datasets import IMAGE_SUFFIXES, open_file
-from classifier.data.transforms import Normalize, Pixel, centre_crop
+from classifier.data.transforms import Pixel, centre_crop
 from classifier.inference import cam as maps
-from classifier.inference.evaluate import prepared, ten_crop_batch, ten_crop_side
+from classifier.inference.evaluate import (
+    Inference,
+    load_for_inference,
+    ten_crop_batch,
+    ten_crop_side,
+)
 from classifier.inference.predictions import Answer, Failure, Predictions
-from classifier.models.network import Network
 
 
 def predict(
@@ -47,16 +51,14 @@ def predict(
     if cam is not None:
         maps.check(cam.method)
     paths = find(sources)
-    where = torch.device(device)
-    network, meta, dtype = prepared(checkpoint_file, precision, where)
-    normalize = Normalize(meta.mean, meta.std, where)
+    inference, meta = load_for_inference(checkpoint_file, precision, torch.device(device))
     side = ten_crop_side(meta.image_size) if tta else meta.image_size
     mapper = None
     if cam is not None:
         cam.folder.mkdir(parents=True, exist_ok=True)
         # Another network: the maps' hooks would keep every prediction's activations.
-        full, _, _ = prepared(checkpoint_file, "fp32", where)
-        mapper = maps.Mapper(full, cam.method, meta.image_size, normalize)
+        full, _ = load_for_inference(checkpoint_file, "fp32", inference.device)
+        mapper = maps.Mapper(full.network, cam.method, meta.image_size, full.normalize)
 
     answers: list[Answer] = []
     failures: list[Failure] = []
@@ -75,7 +77,7 @@ def predict(
             if mapper is not None:
                 crops[position] = centre_crop(_pixels(whole, meta.image_size), meta.image_size)
         pixels = list(images.values())
-        scores = _scores(network, pixels, meta.image_size, normalize, where, dtype, tta)
+        scores = _scores(inference, pixels, meta.image_size, tta)
         for position, of_image in zip(images, scores, strict=True):
             path = paths[position]
             if not of_image.isfinite().all():
@@ -140,24 +142,15 @@ def _pixels(image: Image.Image, short_side: int) -> Pixel:
     return np.asarray(resize(image, short_side))
 
 
-def _scores(
-    network: Network,
-    images: Sequence[Pixel],
-    size: int,
-    normalize: Normalize,
-    device: torch.device,
-    dtype: torch.dtype,
-    tta: bool,
-) -> Tensor:
+def _scores(inference: Inference, images: Sequence[Pixel], size: int, tta: bool) -> Tensor:
     """Softmax scores (N, C) on the CPU of images at the size that their crops are taken from."""
     if not images:
         return torch.empty(0)
     if tta:
-        logits = ten_crop_batch(network, images, size, normalize, device, dtype)
+        logits = ten_crop_batch(inference, images, size)
     else:
-        crops = torch.from_numpy(np.stack([centre_crop(image, size) for image in images]))
-        with torch.inference_mode():
-            logits = network(normalize(crops.to(device)).to(dtype)).float().cpu()
+        crops = np.stack([centre_crop(image, size) for image in images])
+        logits = inference(torch.from_numpy(crops)).cpu()
     return logits.softmax(dim=1)
 
 

@@ -7,12 +7,12 @@ the data lay) is a `Cost`, a file beside it.
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator
+from pydantic import BaseModel, ConfigDict, Discriminator, model_validator
 
 from classifier.basics.machine import Machine
-from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec, track_key
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
 
 
 class _Plain(BaseModel):
@@ -78,6 +78,8 @@ class TrainRecord(_Plain):
 
 
 class EvaluateRecord(_Plain):
+    """`training` stands in `spec` too, where JSON has its signature only."""
+
     kind: Literal["evaluate"] = "evaluate"
     signature: str
     spec: EvaluateSpec
@@ -91,9 +93,17 @@ class EvaluateRecord(_Plain):
     mpa: float
     loss: float
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_spec(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("spec"), dict):
+            spec = {**values["spec"], "training": values.get("training")}
+            return {**values, "spec": spec}
+        return values
+
     @property
     def track(self) -> str:
-        return track_key(self.spec.ema)
+        return self.spec.track.key
 
     @property
     def unit(self) -> str:

@@ -9,17 +9,31 @@ import errno
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import digest, sync_folder, write_whole
+from classifier.config.spec import Spec
 from classifier.records.record import BenchmarkRecord, Cost, EvaluateRecord, Record, TrainRecord
 
 CHECKPOINT = "best.safetensors"
+PREDICTIONS = "predictions.npz"
+"""An evaluation's logits (N, C), labels (N,) and relative paths (N,)."""
 RECORD = "record.json"
 COST = "cost.json"
+UNITS = ("train-", "evaluate-", "benchmark-")
+"""How the names of units begin."""
+WORK = "work-"
+"""How the name begins of the folder of a job that is not done."""
+K = TypeVar("K", TrainRecord, EvaluateRecord)
 _RECORDS: TypeAdapter[Record] = TypeAdapter(Record)
+
+
+def work_name(spec: Spec) -> str:
+    """The folder, in a run's, that a job works in."""
+    return f"{WORK}{spec.kind}-{spec.signature}"
 
 
 def publish(record: Record, cost: Cost, out: Path, run: Path) -> bool:
@@ -66,11 +80,27 @@ def read_record(unit: Path) -> Record:
         ) from error
 
 
+def read_training(unit: Path) -> TrainRecord:
+    """Raises UserError as `read_record`, and for another kind of record."""
+    return _of_kind(unit, TrainRecord)
+
+
+def read_evaluation(unit: Path) -> EvaluateRecord:
+    """Raises UserError as `read_record`, and for another kind of record."""
+    return _of_kind(unit, EvaluateRecord)
+
+
+def _of_kind(unit: Path, kind: type[K]) -> K:
+    record = read_record(unit)
+    if not isinstance(record, kind):
+        raise UserError(f"{unit / RECORD} is of another kind; delete {unit} to have it done again")
+    return record
+
+
 def checkpoint_of(unit: Path) -> tuple[TrainRecord, Path]:
     """A training's record and its checkpoint. Raises UserError where it is not the one that was
     trained."""
-    record, file = read_record(unit), unit / CHECKPOINT
-    assert isinstance(record, TrainRecord)
+    record, file = read_training(unit), unit / CHECKPOINT
     if digest(file) != record.checkpoint:
         raise UserError(
             f"{file} is damaged: it is not what was trained; delete {unit} to have it done again"

@@ -23,19 +23,19 @@ from classifier.basics.progress import Progress, Report
 from classifier.basics.randomness import generator, seed_step
 from classifier.config.optimizers import SGD, AdamW, RMSProp
 from classifier.config.schedules import Cosine, TorchSchedule
-from classifier.config.spec import Ema, RDrop, TrainSpec, track_key
+from classifier.config.spec import RDrop, TrainSpec
+from classifier.config.tracks import Raw, Track
 from classifier.data.cache import Pixels
 from classifier.data.datasets import Listing
 from classifier.data.loader import EvalLoader, TrainLoader
 from classifier.data.transforms import Normalize, policy
-from classifier.inference.evaluate import outputs_of, scores
+from classifier.inference.evaluate import Inference, outputs_of, scores
 from classifier.models import checkpoint
 from classifier.models.network import Network, ready_for_gradients
 from classifier.models.weights import initial_network
 from classifier.records.record import Epoch
 from classifier.records.runs import CHECKPOINT
 from classifier.training.distillation import Distiller
-from classifier.training.ema import Average
 from classifier.training.losses import (
     Mixer,
     TaskLoss,
@@ -45,6 +45,7 @@ from classifier.training.losses import (
     trunk_passes,
     two_passes,
 )
+from classifier.tricks.ema import Average
 
 Keep = Callable[[Callable[[], dict[str, Any]], tuple[int, int], bool], None]
 """Gets what makes the full state, the epoch and step that come next, and whether an epoch has just
@@ -74,10 +75,11 @@ def train_loader(spec: TrainSpec, images: Pixels, listed: Listing, workers: int)
 
 
 @dataclass
-class Track:
-    """One set of weights with its own history, best epoch and early stopping."""
+class Carried:
+    """A track as a training carries it: weights with their own history, best epoch and early
+    stopping."""
 
-    ema: Ema | None
+    track: Track
     network: Network
     average: Average | None = None
     history: list[Epoch] = field(default_factory=list)
@@ -88,7 +90,7 @@ class Track:
 
     @property
     def key(self) -> str:
-        return track_key(self.ema)
+        return self.track.key
 
     def add(self, row: Epoch, spec: TrainSpec) -> None:
         """Better is strictly greater, the first best wins; `patience` epochs without one stop."""
@@ -215,7 +217,7 @@ class Trainer:
     def __init__(
         self,
         spec: TrainSpec,
-        emas: Iterable[Ema | None],
+        tracks: Iterable[Track],
         loader: TrainLoader,
         val: EvalLoader,
         normalize: Normalize,
@@ -229,7 +231,9 @@ class Trainer:
         self.spec, self.loader, self.val = spec, loader, val
         self.normalize, self.device = normalize, device
         self.network = ready_for_gradients(start_network(spec, classes, weights_file), device)
-        self.tracks = [self._track(ema) for ema in emas]  # before a distiller hooks the network
+        self.tracks = [
+            self._carried(track) for track in tracks
+        ]  # before a distiller hooks the network
         self.amp = spec.amp and device.type == "cuda"
         self.autocast = torch.autocast(device.type, torch.float16, enabled=self.amp)
         weight = balance(loader.labels, classes).to(device) if spec.class_balance else None
@@ -256,11 +260,11 @@ class Trainer:
         self._rate: float | None = None
         self._start, self._before = time.monotonic(), 0.0
 
-    def _track(self, ema: Ema | None) -> Track:
-        if ema is None:
-            return Track(None, self.network)
-        average = Average(self.network, ema)
-        return Track(ema, average.network, average)
+    def _carried(self, track: Track) -> Carried:
+        if isinstance(track, Raw):
+            return Carried(track, self.network)
+        average = Average(self.network, track)
+        return Carried(track, average.network, average)
 
     def _distiller(self, teacher: tuple[Network, str] | None) -> Distiller | None:
         if self.spec.distill is None:
@@ -353,15 +357,9 @@ class Trainer:
         phase = f"epoch {self.epoch + 1}/{self.spec.epochs}"
         return Progress(phase, done, total, self._rate, shown)
 
-    def _validated(self, track: Track, lr: float, train_loss: float, report: Report) -> Epoch:
-        logits = outputs_of(
-            track.network,
-            self.val,
-            self.normalize,
-            self.device,
-            autocast=self.autocast,
-            progress=lambda done, total: report(self._progress()),
-        )
+    def _validated(self, track: Carried, lr: float, train_loss: float, report: Report) -> Epoch:
+        inference = Inference(track.network, self.normalize, self.device, autocast=self.autocast)
+        logits = outputs_of(inference, self.val, lambda done, total: report(self._progress()))
         found = scores(logits, self.val.labels, task_loss(self.spec.loss))
         return Epoch(
             epoch=self.epoch,
@@ -405,7 +403,7 @@ class Trainer:
         return True
 
 
-def _track_state(track: Track) -> dict[str, Any]:
+def _track_state(track: Carried) -> dict[str, Any]:
     return {
         "network": None if track.average is None else track.network.state_dict(),
         "history": [row.model_dump() for row in track.history],
@@ -416,7 +414,7 @@ def _track_state(track: Track) -> dict[str, Any]:
     }
 
 
-def _restore_track(track: Track, state: dict[str, Any]) -> None:
+def _restore_track(track: Carried, state: dict[str, Any]) -> None:
     if track.average is not None:
         track.network.load_state_dict(state["network"])
     track.history = [Epoch(**row) for row in state["history"]]
@@ -424,7 +422,7 @@ def _restore_track(track: Track, state: dict[str, Any]) -> None:
     track.best_state, track.stopped = state["best_state"], state["stopped"]
 
 
-def write_checkpoint(track: Track, folder: Path, meta: checkpoint.Meta) -> Path:
+def write_checkpoint(track: Carried, folder: Path, meta: checkpoint.Meta) -> Path:
     """The track's best weights, in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / CHECKPOINT

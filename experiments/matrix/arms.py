@@ -16,7 +16,8 @@ from classifier.basics.files import CHECKPOINTS, WEIGHTS, content
 from classifier.basics.names import nearest
 from classifier.config.document import Document, Where
 from classifier.config.explanations import check_model, check_transforms, explained, finding, text
-from classifier.config.spec import ArmSettings, Ema, TrainSpec
+from classifier.config.spec import ArmSettings, TrainSpec
+from classifier.config.tracks import Track
 from experiments.matrix.schema import File
 
 MOST_ARMS = 100_000
@@ -30,7 +31,7 @@ class Arm:
     """The value of each axis; of named runs the one axis `run`."""
     trainings: tuple[TrainSpec, ...]
     """One for each seed."""
-    ema: Ema | None
+    track: Track
     teachers: tuple[TrainSpec | None, ...] = ()
     """For each seed the training that a distillation learns from, unless from a file."""
 
@@ -208,15 +209,15 @@ class Arms:
         check_model(checked.model, self._document, origins["model"])
         transforms = origins.get("albumentations", ())
         check_transforms(checked.albumentations, self._document, transforms)
-        first = checked.training()
+        first = checked.training
         trainings = [first.model_copy(update={"seed": seed}) for seed in self._file.seeds]
         if not teachers:
-            return Arm(where, tuple(trainings), checked.ema, tuple(None for _ in trainings))
+            return Arm(where, tuple(trainings), checked.track, tuple(None for _ in trainings))
         assert first.distill is not None
         for position, teacher in enumerate(teachers):
             distill = first.distill.model_copy(update={"teacher": teacher.signature})
             trainings[position] = trainings[position].model_copy(update={"distill": distill})
-        return Arm(where, tuple(trainings), checked.ema, teachers)
+        return Arm(where, tuple(trainings), checked.track, teachers)
 
     def _teachers(
         self, settings: dict[str, Any], origins: Mapping[str, Where]

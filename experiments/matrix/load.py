@@ -21,7 +21,8 @@ from classifier.basics.errors import UserError
 from classifier.basics.names import nearest
 from classifier.config.document import Document, Where, scalar
 from classifier.config.explanations import text
-from classifier.config.spec import BenchmarkSpec, Ema, EvaluateSpec, Spec, TrainSpec, track_key
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Spec, TrainSpec
+from classifier.config.tracks import RAW, Track
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
 from classifier.records.record import evaluate_unit, train_unit
@@ -62,19 +63,26 @@ class Request:
     """One record that a cell needs."""
 
     spec: Spec
-    training: TrainSpec | None = None
-    ema: Ema | None = None
+    track: Track = RAW
+    """Of the training that it is or that it evaluates."""
     teacher: TrainSpec | None = None
     """What the training learns from, if it is distilled."""
     where: Mapping[str, Any] = field(default_factory=dict)
     """The axis values of the arm that asks for it; of a speed those that all its arms share."""
 
     @property
+    def training(self) -> TrainSpec | None:
+        return self.spec.trained
+
+    @property
     def unit(self) -> str | None:
         """The record's name under the signature; None for a speed: each device has its own."""
-        if isinstance(self.spec, EvaluateSpec):
-            return evaluate_unit(self.spec)
-        return train_unit(track_key(self.ema)) if isinstance(self.spec, TrainSpec) else None
+        match self.spec:
+            case EvaluateSpec() as spec:
+                return evaluate_unit(spec)
+            case TrainSpec():
+                return train_unit(self.track.key)
+        return None
 
 
 @dataclass(frozen=True)
@@ -427,17 +435,17 @@ def _requests(column: Column, arm: Arm) -> Iterator[Request]:
     """What a column needs of an arm, for each seed."""
     for spec, teacher in zip(arm.trainings, arm.teachers, strict=True):
         if column.stage == "train":
-            yield Request(spec, spec, arm.ema, teacher, arm.where)
+            yield Request(spec, arm.track, teacher, arm.where)
             continue
         assert column.split is not None
-        evaluation = EvaluateSpec(
-            training=spec.signature,
-            ema=arm.ema,
+        evaluation = EvaluateSpec.of(
+            spec,
+            arm.track,
             split=column.split,
             precision=column.precision or "fp32",
             tta=column.tta,
         )
-        yield Request(evaluation, spec, arm.ema, teacher, arm.where)
+        yield Request(evaluation, arm.track, teacher, arm.where)
 
 
 def _item(item: tuple[str, Any]) -> tuple[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 
 from classifier.basics.errors import UserError
-from experiments.plan.plan import Job, Judge
+from experiments.plan.jobs import Job
+from experiments.plan.judge import Judge
 from experiments.run.scheduler import Claim
 from experiments.store.leases import Leases
 from experiments.store.store import Store
@@ -51,10 +52,10 @@ class Claims:
         return answer
 
     def _looked_at(self, job: Job) -> Claim:
-        results = self._store.read_run(job.run)
-        if self._judge.state(job, results)[0] == "done":
+        results = self._store.read_run(job.spec)
+        if self._judge.standing(job, results).state == "done":
             return Claim("done")
-        failed_at = self._store.failed_at(job.spec, job.run)
+        failed_at = self._store.failed_at(job.spec)
         if failed_at is not None and self._since < failed_at <= self._leases.now():
             return Claim("failed", results.failures[job.id].reason)
         return Claim("mine")

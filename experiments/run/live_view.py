@@ -18,7 +18,8 @@ from rich.text import Text
 
 from classifier.basics.progress import Progress, duration
 from classifier.records.record import BenchmarkRecord, Record
-from experiments.plan.plan import Job, Plan
+from experiments.plan.jobs import Job
+from experiments.plan.plan import Plan
 from experiments.run.engines import Slot
 from experiments.store.store import Store
 
@@ -49,7 +50,7 @@ class _Running:
     @property
     def seconds_left(self) -> float | None:
         if self.latest is None or self.first is None:
-            return self.job.cost.seconds
+            return self.job.estimate.seconds
         since, steps = time.monotonic() - self.first[0], self.latest.done - self.first[1]
         return since / steps * (self.latest.total - self.latest.done) if steps > 0 else None
 
@@ -135,7 +136,7 @@ class View:
             self._running.pop(job.id, None)
             self._todo.pop(job.id)
             self._lost += 1
-            log = self._store.log(job.spec, job.run)
+            log = self._store.log(job.spec)
             name = f"{job.spec.kind} {job.name}{self._which_try(job)}"
             self._say(f"[red]FAILED[/]   {name}: {_escaped(reason)}")
             self._say(f"         its output and traceback: {_escaped(str(log))}")
@@ -179,8 +180,8 @@ class View:
         running = self._running.pop(job.id)
         self._todo.pop(job.id)
         seconds = time.monotonic() - running.start
-        if job.cost.gflop:
-            self._work_done += job.cost.gflop
+        if job.estimate.gflop:
+            self._work_done += job.estimate.gflop
             self._busy += seconds
         return seconds
 
@@ -189,8 +190,8 @@ class View:
         pace of this run; None while nothing is known."""
         work, busy = self._work_done, self._busy
         for running in self._running.values():
-            if running.job.cost.gflop and running.fraction > 0:
-                work += running.job.cost.gflop * running.fraction
+            if running.job.estimate.gflop and running.fraction > 0:
+                work += running.job.estimate.gflop * running.fraction
                 busy += time.monotonic() - running.start
         shared, alone = 0.0, 0.0
         for running in self._running.values():
@@ -198,9 +199,9 @@ class View:
         for job in self._todo.values():
             if job.id in self._running:
                 continue
-            seconds = job.cost.seconds
-            if seconds is None and job.cost.gflop is not None and work > 0:
-                seconds = job.cost.gflop * busy / work
+            seconds = job.estimate.seconds
+            if seconds is None and job.estimate.gflop is not None and work > 0:
+                seconds = job.estimate.gflop * busy / work
             if seconds is None:
                 return None
             if job.spec.kind == "benchmark":

@@ -14,7 +14,8 @@ from typing import Literal, Protocol
 from classifier.basics import interruptions
 from classifier.basics.progress import Progress
 from classifier.records.record import Record
-from experiments.plan.plan import Job, Plan
+from experiments.plan.jobs import Job
+from experiments.plan.plan import Plan
 from experiments.run.engines import Engine, JobFailed, JobStopped, OnProgress, Slot
 
 LOOK_SECONDS = 0.25
@@ -54,7 +55,7 @@ class Watch(Protocol):
 
 
 @dataclass
-class Outcome:
+class Summary:
     """What became of the jobs that were to be done."""
 
     failed: int = 0
@@ -68,6 +69,20 @@ class Outcome:
     def lost(self) -> int:
         return self.failed + self.skipped
 
+    def lines(self, todo: int) -> list[str]:
+        """What the user must know of it. `todo`: how many jobs there were to do."""
+        said = []
+        if self.lost:
+            said.append(f"{self.lost} of {todo} jobs failed or were skipped")
+        if self.left:
+            said.append(f"{self.left} of {todo} jobs were not begun or not finished")
+        if self.twice:
+            said.append(
+                f"{self.twice} jobs were done by another runner as well, which had seen no sign of "
+                "life from this one"
+            )
+        return said
+
 
 def run(
     plan: Plan,
@@ -77,7 +92,7 @@ def run(
     *,
     retries: int = 1,
     fail_fast: bool = False,
-) -> Outcome:
+) -> Summary:
     """Do all that is not done, longest first.
 
     A job starts when what it needs is done and a slot is free. A benchmark needs its device to
@@ -91,7 +106,7 @@ def run(
             while loop.is_unfinished:
                 if pressed():
                     loop.stop("interrupted")
-                    loop.outcome.interrupted = True
+                    loop.summary.interrupted = True
                 if pressed() > 1:
                     break
                 loop.start()
@@ -99,8 +114,8 @@ def run(
     finally:
         engine.stop()
         loop.give_back()
-    loop.outcome.left = loop.left
-    return loop.outcome
+    loop.summary.left = loop.left
+    return loop.summary
 
 
 class _Loop:
@@ -115,7 +130,7 @@ class _Loop:
     ) -> None:
         self._engine, self._watch, self._claims = engine, watch, claims
         self._retries, self._fail_fast = retries, fail_fast
-        self.outcome = Outcome()
+        self.summary = Summary()
         self._stopping = False
         todo = plan.todo
         self.left = len(todo)
@@ -195,7 +210,7 @@ class _Loop:
                 self._failed(job, error)
             else:
                 self._claims.give_back(job)
-                self.outcome.twice += not records
+                self.summary.twice += not records
                 self._watch.finished(job, records)
                 self._done(job)
 
@@ -220,7 +235,7 @@ class _Loop:
     def _lost(self, job: Job, reason: str) -> None:
         """A job that failed takes along what needs it, and what needs that."""
         self._watch.failed(job, reason)
-        self.outcome.failed += 1
+        self.summary.failed += 1
         self._ended(job)
         gone, skipped = [job], set()
         while gone:
@@ -229,7 +244,7 @@ class _Loop:
                 if dependent.id not in skipped:
                     skipped.add(dependent.id)
                     self._watch.skipped(dependent, f"it needs {of.name}, which failed")
-                    self.outcome.skipped += 1
+                    self.summary.skipped += 1
                     self._ended(dependent)
                     gone.append(dependent)
 
@@ -267,8 +282,8 @@ class _Loop:
 def _urgency(job: Job) -> tuple[bool, float, float]:
     """Benchmarks last; else longest first, so that the last job is short; unknown may be long."""
     unknown = math.inf
-    seconds = job.cost.seconds if job.cost.seconds is not None else unknown
-    gflop = job.cost.gflop if job.cost.gflop is not None else unknown
+    seconds = job.estimate.seconds if job.estimate.seconds is not None else unknown
+    gflop = job.estimate.gflop if job.estimate.gflop is not None else unknown
     return (job.spec.kind == "benchmark", -gflop, -seconds)
 
 

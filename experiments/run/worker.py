@@ -1,72 +1,52 @@
-"""One job inside its own process, whichever engine started it: execute, then publish.
+"""One job inside its own process, whichever engine started it: do it, then publish.
 
-The only module of this room that reaches torch, and only when it is called.
+Torch is imported here only when a job is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from classifier.basics.progress import Report
-from classifier.config.spec import EvaluateSpec, Spec, TrainSpec, Weights, track_key
-from classifier.records.record import Record, train_unit
-from experiments.plan.plan import Job
+from classifier.basics.place import Place
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec, Weights
+from classifier.config.tracks import RAW
+from classifier.records.record import Record
+from experiments.plan.jobs import Job
 from experiments.store.store import Store
 
-RAW = train_unit(track_key(None))
-"""A teacher is the best of its raw weights."""
+if TYPE_CHECKING:
+    from classifier.job import Outcome, Start
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a job's process must know and a spec must not."""
-
-    runs: Path
-    data_root: Path
-    workers: int = 0
-    checkpoint_minutes: float = 10.0
-
-
-def perform(
-    job: Job,
-    settings: Settings,
-    device: str,
-    threads: int,
-    report: Report,
-    stop: Callable[[], bool],
-) -> list[Record]:
-    """Do the job on `device` (a torch device) and publish what comes of it, record by record.
+def perform(job: Job, place: Place) -> list[Record]:
+    """Do the job at that place and publish what comes of it, record by record, in `place.runs`.
 
     Gives the records that were published: one that another runner has published is left out.
     """
-    from classifier.job import Place, execute
-
-    store = Store(settings.runs)
-    place = Place(
-        settings.data_root, device, threads, settings.workers, settings.checkpoint_minutes, stop
-    )
-    store.forget_failure(job.spec, job.run)
-    with store.attempt(job.spec, job.run) as out:
-        if isinstance(job.spec, EvaluateSpec):
-            record, file = store.training(job.run.signature, train_unit(track_key(job.spec.ema)))
-            outcomes = execute(job.spec, out, place, report, training=record, checkpoint_file=file)
-        else:
-            teacher, weights = _files(job.spec, settings.data_root)
-            outcomes = execute(
-                job.spec,
-                out,
-                place,
-                report,
-                states_in=out.parent,
-                emas=job.emas,
-                checkpoint_file=store.training(job.needs[0], RAW)[1] if job.needs else teacher,
-                weights_file=weights,
-            )
-        published = [o.record for o in outcomes if store.publish(o.record, o.cost, out, job.run)]
-    store.clear(job.spec, job.run)
+    store = Store(place.runs)
+    store.forget_failure(job.spec)
+    with store.attempt(job.spec) as out:
+        outcomes = _done(job, out, place, store)
+        published = [o.record for o in outcomes if store.publish(o.record, o.cost, out)]
+    store.clear(job.spec)
     return published
+
+
+def _done(job: Job, out: Path, place: Place, store: Store) -> Iterable[Outcome[Any]]:
+    from classifier.job import benchmark, evaluate, train
+
+    match job.spec:
+        case TrainSpec() as spec:
+            start = _start(spec, place.data_root, store)
+            return train(spec, out, place, tracks=job.tracks, start=start, states_in=out.parent)
+        case EvaluateSpec() as spec:
+            weights = store.checkpoint(spec.training.signature, spec.track)
+            return [evaluate(spec, out, place, weights)]
+        case BenchmarkSpec() as spec:
+            return [benchmark(spec, place)]
+    raise TypeError(f"{job.spec.kind} is no kind of job")
 
 
 def check_starts(specs: Iterable[TrainSpec], data_root: Path) -> None:
@@ -74,14 +54,18 @@ def check_starts(specs: Iterable[TrainSpec], data_root: Path) -> None:
     from classifier.job import check_start
 
     for spec in specs:
-        check_start(spec, data_root, *_files(spec, data_root))
+        check_start(spec, data_root, _start(spec, data_root))
 
 
-def _files(spec: Spec, data_root: Path) -> tuple[Path | None, Path | None]:
-    """Of a training: the checkpoint file of its teacher, and the file of its weights."""
-    teacher = spec.distill.teacher if isinstance(spec, TrainSpec) and spec.distill else None
-    weights = spec.weights if isinstance(spec, TrainSpec) else None
-    return (
-        data_root / teacher.file if isinstance(teacher, Weights) else None,
-        data_root / weights.file if weights is not None else None,
-    )
+def _start(spec: TrainSpec, data_root: Path, store: Store | None = None) -> Start:
+    """The files that a training starts from. A teacher that is a training is the best of its raw
+    weights; without a store it is left out."""
+    from classifier.job import Start
+
+    teacher = spec.distill.teacher if spec.distill else None
+    by: Path | None = None
+    if isinstance(teacher, Weights):
+        by = data_root / teacher.file
+    elif teacher is not None and store is not None:
+        by = store.checkpoint(teacher, RAW)
+    return Start(by, data_root / spec.weights.file if spec.weights else None)

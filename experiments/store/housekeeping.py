@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -19,15 +19,13 @@ from classifier.basics.console import Counted
 from classifier.basics.errors import UserError
 from classifier.basics.files import digest
 from classifier.basics.progress import duration
-from classifier.config.spec import BenchmarkSpec, TrainSpec, track_key
 from classifier.inference import metrics
 from classifier.records import runs
-from classifier.records.record import EvaluateRecord, Record, TrainRecord, train_unit
-from experiments.matrix.load import Request
-from experiments.plan.plan import Job, Plan
+from classifier.records.record import EvaluateRecord, Record, TrainRecord
+from classifier.records.runs import PREDICTIONS
 from experiments.store import leases
-from experiments.store.store import (
-    Store,
+from experiments.store.layout import (
+    DELETED,
     folders,
     has_failed,
     is_signed,
@@ -35,9 +33,12 @@ from experiments.store.store import (
     is_work,
     signature_of,
 )
+from experiments.store.store import Store
 
-_DELETED = ".deleted-"
-"""Begins the name of what is being deleted, or was when its deletion was interrupted."""
+Needed = tuple[str, str]
+"""A run's signature, and the name of a unit or of a job's work in it; `BENCHMARK` for a speed on
+any device."""
+BENCHMARK = "benchmark-"
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ def check(store: Store) -> int:
     return 1 if damaged else 0
 
 
-def prune(store: Store, plan: Plan, sure: bool) -> int:
-    """Say what no given matrix needs, ask unless `sure`, delete it."""
-    found = waste(store, plan.jobs)
+def prune(store: Store, needed: Collection[Needed], sure: bool) -> int:
+    """Say what is not needed, ask unless `sure`, delete it."""
+    found = waste(store, needed)
     for folder, size in found.folders:
         print(f"{_megabytes(size):>12}  {folder}")
     for reason in found.left:
@@ -96,7 +97,7 @@ def prune(store: Store, plan: Plan, sure: bool) -> int:
     if not sure and not sys.stdin.isatty():
         print("nothing was deleted; --yes deletes without asking")
     elif sure or input("delete them? [y/N] ").strip().lower() in ("y", "yes"):
-        still = dict(waste(store, plan.jobs).folders)  # a runner may have begun in the meantime
+        still = dict(waste(store, needed).folders)  # a runner may have begun in the meantime
         delete([folder for folder, _ in found.folders if folder in still])
         kept = len(found.folders) - sum(folder in still for folder, _ in found.folders)
         print("deleted" if not kept else f"deleted, but for {kept}: they are in use now")
@@ -163,11 +164,11 @@ def _problem(unit: Path, record: Record) -> str:
         if digest(file) != record.checkpoint:
             return f"{file} is not the checkpoint that was trained; {again}"
     if isinstance(record, EvaluateRecord):
-        with np.load(unit / "predictions.npz", allow_pickle=False) as kept:
+        with np.load(unit / PREDICTIONS, allow_pickle=False) as kept:
             found = metrics.accuracy(kept["logits"].argmax(axis=1), kept["labels"])
         if found != record.accuracy:
             return (
-                f"{unit / 'predictions.npz'} gives accuracy {found:.5f}, its record "
+                f"{unit / PREDICTIONS} gives accuracy {found:.5f}, its record "
                 f"{record.accuracy:.5f}; {again}"
             )
     return ""
@@ -182,11 +183,10 @@ class Waste:
     left: tuple[str, ...]
 
 
-def waste(store: Store, jobs: Iterable[Job]) -> Waste:
-    """What of the store no job needs. Runs named by hand and what is running are left alone."""
-    needed = set(_needed(jobs))
+def waste(store: Store, needed: Collection[Needed]) -> Waste:
+    """What of the store is not needed. Runs named by hand and what is running are left alone."""
     busy = _busy(store)
-    found = [*store.root.glob(f"{_DELETED}*"), *store.root.glob(f"*/{_DELETED}*")]
+    found = [*store.root.glob(f"{DELETED}*"), *store.root.glob(f"*/{DELETED}*")]
     left: list[str] = []
     for run in folders(store.root):
         if run.is_symlink() or not is_signed(run) or _is_of_another_name(run):
@@ -219,26 +219,12 @@ def _is_of_another_name(run: Path) -> bool:
             record = runs.read_record(unit)
         except UserError:  # damaged: --verify names it
             continue
-        of = record.training if isinstance(record, EvaluateRecord) else record.spec
-        return of.signature != signature_of(run)
+        return record.spec.run.signature != signature_of(run)
     return False
 
 
-def _needed(jobs: Iterable[Job]) -> Iterator[tuple[str, str]]:
-    """The signature of a run and the name of a unit or of a job's work in it."""
-    for job in jobs:
-        run = job.run.signature
-        yield run, f"work-{job.spec.kind}-{job.id}"
-        if isinstance(job.spec, TrainSpec):
-            yield from ((run, train_unit(track_key(ema))) for ema in job.emas)
-        elif isinstance(job.spec, BenchmarkSpec):
-            yield run, "benchmark"
-        else:
-            yield run, str(Request(job.spec).unit)
-
-
-def _is_needed(run: Path, unit: Path, needed: set[tuple[str, str]]) -> bool:
-    name = "benchmark" if unit.name.startswith("benchmark-") else unit.name
+def _is_needed(run: Path, unit: Path, needed: Collection[Needed]) -> bool:
+    name = BENCHMARK if unit.name.startswith(BENCHMARK) else unit.name
     return (signature_of(run), name) in needed
 
 
@@ -246,6 +232,6 @@ def delete(found: Iterable[Path]) -> None:
     """Each folder at once: it is renamed first, so that nobody reads a half of it."""
     for folder in found:
         doomed = folder
-        if not folder.name.startswith(_DELETED):
-            doomed = folder.rename(folder.with_name(_DELETED + folder.name))
+        if not folder.name.startswith(DELETED):
+            doomed = folder.rename(folder.with_name(DELETED + folder.name))
         shutil.rmtree(doomed)

@@ -21,9 +21,10 @@ from types import TracebackType
 
 import psutil
 
+from experiments.store.layout import LEASES
+
 SECONDS = 60.0
 """A lease that has not been touched for so long is over."""
-FOLDER = ".leases"
 
 
 class Leases:
@@ -31,7 +32,7 @@ class Leases:
     back."""
 
     def __init__(self, root: Path, seconds: float = SECONDS) -> None:
-        self._folder = root / FOLDER
+        self._folder = root / LEASES
         self._seconds = seconds
         self._held: dict[str, Path] = {}
         self._clock = self._folder / f"clock-{secrets.token_hex(4)}"
@@ -124,7 +125,7 @@ class Holder:
 
 def held(root: Path) -> set[str]:
     """The leases that somebody holds, by this machine's clock: to look, nothing is written."""
-    found = {file.name.rpartition(".")[0]: _read(file) for file in _files(root / FOLDER, "*")}
+    found = {file.name.rpartition(".")[0]: _read(file) for file in _files(root / LEASES, "*")}
     now = time.time()
     return {
         name

@@ -20,12 +20,15 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import resize
 
-from classifier.config.spec import CrossEntropy, Ema, RDrop, TrainSpec
+from classifier.basics.place import Place
+from classifier.config.spec import CrossEntropy, RDrop, TrainSpec
+from classifier.config.tracks import RAW, Track
 from classifier.data.spec import DataSpec
-from classifier.job import Place, execute
+from classifier.job import train
 from classifier.models.network import build
 from classifier.training import losses
 from classifier.training.trainer import Step, make_optimizer
+from classifier.tricks.ema import Ema
 from experiments.run.engines import local
 from reports.tables import grid
 
@@ -58,7 +61,7 @@ def rdrop_step(passes: int) -> Timed:
     return lambda: step(network, images, labels)
 
 
-def trainings(*tracks: tuple[Ema | None, ...]) -> Timed:
+def trainings(*each: tuple[Track, ...]) -> Timed:
     spec = TrainSpec(
         data=DataSpec(name="digits", limit=40),
         model="mobilenetv2",
@@ -68,9 +71,9 @@ def trainings(*tracks: tuple[Ema | None, ...]) -> Timed:
     )
 
     def run() -> None:
-        for emas in tracks:
+        for tracks in each:
             with tempfile.TemporaryDirectory() as folder:
-                execute(spec, Path(folder), Place(Path(folder)), emas=emas)
+                train(spec, Path(folder), Place(Path(folder)), tracks=tracks)
 
     return run
 
@@ -123,8 +126,8 @@ def main() -> None:
             "raw and EMA arms of one model",
             "two trainings",
             "one with two tracks",
-            trainings((None,), (ema,)),
-            trainings((None, ema)),
+            trainings((RAW,), (ema,)),
+            trainings((RAW, ema)),
             3,
         ),
         ("an image in an epoch, before the crop", "decode and resize", "cache", decode, copy, 50),

@@ -18,15 +18,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from classifier.basics import machine
+from classifier.basics.place import Place
+from classifier.config.tracks import RAW
 from classifier.data.datasets import fingerprint
 from classifier.records.record import Cost, TrainRecord
 from experiments.matrix.load import Request, load
-from experiments.plan import plan as planning
-from experiments.plan.plan import Plan, Site
+from experiments.plan.judge import Judge, Site
+from experiments.plan.plan import Plan
 from experiments.run import scheduler
 from experiments.run.claims import Claims
+from experiments.run.engines import EngineOptions
 from experiments.run.engines.local import LocalEngine, probe
-from experiments.run.worker import Settings
 from experiments.store.store import Store
 from reports.tables import grid
 from tests.experiments import fakes
@@ -57,7 +59,7 @@ def fill(store: Path, file: Path) -> int:
     done = set()
     for request in load(file).requests():
         assert request.training is not None
-        for needed in (Request(request.training, request.training, request.ema), request):
+        for needed in (Request(request.training, request.track), request):
             record = record_of(needed, 0.5, contents)
             unit = store / f"{request.training.slug}-{request.training.signature}" / record.unit
             if unit in done:
@@ -86,11 +88,12 @@ def no_ops(folder: Path, count: int, perform: Callable[..., object] = fakes.noth
     """Seconds for `count` jobs that do nothing, each in a process of its own, on two slots."""
     store = Store(folder)
     site = Site(machine.cpu_device(), machine.cores(), machine.versions()["torch"])
-    jobs = [replace(job, emas=(None,)) for job in fakes.jobs(count)]
+    jobs = [replace(job, tracks=(RAW,)) for job in fakes.jobs(count)]
     probe()
+    options = EngineOptions(Place(folder, runs=folder), devices=("cpu",), jobs_per_device=2)
     start = time.perf_counter()
-    with Claims(store, planning.Judge(site, folder)) as claims:
-        engine = LocalEngine(["cpu"], 2, Settings(folder, folder), perform)  # type: ignore[arg-type]
+    with Claims(store, Judge(site, folder)) as claims:
+        engine = LocalEngine(options, perform)  # type: ignore[arg-type]
         with contextlib.redirect_stdout(io.StringIO()):
             outcome = scheduler.run(Plan(tuple(jobs)), engine, fakes.Watcher(), claims)
     assert not outcome.lost and not outcome.left

@@ -15,15 +15,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms.functional import resize
 
+from classifier.basics.place import Place
 from classifier.cli.main import main
-from classifier.config.spec import Ema, TrainSpec
+from classifier.config.spec import TrainSpec
+from classifier.config.tracks import RAW
 from classifier.data.datasets import listing, open_image
 from classifier.data.transforms import Normalize
 from classifier.inference.metrics import Labels
-from classifier.job import Place, execute
+from classifier.job import train
 from classifier.models import checkpoint
 from classifier.records import runs
 from classifier.records.record import EvaluateRecord
+from classifier.tricks.ema import Ema
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "mine"
     work = run / "work"
     work.mkdir(parents=True)
-    for outcome in execute(spec, work, Place(run), emas=(None, Ema())):
+    for outcome in train(spec, work, Place(run), tracks=(RAW, Ema())):
         runs.publish(outcome.record, outcome.cost, work, run)
     shutil.rmtree(work)
     return run

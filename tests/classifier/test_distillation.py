@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from classifier.basics.errors import UserError
+from classifier.basics.place import Place
 from classifier.config.spec import Distill, TrainSpec
-from classifier.job import Place, execute
+from classifier.job import Start, train
 from classifier.models.network import build
 from classifier.records.record import TrainRecord
 from classifier.training import distillation
@@ -150,7 +151,7 @@ def test_a_student_learns_from_a_stored_teacher(
     place = Place(tmp_path)
     for name in ("teacher", "first", "again", "alone"):
         (tmp_path / name).mkdir()
-    execute(short.model_copy(update={"model": "ghostnet"}), tmp_path / "teacher", place)
+    train(short.model_copy(update={"model": "ghostnet"}), tmp_path / "teacher", place)
     file = tmp_path / "teacher" / "train-raw" / "best.safetensors"
     distill = Distill.model_validate({"method": method, "teacher": TEACHER})
     spec = short.model_copy(update={"distill": distill})
@@ -158,7 +159,7 @@ def test_a_student_learns_from_a_stored_teacher(
     for name in ("first", "again", "alone"):
         taught = spec if name != "alone" else short
         teacher = file if name != "alone" else None
-        (outcome,) = execute(taught, tmp_path / name, place, checkpoint_file=teacher)
+        (outcome,) = train(taught, tmp_path / name, place, start=Start(teacher=teacher))
         assert isinstance(outcome.record, TrainRecord)
         losses[name] = outcome.record.history[0].train_loss
     assert losses["first"] == losses["again"] != losses["alone"]
@@ -174,7 +175,7 @@ def test_a_teacher_of_other_classes_is_refused(tiny: TrainSpec, tmp_path: Path) 
     checkpoint.save(tmp_path / "t.safetensors", checkpoint.halved(network.state_dict()), meta)
     spec = tiny.model_copy(update={"distill": Distill(method="at", teacher=TEACHER)})
     with pytest.raises(UserError, match="trained on other classes"):
-        execute(spec, tmp_path, Place(tmp_path), checkpoint_file=tmp_path / "t.safetensors")
+        train(spec, tmp_path, Place(tmp_path), start=Start(teacher=tmp_path / "t.safetensors"))
 
 
 def test_a_loss_that_is_not_finite_names_its_step_and_parts(
@@ -182,4 +183,4 @@ def test_a_loss_that_is_not_finite_names_its_step_and_parts(
 ) -> None:
     spec = tiny.model_copy(update={"lr": 1e30, "epochs": 4})
     with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+ of epoch \d"):
-        execute(spec, tmp_path, Place(tmp_path))
+        train(spec, tmp_path, Place(tmp_path))

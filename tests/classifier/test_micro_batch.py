@@ -10,8 +10,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from classifier.basics.place import Place
 from classifier.config.spec import CrossEntropy, Distill, Focal, Poly, RDrop, TrainSpec
-from classifier.job import Place, execute
+from classifier.job import train
 from classifier.models.network import Network, build
 from classifier.records.record import TrainRecord
 from classifier.training import distillation
@@ -106,7 +107,7 @@ def test_what_needs_the_whole_batch_refuses(
 def test_it_trains_and_is_part_of_the_signature(tiny: TrainSpec, tmp_path: Path) -> None:
     spec = tiny.model_copy(update={"micro_batch": 8, "epochs": 1})
     assert spec.signature != tiny.model_copy(update={"epochs": 1}).signature
-    (outcome,) = execute(spec, tmp_path, Place(tmp_path))
+    (outcome,) = train(spec, tmp_path, Place(tmp_path))
     assert isinstance(outcome.record, TrainRecord) and len(outcome.record.history) == 1
 
 
@@ -124,4 +125,4 @@ def test_memory_that_runs_out_says_what_helps(
     with pytest.raises(
         Exception, match=r"out of memory on a GPU, at a peak of .* Set 'micro_batch'"
     ):
-        execute(tiny, tmp_path, Place(tmp_path))
+        train(tiny, tmp_path, Place(tmp_path))

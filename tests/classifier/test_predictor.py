@@ -25,7 +25,7 @@ from classifier.data.cache import Pixels
 from classifier.data.datasets import open_file
 from classifier.data.transforms import Normalize
 from classifier.inference import cam, predict, predictions
-from classifier.inference.evaluate import ten_crop_logits, ten_crop_side
+from classifier.inference.evaluate import Inference, ten_crop_logits, ten_crop_side
 from classifier.models import checkpoint
 from classifier.models.network import Network, build
 
@@ -122,9 +122,8 @@ def test_ten_crops_of_the_cache_equal_torchvisions(tmp_path: Path, file: Path) -
     (tmp_path / "pixels.u8").write_bytes(b"".join(array.tobytes() for array in arrays))
     np.save(tmp_path / "shapes.npy", np.array([array.shape[:2] for array in arrays]))
     network, meta = checkpoint.load(file)
-    logits = ten_crop_logits(
-        network, Pixels(tmp_path), SIZE, 3, Normalize(meta.mean, meta.std, CPU), CPU
-    )
+    inference = Inference(network, Normalize(meta.mean, meta.std, CPU), CPU)
+    logits = ten_crop_logits(inference, Pixels(tmp_path), SIZE, 3)
     expected = torch.stack([plain_scores(file, image, tta=True) for image in images])
     assert torch.allclose(logits.softmax(dim=1), expected, atol=1e-5)
 

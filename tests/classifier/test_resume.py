@@ -21,15 +21,18 @@ import torch
 
 from classifier import job
 from classifier.basics.errors import StoppedError
-from classifier.config.spec import Ema, TrainSpec
-from classifier.job import Outcome, Place, execute
+from classifier.basics.place import Place
+from classifier.config.spec import TrainSpec
+from classifier.config.tracks import RAW
+from classifier.job import Outcome, train
 from classifier.records.record import TrainRecord
 from classifier.training import states
+from classifier.tricks.ema import Ema
 from experiments.run.engines import local
 
 ROOT = Path(__file__).parents[2]
 SHORT = Ema(decay=0.9, tau=3.0)
-EMAS = (None, SHORT)
+TRACKS = (RAW, SHORT)
 KILLS = 20
 
 Result = list[tuple[TrainRecord, bytes]]
@@ -41,13 +44,13 @@ def spec_of(tiny: TrainSpec) -> TrainSpec:
     return TrainSpec.model_validate({**tiny.model_dump(), **changes})
 
 
-def train(spec: TrainSpec, folder: Path, **settings: Any) -> tuple[Outcome, ...]:
+def trained(spec: TrainSpec, folder: Path, **settings: Any) -> tuple[Outcome[TrainRecord], ...]:
     folder.mkdir(exist_ok=True)
     place = replace(Place(folder, checkpoint_minutes=0.0), **settings)
-    return execute(spec, folder, place, emas=EMAS)
+    return train(spec, folder, place, tracks=TRACKS)
 
 
-def result(outcomes: tuple[Outcome, ...], folder: Path) -> Result:
+def result(outcomes: tuple[Outcome[TrainRecord], ...], folder: Path) -> Result:
     """Each track's record and the bytes of its checkpoint."""
     return [
         (outcome.record, (folder / outcome.record.unit / "best.safetensors").read_bytes())
@@ -106,7 +109,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, dict[str, s
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(states, "save", noted)
-        found = result(train(spec_of(tiny), folder), folder)
+        found = result(trained(spec_of(tiny), folder), folder)
     assert len(seen) == 4 * 5, "after each of the five steps of an epoch"
     return found, seen
 
@@ -118,7 +121,7 @@ def _load(file: Path) -> states.State:
 
 def _child(spec: TrainSpec, folder: Path) -> None:
     torch.set_num_threads(1)
-    train(spec, folder)
+    trained(spec, folder)
     (folder / "finished").touch()
 
 
@@ -172,7 +175,7 @@ def _moment(kind: str, folder: Path, draw: random.Random) -> Callable[[], bool]:
 
 def _published(spec: TrainSpec, folder: Path) -> Result:
     """The finished training's outcome: run again, it goes on from its last state, its end."""
-    return result(train(spec, folder), folder)
+    return result(trained(spec, folder), folder)
 
 
 def test_asked_to_stop_it_keeps_its_state(
@@ -180,12 +183,12 @@ def test_asked_to_stop_it_keeps_its_state(
 ) -> None:
     spec, asked = spec_of(tiny), iter([False] * 7 + [True])
     with pytest.raises(StoppedError):
-        train(spec, tmp_path, checkpoint_minutes=60.0, stop=lambda: next(asked))
+        trained(spec, tmp_path, checkpoint_minutes=60.0, stop=lambda: next(asked))
     assert [position(file) for file in states.kept(tmp_path)] == [
         "state-000001-000000003",
         "state-000001-000000000",
     ]
-    assert result(train(spec, tmp_path), tmp_path) == whole[0]
+    assert result(trained(spec, tmp_path), tmp_path) == whole[0]
 
 
 def test_a_damaged_state_falls_back_to_the_one_before(
@@ -196,7 +199,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(
 ) -> None:
     spec, asked = spec_of(tiny), iter([False] * 7 + [True])
     with pytest.raises(StoppedError):
-        train(spec, tmp_path, stop=lambda: next(asked))
+        trained(spec, tmp_path, stop=lambda: next(asked))
     newest, before = states.kept(tmp_path)
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
@@ -205,7 +208,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(
     assert kept is not None
     assert f"{newest} is damaged: the one before it is taken" in capsys.readouterr().err
     assert fingerprint(kept) == fingerprint(_load(before))
-    assert result(train(spec, tmp_path), tmp_path) == whole[0]
+    assert result(trained(spec, tmp_path), tmp_path) == whole[0]
     for file in states.kept(tmp_path):
         file.write_bytes(b"")
     assert states.load(tmp_path) is None
@@ -217,12 +220,12 @@ def test_other_tracks_or_data_begin_anew_and_another_place_is_marked(
 ) -> None:
     spec, asked = tiny.model_copy(update={"epochs": 2}), iter([False] * 5 + [True])
     with pytest.raises(StoppedError):
-        train(spec, tmp_path, stop=lambda: next(asked))
+        trained(spec, tmp_path, stop=lambda: next(asked))
     shutil.copytree(tmp_path, tmp_path / "other tracks")
-    records = [outcome.record for outcome in train(spec, tmp_path, threads=2)]
+    records = [outcome.record for outcome in trained(spec, tmp_path, threads=2)]
     assert all(isinstance(record, TrainRecord) and record.moved for record in records)
     place = Place(tmp_path)
-    (raw,) = execute(spec, tmp_path / "other tracks", place, emas=(None,))
+    (raw,) = train(spec, tmp_path / "other tracks", place, tracks=(RAW,))
     assert isinstance(raw.record, TrainRecord) and not raw.record.moved
 
 
@@ -245,9 +248,9 @@ def test_another_instruction_set_is_another_place(
     spec, asked = tiny.model_copy(update={"epochs": 2}), iter([False] * 5 + [True])
     monkeypatch.setattr(job, "cpu_device", lambda: before)
     with pytest.raises(StoppedError):
-        train(spec, tmp_path, stop=lambda: next(asked))
+        trained(spec, tmp_path, stop=lambda: next(asked))
     monkeypatch.setattr(job, "cpu_device", lambda: after)
-    for outcome in train(spec, tmp_path):
+    for outcome in trained(spec, tmp_path):
         assert isinstance(outcome.record, TrainRecord)
         assert (outcome.record.environment.device, outcome.record.moved) == (after, moved)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -9,14 +10,14 @@ from pydantic import ValidationError
 from classifier.config.spec import (
     BenchmarkSpec,
     Distill,
-    Ema,
     EvaluateSpec,
     Spec,
     TrainSpec,
     Weights,
-    track_key,
 )
+from classifier.config.tracks import RAW, track_of
 from classifier.data.spec import DataSpec
+from classifier.tricks.ema import Ema
 
 KINDS: dict[str, type[Spec]] = {
     "train": TrainSpec,
@@ -27,9 +28,15 @@ STORED = json.loads((Path(__file__).parent / "signatures.json").read_text())
 
 
 @pytest.mark.parametrize("stored", STORED, ids=lambda stored: stored["signature"])
-def test_stored_signatures_still_hold(stored: dict[str, object]) -> None:
+def test_stored_signatures_still_hold(stored: dict[str, Any]) -> None:
     """A record lies under its signature. If this fails, raise SCHEMA or mark the field NEUTRAL."""
-    text = json.dumps(stored["spec"])
+    settings = dict(stored["spec"])
+    if isinstance(settings.get("training"), str):  # of a training that never was: another's name
+        training = TrainSpec.model_validate_json(json.dumps(STORED[0]["spec"]))
+        training.__dict__["signature"] = settings["training"]
+        assert EvaluateSpec(**{**settings, "training": training}).signature == stored["signature"]
+        return
+    text = json.dumps(settings)
     assert KINDS[str(stored["kind"])].model_validate_json(text).signature == stored["signature"]
 
 
@@ -120,6 +127,11 @@ def test_a_data_folder_stays_under_the_root(folder: str) -> None:
 
 
 def test_tracks_have_names_for_folders() -> None:
-    assert track_key(None) == "raw"
-    assert track_key(Ema()) == "ema-0.9999-2000"
-    assert track_key(Ema(decay=0.99, tau=50.5)) == "ema-0.99-50.5"
+    assert RAW.key == "raw"
+    assert Ema().key == "ema-0.9999-2000"
+    assert Ema(decay=0.99, tau=50.5).key == "ema-0.99-50.5"
+    for track in (RAW, Ema(), Ema(decay=0.99, tau=50.5), Ema(decay=0.5, tau=1e-7)):
+        assert track_of(track.key) == track
+    for name in ("", "ema", "ema-2-1", "ema-0.99-50.50", "raw-1"):
+        with pytest.raises(ValueError, match="is no track"):
+            track_of(name)

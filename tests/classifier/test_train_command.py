@@ -19,10 +19,12 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import sha256
 from classifier.cli.main import main
 from classifier.cli.train_flags import add_flags, spec_of
-from classifier.config.spec import Ema, TrainSpec, Weights
+from classifier.config.spec import TrainSpec, Weights
+from classifier.config.tracks import Track
 from classifier.models import catalogue
 from classifier.records import runs
 from classifier.training.trainer import Step
+from classifier.tricks.ema import Ema
 from experiments.matrix.load import load
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -32,7 +34,7 @@ CHANGELOG = (
 )
 
 
-def spec(flags: str, teacher: str | None = None) -> tuple[TrainSpec, Ema | None]:
+def spec(flags: str, teacher: str | None = None) -> tuple[TrainSpec, Track]:
     parser = argparse.ArgumentParser()
     add_flags(parser)
     return spec_of(parser.parse_args(flags.split()), teacher)
@@ -42,7 +44,7 @@ def spec(flags: str, teacher: str | None = None) -> tuple[TrainSpec, Ema | None]
 def test_the_changelogs_flags_give_the_matrices_trainings(name: str) -> None:
     """By signature: what the commands train is what the matrices plan."""
     planned = {
-        (request.training.signature, request.ema)
+        (request.training.signature, request.track)
         for request in load(EXPERIMENTS / f"{name}.yaml").requests()
         if request.training is not None
     }

@@ -12,21 +12,24 @@ from pydantic import ValidationError
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from classifier.basics.errors import UserError
+from classifier.basics.place import Place
 from classifier.basics.randomness import keyed
 from classifier.config.schedules import TorchSchedule, Warmup
-from classifier.config.spec import Ema, EvaluateSpec, TrainSpec, track_key
+from classifier.config.spec import EvaluateSpec, TrainSpec
+from classifier.config.tracks import RAW, Track
 from classifier.data.augment import Transform
 from classifier.data.custom import Custom
 from classifier.data.datasets import fingerprint, listing
 from classifier.data.loader import EvalLoader, part_pixels
 from classifier.data.transforms import Normalize
-from classifier.inference import evaluate, metrics
-from classifier.job import Outcome, Place, execute
+from classifier.inference import evaluate as evaluation
+from classifier.inference import metrics
+from classifier.job import Outcome, evaluate, train
 from classifier.models.network import build
-from classifier.records.record import EvaluateRecord, TrainRecord
+from classifier.records.record import TrainRecord
 from classifier.training import trainer
-from classifier.training.ema import Average, decay_at
 from classifier.training.trainer import learning_rates, make_optimizer, train_loader
+from classifier.tricks.ema import Average, Ema
 
 ALBUMENTATIONS = [
     "HorizontalFlip",
@@ -36,19 +39,18 @@ ALBUMENTATIONS = [
 SHORT = Ema(decay=0.9, tau=3.0)
 
 
-def train(
-    spec: TrainSpec, folder: Path, emas: tuple[Ema | None, ...] = (None,), workers: int = 0
-) -> tuple[Outcome, ...]:
+def trained(
+    spec: TrainSpec, folder: Path, tracks: tuple[Track, ...] = (RAW,), workers: int = 0
+) -> tuple[Outcome[TrainRecord], ...]:
     folder.mkdir()
-    return execute(spec, folder, Place(folder, workers=workers), emas=emas)
+    return train(spec, folder, Place(folder, workers=workers), tracks=tracks)
 
 
 def result(
-    outcomes: tuple[Outcome, ...], folder: Path, ema: Ema | None = None
+    outcomes: tuple[Outcome[TrainRecord], ...], folder: Path, track: Track = RAW
 ) -> tuple[Any, bytes]:
     """A track's record and the bytes of its checkpoint."""
-    records = [o.record for o in outcomes if isinstance(o.record, TrainRecord)]
-    record = next(record for record in records if record.track == track_key(ema))
+    record = next(o.record for o in outcomes if o.record.track == track.key)
     return record, (folder / record.unit / "best.safetensors").read_bytes()
 
 
@@ -58,12 +60,12 @@ def test_a_shared_training_equals_two_separate_ones(tiny: TrainSpec, tmp_path: P
     changes = {"data": data, "epochs": 6, "patience": 3, "lr": 1e-2, "batch_size": 8}
     spec = tiny.model_copy(update={**changes, "augment": None})
     slow = Ema(decay=0.98, tau=1.0)
-    shared = train(spec, tmp_path / "shared", (None, slow))
+    shared = trained(spec, tmp_path / "shared", (RAW, slow))
     stops = set()
-    for name, ema in (("raw", None), ("ema", slow)):
-        alone = train(spec, tmp_path / name, (ema,))
-        assert result(alone, tmp_path / name, ema) == result(shared, tmp_path / "shared", ema)
-        record = result(alone, tmp_path / name, ema)[0]
+    for name, track in (("raw", RAW), ("ema", slow)):
+        alone = trained(spec, tmp_path / name, (track,))
+        assert result(alone, tmp_path / name, track) == result(shared, tmp_path / "shared", track)
+        record = result(alone, tmp_path / name, track)[0]
         stops.add(len(record.history))
     assert len(stops) == 2, "the tracks stop at different epochs, or this test shows little"
     assert min(stops) < 6, "and one of them early"
@@ -73,23 +75,23 @@ def test_loader_workers_change_nothing(tiny: TrainSpec, tmp_path: Path) -> None:
     found = []
     for workers in (0, 1, 2):
         folder = tmp_path / str(workers)
-        found.append(result(train(tiny, folder, workers=workers), folder))
+        found.append(result(trained(tiny, folder, workers=workers), folder))
     assert found[0] == found[1] == found[2]
 
 
 def test_extra_validation_passes_change_nothing(
     tiny: TrainSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = result(train(tiny, tmp_path / "plain"), tmp_path / "plain")
+    plain = result(trained(tiny, tmp_path / "plain"), tmp_path / "plain")
     calls = []
 
     def twice(*args: Any, **kwargs: Any) -> torch.Tensor:
         calls.append(torch.rand(1))  # even one that draws
-        evaluate.outputs_of(*args, **kwargs)
-        return evaluate.outputs_of(*args, **kwargs)
+        evaluation.outputs_of(*args, **kwargs)
+        return evaluation.outputs_of(*args, **kwargs)
 
     monkeypatch.setattr(trainer, "outputs_of", twice)
-    assert result(train(tiny, tmp_path / "twice"), tmp_path / "twice") == plain
+    assert result(trained(tiny, tmp_path / "twice"), tmp_path / "twice") == plain
     assert len(calls) == tiny.epochs
 
 
@@ -187,12 +189,12 @@ def test_the_average_is_the_formula() -> None:
                 expected[name] = value.double()
     for name, value in average.network.state_dict().items():
         assert torch.allclose(value.double(), expected[name], rtol=1e-5, atol=1e-6), name
-    assert decay_at(Ema(), 2000) == pytest.approx(0.9999 * (1 - np.exp(-1)))
+    assert Ema().decay_at(2000) == pytest.approx(0.9999 * (1 - np.exp(-1)))
 
 
 def test_the_best_epoch_is_the_first_best(tiny: TrainSpec, tmp_path: Path) -> None:
     spec = tiny.model_copy(update={"epochs": 6, "patience": 2, "lr": 1e-6})
-    record = result(train(spec, tmp_path / "run"), tmp_path / "run")[0]
+    record = result(trained(spec, tmp_path / "run"), tmp_path / "run")[0]
     accuracies = [row.val_accuracy for row in record.history]
     assert record.best_epoch == int(np.argmax(accuracies))
     assert record.accuracy == max(accuracies)
@@ -200,22 +202,20 @@ def test_the_best_epoch_is_the_first_best(tiny: TrainSpec, tmp_path: Path) -> No
         len(accuracies) < 6 or len(accuracies) - 1 - record.best_epoch >= 2
     )
     never = spec.model_copy(update={"patience": 0})
-    record = result(train(never, tmp_path / "never"), tmp_path / "never")[0]
+    record = result(trained(never, tmp_path / "never"), tmp_path / "never")[0]
     assert len(record.history) == 6 and not record.stopped_early
 
 
 def test_evaluations_are_of_the_stored_checkpoint(tiny: TrainSpec, tmp_path: Path) -> None:
     """Predictions lie with the record, and accuracy and MPA are scikit-learn's."""
     folder = tmp_path / "run"
-    record = result(train(tiny, folder), folder)[0]
+    record = result(trained(tiny, folder), folder)[0]
     for precision in ("fp32", "fp16"):
         spec = EvaluateSpec.model_validate(
-            {"training": tiny.signature, "split": "test", "precision": precision}
+            {"training": tiny, "split": "test", "precision": precision}
         )
         file = folder / record.unit / "best.safetensors"
-        (outcome,) = execute(spec, folder, Place(tmp_path), training=record, checkpoint_file=file)
-        found = outcome.record
-        assert isinstance(found, EvaluateRecord)
+        found = evaluate(spec, folder, Place(tmp_path), file).record
         kept = np.load(folder / found.unit / "predictions.npz")
         predicted = kept["logits"].argmax(1)
         assert found.images == len(kept["paths"]) == 20
@@ -277,8 +277,8 @@ def test_every_choice_trains_and_repeats(
     plain = {name: getattr(tiny, name) for name in TrainSpec.model_fields} | {"epochs": 2}
     spec = TrainSpec.model_validate(plain | changes)
     assert spec.signature != tiny.signature
-    first = result(train(spec, tmp_path / "first"), tmp_path / "first")
-    assert first == result(train(spec, tmp_path / "again", workers=1), tmp_path / "again")
+    first = result(trained(spec, tmp_path / "first"), tmp_path / "first")
+    assert first == result(trained(spec, tmp_path / "again", workers=1), tmp_path / "again")
     assert first[0].history[-1].train_loss > 0
 
 

@@ -19,10 +19,11 @@ from safetensors.torch import save_file
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import content, sha256
+from classifier.basics.place import Place
 from classifier.config.schedules import Cosine
 from classifier.config.spec import TrainSpec, Weights
 from classifier.data.spec import DataSpec
-from classifier.job import Place, execute
+from classifier.job import Start, train
 from classifier.models import checkpoint
 from classifier.models.network import build
 from classifier.models.weights import load_weights
@@ -205,10 +206,10 @@ def test_a_file_that_changed_is_refused(tiny: TrainSpec, tmp_path: Path) -> None
     spec = tiny.model_copy(update={"weights": known(file)})
     write(file, {"other": torch.ones(1)})
     with pytest.raises(UserError, match=r"w\.pth has changed since this job was planned"):
-        execute(spec, tmp_path / "work", Place(tmp_path), weights_file=file)
+        train(spec, tmp_path / "work", Place(tmp_path), start=Start(weights=file))
     file.unlink()
     with pytest.raises(UserError, match=r"w\.pth has changed since this job was planned"):
-        execute(spec, tmp_path / "work", Place(tmp_path), weights_file=file)
+        train(spec, tmp_path / "work", Place(tmp_path), start=Start(weights=file))
     assert not (tmp_path / "work").exists()
 
 
@@ -227,7 +228,7 @@ def test_a_backbone_of_other_classes_helps(
         lr=2e-3,
         schedule=Cosine(t_max=4),
     )
-    execute(first, tmp_path / "first", Place(tmp_path))
+    train(first, tmp_path / "first", Place(tmp_path))
     file = tmp_path / "first" / "train-raw" / "best.safetensors"
     changes = {"data": DataSpec(folder="5-9"), "epochs": 1}
     scratch = first.model_copy(update=changes)
@@ -238,7 +239,9 @@ def test_a_backbone_of_other_classes_helps(
     accuracies = []
     for spec in (scratch, loaded):
         weights = file if spec.weights else None
-        (outcome,) = execute(spec, tmp_path / spec.signature, Place(tmp_path), weights_file=weights)
+        (outcome,) = train(
+            spec, tmp_path / spec.signature, Place(tmp_path), start=Start(weights=weights)
+        )
         assert isinstance(outcome.record, TrainRecord)
         accuracies.append(outcome.record.accuracy)
     assert accuracies[1] > accuracies[0] + 0.2, accuracies

@@ -9,58 +9,52 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from classifier.basics.errors import StoppedError, UserError
-from classifier.basics.progress import Progress, Report
+from classifier.basics.place import Place
+from classifier.basics.progress import Progress
 from classifier.config.spec import TrainSpec
 from classifier.data.spec import DataSpec
 from classifier.records.record import Record
-from experiments.plan.plan import Job, Plan
+from experiments.plan.jobs import Job
+from experiments.plan.plan import Plan
 from experiments.run.engines import Slot
 from experiments.run.scheduler import Claim
-from experiments.run.worker import Settings
 
 
 def jobs(count: int) -> list[Job]:
     data = DataSpec(name="digits")
-    return [Job(TrainSpec(data=data, model="ghostnet", seed=seed), None) for seed in range(count)]
+    return [Job(TrainSpec(data=data, model="ghostnet", seed=seed)) for seed in range(count)]
 
 
 def plan(*made: Job) -> Plan:
     return Plan(tuple(made))
 
 
-Stop = Callable[[], bool]
-
-
-def nothing(
-    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
-) -> list[Record]:
+def nothing(job: Job, place: Place) -> list[Record]:
     """No work at all."""
     return []
 
 
-def note(
-    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
-) -> list[Record]:
+def note(job: Job, place: Place) -> list[Record]:
     """Write down where and when this ran."""
     start = time.monotonic()
-    report(Progress("noting", 1, 2))
+    place.report(Progress("noting", 1, 2))
     time.sleep(0.15)
     line = {
         "job": job.id,
         "pid": os.getpid(),
         "node": os.environ.get("RAY_RAYLET_PID"),
         "visible": os.environ["CUDA_VISIBLE_DEVICES"],
-        "device": device,
-        "threads": threads,
+        "device": place.device,
+        "threads": place.threads,
         "start": start,
         "end": time.monotonic(),
     }
-    with (settings.runs / "notes").open("a") as file:
+    with (place.runs / "notes").open("a") as file:
         file.write(json.dumps(line) + "\n")
     return []
 
@@ -70,12 +64,10 @@ def notes(runs: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def misbehave(
-    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
-) -> list[Record]:
+def misbehave(job: Job, place: Place) -> list[Record]:
     """The job's seed says how: 0 works, 1 raises, 2 is the user's mistake, 3 dies, 4 exits."""
-    assert isinstance(job.run, TrainSpec)
-    seed = job.run.seed
+    assert isinstance(job.spec, TrainSpec)
+    seed = job.spec.seed
     print("this is printed by the job")
     if seed == 1:
         raise ZeroDivisionError("one by zero")
@@ -85,14 +77,12 @@ def misbehave(
         os.kill(os.getpid(), signal.SIGKILL)
     if seed == 4:
         os._exit(7)
-    return note(job, settings, device, threads, report, stop)
+    return note(job, place)
 
 
-def linger(
-    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
-) -> list[Record]:
+def linger(job: Job, place: Place) -> list[Record]:
     """Run until ended."""
-    note(job, settings, device, threads, report, stop)
+    note(job, place)
     time.sleep(600)
     return []
 
@@ -103,34 +93,28 @@ def check(file: Path) -> None:
     file.touch()
 
 
-def leave_a_child(
-    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
-) -> list[Record]:
+def leave_a_child(job: Job, place: Place) -> list[Record]:
     """Die by a signal with a child still running."""
     child = subprocess.Popen(["sleep", "600"])
-    (settings.runs / "child").write_text(str(child.pid))
+    (place.runs / "child").write_text(str(child.pid))
     os.kill(os.getpid(), signal.SIGKILL)
     return []
 
 
-def fail_at_first(
-    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
-) -> list[Record]:
+def fail_at_first(job: Job, place: Place) -> list[Record]:
     """The first attempt fails as the job's seed says, the second works."""
-    first = settings.runs / f"first-{job.id}"
+    first = place.runs / f"first-{job.id}"
     if not first.exists():
         first.touch()
-        return misbehave(job, settings, device, threads, report, stop)
-    return note(job, settings, device, threads, report, stop)
+        return misbehave(job, place)
+    return note(job, place)
 
 
-def hang(
-    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
-) -> list[Record]:
+def hang(job: Job, place: Place) -> list[Record]:
     """Make some progress, then none, with a child that hangs too."""
-    note(job, settings, device, threads, report, stop)
+    note(job, place)
     child = subprocess.Popen(["sleep", "600"])
-    (settings.runs / "child").write_text(str(child.pid))
+    (place.runs / "child").write_text(str(child.pid))
     waits_for_what_never_comes()
     return []
 
@@ -139,39 +123,31 @@ def waits_for_what_never_comes() -> None:
     threading.Event().wait(600)
 
 
-def obey(
-    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
-) -> list[Record]:
+def obey(job: Job, place: Place) -> list[Record]:
     """Run until asked to stop, and take a moment to do so."""
-    note(job, settings, device, threads, report, stop)
-    while not stop():
+    note(job, place)
+    while not place.stop():
         time.sleep(0.01)
     time.sleep(0.3)
-    (settings.runs / f"stopped-{job.id}").touch()
+    (place.runs / f"stopped-{job.id}").touch()
     raise StoppedError
 
 
-def wait_for_go(
-    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
-) -> list[Record]:
+def wait_for_go(job: Job, place: Place) -> list[Record]:
     """Run until the test says so."""
-    note(job, settings, device, threads, report, stop)
-    while not (settings.runs / "go").exists():
+    note(job, place)
+    while not (place.runs / "go").exists():
         time.sleep(0.02)
     return []
 
 
-def segfault(
-    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
-) -> list[Record]:
+def segfault(job: Job, place: Place) -> list[Record]:
     """Read where there is nothing."""
     ctypes.string_at(0)
     return []
 
 
-def crash_in_a_layer(
-    job: Job, settings: Settings, device: str, threads: int, report: Report, stop: Stop
-) -> list[Record]:
+def crash_in_a_layer(job: Job, place: Place) -> list[Record]:
     """As where torch computes a layer wrongly."""
     import torch
 

@@ -12,13 +12,17 @@ from pathlib import Path
 import pytest
 
 from classifier.basics import machine
+from classifier.basics.place import Place
 from classifier.config.spec import TrainSpec
-from experiments.plan.plan import Job, Judge, Plan, Site
+from classifier.config.tracks import RAW
+from experiments.plan.jobs import Job
+from experiments.plan.judge import Judge, Site
+from experiments.plan.plan import Plan
 from experiments.run import scheduler, worker
 from experiments.run.claims import Claims
+from experiments.run.engines import EngineOptions
 from experiments.run.engines.local import LocalEngine
-from experiments.run.scheduler import Claim, Outcome
-from experiments.run.worker import Settings
+from experiments.run.scheduler import Claim, Summary
 from experiments.store.leases import Leases
 from experiments.store.store import Store
 from tests.experiments import fakes
@@ -37,20 +41,25 @@ def judge(store: Store) -> Judge:
     return Judge(site, store.root)
 
 
+def on_cpu(store: Store) -> EngineOptions:
+    place = Place(store.root, runs=store.root)
+    return EngineOptions(place, devices=("cpu",), jobs_per_device=1)
+
+
 def job_of(spec: TrainSpec) -> Job:
-    return Job(spec, None, emas=(None,))
+    return Job(spec, tracks=(RAW,))
 
 
 def test_what_another_runner_does_did_or_could_not_do(store: Store) -> None:
-    job = replace(fakes.jobs(1)[0], emas=(None,))
+    job = replace(fakes.jobs(1)[0], tracks=(RAW,))
     with Claims(store, judge(store)) as first, Claims(store, judge(store)) as second:
         assert first.take(job) == Claim("mine")
         assert second.take(job) == Claim("elsewhere")
         time.sleep(0.02)
-        store.fail(job.spec, job.run, "no luck")
+        store.fail(job.spec, "no luck")
         first.give_back(job)
         assert second.take(job) == Claim("failed", "no luck")
-    failure = store.work_folder(job.spec, job.run) / "failure.json"
+    failure = store.work_folder(job.spec) / "failure.json"
     for age in (10.0, -10_000.0):
         os.utime(failure, (time.time() - age,) * 2)
         with Claims(store, judge(store)) as later:
@@ -59,7 +68,7 @@ def test_what_another_runner_does_did_or_could_not_do(store: Store) -> None:
 
 
 def test_who_deletes_the_leases_stops_nobody(store: Store) -> None:
-    first, second = (replace(job, emas=(None,)) for job in fakes.jobs(2))
+    first, second = (replace(job, tracks=(RAW,)) for job in fakes.jobs(2))
     with Claims(store, judge(store)) as claims:
         assert claims.take(first) == Claim("mine")
         shutil.rmtree(store.root / ".leases")
@@ -74,12 +83,11 @@ def test_a_runner_that_shows_no_life_loses_its_job_and_one_result_counts(
     """Two runners do one training, since the first one's lease is over: it is done twice, which is
     counted, and one of the two is accepted."""
     job = job_of(tiny)
-    outcomes: list[Outcome] = []
+    outcomes: list[Summary] = []
 
     def run(leases: Leases) -> None:
         with Claims(store, judge(store), leases) as claims:
-            settings = Settings(store.root, store.root)
-            engine = LocalEngine(["cpu"], 1, settings, worker.perform)
+            engine = LocalEngine(on_cpu(store), worker.perform)
             outcomes.append(scheduler.run(Plan((job,)), engine, fakes.Watcher(), claims))
 
     silent = Leases(store.root, seconds=0.3)
@@ -100,10 +108,9 @@ def test_a_runner_that_shows_no_life_loses_its_job_and_one_result_counts(
 
 def test_done_by_another_runner_is_found(store: Store, tiny: TrainSpec) -> None:
     job = job_of(tiny.model_copy(update={"epochs": 1}))
-    settings = Settings(store.root, store.root)
-    worker.perform(job, settings, "cpu", 1, lambda progress: None, lambda: False)
+    worker.perform(job, on_cpu(store).place)
     watch = fakes.Watcher()
     with Claims(store, judge(store)) as claims:
-        engine = LocalEngine(["cpu"], 1, settings, worker.perform)
+        engine = LocalEngine(on_cpu(store), worker.perform)
         assert scheduler.run(Plan((job,)), engine, watch, claims).lost == 0
     assert watch.events == [("found", job.id)]

@@ -16,13 +16,13 @@ import pytest
 
 from classifier.basics import machine
 from classifier.basics.errors import UserError
+from classifier.basics.place import Place
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec
-from experiments.plan.plan import Cost, Job
+from experiments.plan.jobs import Estimate, Job
 from experiments.run import scheduler
+from experiments.run.engines import EngineOptions, Perform
 from experiments.run.engines.local import LocalEngine, in_a_child, probe
-from experiments.run.engines.process import Perform
-from experiments.run.scheduler import Outcome
-from experiments.run.worker import Settings
+from experiments.run.scheduler import Summary
 from experiments.store.store import Store
 from tests.experiments import fakes
 
@@ -37,10 +37,16 @@ def engine(
     stall_minutes: float = 30.0,
 ) -> LocalEngine:
     runs.mkdir(exist_ok=True)
-    return LocalEngine(devices, jobs_per_device, Settings(runs, runs), perform, stall_minutes)
+    options = EngineOptions(
+        Place(runs, runs=runs),
+        devices=tuple(devices),
+        jobs_per_device=jobs_per_device,
+        stall_minutes=stall_minutes,
+    )
+    return LocalEngine(options, perform)
 
 
-def run(made: LocalEngine, watch: fakes.Watcher, *jobs: Job, **settings: Any) -> Outcome:
+def run(made: LocalEngine, watch: fakes.Watcher, *jobs: Job, **settings: Any) -> Summary:
     claims = fakes.Alone()
     outcome = scheduler.run(fakes.plan(*jobs), made, watch, claims, **settings)
     assert not claims.held, "all claims are given back"
@@ -103,7 +109,7 @@ def test_a_failure_costs_itself_and_what_needs_it(tmp_path: Path) -> None:
     made = engine(runs, ["cpu"], fakes.misbehave, jobs_per_device=2)
     trainings = fakes.jobs(5)
     evaluations = [
-        Job(EvaluateSpec(training=job.id, split="val"), job.spec, needs=(job.id,))  # type: ignore[arg-type]
+        Job(EvaluateSpec(training=job.spec, split="val"), needs=(job.id,))  # type: ignore[arg-type]
         for job in trainings
     ]
     watch = fakes.Watcher()
@@ -127,10 +133,10 @@ def test_a_failure_costs_itself_and_what_needs_it(tmp_path: Path) -> None:
 def test_longest_first_and_benchmarks_alone_at_the_end(tmp_path: Path) -> None:
     made = engine(tmp_path / "runs", ["cpu"], fakes.note, jobs_per_device=2)
     trainings = [
-        Job(job.spec, None, cost=Cost(gflop=float(cost)))
+        Job(job.spec, estimate=Estimate(gflop=float(cost)))
         for job, cost in zip(fakes.jobs(4), (1, 4, 2, 3), strict=True)
     ]
-    speeds = [Job(BenchmarkSpec(model="ghostnet", classes=n), None) for n in (2, 3)]
+    speeds = [Job(BenchmarkSpec(model="ghostnet", classes=n)) for n in (2, 3)]
     watch = fakes.Watcher()
     assert run(made, watch, *speeds, *trainings).lost == 0
     expected = [trainings[index].id for index in (1, 3, 2, 0)]
@@ -239,7 +245,7 @@ def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
 def test_a_benchmark_waits_for_another_runners_jobs(tmp_path: Path) -> None:
     """Two engines, as two runners have them, on one CPU."""
     runs = tmp_path / "runs"
-    speed = Job(BenchmarkSpec(model="ghostnet", classes=2), None)
+    speed = Job(BenchmarkSpec(model="ghostnet", classes=2))
     first, second = (engine(runs, ["cpu"], fakes.note) for _ in range(2))
     watch = fakes.Watcher()
     other = threading.Thread(target=run, args=(first, fakes.Watcher(), *fakes.jobs(6)))

@@ -9,10 +9,12 @@ import pytest
 
 import runner
 from classifier.basics.errors import UserError
+from classifier.config.tracks import RAW
 from classifier.records.record import BenchmarkRecord, TrainRecord
 from experiments.matrix.load import Matrix, Overrides, load
 from experiments.plan import plan as planning
-from experiments.plan.plan import Plan, Site
+from experiments.plan.judge import Site
+from experiments.plan.plan import Plan
 from experiments.store.store import Failure, Results
 from reports.tables import fill
 from tests.records import results_of
@@ -66,7 +68,10 @@ def test_rdrop_costs_two_passes_only_where_it_must() -> None:
     by_name = {job.name: job for job in planned("rdrop").jobs}
 
     def ratio(model: str) -> float:
-        plain, rdrop = by_name[f"{model}-s0"].cost.gflop, by_name[f"{model}-rdrop-s0"].cost.gflop
+        plain, rdrop = (
+            by_name[f"{model}-s0"].estimate.gflop,
+            by_name[f"{model}-rdrop-s0"].estimate.gflop,
+        )
         assert plain and rdrop
         return rdrop / plain
 
@@ -119,7 +124,9 @@ def test_speeds_from_before_instruction_sets_were_named_stay() -> None:
     made = planning.make([matrix], old, here, Path("nowhere"))
     assert {job.state for job in made.jobs} == {"done"}
     other = planning.make([load(EXPERIMENTS / "ema.yaml")], old, here, Path("nowhere"))
-    assert {job.cost.basis for job in other.todo} == {"records"}, "and they tell how long it takes"
+    assert {job.estimate.basis for job in other.todo} == {"records"}, (
+        "and they tell how long it takes"
+    )
     speeds = fill(matrix, old, here.benchmark_units)["fp16"].filter(like="FPS").to_numpy()
     assert (speeds == 0.25).all()
     for record in list(old.records.values()):
@@ -136,13 +143,13 @@ def test_speeds_from_before_instruction_sets_were_named_stay() -> None:
 
 def test_costs_come_from_records_once_there_are_some() -> None:
     matrix = load(EXPERIMENTS / "ema.yaml")
-    assert {job.cost.basis for job in planned("ema").jobs} == {"table"}
+    assert {job.estimate.basis for job in planned("ema").jobs} == {"table"}
     whole = results_of(matrix, seconds=100.0)
     other = load(EXPERIMENTS / "ema.yaml", Overrides(seeds=(1,)))
     made = planning.make([other], whole, HERE, Path("nowhere"))
     for job in made.jobs:
-        assert job.cost.basis == "records"
-        assert job.cost.seconds == pytest.approx(
+        assert job.estimate.basis == "records"
+        assert job.estimate.seconds == pytest.approx(
             100.0 * (75 if job.spec.kind == "train" else 1), rel=0.15
         )
 
@@ -245,7 +252,7 @@ def test_a_teacher_is_planned_once_and_first(tmp_path: Path) -> None:
         "mobilenetv2-mgd-s0 (student)",
         "mobilenetv2-at-s0 (again)",
     ]
-    assert trainings[0].needs == () and trainings[0].emas == (None,)
+    assert trainings[0].needs == () and trainings[0].tracks == (RAW,)
     assert {job.needs for job in trainings[1:]} == {(trainings[0].id,)}
 
 
@@ -348,7 +355,7 @@ def test_a_column_may_show_the_training_part(tmp_path: Path) -> None:
         "ghostnet-s0 raw-train-fp32",
         "ghostnet-s0 raw-val-fp32",
     ]
-    on_train, on_val = (job.cost.gflop for job in made.jobs[1:])
+    on_train, on_val = (job.estimate.gflop for job in made.jobs[1:])
     assert on_train and on_val and on_train / on_val == pytest.approx(1078 / 362, abs=0.02)
     found = fill(matrix, results_of(matrix, lambda row, column, seed: len(column.split or "") / 10))
     assert found["t"].to_numpy().tolist() == [[0.5, 0.3]]

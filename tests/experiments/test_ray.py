@@ -23,13 +23,13 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray stays on 127.0.0.1,
 from ray.cluster_utils import Cluster as RayCluster
 
 from classifier.basics.errors import UserError
+from classifier.basics.place import Place
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec
-from experiments.plan.plan import Job
+from experiments.plan.jobs import Job
 from experiments.run import scheduler
-from experiments.run.engines.process import Perform
+from experiments.run.engines import EngineOptions, Perform
 from experiments.run.engines.ray import Cluster, RayEngine, _looked_at, connected
-from experiments.run.scheduler import Outcome
-from experiments.run.worker import Settings
+from experiments.run.scheduler import Summary
 from experiments.store.store import Store
 from tests.experiments import fakes
 
@@ -122,10 +122,11 @@ def engine(
     cluster: Cluster, runs: Path, perform: Perform, stall_minutes: float = 30.0
 ) -> RayEngine:
     runs.mkdir(exist_ok=True)
-    return RayEngine(cluster, Settings(runs, runs), perform, stall_minutes)
+    options = EngineOptions(Place(runs, runs=runs), "ray", stall_minutes=stall_minutes)
+    return RayEngine(cluster, options, perform)
 
 
-def run(made: RayEngine, watch: fakes.Watcher, *jobs: Job, **settings: Any) -> Outcome:
+def run(made: RayEngine, watch: fakes.Watcher, *jobs: Job, **settings: Any) -> Summary:
     claims = fakes.Alone()
     outcome = scheduler.run(fakes.plan(*jobs), made, watch, claims, **settings)
     assert not claims.held, "all claims are given back"
@@ -170,7 +171,7 @@ def _most_at_a_time(noted: list[dict[str, Any]]) -> int:
 
 
 def test_a_benchmark_is_alone_on_the_first_node(cluster: Cluster, tmp_path: Path) -> None:
-    speed = Job(BenchmarkSpec(model="ghostnet", classes=2), None)
+    speed = Job(BenchmarkSpec(model="ghostnet", classes=2))
     made = engine(Cluster(cluster.nodes, True, 2, cluster.token), tmp_path, fakes.note)
     assert run(made, fakes.Watcher(), speed, *fakes.jobs(2)).lost == 0
     noted = {note["job"]: note for note in fakes.notes(tmp_path)}
@@ -203,8 +204,7 @@ def test_a_node_with_other_code_is_an_error(
 def test_a_failure_costs_itself_and_what_needs_it(cluster: Cluster, tmp_path: Path) -> None:
     trainings = fakes.jobs(5)
     evaluation = Job(
-        EvaluateSpec(training=trainings[1].id, split="val"),
-        trainings[1].spec,  # type: ignore[arg-type]
+        EvaluateSpec(training=trainings[1].spec, split="val"),  # type: ignore[arg-type]
         needs=(trainings[1].id,),
     )
     watch = fakes.Watcher()
@@ -246,7 +246,7 @@ def test_ctrl_c_lets_trainings_keep_their_state(cluster: Cluster, tmp_path: Path
     """And ends what has no state to keep."""
     made, watch = engine(cluster, tmp_path, fakes.obey), fakes.Watcher()
     trainings = fakes.jobs(3)
-    evaluation = Job(EvaluateSpec(training="0" * 12, split="val"), trainings[0].spec)  # type: ignore[arg-type]
+    evaluation = Job(EvaluateSpec(training=trainings[0].spec, split="val"))  # type: ignore[arg-type]
     press_ctrl_c_when(lambda: len(fakes.notes(tmp_path)) == 4)
     outcome = run(made, watch, *trainings, evaluation)
     assert outcome.interrupted and outcome.left == 4 and not outcome.lost

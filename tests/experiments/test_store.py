@@ -22,12 +22,12 @@ def record() -> TrainRecord:
 
 
 def publish(store: Store, record: TrainRecord, content: str = "weights") -> bool:
-    store.forget_failure(record.spec, record.spec)
-    with store.attempt(record.spec, record.spec) as out:
+    store.forget_failure(record.spec)
+    with store.attempt(record.spec) as out:
         (out / record.unit).mkdir()
         (out / record.unit / "best.safetensors").write_text(content)
-        published = store.publish(record, COST, out, record.spec)
-    store.clear(record.spec, record.spec)
+        published = store.publish(record, COST, out)
+    store.clear(record.spec)
     return published
 
 
@@ -67,20 +67,20 @@ def test_other_data_replace_a_record(tmp_path: Path, record: TrainRecord) -> Non
 def test_of_two_attempts_one_is_accepted(tmp_path: Path, record: TrainRecord) -> None:
     store = Store(tmp_path)
     with (
-        store.attempt(record.spec, record.spec) as slow,
-        store.attempt(record.spec, record.spec) as quick,
+        store.attempt(record.spec) as slow,
+        store.attempt(record.spec) as quick,
     ):
         for out in (slow, quick):
             (out / record.unit).mkdir()
             (out / record.unit / "best.safetensors").write_text(out.name)
-        assert store.publish(record, COST, quick, record.spec)
-        assert not store.publish(record, COST, slow, record.spec)
+        assert store.publish(record, COST, quick)
+        assert not store.publish(record, COST, slow)
     assert checkpoint(store, record).read_text() == quick.name
 
 
 def test_a_failure_is_kept_until_the_next_attempt(tmp_path: Path, record: TrainRecord) -> None:
     store = Store(tmp_path)
-    store.fail(record.spec, record.spec, "no memory")
+    store.fail(record.spec, "no memory")
     assert store.read().failures[record.signature].reason == "no memory"
     publish(store, record)
     assert not store.read().failures
@@ -107,8 +107,8 @@ def test_an_evaluation_lies_with_its_training(tmp_path: Path) -> None:
     store = Store(tmp_path)
     found = results_of(load(EXPERIMENTS / "ema.yaml")).records.values()
     record = next(record for record in found if isinstance(record, EvaluateRecord))
-    with store.attempt(record.spec, record.training) as out:
-        store.publish(record, COST, out, record.training)
+    with store.attempt(record.spec) as out:
+        store.publish(record, COST, out)
     folder = tmp_path / f"{record.training.slug}-{record.training.signature}"
     assert (folder / record.unit / "record.json").exists()
 
@@ -139,6 +139,6 @@ def test_damaged_costs_and_failures_cost_no_result(tmp_path: Path, record: Train
     next(tmp_path.rglob("cost.json")).write_text("{")
     results = store.read()
     assert len(results.records) == 1 and not results.costs
-    store.fail(record.spec, record.spec, "no memory")
+    store.fail(record.spec, "no memory")
     next(tmp_path.rglob("failure.json")).write_text("[]")
     assert "is damaged" in store.read().failures[record.signature].reason

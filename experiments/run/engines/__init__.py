@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
+from classifier.basics.errors import UserError
+from classifier.basics.place import Place
 from classifier.basics.progress import Progress
+from classifier.config.spec import TrainSpec
 from classifier.records.record import Record
-from experiments.plan.plan import Job
+from experiments.plan.jobs import Job
+from experiments.plan.judge import Site
 
 MOST_CPU_JOBS = 8
 """By default no more jobs at a time than this on a machine's CPU: each needs its memory."""
+
+Perform = Callable[[Job, Place], list[Record]]
+"""What is done in a job's process, on the place's device: `experiments.run.worker.perform`, or what
+a test puts in its place. Must be importable by name."""
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What the command line says about where jobs run."""
+
+    place: Place
+    """Of every job, but for its device and threads, which the engine chooses."""
+    name: Literal["local", "ray"] = "local"
+    devices: tuple[str, ...] = ("auto",)
+    """`auto`, `cpu`, or indices of GPUs as the user counts them."""
+    jobs_per_device: int | None = None
+    address: str | None = None
+    """Of a Ray cluster."""
+    stall_minutes: float = 30.0
+    """A job that has made no progress for so long hangs, and is ended; 0: never."""
+
+    def check(self) -> None:
+        """Raises UserError for an option that one engine has and the other has not."""
+        if self.name == "local" and self.address is not None:
+            raise UserError("--address is for --engine ray")
+        if self.name == "ray" and self.devices not in (("auto",), ("cpu",)):
+            raise UserError(
+                f"--devices {','.join(self.devices)}: Ray chooses the GPUs; to leave some out, set "
+                "CUDA_VISIBLE_DEVICES where Ray is started"
+            )
 
 
 @dataclass(frozen=True)
@@ -46,7 +82,15 @@ OnProgress = Callable[[Progress], None]
 
 class Engine(Protocol):
     @property
+    def site(self) -> Site:
+        """Where speeds are measured."""
+
+    @property
     def slots(self) -> Sequence[Slot]: ...
+
+    def check(self, starts: Sequence[TrainSpec], folders: Sequence[Path]) -> None:
+        """Before the jobs: are the devices there, is every folder of data seen where jobs run, can
+        these trainings start? Raises UserError."""
 
     def submit(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> Future[list[Record]]:
         """Start a job on these slots. The future gives the records that it published (none, if
@@ -57,3 +101,18 @@ class Engine(Protocol):
 
     def stop(self) -> None:
         """End all running jobs now."""
+
+
+@contextmanager
+def open_engine(options: EngineOptions, perform: Perform) -> Iterator[Engine]:
+    """The engine that the options name, connected for as long as this lasts. Raises UserError."""
+    options.check()
+    if options.name == "ray":
+        from experiments.run.engines import ray
+
+        with ray.opened(options, perform) as engine:
+            yield engine
+    else:
+        from experiments.run.engines.local import LocalEngine
+
+        yield LocalEngine(options, perform)

@@ -18,21 +18,32 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from classifier.basics.errors import UserError
-from classifier.basics.machine import cores
+from classifier.basics.machine import cores, cpu_device, gpu_names, versions
 from classifier.basics.progress import Progress
+from classifier.config.spec import TrainSpec
 from classifier.records.record import Record
-from experiments.plan.plan import Job
-from experiments.run.engines import JobFailed, JobStopped, OnProgress, Slot
+from experiments.plan.jobs import Job
+from experiments.plan.judge import Site
+from experiments.run.engines import (
+    MOST_CPU_JOBS,
+    EngineOptions,
+    JobFailed,
+    JobStopped,
+    OnProgress,
+    Perform,
+    Slot,
+)
 from experiments.run.engines.crash import Try, cause
 from experiments.run.engines.process import (
     ENVIRONMENT,
     Ended,
-    Perform,
     Task,
     concluded,
     outcome_of,
@@ -40,7 +51,7 @@ from experiments.run.engines.process import (
     stalled,
     throttled,
 )
-from experiments.run.worker import Settings
+from experiments.run.worker import check_starts
 from experiments.store.store import Store
 
 _PRELOAD = "experiments.run.preload"
@@ -58,30 +69,35 @@ class Probe:
 
 
 class LocalEngine:
-    def __init__(
-        self,
-        devices: Sequence[str],
-        jobs_per_device: int,
-        settings: Settings,
-        perform: Perform,
-        stall_minutes: float = 30.0,
-    ) -> None:
-        """`stall_minutes`: a job that has made no progress for so long hangs, and is ended."""
-        self.slots = [
-            Slot(device, index)
-            for index, device in enumerate(d for d in devices for _ in range(jobs_per_device))
-        ]
-        self._settings, self._perform = settings, perform
-        self._stall_seconds = stall_minutes * 60
-        self._store = Store(settings.runs)
-        self._pool = ThreadPoolExecutor(len(self.slots), thread_name_prefix="slot")
-        self._context = context()
+    def __init__(self, options: EngineOptions, perform: Perform) -> None:
+        self.site = site_of(options.devices)
+        self._devices = options.devices
+        self._options, self._perform = options, perform
+        self._stall_seconds = options.stall_minutes * 60
+        self._store = Store(options.place.runs)
         self._running: dict[str, tuple[Job, multiprocessing.process.BaseProcess]] = {}
         self._lock = threading.Lock()
         self._stopping = False
 
+    @cached_property
+    def slots(self) -> list[Slot]:
+        default = min(cores(), MOST_CPU_JOBS) if self._devices == ("cpu",) else 1
+        jobs = self._options.jobs_per_device or default
+        devices = [device for device in self._devices for _ in range(jobs)]
+        return [Slot(device, index) for index, device in enumerate(devices)]
+
+    def check(self, starts: Sequence[TrainSpec], folders: Sequence[Path]) -> None:
+        print("starting (torch takes some seconds) ...", file=sys.stderr)
+        self._devices = _there(self._devices)
+        if starts:
+            in_a_child(check_starts, starts, self._options.place.data_root)
+
     def submit(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> Future[list[Record]]:
         return self._pool.submit(self._run, job, slots, progress)
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(len(self.slots), thread_name_prefix="slot")
 
     def interrupt(self) -> None:
         with self._lock:
@@ -104,11 +120,13 @@ class LocalEngine:
         # A benchmark has its device to itself and all the threads, any other job its slot's share.
         alone = job.spec.kind == "benchmark"
         threads = cores() if alone else max(1, cores() // len(self.slots))
-        receiver, sender = self._context.Pipe(duplex=False)
-        log = self._store.log(job.spec, job.run)
+        place = replace(self._options.place, device=device, threads=threads)
+        log = self._store.log(job.spec)
         this = Try.beginning(log)
-        task = Task(self._perform, job, self._settings, device, threads, log)
-        process = self._context.Process(target=_job_main, args=(sender, task, visible))
+        made = context()
+        receiver, sender = made.Pipe(duplex=False)
+        task = Task(self._perform, job, place, log)
+        process = made.Process(target=_job_main, args=(sender, task, visible))
         with self._lock:
             if self._stopping:
                 raise JobStopped
@@ -139,6 +157,26 @@ class LocalEngine:
         if isinstance(ended, _Stalled):
             return stalled(self._stall_seconds)
         return JobFailed(_death(exit_code, this.said()))
+
+
+def site_of(devices: Sequence[str]) -> Site:
+    """Where speeds are measured on this machine, found without torch."""
+    gpus = gpu_names()
+    first = devices[0] if devices[0] != "auto" else ("0" if gpus else "cpu")
+    there = first != "cpu" and int(first) < len(gpus)
+    return Site(gpus[int(first)] if there else cpu_device(), cores(), versions()["torch"])
+
+
+def _there(wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """The devices to use. Raises UserError for one that torch does not see."""
+    gpus = probe().gpus
+    if wanted == ("auto",):
+        return tuple(map(str, range(len(gpus)))) or ("cpu",)
+    for device in wanted:
+        if device != "cpu" and int(device) >= len(gpus):
+            seen = f"{len(gpus)} GPU(s): {', '.join(gpus)}" if gpus else "no GPU"
+            raise UserError(f"--devices {device}: that device is not there; torch sees {seen}")
+    return wanted
 
 
 def context() -> Any:

@@ -13,21 +13,18 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.machine import cpu_device
+from classifier.basics.place import Place
 from classifier.basics.progress import Progress, Report
 from classifier.records.record import Record
-from experiments.plan.plan import Job
-from experiments.run.engines import JobFailed, JobStopped
+from experiments.plan.jobs import Job
+from experiments.run.engines import JobFailed, JobStopped, Perform
 from experiments.run.engines.crash import headed
-from experiments.run.worker import Settings
 from experiments.store.store import Store
-
-Perform = Callable[[Job, Settings, str, int, Report, Callable[[], bool]], list[Record]]
-"""experiments.run.worker.perform, or what a test puts in its place; must be importable by name."""
 
 Ended = list[Record] | JobFailed | JobStopped
 """How a job ended."""
@@ -48,10 +45,7 @@ class Task:
 
     perform: Perform
     job: Job
-    settings: Settings
-    device: str
-    """A torch device: `cpu`, `cuda:0`."""
-    threads: int
+    place: Place
     log: Path
 
 
@@ -59,7 +53,7 @@ def concluded(ended: Ended, job: Job, store: Store) -> list[Record]:
     """In the runner: the job's records, or its error raised. A failure is kept beside its log."""
     if isinstance(ended, JobFailed):
         with suppress(OSError):  # a full disk: the reason is shown all the same
-            store.fail(job.spec, job.run, str(ended))
+            store.fail(job.spec, str(ended))
     if isinstance(ended, Exception):
         raise ended
     return ended
@@ -84,15 +78,15 @@ def prepare(visible: str) -> None:
 def outcome_of(task: Task, report: Report, stop: Callable[[], bool]) -> Ended:
     """Do the job, and print into its log. It raises nothing: the log has what went wrong, the
     outcome its first line."""
-    job = task.job
-    device = os.environ["CUDA_VISIBLE_DEVICES"] or task.device
+    job, place = task.job, replace(task.place, report=report, stop=stop)
+    device = os.environ["CUDA_VISIBLE_DEVICES"] or place.device
     try:
         task.log.parent.mkdir(parents=True, exist_ok=True)
         _print_to(task.log)
-        on = cpu_device() if task.device == "cpu" else f"GPU {device}"
-        print(headed(on, task.threads), flush=True)
+        on = cpu_device() if place.device == "cpu" else f"GPU {device}"
+        print(headed(on, place.threads), flush=True)
         with _held(device, job.spec.kind == "benchmark", report):
-            return task.perform(job, task.settings, task.device, task.threads, report, stop)
+            return task.perform(job, place)
     except StoppedError:
         return JobStopped()
     except UserError as error:

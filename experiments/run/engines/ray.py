@@ -28,14 +28,23 @@ from typing import Any
 from classifier.basics import machine
 from classifier.basics.errors import UserError
 from classifier.basics.progress import Progress
+from classifier.config.spec import TrainSpec
 from classifier.records.record import Record
-from experiments.plan.plan import Job, Site
-from experiments.run.engines import MOST_CPU_JOBS, JobFailed, JobStopped, OnProgress, Slot
+from experiments.plan.jobs import Job
+from experiments.plan.judge import Site
+from experiments.run.engines import (
+    MOST_CPU_JOBS,
+    EngineOptions,
+    JobFailed,
+    JobStopped,
+    OnProgress,
+    Perform,
+    Slot,
+)
 from experiments.run.engines.crash import Try, cause
 from experiments.run.engines.process import (
     ENVIRONMENT,
     Ended,
-    Perform,
     Task,
     concluded,
     outcome_of,
@@ -43,7 +52,7 @@ from experiments.run.engines.process import (
     stalled,
     throttled,
 )
-from experiments.run.worker import Settings
+from experiments.run.worker import check_starts
 from experiments.store.store import Store
 
 # Read when Ray is imported: no lines of Ray's own about workers that died, the runner says it.
@@ -141,6 +150,14 @@ class Cluster:
         for node, problem in _answers(self.nodes, _try, function, arguments, seconds=None):
             if problem:
                 raise UserError(f"{node.name}: {problem}")
+
+
+@contextmanager
+def opened(options: EngineOptions, perform: Perform) -> Iterator[RayEngine]:
+    print("connecting to Ray ...", file=sys.stderr)
+    runs, cpu_only = options.place.runs, options.devices == ("cpu",)
+    with connected(options.address, runs, cpu_only, options.jobs_per_device) as cluster:
+        yield RayEngine(cluster, options, perform)
 
 
 @contextmanager
@@ -388,30 +405,42 @@ class _Running:
 class RayEngine:
     """A thread waits for each running job. Slots are places of the cluster, whose name is `ray`."""
 
-    def __init__(
-        self, cluster: Cluster, settings: Settings, perform: Perform, stall_minutes: float = 30.0
-    ) -> None:
-        """`stall_minutes`: a job that has made no progress for so long hangs, and is ended."""
+    def __init__(self, cluster: Cluster, options: EngineOptions, perform: Perform) -> None:
         self.slots = [Slot("ray", index) for index in range(cluster.places)]
-        self._cluster, self._settings, self._perform = cluster, settings, perform
-        self._stall_seconds = stall_minutes * 60
-        self._store = Store(settings.runs)
-        here = ray.get_runtime_context().get_node_id()
-        board: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Board)
-        self._board = board.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False)
-        ).remote()
+        self._cluster, self._place, self._perform = cluster, options.place, perform
+        self._stall_seconds = options.stall_minutes * 60
+        self._store = Store(options.place.runs)
         self._running: dict[str, _Running] = {}
         self._lock = threading.Lock()
         self._stopping = False
         self._deadline = math.inf
         self._pool = ThreadPoolExecutor(len(self.slots), thread_name_prefix="ray")
+        self._board: Any = None
         self._over = threading.Event()
         self._listener = threading.Thread(target=self._listen, name="ray board", daemon=True)
-        self._listener.start()
+
+    @property
+    def site(self) -> Site:
+        return self._cluster.site
+
+    def check(self, starts: Sequence[TrainSpec], folders: Sequence[Path]) -> None:
+        self._cluster.check_data(folders)
+        if starts:
+            self._cluster.on_each_node(check_starts, starts, self._place.data_root)
 
     def submit(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> Future[list[Record]]:
+        if self._board is None:
+            self._begin()
         return self._pool.submit(self._run, job, progress)
+
+    def _begin(self) -> None:
+        """Have a board on this node, and listen to it."""
+        here = ray.get_runtime_context().get_node_id()
+        board: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Board)
+        self._board = board.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False)
+        ).remote()
+        self._listener.start()
 
     def interrupt(self) -> None:
         with self._lock:
@@ -427,14 +456,15 @@ class RayEngine:
                 ray.cancel(running.task, force=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._over.set()
-        self._listener.join()
-        ray.kill(self._board)
+        if self._board is not None:
+            self._listener.join()
+            ray.kill(self._board)
 
     def _run(self, job: Job, progress: OnProgress) -> list[Record]:
         with self._lock:
             if self._stopping:
                 raise JobStopped
-            log = self._store.log(job.spec, job.run)
+            log = self._store.log(job.spec)
             this = Try.beginning(log)
             running = _Running(job, self._submitted(job, log), progress, this)
             self._running[job.id] = running
@@ -454,7 +484,8 @@ class RayEngine:
             gpus, threads = float(cluster.on_gpus), max(1, node.cpus)
             where = {"scheduling_strategy": _on(node)}
         device, cpus = ("cuda:0", 0) if cluster.on_gpus else ("cpu", threads)
-        task = Task(self._perform, job, self._settings, device, threads, log)
+        place = replace(self._place, device=device, threads=threads)
+        task = Task(self._perform, job, place, log)
         remote = _job.options(num_gpus=gpus, num_cpus=cpus, **where)
         return remote.remote(task, cluster.token, self._stall_seconds, self._board)
 

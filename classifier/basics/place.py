@@ -1,0 +1,38 @@
+"""Where and how a job runs: the one envelope from the command line to the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from classifier.basics.progress import Report, silent
+
+
+def never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Nothing here changes a number, except that device and threads may change its last bits: they
+    stand in the record.
+
+    The command line fills in the folders and what a training may be told, an engine the device and
+    its threads, a job's process `report` and `stop`.
+    """
+
+    data_root: Path
+    runs: Path = Path("runs")
+    """Of a matrix's jobs: the store that they publish in."""
+    device: str = "cpu"
+    """A torch device: `cpu`, `cuda:0`."""
+    threads: int = 1
+    workers: int = 0
+    """Loader processes of a training."""
+    checkpoint_minutes: float = 10.0
+    """How often a training's full state is kept inside an epoch."""
+    report: Report = silent
+    """Hears how far the job is."""
+    stop: Callable[[], bool] = never
+    """Whether a training shall keep its state and stop."""

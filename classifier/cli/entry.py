@@ -1,0 +1,72 @@
+"""What all commands end with: exit codes, and errors as one line. runner.py uses it too."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+from classifier.basics.console import show_any_name
+from classifier.basics.errors import StoppedError, UserError
+from classifier.basics.names import nearest
+
+ALL_DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def exit_code_of(command: Callable[[], int], interrupted: str = "interrupted") -> int:
+    """Run a command; the user's mistakes and the system's errors are a line on stderr each.
+
+    `interrupted`: what Ctrl-C is answered with.
+    """
+    show_any_name()
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except StoppedError:
+        print("interrupted; the same command with --resume goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `runner.py --plan | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ALL_DONE
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return SOME_FAILED
+
+
+class Parser(argparse.ArgumentParser):
+    """One that says a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"error: {message}\n")
+
+
+def one_of(names: Iterable[str]) -> Any:
+    """Arguments of `add_argument` for a choice: an unknown name gets the nearest."""
+    choices = tuple(names)
+
+    def checked(name: str) -> str:
+        if name not in choices:
+            raise argparse.ArgumentTypeError(f"unknown '{name}'{nearest(name, choices)}")
+        return name
+
+    return {"type": checked, "metavar": f"{{{','.join(choices)}}}"}
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """An argument's type: a whole number from `least` up."""
+
+    def checked(given: str) -> int:
+        if not given.strip().isdecimal() or int(given) < least:
+            raise argparse.ArgumentTypeError(f"'{given}' is not a number from {least} up")
+        return int(given)
+
+    return checked

@@ -1,0 +1,1 @@
+"""What an ablation is about: a trick is one file."""

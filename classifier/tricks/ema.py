@@ -1,0 +1,70 @@
+"""Exponential moving average of a network's weights and buffers."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, ValidationError
+
+from classifier.basics.settings import Positive, Settings
+
+if TYPE_CHECKING:
+    from classifier.models.network import Network
+
+_NUMBER = r"([0-9.]+(?:e[-+]?[0-9]+)?)"
+
+
+class Ema(Settings):
+    """Average of weights and buffers: decay(t) = decay * (1 - exp(-t / tau)) at step t from 1."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
+    tau: Positive = 2000.0
+
+    @property
+    def key(self) -> str:
+        """The name of its track, also as a folder: `ema-0.9999-2000`."""
+        return f"ema-{self.decay!r}-{self.tau:.17g}"
+
+    @classmethod
+    def of_key(cls, key: str) -> Ema | None:
+        """The average of that name; None for a name that is none of an average."""
+        numbers = re.fullmatch(f"ema-{_NUMBER}-{_NUMBER}", key)
+        if numbers is None:
+            return None
+        try:
+            ema = cls(decay=float(numbers[1]), tau=float(numbers[2]))
+        except ValidationError:
+            return None
+        return ema if ema.key == key else None
+
+    def decay_at(self, step: int) -> float:
+        """decay * (1 - exp(-step / tau)), `step` from 1: the first ones nearly copy the network."""
+        return self.decay * (1 - math.exp(-step / self.tau))
+
+
+class Average:
+    """A network that follows another. Floating tensors are averaged, integer buffers copied."""
+
+    def __init__(self, network: Network, spec: Ema) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self._spec = spec
+
+    def update(self, followed: Network, step: int) -> None:
+        """After the optimiser's step number `step` (from 1, skipped ones counted too)."""
+        import torch
+        from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+        averaged, current = [], []
+        pairs = zip(self.network.state_dict().values(), followed.state_dict().values(), strict=True)
+        with torch.no_grad():
+            for mine, theirs in pairs:
+                if mine.is_floating_point():
+                    averaged.append(mine)
+                    current.append(theirs.detach())
+                else:
+                    mine.copy_(theirs)
+            average = get_ema_multi_avg_fn(self._spec.decay_at(step))  # type: ignore[no-untyped-call]
+            average(averaged, current, step)

@@ -1,0 +1,160 @@
+"""The options of runner.py."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from classifier.basics.place import Place
+from classifier.cli.entry import Parser, at_least, one_of
+from experiments.run.engines import MOST_CPU_JOBS, EngineOptions
+
+MOST_MINUTES = 30_000
+"""Below what the system's longest wait takes."""
+
+EXAMPLES = """\
+examples:
+  python runner.py experiments/digits.yaml             run it, write reports/digits/
+  python runner.py experiments/*.yaml --plan           what would run, and at what cost
+  python runner.py experiments/ema.yaml --smoke        the same matrix on tiny data, in a minute
+  python runner.py experiments/ema.yaml --devices 0,1  two GPUs, a job on each
+  python runner.py experiments/ema.yaml --set train.epochs=10 --seeds 0,1,2
+  python runner.py experiments/ema.yaml --report       rebuild the tables from the records
+  python runner.py --status                            what lies in runs/, how old, how large
+  python runner.py --verify                            is all of it whole?
+  python runner.py experiments/*.yaml --prune          delete what these matrices do not need
+
+A run that was interrupted goes on with the same command; what is done is not done again.
+exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted
+"""
+
+
+def engine_options(options: argparse.Namespace) -> EngineOptions:
+    """Where jobs run, and what is the same for all of them."""
+    place = Place(
+        data_root=options.data_root.absolute(),
+        runs=options.runs.absolute(),
+        workers=options.workers,
+        checkpoint_minutes=options.checkpoint_minutes,
+    )
+    return EngineOptions(
+        place,
+        options.engine,
+        tuple(options.devices),
+        options.jobs_per_device,
+        options.address,
+        options.stall_minutes,
+    )
+
+
+def parser() -> Parser:
+    made = Parser(
+        prog="python runner.py",
+        description="Run a matrix of image-classification experiments and write its tables.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("matrices", nargs="*", type=Path, metavar="MATRIX.yaml", help="one or more matrix files")
+    what = made.add_mutually_exclusive_group()
+    what.add_argument("--plan", action="store_true", help="show what would run, and run nothing")
+    what.add_argument("--report", action="store_true", help="rebuild the reports, run nothing")
+    what.add_argument("--status", action="store_true", help="show all runs of --runs")
+    what.add_argument("--verify", action="store_true", help="read all of --runs, name the damaged")
+    what.add_argument("--prune", action="store_true", help="delete runs that no given matrix needs")
+    add("--yes", action="store_true", help="with --prune: do not ask")
+    add("--json", action="store_true", help="with --plan: one JSON object")
+    add("--smoke", action="store_true", help="tiny real data, two epochs; --plan --smoke shows how")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, as "
+        "train.epochs=1 or data.split_seed=2; repeatable; pins an axis of that name",
+    )
+    add("--seeds", type=_seeds, metavar="0,1,2", help="override the matrix's seeds")
+    add(
+        "--engine",
+        **one_of(("local", "ray")),
+        default="local",
+        help="where jobs run: on this machine (default), or on a Ray cluster",
+    )
+    add(
+        "--address",
+        metavar="HOST:PORT",
+        help="of a Ray cluster (default: RAY_ADDRESS, else this machine's, else a new one)",
+    )
+    add(
+        "--devices",
+        type=_device_list,
+        default=["auto"],
+        metavar="auto|cpu|0,1",
+        help="GPUs, counted within CUDA_VISIBLE_DEVICES (default: all, else the CPU)",
+    )
+    add(
+        "--jobs-per-device",
+        type=at_least(1),
+        metavar="N",
+        help="jobs at a time on one device (default: 1 on a GPU, one a core on the CPU, at most "
+        f"{MOST_CPU_JOBS}); with Ray on each GPU or node",
+    )
+    add(
+        "--workers",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="loader processes of a training (default: 0); changes no result",
+    )
+    add(
+        "--retries",
+        type=at_least(0),
+        default=1,
+        metavar="N",
+        help="how often a job that fails is tried again, from its last state (default: 1)",
+    )
+    add("--fail-fast", action="store_true", help="stop at the first job that fails")
+    add(
+        "--stall-minutes",
+        type=_minutes,
+        default=30.0,
+        metavar="M",
+        help="end a job that makes no progress for so long (default: 30; 0: never)",
+    )
+    add(
+        "--checkpoint-minutes",
+        type=_minutes,
+        default=10.0,
+        metavar="M",
+        help="keep a training's state so often inside an epoch, beside each epoch's (default: 10)",
+    )
+    add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="records and checkpoints")
+    add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="tables")
+    add("--data-root", type=Path, default=Path("data"), metavar="DIR", help="data sets")
+    return made
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    return tuple(at_least(0)(part) for part in text.split(","))
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not 0 <= minutes <= MOST_MINUTES:
+        most = f"{MOST_MINUTES:,} (three weeks)"
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of minutes from 0 to {most}")
+    return minutes
+
+
+def _device_list(text: str) -> list[str]:
+    devices = [part.strip() for part in text.split(",")]
+    numbers = all(device.isdecimal() for device in devices)
+    if devices not in (["auto"], ["cpu"]) and not numbers:
+        raise argparse.ArgumentTypeError(f"'{text}' is not auto, cpu or a list of GPUs as 0,1")
+    if len(set(devices)) < len(devices):
+        raise argparse.ArgumentTypeError(f"'{text}' names a device twice")
+    return devices

@@ -1,0 +1,89 @@
+"""What `--plan` shows: the jobs, what each would take, and the sum."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from classifier.basics.progress import duration
+from classifier.data.split import Part
+from experiments.matrix.load import Matrix
+from experiments.plan.plan import Plan
+
+
+def show(matrices: Sequence[Matrix], plan: Plan, as_json: bool) -> None:
+    """Print the plan, as a table or as one JSON object."""
+    if as_json:
+        print(json.dumps(plan.as_json(), indent=1))
+        return
+    from tabulate import tabulate
+
+    names = {job.id: f"{job.spec.kind} {job.name}" for job in plan.jobs}
+    rows = [
+        (
+            names[job.id],
+            job.id,
+            job.state,
+            ", ".join(job.needs),
+            _operations(job.estimate.gflop),
+            _estimated(job.estimate.seconds),
+            job.reason,
+        )
+        for job in plan.jobs
+    ]
+    headers = ("job", "id", "state", "needs", "work (est.)", "time (est.)", "reason")
+    right = ("left", "left", "left", "left", "right", "right", "left")
+    print(tabulate(rows, headers, disable_numparse=True, colalign=right))
+    print()
+    for matrix in matrices:
+        for name, value in matrix.overrides.items():
+            print(f"{matrix.name}: {name} = {json.dumps(value)} (override)")
+        for note in matrix.notes:
+            print(f"{matrix.name}: {note}")
+    for title, parts in plan.data.items():
+        print(f"{title}: {_images(parts)}")
+    _print_totals(plan)
+
+
+def _print_totals(plan: Plan) -> None:
+    totals = plan.totals()
+    saved = plan.separate_trainings - totals["train"]
+    instead = f" (one command for each arm would train {plan.separate_trainings} times)"
+    print(
+        f"{totals['train']} trainings{instead if saved > 0 else ''}, "
+        f"{totals['evaluate']} evaluations, {totals['benchmark']} benchmarks; "
+        f"{totals['todo']} to do"
+    )
+    todo = plan.todo
+    gflop = sum(job.estimate.gflop or 0.0 for job in todo)
+    by_records = [job for job in todo if job.estimate.basis == "records"]
+    unknown = [job for job in todo if job.estimate.seconds is None]
+    seconds = sum(job.estimate.seconds or 0.0 for job in todo)
+    if gflop:
+        print(f"estimated work to do: {_operations(gflop)}", end="")
+        if by_records:
+            least = "at least " if unknown else ""
+            print(f", {least}{_estimated(seconds)} of job time by this store's records")
+        else:
+            print("; its time is known once jobs like these have records here")
+
+
+def _operations(gflop: float | None) -> str:
+    """`2.40 PFLOP`: floating-point operations, a thousand a step."""
+    if gflop is None:
+        return ""
+    for unit in ("GFLOP", "TFLOP", "PFLOP"):
+        if gflop < 1000:
+            return f"{gflop:.3g} {unit}"
+        gflop /= 1000
+    return f"{gflop:,.3g} EFLOP"
+
+
+def _estimated(seconds: float | None) -> str:
+    return "" if seconds is None else f"~{duration(seconds)}"
+
+
+def _images(parts: Mapping[Part, int] | None) -> str:
+    if parts is None:
+        return "not there yet, so not counted"
+    return f"{parts['train']:,} train / {parts['val']:,} val / {parts['test']:,} test images"

@@ -1,0 +1,105 @@
+"""What a job would take: work by the catalogue, seconds by what earlier jobs took here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from classifier.basics.machine import is_device
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
+from classifier.data import datasets
+from classifier.data.spec import DataSpec
+from classifier.data.split import Part
+from classifier.models import catalogue
+from classifier.records.record import BenchmarkRecord, EvaluateRecord, TrainRecord
+from experiments.plan.jobs import Estimate, Job
+from experiments.store.store import Results
+
+TEN_CROPS = 10
+
+Group = tuple[str, int, str]
+"""Jobs whose seconds per operation are alike: precision (or `train`), image size, model; by size,
+since small images are bound by other things than operations. The model may be left open."""
+
+
+class Estimator:
+    def __init__(self, results: Results, device: str, data_root: Path) -> None:
+        """From the records of this device."""
+        self._root = data_root
+        self.counts: dict[DataSpec, Mapping[Part, int] | None] = {}
+        self._rates: dict[Group, tuple[float, float]] = {}
+        for key, record in results.records.items():
+            elsewhere = not is_device(record.environment.device, device)
+            if isinstance(record, BenchmarkRecord) or key not in results.costs or elsewhere:
+                continue
+            precision, spec, images = _done(record)
+            work = _work(spec, images)
+            for group in _groups(precision, spec):
+                before = self._rates.get(group, (0.0, 0.0))
+                self._rates[group] = (before[0] + work, before[1] + results.costs[key].seconds)
+
+    def of(self, job: Job) -> Estimate:
+        spec, tracks = job.spec, len(job.tracks)
+        match spec:
+            case BenchmarkSpec():
+                return Estimate(None, spec.seconds, "table")
+            case EvaluateSpec():
+                return self._by_rate(spec.precision, spec.training, self._evaluated(spec))
+            case TrainSpec():
+                return self._by_rate("train", spec, self._trained(spec, tracks))
+        raise TypeError(f"{spec.kind} is no kind of job")
+
+    def _by_rate(self, precision: str, spec: TrainSpec, images: float | None) -> Estimate:
+        if images is None:
+            return Estimate()
+        work = _work(spec, images)
+        gflop = round(work, 1) if spec.model in catalogue.MODELS else None
+        for group in _groups(precision, spec):
+            rated, seconds = self._rates.get(group, (0.0, 0.0))
+            if rated > 0:
+                return Estimate(gflop, round(work * seconds / rated, 1), "records")
+        return Estimate() if gflop is None else Estimate(gflop, None, "table")
+
+    def _trained(self, spec: TrainSpec, tracks: int) -> float | None:
+        """Forward passes of one image; a backward pass counts as two."""
+        parts = self._counted(spec.data)
+        entry = catalogue.MODELS.get(spec.model)
+        passes = entry.rdrop_passes if spec.rdrop and entry else 1
+        if parts is None:
+            return None
+        return spec.epochs * (3.0 * parts["train"] * passes + parts["val"] * tracks)
+
+    def _evaluated(self, spec: EvaluateSpec) -> float | None:
+        parts = self._counted(spec.training.data)
+        if parts is None:
+            return None
+        return float(parts[spec.split]) * (TEN_CROPS if spec.tta else 1)
+
+    def _counted(self, data: DataSpec) -> Mapping[Part, int] | None:
+        """Counted once: a folder has to be listed for it."""
+        if data not in self.counts:
+            counted = datasets.counts(data, self._root)
+            self.counts[data] = None if counted is None else counted[1]
+        return self.counts[data]
+
+
+def _done(record: TrainRecord | EvaluateRecord) -> tuple[str, TrainSpec, float]:
+    """Precision, training and forward passes of what a record stands for."""
+    if isinstance(record, EvaluateRecord):
+        crops = TEN_CROPS if record.spec.tta else 1
+        return record.spec.precision, record.training, float(record.images * crops)
+    passes = record.rdrop_passes or 1
+    images = len(record.history) * (3.0 * record.data.train * passes + record.data.val)
+    return "train", record.spec, images
+
+
+def _groups(precision: str, spec: TrainSpec) -> list[Group]:
+    """The nearest first."""
+    groups: list[Group] = [(precision, spec.image_size, spec.model)]
+    return [*groups, (precision, spec.image_size, "")] if spec.model in catalogue.MODELS else groups
+
+
+def _work(spec: TrainSpec, images: float) -> float:
+    """10^9 operations; for a model outside the catalogue a measure among its own runs only."""
+    one = catalogue.forward_gflop(spec.model, spec.image_size)
+    return images * (one if one is not None else (spec.image_size / 224) ** 2)

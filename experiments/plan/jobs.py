@@ -1,0 +1,121 @@
+"""The unique jobs of all matrices together, and what each needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from classifier.config.explanations import text
+from classifier.config.spec import Spec, TrainSpec
+from classifier.config.tracks import RAW, Track
+from experiments.matrix.load import Request
+
+JobState = Literal["done", "todo", "running", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a job would take. `gflop` comes from the catalogue; `seconds` from records of this
+    device, or for a benchmark from its own bound."""
+
+    gflop: float | None = None
+    seconds: float | None = None
+    basis: Literal["table", "records"] | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    spec: Spec
+    tracks: tuple[Track, ...] = ()
+    """Of a training: those that it carries."""
+    needs: tuple[str, ...] = ()
+    """The ids of the jobs that come before."""
+    state: JobState = "todo"
+    reason: str = ""
+    lacks_a_track: bool = False
+    """It was trained, and is to be trained again for a further track only: what it has is as good
+    as before."""
+    estimate: Estimate = Estimate()
+    label: str = ""
+    """What tells it apart from jobs of the same model and seed, for people."""
+
+    @property
+    def id(self) -> str:
+        return self.spec.signature
+
+    @property
+    def name(self) -> str:
+        run = self.spec.run
+        whole = run.slug + (f" ({self.label})" if self.label else "")
+        return whole if run is self.spec else f"{whole} {self.spec.slug}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "kind": self.spec.kind,
+            "state": self.state,
+            "reason": self.reason or None,
+            "needs": list(self.needs),
+            "cost": {
+                "gflop": self.estimate.gflop,
+                "seconds": self.estimate.seconds,
+                "basis": self.estimate.basis,
+            },
+            "settings": self.spec.model_dump(mode="json"),
+        }
+
+
+def unique(requests: Iterable[Request]) -> list[Job]:
+    """Trainings, each with the union of the tracks asked for, then evaluations, then benchmarks."""
+    trainings: dict[str, TrainSpec] = {}
+    tracks: dict[str, dict[str, Track]] = {}
+    others: dict[str, Spec] = {}
+    teachers: dict[str, str] = {}
+    labels: dict[str, dict[str, str]] = {}
+    for request in requests:
+        training, teacher = request.spec.trained, request.teacher
+        if training is not request.spec:
+            others[request.spec.signature] = request.spec
+        if training is None:
+            continue
+        if teacher is not None:  # it goes before its students
+            teachers[training.signature] = teacher.signature
+            trainings.setdefault(teacher.signature, teacher)
+            tracks.setdefault(teacher.signature, {})[RAW.key] = RAW
+        trainings[training.signature] = training
+        tracks.setdefault(training.signature, {})[request.track.key] = request.track
+        _narrow(labels, training.signature, request.where)
+    jobs = [
+        Job(
+            spec,
+            tracks=tuple(track for _, track in sorted(tracks[signature].items(), reverse=True)),
+            needs=(teachers[signature],) if signature in teachers else (),
+            label=_label(labels.get(signature, {})),
+        )
+        for signature, spec in trainings.items()
+    ]
+    for spec in sorted(others.values(), key=lambda spec: spec.trained is None):
+        training = spec.trained
+        if training is None:
+            jobs.append(Job(spec))
+        else:
+            label = _label(labels[training.signature])
+            jobs.append(Job(spec, needs=(training.signature,), label=label))
+    return jobs
+
+
+def _narrow(labels: dict[str, dict[str, str]], signature: str, where: Mapping[str, Any]) -> None:
+    """Keep of a training's axis values those that all its arms share."""
+    values = {
+        axis: value if isinstance(value, str) else text(value)
+        for axis, value in where.items()
+        if axis not in ("model", "rdrop", "ema")  # told by the slug and the track
+    }
+    shared = labels.setdefault(signature, values)
+    for axis in [axis for axis, value in shared.items() if values.get(axis) != value]:
+        del shared[axis]
+
+
+def _label(values: Mapping[str, str]) -> str:
+    return ", ".join(v if axis == "run" else f"{axis} {v}" for axis, v in values.items())

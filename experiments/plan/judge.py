@@ -1,0 +1,133 @@
+"""What state a job is in, by what the store holds and the data that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from classifier.basics.machine import without_instructions
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
+from classifier.data import datasets
+from classifier.data.spec import DataSpec
+from classifier.records.record import (
+    BenchmarkRecord,
+    EvaluateRecord,
+    Record,
+    TrainRecord,
+    benchmark_unit,
+    evaluate_unit,
+    train_unit,
+)
+from experiments.plan.jobs import Job, JobState
+from experiments.store.store import Results
+
+
+@dataclass(frozen=True)
+class Site:
+    """The device that speeds are measured on: they are kept by its name, threads and torch."""
+
+    device: str
+    threads: int
+    torch: str
+
+    @property
+    def benchmark_units(self) -> tuple[str, ...]:
+        """Of the speeds of this device: its own, else one from before instruction sets were
+        named, which is not measured again."""
+        names = dict.fromkeys((self.device, without_instructions(self.device)))
+        return tuple(benchmark_unit(name, self.threads, self.torch) for name in names)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Whether a job is done, and if not, why."""
+
+    state: JobState
+    reason: str = ""
+    lacks_a_track: bool = False
+
+
+class Judge:
+    """Says what state a job is in: done with these data, to do and why, failed, running."""
+
+    def __init__(self, site: Site, data_root: Path) -> None:
+        self._benchmark_units, self._root = site.benchmark_units, data_root
+        self._fingerprints: dict[DataSpec, str | None] = {}
+
+    def judged(self, job: Job, results: Results, before: Mapping[str, Job]) -> Job:
+        """The job with its state. `before`: the jobs that it needs."""
+        standing = self.standing(job, results)
+        state, reason = standing.state, standing.reason
+        failed = [before[need].name for need in job.needs if before[need].state == "failed"]
+        if state == "done":
+            pass
+        elif job.id in results.running:
+            state, reason = "running", ""
+        elif job.id in results.failures:
+            state = "failed"
+            reason = reason if standing.lacks_a_track else results.failures[job.id].reason
+        elif failed:
+            state, reason = "skipped", f"{failed[0]} failed"
+        return replace(job, state=state, reason=reason, lacks_a_track=standing.lacks_a_track)
+
+    def standing(self, job: Job, results: Results) -> Standing:
+        """Done or to do, and why, by the records of the run alone."""
+        match job.spec:
+            case TrainSpec():
+                return self._of_training(job, job.spec, results)
+            case EvaluateSpec():
+                return self._of_evaluation(job.spec, results)
+            case BenchmarkSpec():
+                return self._of_benchmark(job.spec, results)
+        raise TypeError(f"{job.spec.kind} is no kind of job")
+
+    def _of_training(self, job: Job, spec: TrainSpec, results: Results) -> Standing:
+        units = [train_unit(track.key) for track in job.tracks]
+        records = [results.records.get((job.id, unit)) for unit in units]
+        missing = [
+            track.key for track, record in zip(job.tracks, records, strict=True) if record is None
+        ]
+        if not missing:
+            return self._with_data(spec.data, [r for r in records if r is not None])
+        if len(missing) == len(units) and not results.has(job.id):
+            return Standing("todo")
+        reason = f"track {missing[0]} is missing: trained again"
+        return Standing("todo", reason, lacks_a_track=True)
+
+    def _of_evaluation(self, spec: EvaluateSpec, results: Results) -> Standing:
+        record = results.records.get((spec.signature, evaluate_unit(spec)))
+        if record is None:
+            return Standing("todo")
+        trained = results.records.get((spec.training.signature, train_unit(spec.track.key)))
+        if _weights_of(trained) != _weights_of(record):
+            return Standing("todo", "its training was done again")
+        return self._with_data(spec.training.data, [record])
+
+    def _of_benchmark(self, spec: BenchmarkSpec, results: Results) -> Standing:
+        if any((spec.signature, unit) in results.records for unit in self._benchmark_units):
+            return Standing("done")
+        elsewhere = results.benchmarks(spec.signature)
+        if not elsewhere:
+            return Standing("todo")
+        return Standing("todo", f"measured on {elsewhere[0].environment.device} only")
+
+    def _with_data(self, data: DataSpec, records: Sequence[Record]) -> Standing:
+        now = self._fingerprint(data)
+        if now is None:
+            return Standing("done", "data not checked")
+        for record in records:
+            if not isinstance(record, BenchmarkRecord) and record.data.fingerprint != now:
+                before = record.data.fingerprint
+                return Standing("todo", f"the data changed ({before} -> {now})")
+        return Standing("done")
+
+    def _fingerprint(self, data: DataSpec) -> str | None:
+        if data not in self._fingerprints:
+            self._fingerprints[data] = datasets.fingerprint_if_there(data, self._root)
+        return self._fingerprints[data]
+
+
+def _weights_of(record: Record | None) -> str | None:
+    """The checkpoint that was trained, or evaluated."""
+    return record.checkpoint if isinstance(record, TrainRecord | EvaluateRecord) else None
