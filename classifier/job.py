@@ -20,13 +20,8 @@ from classifier.basics.files import digest, sha256
 from classifier.basics.machine import commit, cpu_device, is_device, this_machine, versions
 from classifier.basics.place import Place
 from classifier.basics.progress import Progress, Report
-from classifier.config.spec import (
-    BenchmarkSpec,
-    EvaluateSpec,
-    Precision,
-    TrainSpec,
-    Weights,
-)
+from classifier.basics.settings import Weights
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data.cache import Pixels, pixels
 from classifier.data.datasets import Listing, fingerprint, listing
@@ -55,8 +50,15 @@ from classifier.records.record import (
     train_unit,
 )
 from classifier.records.runs import PREDICTIONS
-from classifier.training import losses, states
-from classifier.training.trainer import Trainer, start_network, train_loader, write_checkpoint
+from classifier.training import states
+from classifier.training.trainer import (
+    Trainer,
+    TrainingData,
+    start_network,
+    train_loader,
+    write_checkpoint,
+)
+from classifier.tricks.distillation import Distill
 
 _ALLOCATION = "DefaultCPUAllocator: can't allocate memory"
 """What torch says where the machine's memory is at its end."""
@@ -73,7 +75,8 @@ class Start:
 
     def check(self, spec: TrainSpec) -> None:
         """A file is known by what was in it when the job was planned. Raises UserError."""
-        teacher = spec.distill.teacher if spec.distill is not None else None
+        distill = spec.trick(Distill)
+        teacher = distill.teacher if distill is not None else None
         for known, file in ((spec.weights, self.weights), (teacher, self.teacher)):
             if isinstance(known, Weights):
                 assert file is not None
@@ -148,17 +151,14 @@ def train(
         _set_determinism(spec.deterministic, device)
         listed, data = _open_data(spec, place)
         parts, normalize = _training_parts(spec, place, listed, data, device)
-        trainer = Trainer(
-            spec,
-            tracks,
+        training_data = TrainingData(
             train_loader(spec, parts["train"], listed, place.workers),
             EvalLoader(parts["val"], listed, "val", spec.image_size, spec.batch_size),
             normalize,
-            data.classes,
-            device,
-            start.teacher_network(listed.classes),
-            start.weights,
         )
+        network = start_network(spec, data.classes, start.weights)
+        teacher = start.teacher_network(listed.classes)
+        trainer = Trainer(spec, tracks, training_data, network, device, teacher)
         precision = "fp16 autocast" if trainer.amp else _full_precision(device)
         environment = _environment(place, device, precision)
         kept_in = states_in or out
@@ -189,7 +189,7 @@ def train(
             stopped_early=carried.stopped,
             checkpoint=digest(weights),
             moved=moved,
-            rdrop_passes=trainer.step.passes if spec.rdrop else None,
+            rdrop_passes=trainer.rdrop_passes,
             history=tuple(carried.history),
         )
         outcomes.append(Outcome(record, cost))
@@ -275,7 +275,7 @@ def evaluate(
             logits = outputs_of(opened.inference, opened.loader, progress)
         peak = _peak_memory(device)
     loader = opened.loader
-    scored = scores(logits, loader.labels, losses.task_loss(spec.training.loss))
+    scored = scores(logits, loader.labels, spec.training.loss.make())
     record = EvaluateRecord(
         signature=spec.signature,
         spec=spec,

@@ -394,7 +394,7 @@ def _flat(record: Record, cost: Cost | None) -> dict[str, Any]:
         "image_size": training.image_size,
         "batch_size": training.batch_size,
         "seed": training.seed,
-        "rdrop": training.rdrop is not None,
+        "rdrop": training.has("rdrop"),
         "track": record.track,
         "split": record.spec.split if isinstance(record, EvaluateRecord) else "val",
         "accuracy": record.accuracy,

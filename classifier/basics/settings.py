@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 NEUTRAL: dict[str, Any] = {"neutral": True}
 """`Field(default, json_schema_extra=NEUTRAL)`: unsigned while it has its default."""
@@ -43,6 +44,12 @@ def switch(value: object) -> object:
     if value is True:
         return {}
     return None if value is False else value
+
+
+def is_switch(field: FieldInfo | None) -> bool:
+    """Whether a setting may be `true` or `false`, for a group of settings."""
+    marks = field.metadata if field is not None else []
+    return any(isinstance(mark, BeforeValidator) and mark.func is switch for mark in marks)
 
 
 def off(value: object) -> object:
@@ -83,3 +90,10 @@ def _storable(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 Arguments = Annotated[dict[str, Any], AfterValidator(_storable)]
+
+
+class Weights(Settings):
+    """A file of weights, known by what is in it: its name and place are not signed."""
+
+    file: str = Field(json_schema_extra=UNSIGNED)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")

@@ -19,8 +19,9 @@ from classifier.basics.files import CHECKPOINTS, make_folder
 from classifier.basics.machine import cores
 from classifier.basics.place import Place
 from classifier.basics.progress import Report
+from classifier.basics.settings import Weights
 from classifier.cli.train_flags import folder_of_paths, known_file, spec_of
-from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision, Weights
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision
 from classifier.config.tracks import RAW, track_of
 from classifier.data.datasets import fingerprint_if_there
 from classifier.data.prepare import prepare

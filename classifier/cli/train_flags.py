@@ -13,19 +13,22 @@ from pydantic import ValidationError
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import WEIGHTS, content
+from classifier.basics.settings import Weights
 from classifier.cli.entry import at_least, one_of
 from classifier.config.document import Document
 from classifier.config.explanations import check_model, check_transforms, explained, finding
-from classifier.config.spec import ArmSettings, TrainSpec, Weights
+from classifier.config.spec import EVERY_TRICK, LOSSES, ArmSettings, TrainSpec
 from classifier.config.tracks import Track
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS
 from classifier.models import catalogue
+from classifier.tricks.distillation import METHODS
 
-LOSSES = {"CrossEntropyLoss": "cross_entropy", "PolyLoss": "poly", "FocalLoss": "focal"}
+FOUND_LOSSES = {loss.original: loss.model_fields["name"].default for loss in LOSSES}
 OPTIMIZERS = {"AdamW": "adamw", "SGD": "sgd", "RMSProp": "rmsprop"}
 BEST = {"acc": "accuracy", "mean_acc": "mpa", "loss": "loss"}
-METHODS = {"SoftTarget": "soft_target", "MGD": "mgd", "SP": "sp", "AT": "at"}
+KD_METHODS = {method.original: name for name, method in METHODS.items()}
+TRICK_FLAGS = tuple(flag for trick in EVERY_TRICK for flag in trick.flags)
 
 SETTINGS: dict[str, tuple[str, Mapping[Any, Any]]] = {
     "model_name": ("model", {}),
@@ -36,11 +39,10 @@ SETTINGS: dict[str, tuple[str, Mapping[Any, Any]]] = {
     "optimizer": ("optimizer.name", OPTIMIZERS),
     "weight_decay": ("optimizer.weight_decay", {}),
     "momentum": ("optimizer.momentum", {}),
-    "loss": ("loss.name", LOSSES),
+    "loss": ("loss.name", FOUND_LOSSES),
     "label_smoothing": ("loss.label_smoothing", {}),
     "class_balance": ("class_balance", {}),
     "Augment": ("augment", {"none": False}),
-    "mixup": ("mixing", {"none": False}),
     "warmup": ("warmup", {}),
     "warmup_ratios": ("warmup.ratio", {}),
     "warmup_minlr": ("warmup.start_lr", {}),
@@ -48,11 +50,10 @@ SETTINGS: dict[str, tuple[str, Mapping[Any, Any]]] = {
     "pretrained": ("pretrained", {}),
     "weight": ("weights", {}),
     "amp": ("amp", {}),
-    "rdrop": ("rdrop", {}),
-    "ema": ("ema", {}),
     "patience": ("patience", {}),
     "metrice": ("best", BEST),
     "seed": ("seed", {}),
+    **{flag.name: (flag.setting, flag.words) for flag in TRICK_FLAGS},
 }
 """For a flag the setting, and our words for the flag's where they differ."""
 ELSEWHERE = {"data": "--data or --train_path", "distill": "--kd and its flags"}
@@ -85,11 +86,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--optimizer", **one_of(OPTIMIZERS), help="default: AdamW")
     add("--weight_decay", type=float, help="default: 5e-4")
     add("--momentum", type=float, help="of SGD and RMSProp")
-    add("--loss", **one_of(LOSSES), help="default: CrossEntropyLoss")
+    add("--loss", **one_of(FOUND_LOSSES), help="default: CrossEntropyLoss")
     add("--label_smoothing", type=float, help="default: 0.1")
     add("--class_balance", action="store_true", help="weigh the classes")
     add("--Augment", **one_of(AUGMENTATIONS), help="policy; default: none")
-    add("--mixup", **one_of(("mixup", "cutmix", "none")), help="applied to half of the batches")
     add("--warmup", action="store_true")
     add("--warmup_ratios", type=float, metavar="SHARE", help="of the epochs; default: 0.05")
     add("--warmup_minlr", type=float, metavar="LR", help="default: 1e-6")
@@ -97,12 +97,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--pretrained", action="store_true", help="start from the library's weights")
     add("--weight", type=Path, metavar="FILE", help="start from these: .safetensors, .pth or .pt")
     add("--amp", action="store_true", help="FP16 autocast on CUDA")
-    add("--rdrop", action="store_true")
-    add("--ema", action="store_true", help="train the average alone, as the original does")
+    for flag in TRICK_FLAGS:
+        kind = one_of(flag.choices) if flag.choices else {"action": "store_true"}
+        add(f"--{flag.name}", **kind, help=flag.help)
     add("--patience", type=int, metavar="EPOCHS", help="0 never stops; default: 30")
     add("--metrice", **one_of(BEST), help="what the best epoch is best at; default: acc")
     add("--kd", action="store_true", help="distil from --teacher_path")
-    add("--kd_method", **one_of(METHODS), default="SoftTarget")
+    add("--kd_method", **one_of(KD_METHODS), default="SoftTarget")
     add("--kd_ratio", type=float, default=0.7)
     add("--teacher_path", type=Path, metavar="RUN", help="the teacher's run, or checkpoint")
     add("--seed", type=int, help="default: 0")
@@ -170,7 +171,7 @@ def _add_teacher(
         raise UserError("--kd needs --teacher_path, the run to learn from")
     if document.data.pop("rdrop", False):
         print("--rdrop is left out: it can't be combined with --kd", file=sys.stderr)
-    method, ratio = METHODS[options.kd_method], options.kd_ratio
+    method, ratio = KD_METHODS[options.kd_method], options.kd_ratio
     settings = {"method": method, "ratio": ratio, "teacher": teacher}
     document.set(("distill",), settings, f"--kd_ratio {ratio}")
 

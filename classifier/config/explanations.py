@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from classifier.basics.errors import UserError
 from classifier.basics.names import nearest
-from classifier.basics.settings import Settings
+from classifier.basics.settings import Settings, is_switch
 from classifier.config.document import Document, Where
 from classifier.data.augment import Transform
 from classifier.models import catalogue
@@ -81,13 +81,13 @@ def explained(
     if kind == "string_pattern_mismatch":
         why = "it may hold no '|' and no line break" if name != "folder" else "it must be one name"
         return document.error(where, f"'{name}' can't be {text(given)}: {why}")
-    return document.error(where, f"'{name}' {_demand(found)}, not '{shown}'")
+    return document.error(where, f"'{name}' {_demand(found, model)}, not '{shown}'")
 
 
-def _demand(found: ErrorDetails) -> str:
+def _demand(found: ErrorDetails, model: type[Settings]) -> str:
     """`must be an integer`: what pydantic says, as a part of a sentence."""
     if found["type"] in ("model_type", "dict_type"):
-        switch_too = found["loc"][-1] in ("ema", "rdrop", "warmup", "mixing", "distill")
+        switch_too = is_switch(model.model_fields.get(str(found["loc"][-1])))
         return f"must be {'true, false or ' if switch_too else ''}a mapping of its settings"
     message = (
         found["msg"].replace("Input should be", "must be").replace("a valid integer", "an integer")

@@ -11,20 +11,26 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar, Union
 
-from pydantic import BeforeValidator, Discriminator, Field, field_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    create_model,
+    field_serializer,
+    model_validator,
+)
 
+from classifier.basics.plugins import found
 from classifier.basics.settings import (
     NEUTRAL,
-    UNSIGNED,
     Count,
-    Fraction,
     Positive,
     Settings,
     Side,
+    Weights,
     defaulted,
-    named,
     off,
     switch,
 )
@@ -35,89 +41,27 @@ from classifier.data.augment import Augment, Transform, transforms
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.models import catalogue
+from classifier.tricks.base import Trick
 from classifier.tricks.ema import Ema
+from classifier.tricks.losses.base import Loss
+from classifier.tricks.losses.cross_entropy import CrossEntropy
 
 SCHEMA = 1
 """Part of every signature. Raise it when the meaning of an existing field changes."""
 
-Reduction = Literal["mean", "sum", "whole"]
-"""How a loss makes one number of a batch: a mean or a sum over its images, which parts of the batch
-can add up, or in a way that needs the whole of it."""
+T = TypeVar("T", bound=Trick)
 
 Precision = Literal["fp32", "fp16"]
 
+EVERY_TRICK = found("classifier.tricks", Trick)
+TRICKS = tuple(trick for trick in EVERY_TRICK if not trick.is_track)
+"""Those that are settings of a training; the others are tracks of one."""
+LOSSES = found("classifier.tricks.losses", Loss)
 
-class CrossEntropy(Settings):
-    reduction: ClassVar[Reduction] = "mean"
-    balanced_reduction: ClassVar[Reduction] = "whole"
-    """With class weights: divided by the weights of the batch's images."""
-
-    name: Literal["cross_entropy"] = "cross_entropy"
-    label_smoothing: Fraction = 0.1
-
-
-class Poly(Settings):
-    """Poly-1 (Leng et al., 2022): cross-entropy + epsilon * (1 - p of the target)."""
-
-    reduction: ClassVar[Reduction] = "mean"
-    balanced_reduction: ClassVar[Reduction] = "whole"
-
-    name: Literal["poly"] = "poly"
-    label_smoothing: Fraction = 0.1
-    epsilon: float = 2.0
-
-
-class Focal(Settings):
-    """Focal loss (Lin et al., 2017): (1 - p of the target)^gamma * cross-entropy."""
-
-    reduction: ClassVar[Reduction] = "mean"
-    balanced_reduction: ClassVar[Reduction] = "mean"
-
-    name: Literal["focal"] = "focal"
-    gamma: float = Field(2.0, ge=0)
-
-
-Loss = Annotated[CrossEntropy | Poly | Focal, Discriminator("name")]
-
-
-class RDrop(Settings):
-    """R-Drop (Liang et al., 2021): two passes that must agree; `weight` of the KL term."""
-
-    reduction: ClassVar[Reduction] = "sum"
-
-    weight: Positive = 0.3
-
-
-class Mixing(Settings):
-    """Mixup (Zhang et al., 2018) or CutMix (Yun et al., 2019): Beta(alpha, alpha), applied to a
-    batch with this probability."""
-
-    name: Literal["mixup", "cutmix"] = "mixup"
-    alpha: Positive = 1.0
-    probability: Annotated[float, Field(gt=0, le=1)] = 0.5
-
-
-class Weights(Settings):
-    """A file of weights, known by what is in it: its name and place are not signed."""
-
-    file: str = Field(json_schema_extra=UNSIGNED)
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-
-
-class Distill(Settings):
-    """Distillation from a teacher: a training by its signature, or a checkpoint file.
-
-    `ratio` r weighs the distillation term: `at` by r, the others by r / (1 - r) below 1, else by r.
-    """
-
-    method: Literal["soft_target", "mgd", "sp", "at"]
-    ratio: Positive = 0.7
-    teacher: Annotated[str, Field(pattern="^[0-9a-f]{12}$")] | Weights
-
-    @property
-    def reduction(self) -> Reduction:
-        """SP compares the images of a batch with each other."""
-        return "whole" if self.method == "sp" else "mean"
+if TYPE_CHECKING:
+    AnyLoss = Loss
+else:
+    AnyLoss = Annotated[Union[LOSSES], Discriminator("name")]  # noqa: UP007
 
 
 class Spec(Settings):
@@ -155,8 +99,8 @@ class Spec(Settings):
         return self.trained or self
 
 
-class TrainSpec(Spec):
-    """One training. Which tracks it carries (raw, EMA) is not part of it: they change nothing."""
+class TrainSettings(Spec):
+    """A training without its tricks, which `TrainSpec` adds."""
 
     kind: ClassVar[Literal["train"]] = "train"
 
@@ -176,7 +120,7 @@ class TrainSpec(Spec):
     epochs: Count = 100
     lr: Positive = 1e-3
     optimizer: Annotated[Optimizer, BeforeValidator(defaulted("adamw"))] = AdamW()
-    loss: Annotated[Loss, BeforeValidator(defaulted("cross_entropy"))] = CrossEntropy()
+    loss: Annotated[AnyLoss, BeforeValidator(defaulted("cross_entropy"))] = CrossEntropy()
     class_balance: bool = Field(False, json_schema_extra=NEUTRAL)
     schedule: Annotated[Schedule, BeforeValidator(defaulted("cosine"))] = Cosine()
     warmup: Annotated[Warmup | None, BeforeValidator(switch)] = None
@@ -184,15 +128,8 @@ class TrainSpec(Spec):
     albumentations: Annotated[tuple[Transform, ...], BeforeValidator(transforms)] = Field(
         (), json_schema_extra=NEUTRAL
     )
-    mixing: Annotated[Mixing | None, BeforeValidator(named), BeforeValidator(switch)] = Field(
-        None, json_schema_extra=NEUTRAL
-    )
     normalize: Literal["imagenet", "dataset"] = "dataset"
     amp: bool = False
-    rdrop: Annotated[RDrop | None, BeforeValidator(switch)] = None
-    distill: Annotated[Distill | None, BeforeValidator(switch)] = Field(
-        None, json_schema_extra=NEUTRAL
-    )
     best: Literal["accuracy", "mpa", "loss"] = "accuracy"
     patience: int = Field(30, ge=0)
     seed: int = Field(0, ge=0, lt=2**63)
@@ -209,19 +146,19 @@ class TrainSpec(Spec):
         return values
 
     @model_validator(mode="after")
-    def _one_start(self) -> TrainSpec:
+    def _one_start(self) -> Self:
         if self.pretrained is not None and self.weights is not None:
             raise ValueError("'weights' stand in place of 'pretrained'; leave one out")
         return self
 
     @model_validator(mode="after")
-    def _one_augmentation(self) -> TrainSpec:
+    def _one_augmentation(self) -> Self:
         if self.augment is not None and self.albumentations:
             raise ValueError("'albumentations' stand in place of 'augment'; leave one out")
         return self
 
     @model_validator(mode="after")
-    def _parts_add_up(self) -> TrainSpec:
+    def _parts_add_up(self) -> Self:
         if self.micro_batch is None:
             return self
         if self.micro_batch >= self.batch_size:
@@ -229,33 +166,56 @@ class TrainSpec(Spec):
                 f"'micro_batch' {self.micro_batch} must be smaller than the batch_size of "
                 f"{self.batch_size}; leave it out"
             )
-        if self.distill is not None and self.distill.reduction == "whole":
-            raise ValueError(
-                "'micro_batch' can't be combined with distill method 'sp', which "
-                "compares the images of a whole batch"
-            )
-        if self.class_balance and self.loss.balanced_reduction == "whole":
-            raise ValueError(
-                f"'micro_batch' can't be combined with 'class_balance' of loss '{self.loss.name}', "
-                "which divides by the weights of a whole batch; loss 'focal' does not"
-            )
         return self
 
     @model_validator(mode="after")
-    def _no_rdrop_while_distilling(self) -> TrainSpec:
-        if self.rdrop is not None and self.distill is not None:
-            raise ValueError("'rdrop' and 'distill' can't be combined; leave one out")
+    def _goes_together(self) -> Self:
+        for trick in self.tricks:
+            trick.check(self)
+        self.loss.check(self)
         return self
 
     @property
+    def tricks(self) -> list[Trick]:
+        """Those that are on."""
+        return [trick for trick in map(self.trick, TRICKS) if trick is not None]
+
+    def trick(self, kind: type[T]) -> T | None:
+        """Its settings; None if it is off."""
+        settings: T | None = getattr(self, kind.setting)
+        return settings
+
+    def has(self, setting: str) -> bool:
+        """Whether the trick of that name is on."""
+        return getattr(self, setting, None) is not None
+
+    @property
     def slug(self) -> str:
-        rdrop = "-rdrop" if self.rdrop else ""
-        distill = f"-{self.distill.method}" if self.distill else ""
-        return f"{self.model}{rdrop}{distill}-s{self.seed}"
+        return f"{self.model}{''.join(trick.slug for trick in self.tricks)}-s{self.seed}"
 
     @property
     def trained(self) -> TrainSpec:
         return self
+
+
+if TYPE_CHECKING:
+    TrainSpec = TrainSettings
+else:
+    TrainSpec = create_model(
+        "TrainSpec",
+        __base__=TrainSettings,
+        __module__=__name__,
+        __doc__="""One training. Which tracks it carries is not part of it: they change nothing.""",
+        **{trick.setting: (trick.annotation(), trick.declaration()) for trick in TRICKS},
+    )
+
+
+def settings_in_order() -> list[str]:
+    """A training's settings as reports list them: each trick behind the one that it names."""
+    names = list(TrainSettings.model_fields)
+    for trick in TRICKS:
+        names.insert(names.index(trick.after) + 1 if trick.after else len(names), trick.setting)
+    return names
 
 
 class ArmSettings(TrainSpec):

@@ -21,7 +21,6 @@ from classifier.data.transforms import Normalize, Pixel, short_side
 from classifier.inference import metrics
 from classifier.models import checkpoint
 from classifier.models.network import reparameterized
-from classifier.training.losses import TaskLoss
 
 Progress = Callable[[int, int], None]
 """Images done, images in all."""
@@ -109,7 +108,7 @@ def ten_crop_batch(inference: Inference, images: Sequence[Pixel], image_size: in
     return torch.stack(logits).mean(dim=0).cpu()
 
 
-def scores(logits: Tensor, labels: Tensor, loss: TaskLoss) -> Scores:
+def scores(logits: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> Scores:
     predicted, truth = logits.argmax(dim=1).numpy(), labels.numpy()
     return Scores(
         metrics.accuracy(predicted, truth),

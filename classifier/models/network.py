@@ -33,6 +33,7 @@ class Network(nn.Module):
     def __init__(self, trunk: nn.Module, features: int, classes: int, final: str = "") -> None:
         super().__init__()
         self.trunk = trunk
+        self.classes = classes
         self.final = final
         self.head = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(features, classes))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import math
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, ValidationError
 
-from classifier.basics.settings import Positive, Settings
+from classifier.basics.settings import Positive
+from classifier.tricks.base import Act, Beginning, Flag, Trick
 
 if TYPE_CHECKING:
     from classifier.models.network import Network
@@ -17,8 +18,17 @@ if TYPE_CHECKING:
 _NUMBER = r"([0-9.]+(?:e[-+]?[0-9]+)?)"
 
 
-class Ema(Settings):
-    """Average of weights and buffers: decay(t) = decay * (1 - exp(-t / tau)) at step t from 1."""
+class Ema(Trick):
+    """Average of weights and buffers: decay(t) = decay * (1 - exp(-t / tau)) at step t from 1.
+
+    A track: it looks at a training without touching it.
+    """
+
+    setting: ClassVar = "ema"
+    paper: ClassVar = "Polyak and Juditsky, 1992"
+    is_track: ClassVar = True
+    told_by_slug: ClassVar = True
+    flags: ClassVar = (Flag("ema", "ema", "train the average alone, as the original does"),)
 
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
     tau: Positive = 2000.0
@@ -40,25 +50,28 @@ class Ema(Settings):
             return None
         return ema if ema.key == key else None
 
+    def begin(self, training: Beginning) -> Average:
+        return Average(training.network, self)
+
     def decay_at(self, step: int) -> float:
         """decay * (1 - exp(-step / tau)), `step` from 1: the first ones nearly copy the network."""
         return self.decay * (1 - math.exp(-step / self.tau))
 
 
-class Average:
+class Average(Act):
     """A network that follows another. Floating tensors are averaged, integer buffers copied."""
 
-    def __init__(self, network: Network, spec: Ema) -> None:
+    def __init__(self, network: Network, ema: Ema) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self._spec = spec
+        self._ema = ema
 
-    def update(self, followed: Network, step: int) -> None:
-        """After the optimiser's step number `step` (from 1, skipped ones counted too)."""
+    def after_step(self, network: Network, step: int) -> None:
+        """Follow `network`; steps that amp skipped are counted too."""
         import torch
         from torch.optim.swa_utils import get_ema_multi_avg_fn
 
         averaged, current = [], []
-        pairs = zip(self.network.state_dict().values(), followed.state_dict().values(), strict=True)
+        pairs = zip(self.network.state_dict().values(), network.state_dict().values(), strict=True)
         with torch.no_grad():
             for mine, theirs in pairs:
                 if mine.is_floating_point():
@@ -66,5 +79,5 @@ class Average:
                     current.append(theirs.detach())
                 else:
                     mine.copy_(theirs)
-            average = get_ema_multi_avg_fn(self._spec.decay_at(step))  # type: ignore[no-untyped-call]
+            average = get_ema_multi_avg_fn(self._ema.decay_at(step))  # type: ignore[no-untyped-call]
             average(averaged, current, step)

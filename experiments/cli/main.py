@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from classifier.basics.errors import UserError
+from classifier.basics.settings import Weights
 from classifier.cli.entry import ALL_DONE, SOME_FAILED, exit_code_of
-from classifier.config.spec import TrainSpec, Weights
+from classifier.config.spec import TrainSpec
 from classifier.data import datasets
 from classifier.data.prepare import prepare
+from classifier.tricks.distillation import Distill
 from experiments.cli import show_plan
 from experiments.cli.options import engine_options, parser
 from experiments.matrix.load import Matrix, Overrides, load
@@ -156,7 +158,8 @@ def _starts(plan: Plan) -> list[TrainSpec]:
     they are fetched and tried before anything runs."""
     starts = {}
     for spec in [job.spec for job in plan.todo if isinstance(job.spec, TrainSpec)]:
-        teacher = spec.distill.teacher if spec.distill else None
+        distill = spec.trick(Distill)
+        teacher = distill.teacher if distill is not None else None
         file = teacher if isinstance(teacher, Weights) else None
         if spec.pretrained or spec.weights or file:
             starts[spec.data, spec.model, spec.pretrained, spec.weights, file] = spec

@@ -18,6 +18,7 @@ from classifier.config.document import Document, Where
 from classifier.config.explanations import check_model, check_transforms, explained, finding, text
 from classifier.config.spec import ArmSettings, TrainSpec
 from classifier.config.tracks import Track
+from classifier.tricks.distillation import Distill
 from experiments.matrix.schema import File
 
 MOST_ARMS = 100_000
@@ -213,10 +214,11 @@ class Arms:
         trainings = [first.model_copy(update={"seed": seed}) for seed in self._file.seeds]
         if not teachers:
             return Arm(where, tuple(trainings), checked.track, tuple(None for _ in trainings))
-        assert first.distill is not None
+        distill = first.trick(Distill)
+        assert distill is not None
         for position, teacher in enumerate(teachers):
-            distill = first.distill.model_copy(update={"teacher": teacher.signature})
-            trainings[position] = trainings[position].model_copy(update={"distill": distill})
+            taught = distill.model_copy(update={"teacher": teacher.signature})
+            trainings[position] = trainings[position].model_copy(update={"distill": taught})
         return Arm(where, tuple(trainings), checked.track, teachers)
 
     def _teachers(
@@ -240,7 +242,7 @@ class Arms:
             )
             raise self._document.error(where, message + nearest(shown, runs))
         teacher = self._run(name)
-        if teacher.trainings[0].distill is not None:
+        if teacher.trainings[0].has("distill"):
             message = f"the teacher '{name}' is distilled itself; name one that is not"
             raise self._document.error(where, message)
         return teacher.trainings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -63,8 +64,7 @@ class Estimator:
     def _trained(self, spec: TrainSpec, tracks: int) -> float | None:
         """Forward passes of one image; a backward pass counts as two."""
         parts = self._counted(spec.data)
-        entry = catalogue.MODELS.get(spec.model)
-        passes = entry.rdrop_passes if spec.rdrop and entry else 1
+        passes = _passes(spec)
         if parts is None:
             return None
         return spec.epochs * (3.0 * parts["train"] * passes + parts["val"] * tracks)
@@ -88,9 +88,15 @@ def _done(record: TrainRecord | EvaluateRecord) -> tuple[str, TrainSpec, float]:
     if isinstance(record, EvaluateRecord):
         crops = TEN_CROPS if record.spec.tta else 1
         return record.spec.precision, record.training, float(record.images * crops)
-    passes = record.rdrop_passes or 1
+    passes = _passes(record.spec, record.rdrop_passes)
     images = len(record.history) * (3.0 * record.data.train * passes + record.data.val)
     return "train", record.spec, images
+
+
+def _passes(spec: TrainSpec, rdrop: int | None = None) -> int:
+    """`rdrop`: as it really was."""
+    of_each = {trick.setting: trick.passes(spec.model) for trick in spec.tricks}
+    return math.prod((of_each | {"rdrop": rdrop or of_each.get("rdrop", 1)}).values())
 
 
 def _groups(precision: str, spec: TrainSpec) -> list[Group]:

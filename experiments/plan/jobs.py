@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from classifier.config.explanations import text
-from classifier.config.spec import Spec, TrainSpec
+from classifier.config.spec import EVERY_TRICK, Spec, TrainSpec
 from classifier.config.tracks import RAW, Track
 from experiments.matrix.load import Request
 
@@ -105,12 +105,16 @@ def unique(requests: Iterable[Request]) -> list[Job]:
     return jobs
 
 
+_TOLD = {"model", *(trick.setting for trick in EVERY_TRICK if trick.told_by_slug)}
+"""The axes whose values the slug and the track tell."""
+
+
 def _narrow(labels: dict[str, dict[str, str]], signature: str, where: Mapping[str, Any]) -> None:
     """Keep of a training's axis values those that all its arms share."""
     values = {
         axis: value if isinstance(value, str) else text(value)
         for axis, value in where.items()
-        if axis not in ("model", "rdrop", "ema")  # told by the slug and the track
+        if axis not in _TOLD
     }
     shared = labels.setdefault(signature, values)
     for axis in [axis for axis, value in shared.items() if values.get(axis) != value]:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.basics.place import Place
-from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec, Weights
+from classifier.basics.settings import Weights
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
 from classifier.config.tracks import RAW
 from classifier.records.record import Record
+from classifier.tricks.distillation import Distill
 from experiments.plan.jobs import Job
 from experiments.store.store import Store
 
@@ -62,7 +64,8 @@ def _start(spec: TrainSpec, data_root: Path, store: Store | None = None) -> Star
     weights; without a store it is left out."""
     from classifier.job import Start
 
-    teacher = spec.distill.teacher if spec.distill else None
+    distill = spec.trick(Distill)
+    teacher = distill.teacher if distill is not None else None
     by: Path | None = None
     if isinstance(teacher, Weights):
         by = data_root / teacher.file

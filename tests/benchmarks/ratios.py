@@ -21,14 +21,16 @@ from PIL import Image
 from torchvision.transforms.functional import resize
 
 from classifier.basics.place import Place
-from classifier.config.spec import CrossEntropy, RDrop, TrainSpec
+from classifier.config.spec import TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data.spec import DataSpec
 from classifier.job import train
 from classifier.models.network import build
-from classifier.training import losses
-from classifier.training.trainer import Step, make_optimizer
+from classifier.training.optimizer import make_optimizer
+from classifier.training.step import Step
 from classifier.tricks.ema import Ema
+from classifier.tricks.losses.cross_entropy import CrossEntropy
+from classifier.tricks.rdrop import RDrop, TwoPasses
 from experiments.run.engines import local
 from reports.tables import grid
 
@@ -55,10 +57,11 @@ def rdrop_step(passes: int) -> Timed:
     off = torch.autocast("cpu", enabled=False)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     optimizer = make_optimizer(network, TrainSpec.model_fields["optimizer"].default, 1e-3)
-    step = Step(losses.task_loss(CrossEntropy()), RDrop(), passes, off, scaler, optimizer)
+    acts = [TwoPasses(RDrop(), passes)]
+    step = Step(network, optimizer, CrossEntropy().make(), off, scaler, acts)
     images = torch.randn(16, 3, 128, 128).to(memory_format=torch.channels_last)
     labels = torch.arange(16)
-    return lambda: step(network, images, labels)
+    return lambda: step(images, labels)
 
 
 def trainings(*each: tuple[Track, ...]) -> Timed:

@@ -239,7 +239,7 @@ def test_train(line: str, trained: dict[str, Ran], weights: dict[str, dict[str, 
     assert spec.warmup is not None and spec.amp and record.environment.precision == "fp32"
     assert (spec.epochs, len(record.history)) == (1, 1)
     passes = MODELS[model].rdrop_passes if "--rdrop" in line else None
-    assert (spec.rdrop is not None, record.rdrop_passes) == ("--rdrop" in line, passes)
+    assert (spec.has("rdrop"), record.rdrop_passes) == ("--rdrop" in line, passes)
     first = next(name for name, tensor in weights[model].items() if tensor.ndim == 4)
     began, ended = weights[model][first], load_file(unit / runs.CHECKPOINT)[f"trunk.{first}"]
     untrained = build(model, 2, seed=0).trunk.state_dict()[first]

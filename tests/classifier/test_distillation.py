@@ -11,12 +11,15 @@ from pydantic import ValidationError
 
 from classifier.basics.errors import UserError
 from classifier.basics.place import Place
-from classifier.config.spec import Distill, TrainSpec
+from classifier.config.spec import TrainSpec
+from classifier.data.spec import DataSpec
 from classifier.job import Start, train
 from classifier.models.network import build
+from classifier.models.stages import Output, StageMaps
 from classifier.records.record import TrainRecord
-from classifier.training import distillation
-from classifier.training.distillation import Distiller, Output, StageMaps, loss_weight
+from classifier.tricks.base import Beginning
+from classifier.tricks.distillation import METHODS, Distill, Distiller, at, soft_target, sp
+from classifier.tricks.distillation.mgd import MaskedGenerative
 
 TEACHER = "0123456789ab"
 RNG = np.random.default_rng(0)
@@ -31,7 +34,7 @@ def test_soft_target_is_hintons() -> None:
     p = np.exp(theirs / 4) / np.exp(theirs / 4).sum(1, keepdims=True)
     q = np.exp(ours / 4) / np.exp(ours / 4).sum(1, keepdims=True)
     expected = (p * (np.log(p) - np.log(q))).sum() / 5 * 16
-    found = distillation.soft_target(torch.tensor(ours), torch.tensor(theirs))
+    found = soft_target.soft_target(torch.tensor(ours), torch.tensor(theirs))
     assert float(found) == pytest.approx(expected, rel=1e-12)
 
 
@@ -43,7 +46,7 @@ def test_similarity_is_tung_and_moris() -> None:
         matrix = flat @ flat.T
         matrices.append(matrix / np.linalg.norm(matrix, axis=1, keepdims=True))
     expected = np.linalg.norm(matrices[0] - matrices[1]) ** 2 / 16
-    found = distillation.similarity(torch.tensor(ours), torch.tensor(theirs))
+    found = sp.similarity(torch.tensor(ours), torch.tensor(theirs))
     assert float(found) == pytest.approx(expected, rel=1e-12)
 
 
@@ -54,13 +57,15 @@ def test_attention_is_zagoruykos() -> None:
         flat = (features**2).mean(1).reshape(4, -1)
         attended.append(flat / np.linalg.norm(flat, axis=1, keepdims=True))
     expected = ((attended[0] - attended[1]) ** 2).mean()
-    found = distillation.attention(torch.tensor(ours), torch.tensor(theirs))
+    found = at.attention(torch.tensor(ours), torch.tensor(theirs))
     assert float(found) == pytest.approx(expected, rel=1e-12)
 
 
 def distiller(spec: Distill) -> tuple[Distiller, Output, torch.Tensor]:
     student, teacher = build("mobilenetv2", 5, seed=0), build("ghostnet", 5, seed=1)
-    made = Distiller(spec, student, teacher, ("mobilenetv2", "ghostnet"), 0)
+    training = TrainSpec(data=DataSpec(name="digits"), model="mobilenetv2")
+    cpu = torch.device("cpu")
+    made = Distiller(spec, Beginning(training, student, cpu, 5, (teacher, "ghostnet")))
     images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     return made, made.student(images), images
 
@@ -69,33 +74,37 @@ def test_mgd_is_yangs() -> None:
     """Align, drop channels, generate, compare: done again by hand under the same masks."""
     made, output, images = distiller(Distill(method="mgd", ratio=0.5, teacher=TEACHER))
     torch.manual_seed(3)
-    found = made(output, images)
-    teacher = made._teacher[0](images).stages[-1]
+    found = made.term(output, images)
+    teacher = made.teacher(images).stages[-1]
     torch.manual_seed(3)
     mask = (torch.rand(3, teacher.shape[1], 1, 1) >= 0.15).float()
     assert 0 < mask.mean() < 1
-    aligned = made.align(output.stages[-1])
+    assert isinstance(made.method, MaskedGenerative)
+    aligned = made.method.align(output.stages[-1])
     assert aligned.shape == teacher.shape
-    assert isinstance(made.generation, torch.nn.Sequential)
-    generated = made.generation[2](torch.relu(made.generation[0](aligned * mask)))
+    assert isinstance(made.method.generation, torch.nn.Sequential)
+    generated = made.method.generation[2](torch.relu(made.method.generation[0](aligned * mask)))
     expected = ((generated - teacher) ** 2).sum() / 3 * 7e-5
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
-    found.backward()
-    assert all(parameter.grad is not None for parameter in made.parameters())
+    found.backward()  # type: ignore[no-untyped-call]
+    layers = made.layers
+    assert layers is not None
+    assert all(parameter.grad is not None for parameter in layers.parameters())
 
 
 @pytest.mark.parametrize("method", ["soft_target", "mgd", "sp", "at"])
 def test_the_teacher_is_not_trained(method: str) -> None:
     spec = Distill.model_validate({"method": method, "teacher": TEACHER})
     made, output, images = distiller(spec)
-    teacher = made._teacher[0]._network
+    teacher = made.teacher._network
     before = copy.deepcopy(teacher.state_dict())
-    made(output, images).backward()
-    student = made._student[0]._network
+    made.term(output, images).backward()  # type: ignore[no-untyped-call]
+    student = made.student._network
     assert any(parameter.grad is not None for parameter in student.parameters())
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
-    assert not set(map(id, made.parameters())) & set(map(id, teacher.parameters()))
+    own = made.layers.parameters() if made.layers is not None else ()
+    assert not set(map(id, own)) & set(map(id, teacher.parameters()))
 
 
 @pytest.mark.parametrize(
@@ -120,9 +129,7 @@ def test_the_last_two_stages_are_found(model: str, channels: list[int]) -> None:
 
 def test_ratios_weigh_as_the_protocol_says() -> None:
     weights = {
-        (method, ratio): loss_weight(
-            Distill.model_validate({"method": method, "ratio": ratio, "teacher": TEACHER})
-        )
+        (method, ratio): METHODS[method].weight(ratio)
         for method in ("sp", "at")
         for ratio in (0.7, 10.0)
     }

@@ -9,20 +9,23 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
-from classifier.config.spec import CrossEntropy, Focal, Mixing, Poly, RDrop
 from classifier.models.catalogue import MODELS
 from classifier.models.network import Network, build
-from classifier.training.losses import (
-    Mixer,
-    balance,
-    rdrop_loss,
-    task_loss,
-    trunk_passes,
-    two_passes,
-)
+from classifier.tricks.base import Batch, BatchLoss
+from classifier.tricks.losses.class_balance import balance
+from classifier.tricks.losses.cross_entropy import CrossEntropy
+from classifier.tricks.losses.focal import Focal
+from classifier.tricks.losses.poly import Poly
+from classifier.tricks.mixing import Mixer, Mixing
+from classifier.tricks.rdrop import RDrop, rdrop_loss, trunk_passes, two_passes
 
 ONE_TRUNK = sorted(name for name, entry in MODELS.items() if entry.rdrop_passes == 1)
-TASK = task_loss(CrossEntropy())
+TASK = CrossEntropy().make()
+
+
+def whole_of(loss: BatchLoss) -> Tensor:
+    assert loss.total is not None
+    return loss.mean + loss.total
 
 
 def images(count: int = 4, size: int = 64) -> Tensor:
@@ -40,7 +43,7 @@ def test_one_trunk_equals_two_passes(model: str) -> None:
         torch.manual_seed(1)
         first, second = two_passes(network, batch, passes)
         assert not torch.equal(first, second), "the masks differ between the passes"
-        loss = torch.stack(rdrop_loss(first, second, labels, TASK, RDrop())).sum()
+        loss = whole_of(rdrop_loss(first, second, Batch(network, batch, labels, TASK), RDrop()))
         loss.backward()  # type: ignore[no-untyped-call]
         found.append(float(loss.detach()))
     assert found[0] == pytest.approx(found[1], rel=1e-12)
@@ -121,7 +124,8 @@ def test_rdrop_loss_is_the_papers() -> None:
     smooth[torch.arange(5), labels] += 0.9
     task = sum(-(smooth * x.log()).sum(1).mean() for x in (p, q)) / 2
     expected = task + 0.3 * (kl_pq + kl_qp) / 2
-    found = torch.stack(rdrop_loss(a, b, labels, TASK, RDrop())).sum()
+    batch = Batch(build("mobilenetv2", 7, seed=0), a, labels, TASK)
+    found = whole_of(rdrop_loss(a, b, batch, RDrop()))
     assert float(found) == pytest.approx(float(expected), rel=1e-12)
 
 
@@ -143,9 +147,9 @@ def test_poly_and_focal_are_the_papers(weighted: bool) -> None:
         poly.append(w * float((soft * (1 - p)).sum()))
         focal.append(w * float(-((1 - p[label]) ** 2) * p[label].log()))
     mean_cross = sum(c for c, _ in cross) / sum(w for _, w in cross)
-    found = task_loss(Poly(), weight)(logits, labels)
+    found = Poly().make(weight)(logits, labels)
     assert float(found) == pytest.approx(mean_cross + 2 * sum(poly) / 6, rel=1e-12)
-    found = task_loss(Focal(), weight)(logits, labels)
+    found = Focal().make(weight)(logits, labels)
     assert float(found) == pytest.approx(sum(focal) / 6, rel=1e-12)
 
 
@@ -154,14 +158,14 @@ def test_probabilities_that_are_certain_are_labels(spec: CrossEntropy | Poly | F
     logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     labels = torch.tensor([0, 1, 2, 0, 1])
     soft = torch.nn.functional.one_hot(labels, 3).double()
-    loss = task_loss(spec)
+    loss = spec.make()
     assert float(loss(logits, labels)) == pytest.approx(float(loss(logits, soft)), rel=1e-12)
 
 
 def test_focal_at_gamma_0_is_cross_entropy() -> None:
     logits, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 0, 1])
     plain = nn.functional.cross_entropy(logits, labels)
-    assert torch.allclose(task_loss(Focal(gamma=0.0))(logits, labels), plain)
+    assert torch.allclose(Focal(gamma=0.0).make()(logits, labels), plain)
 
 
 def test_balance_is_the_square_root_of_scikit_learns() -> None:
@@ -175,7 +179,7 @@ def test_mixup_mixes_images_and_labels_alike() -> None:
     mix = Mixer(Mixing(name="mixup", probability=1.0), 4)
     images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2)
     torch.manual_seed(0)
-    mixed, soft = mix(images, torch.arange(4))
+    mixed, soft = mix.batch(images, torch.arange(4))
     assert torch.allclose(soft.sum(1), torch.ones(4))
     assert torch.allclose(mixed[:, 0, 0, 0], soft @ torch.arange(4.0), atol=1e-6)
     assert (soft.max(1).values < 1).any()
@@ -185,7 +189,7 @@ def test_cutmix_pastes_the_share_that_its_labels_say() -> None:
     mix = Mixer(Mixing(name="cutmix", probability=1.0), 4)
     images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 16, 16)
     torch.manual_seed(1)
-    mixed, soft = mix(images, torch.arange(4))
+    mixed, soft = mix.batch(images, torch.arange(4))
     for image, shares in zip(mixed[:, 0], soft, strict=True):
         found = torch.stack([(image == label).float().mean() for label in range(4)])
         assert torch.allclose(found, shares, atol=1e-6)
@@ -195,5 +199,5 @@ def test_mixing_is_applied_with_its_probability() -> None:
     mix = Mixer(Mixing(probability=0.5), 4)
     images, labels = torch.rand(4, 3, 2, 2), torch.arange(4)
     torch.manual_seed(0)
-    mixed = sum(mix(images, labels)[1].ndim == 2 for _ in range(400))
+    mixed = sum(mix.batch(images, labels)[1].ndim == 2 for _ in range(400))
     assert 160 < mixed < 240

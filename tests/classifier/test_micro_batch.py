@@ -11,14 +11,19 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from classifier.basics.place import Place
-from classifier.config.spec import CrossEntropy, Distill, Focal, Poly, RDrop, TrainSpec
+from classifier.config.spec import TrainSpec
+from classifier.data.spec import DataSpec
 from classifier.job import train
 from classifier.models.network import Network, build
 from classifier.records.record import TrainRecord
-from classifier.training import distillation
-from classifier.training.distillation import Distiller
-from classifier.training.losses import balance, task_loss
-from classifier.training.trainer import Step, micro_sizes
+from classifier.training.step import Step, micro_sizes
+from classifier.tricks.base import Act, Beginning
+from classifier.tricks.distillation import Distill, Distiller, mgd
+from classifier.tricks.losses.class_balance import balance
+from classifier.tricks.losses.cross_entropy import CrossEntropy
+from classifier.tricks.losses.focal import Focal
+from classifier.tricks.losses.poly import Poly
+from classifier.tricks.rdrop import RDrop, TwoPasses
 
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2])
 CHOICES: dict[str, dict[str, Any]] = {
@@ -40,36 +45,47 @@ def still(network: Network) -> Network:
     return network
 
 
+def distiller(settings: Distill, network: Network) -> Distiller:
+    """In float64."""
+    teacher = build("mobilenetv2", 4, seed=1)
+    spec = TrainSpec(data=DataSpec(name="digits"), model="ghostnet")
+    cpu = torch.device("cpu")
+    made = Distiller(settings, Beginning(spec, network, cpu, 4, (teacher, "mobilenetv2")))
+    teacher.double()
+    if made.method.layers is not None:
+        made.method.layers.double()
+    return made
+
+
 def gradients(micro_batch: int | None, choice: dict[str, Any]) -> tuple[float, list[Tensor]]:
     network = still(build("ghostnet", 4, seed=0).train())
-    distiller = None
+    acts: list[Act] = []
     if "method" in choice:
-        spec = Distill(method=choice["method"], teacher="0" * 12)
-        teacher = build("mobilenetv2", 4, seed=1)
-        distiller = Distiller(spec, network, teacher, ("ghostnet", "mobilenetv2"), 0).double()
-        teacher.double()
+        settings = Distill(method=choice["method"], teacher="0" * 12)
+        acts = [distiller(settings, network)]
         still(network)
+    elif "rdrop" in choice:
+        acts = [TwoPasses(choice["rdrop"], 1)]
     network.double()
     weight = balance(LABELS, 4).double() if choice.get("balanced") else None
     step = Step(
-        task_loss(choice.get("loss", CrossEntropy()), weight),
-        choice.get("rdrop"),
-        1,
+        network,
+        torch.optim.SGD(network.parameters(), lr=0.0),
+        choice.get("loss", CrossEntropy()).make(weight),
         torch.autocast("cpu", enabled=False),
         torch.amp.GradScaler("cpu", enabled=False),
-        torch.optim.SGD(network.parameters(), lr=0.0),
-        distiller,
+        acts,
         micro_batch,
     )
     images = torch.randn(7, 3, 64, 64, generator=torch.Generator().manual_seed(0)).double()
-    loss = float(step(network, images, LABELS))
+    loss = float(step(images, LABELS))
     return loss, [p.grad.clone() for p in network.parameters() if p.grad is not None]
 
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_parts_add_up_to_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In float64, of seven images in parts of three (three and four)."""
-    monkeypatch.setattr(distillation, "MGD_DROP", 0.0)
+    monkeypatch.setattr(mgd, "MGD_DROP", 0.0)
     whole, parts = (gradients(size, CHOICES[name]) for size in (None, 3))
     assert parts[0] == pytest.approx(whole[0], rel=1e-10)
     assert len(parts[1]) == len(whole[1]) > 100

@@ -22,7 +22,7 @@ from classifier.inference.cam import Mapper
 from classifier.models import onednn
 from classifier.models.network import build, ready_for_gradients, reparameterized
 from classifier.models.onednn import SubsampledConv2d
-from classifier.training.losses import trunk_passes
+from classifier.tricks.rdrop import trunk_passes
 from tests.classifier.one_step import NETWORKS, HeldAgainstFloat64
 
 ROOT = Path(__file__).parents[2]

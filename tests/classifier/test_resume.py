@@ -273,7 +273,7 @@ def test_a_state_that_would_run_code_is_refused(
 def test_a_power_cut_leaves_the_old_or_the_new(tmp_path: Path) -> None:
     """What a kill can't show: written, then flushed to the disk, then renamed, then the folder."""
     code = (
-        "import sys, pathlib, torch; from classifier import states\n"
+        "import sys, pathlib, torch; from classifier.training import states\n"
         "states.save(pathlib.Path(sys.argv[1]), (1, 2), {'x': torch.arange(9)})\n"
     )
     trace = tmp_path / "trace"

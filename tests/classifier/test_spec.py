@@ -7,16 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from classifier.config.spec import (
-    BenchmarkSpec,
-    Distill,
-    EvaluateSpec,
-    Spec,
-    TrainSpec,
-    Weights,
-)
+from classifier.basics.settings import Weights
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Spec, TrainSpec
 from classifier.config.tracks import RAW, track_of
 from classifier.data.spec import DataSpec
+from classifier.tricks.distillation import Distill
 from classifier.tricks.ema import Ema
 
 KINDS: dict[str, type[Spec]] = {

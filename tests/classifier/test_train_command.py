@@ -17,14 +17,18 @@ from safetensors.torch import save_file
 import runner
 from classifier.basics.errors import UserError
 from classifier.basics.files import sha256
+from classifier.basics.settings import Weights
 from classifier.cli.main import main
 from classifier.cli.train_flags import add_flags, spec_of
-from classifier.config.spec import TrainSpec, Weights
+from classifier.config.spec import TrainSpec
 from classifier.config.tracks import Track
 from classifier.models import catalogue
 from classifier.records import runs
-from classifier.training.trainer import Step
+from classifier.training.step import Step
+from classifier.tricks.distillation import Distill
 from classifier.tricks.ema import Ema
+from classifier.tricks.mixing import Mixing
+from classifier.tricks.rdrop import RDrop
 from experiments.matrix.load import load
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -77,15 +81,17 @@ def test_the_other_flags_have_their_settings() -> None:
         "weight_decay": 1e-3,
     }
     assert made.warmup is not None and made.warmup.model_dump() == {"ratio": 0.1, "start_lr": 1e-5}
-    assert made.mixing is not None and made.mixing.name == "cutmix"
+    mixing = made.trick(Mixing)
+    assert mixing is not None and mixing.name == "cutmix"
     assert (made.class_balance, made.best, made.patience, made.seed) == (True, "mpa", 0, 3)
 
 
 def test_distillation_leaves_rdrop_out(capsys: pytest.CaptureFixture[str]) -> None:
     flags = "--model_name ghostnet --save_path x --data digits --rdrop --kd --kd_method MGD --kd_ratio 0.2"
     made, _ = spec(flags, "0123456789ab")
-    assert made.rdrop is None and made.distill is not None
-    assert (made.distill.method, made.distill.ratio) == ("mgd", 0.2)
+    distill = made.trick(Distill)
+    assert made.trick(RDrop) is None and distill is not None
+    assert (distill.method, distill.ratio) == ("mgd", 0.2)
     assert "--rdrop is left out" in capsys.readouterr().err
     with pytest.raises(UserError, match="--kd needs --teacher_path"):
         spec(flags)
@@ -323,9 +329,11 @@ def test_an_average_and_a_student_by_hand(birds: Path) -> None:
     student = ["train", "--model_name", "mobilenetv2", "--save_path", "runs/student", "--kd"]
     assert main([*student, "--teacher_path", "runs/teacher", *TOY]) == 0
     record = runs.read_record(Path("runs/student/train-raw"))
-    assert record.kind == "train" and record.spec.distill is not None
+    assert record.kind == "train"
+    distill = record.spec.trick(Distill)
+    assert distill is not None
     taught = runs.read_record(Path("runs/teacher/train-raw"))
-    assert record.spec.distill.teacher == taught.signature
+    assert distill.teacher == taught.signature
 
 
 def test_files_by_hand(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -345,8 +353,10 @@ def test_files_by_hand(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     student = ["train", "--model_name", "mobilenetv2", "--save_path", "runs/student", "--kd"]
     assert main([*student, "--teacher_path", str(file), *TOY]) == 0
     record = runs.read_record(Path("runs/student/train-raw"))
-    assert record.kind == "train" and record.spec.distill is not None
-    assert record.spec.distill.teacher == Weights(file=str(file), sha256=sha256(file))
+    assert record.kind == "train"
+    distill = record.spec.trick(Distill)
+    assert distill is not None
+    assert distill.teacher == Weights(file=str(file), sha256=sha256(file))
 
 
 def test_resume_without_a_kept_state_begins_anew(

@@ -28,7 +28,9 @@ from classifier.job import Outcome, evaluate, train
 from classifier.models.network import build
 from classifier.records.record import TrainRecord
 from classifier.training import trainer
-from classifier.training.trainer import learning_rates, make_optimizer, train_loader
+from classifier.training.optimizer import make_optimizer
+from classifier.training.schedule import learning_rates
+from classifier.training.trainer import train_loader
 from classifier.tricks.ema import Average, Ema
 
 ALBUMENTATIONS = [
@@ -180,7 +182,7 @@ def test_the_average_is_the_formula() -> None:
         with torch.no_grad():
             for value in network.state_dict().values():
                 value.add_(1 if not value.is_floating_point() else 0.1 * step)
-        average.update(network, step)
+        average.after_step(network, step)
         decay = 0.9 * (1 - np.exp(-step / 3.0))
         for name, value in network.state_dict().items():
             if value.is_floating_point():

@@ -20,8 +20,9 @@ from safetensors.torch import save_file
 from classifier.basics.errors import UserError
 from classifier.basics.files import content, sha256
 from classifier.basics.place import Place
+from classifier.basics.settings import Weights
 from classifier.config.schedules import Cosine
-from classifier.config.spec import TrainSpec, Weights
+from classifier.config.spec import TrainSpec
 from classifier.data.spec import DataSpec
 from classifier.job import Start, train
 from classifier.models import checkpoint
