@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, path_key, sync_folder, write_atomically
-from classifier.data.datasets import Progress, class_folders, image_paths
+from classifier.data.datasets import Progress
+from classifier.data.sources.folder import class_folders, image_paths
 from classifier.data.split import PARTS, Part, Rule, Shares, shares_of, split
 
 How = Literal["copy", "move", "symlink", "csv"]

@@ -22,7 +22,8 @@ from torchvision.transforms.functional import resize
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, explained, sync_folder
-from classifier.data.datasets import BadImageError, Listing, Progress, open_image
+from classifier.data.datasets import Listing, Progress, open_image
+from classifier.data.images import BadImageError
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 

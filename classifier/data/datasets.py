@@ -10,11 +10,8 @@ import csv
 import hashlib
 import importlib.util
 import json
-import os
-import struct
-import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,36 +22,22 @@ from joblib import Parallel, delayed
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, digest, path_key, sha256, write_atomically
+from classifier.data.images import BadImageError, open_file
+from classifier.data.sources.folder import class_folders, image_paths
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS, Part, Rule, sizes, split
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-
 CUB_FOLDER = "CUB_200_2011"
 CUB_URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
 CUB_MD5 = "97eceeb196236b17998738112f37df78"
-
-TRANSPARENT = (255, 255, 255)
-"""What transparent pixels are laid on: white, as most viewers and web pages show them."""
 
 Progress = Callable[[int, int], None]
 """Images done, images in all."""
 
 DIGITS_SIZES = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
-
-
-class BadImageError(UserError):
-    """The contents of a file are no image, or only a part of one."""
-
-    def __init__(self, file: Path, reason: str) -> None:
-        super().__init__(file, reason)
-        self.file, self.reason = file, reason
-
-    def __str__(self) -> str:
-        return f"{self.file} can't be read as an image: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -123,28 +106,6 @@ def open_image(data: DataSpec, root: Path, path: str) -> Image:
     if data.name == "digits":
         return _digits_image(path)
     return open_file(data_folder(data, root) / path)
-
-
-def open_file(file: Path) -> Image:
-    """The image (of an animation the first frame) as RGB, upright, transparency on `TRANSPARENT`.
-
-    Raises BadImageError where the contents are at fault, UserError where the file can't be read.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(file) as image:
-            image.load()
-            return _rgb(ImageOps.exif_transpose(image))
-    except OSError as error:
-        # Pillow's own complaints have no errno: with one, it is the disk's or the permissions'.
-        if error.errno is not None:
-            raise UserError(f"{file} can't be read: {error.strerror}") from error
-        raise BadImageError(file, str(error)) from error
-    except _BROKEN as error:
-        raise BadImageError(file, str(error) or type(error).__name__) from error
-    except Image.DecompressionBombError as error:
-        raise BadImageError(file, str(error)) from error
 
 
 def bad_images(
@@ -304,50 +265,6 @@ def _at_least_two(classes: Collection[str], data: DataSpec) -> None:
         raise UserError(f"{data.title} has one class only, '{next(iter(classes))}'; two are needed")
 
 
-def class_folders(folder: Path) -> list[str]:
-    """Names of the class folders, in label order."""
-    names = sorted(
-        entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
-    )
-    if not names:
-        raise UserError(f"{folder} has no class folders: one folder for each class is expected")
-    return names
-
-
-def image_paths(folder: Path) -> Iterator[str]:
-    """Paths, relative and with '/', of the images at any depth below the class folders."""
-    for name in class_folders(folder):
-        for where, folders, files in os.walk(folder / name):
-            folders.sort()
-            for file in sorted(files):
-                if Path(file).suffix.lower() in IMAGE_SUFFIXES:
-                    yield _utf8(Path(where, file).relative_to(folder).as_posix(), folder)
-
-
-def _utf8(path: str, folder: Path) -> str:
-    """The path, which records and hashes can hold. Raises UserError where they can't."""
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"the name {os.fsencode(path)!r} in {folder} is not UTF-8; rename it"
-        ) from error
-    return path
-
-
-_BROKEN = (
-    SyntaxError,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow's decoders raise, besides OSError, when they stumble over a broken file."""
-
-
 def _is_good(file: Path) -> bool:
     try:
         open_file(file)
@@ -356,35 +273,9 @@ def _is_good(file: Path) -> bool:
     return True
 
 
-def _rgb(image: Image) -> Image:
-    from PIL import Image as Images
-
-    if image.mode.startswith("I"):
-        image = _eight_bits(image)
-    if image.mode == "F":
-        raise ValueError("its levels are floating-point numbers, whose black and white are unknown")
-    if image.getbands()[-1] not in ("A", "a") and "transparency" not in image.info:
-        return image.convert("RGB")
-    ground = Images.new("RGBA", image.size, TRANSPARENT)
-    return Images.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
-
-
-def _eight_bits(image: Image) -> Image:
-    """16-bit grey (mode I;16, of some formats I), scaled: Pillow's own conversion would clip."""
-    import numpy as np
-    from PIL import Image as Images
-
-    levels = np.asarray(image).astype(np.int64)
-    if levels.min() < 0 or levels.max() > 65535:
-        raise ValueError("its levels are 32-bit numbers, whose black and white are unknown")
-    alpha = np.where(levels == image.info.get("transparency", -1), 0, 255)
-    grey = np.rint(levels / 257)  # 65535 = 257 * 255
-    return Images.fromarray(np.stack([grey, alpha], axis=-1).astype(np.uint8))  # LA
-
-
 @cache
 def _cub_sizes() -> dict[str, int]:
-    with (Path(__file__).parent / "cub200.csv").open(newline="") as file:
+    with (Path(__file__).parent / "sources" / "cub200.csv").open(newline="") as file:
         return {row["class"]: int(row["images"]) for row in csv.DictReader(file)}
 
 

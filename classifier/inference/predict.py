@@ -16,7 +16,7 @@ from torchvision.transforms.functional import resize
 from classifier.basics.errors import UserError
 from classifier.basics.names import shown
 from classifier.config.spec import Precision
-from classifier.data.datasets import IMAGE_SUFFIXES, open_file
+from classifier.data.images import IMAGE_SUFFIXES, open_file
 from classifier.data.transforms import Pixel, centre_crop
 from classifier.inference import cam as maps
 from classifier.inference.evaluate import (

@@ -104,7 +104,7 @@ def test_other_sizes(birds: Path, tmp_path: Path, rule: Rule, expected: tuple[in
 
 
 def test_cubs_classes_under_the_older_rule(tmp_path: Path) -> None:
-    with (Path(datasets.__file__).parent / "cub200.csv").open(newline="") as file:
+    with (Path(datasets.__file__).parent / "sources" / "cub200.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             (tmp_path / "images" / row["class"]).mkdir(parents=True)
             for index in range(int(row["images"])):

@@ -88,7 +88,7 @@ def test_a_name_that_is_not_utf8_is_named(root: Path) -> None:
 
 def test_cub_is_taken_where_its_archive_was_extracted(root: Path) -> None:
     folder = root / "CUB_200_2011" / "images"
-    with (Path(datasets.__file__).parent / "cub200.csv").open(newline="") as file:
+    with (Path(datasets.__file__).parent / "sources" / "cub200.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             (folder / row["class"]).mkdir(parents=True)
             for index in range(int(row["images"])):

@@ -110,7 +110,7 @@ def left(root: Path) -> list[str]:
 def test_the_whole_data_set(server: Server, root: Path) -> None:
     jpeg = io.BytesIO()
     Image.new("RGB", (4, 3), (90, 120, 30)).save(jpeg, "jpeg")
-    with (Path(datasets.__file__).parent / "cub200.csv").open(newline="") as file:
+    with (Path(datasets.__file__).parent / "sources" / "cub200.csv").open(newline="") as file:
         sizes = {row["class"]: int(row["images"]) for row in csv.DictReader(file)}
     server.content = archive(
         {"attributes.txt": b"1 x", "CUB_200_2011/README": b"birds"}

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.basics.errors import UserError
-from classifier.data import datasets
+from classifier.data import datasets, images
 from classifier.data.spec import DataSpec
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
 
 
 def read(file: Path) -> NDArray[np.uint8]:
-    image = datasets.open_file(file)
+    image = images.open_file(file)
     assert image.mode == "RGB"
     return np.asarray(image)
 
@@ -138,7 +138,7 @@ def test_a_truncated_image_is_named(root: Path, suffix: str, share: float) -> No
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     Image.fromarray(noise).save(file)
     file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
-    with pytest.raises(datasets.BadImageError, match=rf"half\.{suffix} can't be read as an image"):
+    with pytest.raises(images.BadImageError, match=rf"half\.{suffix} can't be read as an image"):
         datasets.open_image(DataSpec(folder="birds"), root, f"a/half.{suffix}")
 
 
@@ -146,7 +146,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "page.jpg").write_text("<html>not found</html>")
     (tmp_path / "loop.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 3) + b"junk")
     for name in ("page.jpg", "loop.png"):
-        with pytest.raises(datasets.BadImageError, match=name):
+        with pytest.raises(images.BadImageError, match=name):
             read(tmp_path / name)
 
 
@@ -163,9 +163,9 @@ def test_a_disk_error_is_not_taken_for_a_bad_image(
     monkeypatch.setattr(Image, "open", fails)
     with pytest.raises(UserError, match=r"good\.png can't be read: Input") as caught:
         read(file)
-    assert not isinstance(caught.value, datasets.BadImageError)
+    assert not isinstance(caught.value, images.BadImageError)
 
 
 def test_the_error_survives_the_way_between_processes() -> None:
-    error = datasets.BadImageError(Path("a/b.png"), "no end")
+    error = images.BadImageError(Path("a/b.png"), "no end")
     assert str(pickle.loads(pickle.dumps(error))) == "a/b.png can't be read as an image: no end"

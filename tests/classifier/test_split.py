@@ -88,7 +88,7 @@ def test_impossible_shares_are_refused(val: float, test: float, message: str) ->
 
 
 def test_sequential_gives_the_three_sizes_of_cub() -> None:
-    with (Path(datasets.__file__).parent / "cub200.csv").open(newline="") as file:
+    with (Path(datasets.__file__).parent / "sources" / "cub200.csv").open(newline="") as file:
         classes = [int(row["images"]) for row in csv.DictReader(file)]
     assert (len(classes), sum(classes)) == (200, 11_788)
     total: Counter[str] = Counter()
