@@ -24,7 +24,7 @@ from classifier.basics.settings import Weights
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data.cache import Pixels, pixels
-from classifier.data.datasets import Listing, fingerprint, listing
+from classifier.data.datasets import Listing, listing
 from classifier.data.loader import EvalLoader, part_pixels
 from classifier.data.split import PARTS, Part
 from classifier.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Normalize
@@ -358,7 +358,7 @@ def _open_data(spec: TrainSpec, place: Place) -> tuple[Listing, Data]:
     listed = listing(spec.data, place.data_root)
     found = listed.counts()
     return listed, Data(
-        fingerprint=fingerprint(spec.data, place.data_root),
+        fingerprint=spec.data.source.fingerprint(place.data_root),
         classes=len(listed.classes),
         train=found["train"],
         val=found["val"],

@@ -19,7 +19,7 @@ from classifier.basics.files import digest
 from classifier.basics.place import Place
 from classifier.basics.progress import Progress
 from classifier.config.spec import TrainSpec
-from classifier.data.datasets import fingerprint, listing
+from classifier.data.datasets import listing
 from classifier.data.loader import part_pixels
 from classifier.data.spec import DataSpec
 from classifier.records.record import Record
@@ -164,7 +164,7 @@ def test_memory_that_runs_out_is_explained(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = DataSpec(name="digits", limit=20)
-    listed, contents = listing(data, here), fingerprint(data, here)
+    listed, contents = listing(data, here), data.source.fingerprint(here)
     for part in ("train", "val"):  # decoded before, by threads that would take what is left
         part_pixels(data, here, listed, part, 224, contents, lambda done, total: None)
     with monkeypatch.context() as patch:

@@ -19,6 +19,7 @@ from classifier.config.document import Document
 from classifier.config.explanations import check_model, check_transforms, explained, finding
 from classifier.config.spec import EVERY_TRICK, LOSSES, ArmSettings, TrainSpec
 from classifier.config.tracks import Track
+from classifier.data import sources
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS
 from classifier.models import catalogue
@@ -70,7 +71,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--config", type=Path, metavar="FILE", help="YAML settings, or the original's config.py")
     add_paths(parser, "dataset/train")
     parser.set_defaults(train_path=Path("dataset/train"))
-    add("--data", metavar="NAME", help="digits, cub200 or a folder under --data-root, split here")
+    add(
+        "--data",
+        metavar="NAME",
+        help=f"{', '.join(sources.by_name())} or a folder under --data-root, split here",
+    )
     add("--split", **one_of(("strict", "sequential")), default="strict", help="of --data")
     add("--data-root", type=Path, default=Path("data"), metavar="DIR", help="data sets")
     add(
@@ -189,7 +194,7 @@ def data_root(options: argparse.Namespace) -> Path:
 
 def _data(options: argparse.Namespace) -> DataSpec:
     settings: dict[str, Any] = {"on_bad_image": options.on_bad_image}
-    if options.data in ("digits", "cub200"):
+    if options.data in sources.by_name():
         settings |= {"name": options.data, "split": options.split}
     elif options.data:
         settings |= {"folder": options.data, "split": options.split}

@@ -22,13 +22,13 @@ from torchvision.transforms.functional import resize
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, explained, sync_folder
-from classifier.data.datasets import Listing, Progress, open_image
+from classifier.data.datasets import Listing, Progress
 from classifier.data.images import BadImageError
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 
 FORMAT = 2
-"""Raise it when `open_image` makes other pixels of the same file."""
+"""Raise it when other pixels are made of the same file."""
 
 
 class Pixels:
@@ -139,7 +139,7 @@ def _decode(
 ) -> NDArray[np.uint8] | BadImageError:
     """The resized image, or what is wrong with it: all the bad ones are to be named, not one."""
     try:
-        return np.asarray(resize(open_image(data, root, path), short_side))
+        return np.asarray(resize(data.source.open(root, path), short_side))
     except BadImageError as error:
         return error
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from classifier.basics.console import Counted, Transfer
 from classifier.basics.names import shown
-from classifier.data.datasets import Listing, bad_images, folder_of, listing
-from classifier.data.download import download_cub200
+from classifier.data.datasets import Listing, bad_images, listing
 from classifier.data.spec import DataSpec
 
 MOST_NAMED = 5
@@ -19,8 +18,7 @@ def prepare(data: DataSpec, root: Path) -> Listing:
 
     Raises UserError where the data set can't be used.
     """
-    if data.name == "cub200" and not folder_of(data, root).is_dir():
-        download_cub200(root, progress=Transfer())
+    data.source.fetch(root, Transfer())
     listed = listing(data, root, Counted("looking at images"))
     bad = sorted(bad_images(data, root)) if data.on_bad_image == "skip" else []
     if bad:

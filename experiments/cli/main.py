@@ -15,7 +15,6 @@ from classifier.basics.errors import UserError
 from classifier.basics.settings import Weights
 from classifier.cli.entry import ALL_DONE, SOME_FAILED, exit_code_of
 from classifier.config.spec import TrainSpec
-from classifier.data import datasets
 from classifier.data.prepare import prepare
 from classifier.tricks.distillation import Distill
 from experiments.cli import show_plan
@@ -148,8 +147,9 @@ def _check_data(plan: Plan, data_root: Path) -> list[Path]:
     trainings = [job.spec.trained for job in plan.todo]
     for data in dict.fromkeys(training.data for training in trainings if training is not None):
         prepare(data, data_root)
-        if data.name != "digits":
-            folders.append(datasets.folder_of(data, data_root).absolute())
+        folder = data.source.folder(data_root)
+        if folder is not None:
+            folders.append(folder.absolute())
     return folders
 
 

@@ -373,7 +373,7 @@ class _Tables:
         if self._known_classes is None:
             known = datasets.counts(self._file.data, self._data_root)
             if known is None:
-                raise datasets.not_there(self._file.data, self._data_root)
+                raise self._file.data.source.not_there(self._data_root)
             self._known_classes = known[0]
         return self._known_classes
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from classifier.basics import machine
 from classifier.basics.place import Place
 from classifier.config.tracks import RAW
-from classifier.data.datasets import fingerprint
 from classifier.records.record import Cost, TrainRecord
 from experiments.matrix.load import Request, load
 from experiments.plan.judge import Judge, Site
@@ -55,7 +54,7 @@ def matrix_file(folder: Path, count: int) -> Path:
 
 def fill(store: Path, file: Path) -> int:
     """A record, with a history of a hundred epochs, for all that the matrix asks for."""
-    contents = fingerprint(load(file).data, store)
+    contents = load(file).data.source.fingerprint(store)
     done = set()
     for request in load(file).requests():
         assert request.training is not None

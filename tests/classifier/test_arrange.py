@@ -13,6 +13,7 @@ import pytest
 from classifier.basics.errors import UserError
 from classifier.data import datasets
 from classifier.data.arrange import How, arrange
+from classifier.data.sources.cub200 import class_sizes
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS, Rule
 
@@ -104,11 +105,10 @@ def test_other_sizes(birds: Path, tmp_path: Path, rule: Rule, expected: tuple[in
 
 
 def test_cubs_classes_under_the_older_rule(tmp_path: Path) -> None:
-    with (Path(datasets.__file__).parent / "sources" / "cub200.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            (tmp_path / "images" / row["class"]).mkdir(parents=True)
-            for index in range(int(row["images"])):
-                (tmp_path / "images" / row["class"] / f"{index}.jpg").touch()
+    for name, images in class_sizes().items():
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for index in range(images):
+            (tmp_path / "images" / name / f"{index}.jpg").touch()
     count = arrange(tmp_path / "images", tmp_path / "out", rule="sequential", how="csv")
     assert count == {"train": 7684, "val": 1781, "test": 2323}
 

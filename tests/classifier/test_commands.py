@@ -19,7 +19,7 @@ from classifier.basics.place import Place
 from classifier.cli.main import main
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import RAW
-from classifier.data.datasets import listing, open_image
+from classifier.data.datasets import listing
 from classifier.data.transforms import Normalize
 from classifier.inference.metrics import Labels
 from classifier.job import train
@@ -97,7 +97,7 @@ def test_metrics_of_the_training_part_with_a_map_of_the_features(
     network, meta = checkpoint.load(trained / "train-raw" / runs.CHECKPOINT)
     listed = listing(record.training.data, Path("nowhere"))
     paths = [listed.paths[index] for index in listed.indices("train")]
-    images = [open_image(record.training.data, Path("nowhere"), path) for path in paths]
+    images = [record.training.data.source.open(Path("nowhere"), path) for path in paths]
     side = record.training.image_size
     pixels = np.stack([np.asarray(resize(image, side)) for image in images])
     batch = Normalize(meta.mean, meta.std, torch.device("cpu"))(torch.from_numpy(pixels))
@@ -146,7 +146,7 @@ def test_predict_names_what_it_can_not_read(
     source.mkdir()
     record = runs.read_record(trained / "train-raw")
     assert record.kind == "train"
-    image = open_image(record.spec.data, tmp_path, "3/0003").resize((40, 40))
+    image = record.spec.data.source.open(tmp_path, "3/0003").resize((40, 40))
     modes = ("L", "LA", "RGBA", "CMYK", "P", "I;16")
     for mode in modes:
         suffix = "tif" if mode == "CMYK" else "png"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from sklearn.datasets import load_digits
 from classifier.basics.errors import UserError
 from classifier.data import datasets
 from classifier.data.cache import pixels
+from classifier.data.sources import folder as folder_source
+from classifier.data.sources.cub200 import class_sizes
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS
 from classifier.data.transforms import centre_crop
@@ -73,7 +74,7 @@ def test_what_is_missing_is_named(root: Path) -> None:
         datasets.listing(BIRDS, root)
     (root / "birds" / "a" / "link.png").symlink_to("nowhere.png")
     with pytest.raises(UserError, match=r"a/link\.png can't be read: No such file"):
-        datasets.fingerprint(BIRDS, root)
+        BIRDS.source.fingerprint(root)
 
 
 def test_a_name_that_is_not_utf8_is_named(root: Path) -> None:
@@ -88,11 +89,10 @@ def test_a_name_that_is_not_utf8_is_named(root: Path) -> None:
 
 def test_cub_is_taken_where_its_archive_was_extracted(root: Path) -> None:
     folder = root / "CUB_200_2011" / "images"
-    with (Path(datasets.__file__).parent / "sources" / "cub200.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            (folder / row["class"]).mkdir(parents=True)
-            for index in range(int(row["images"])):
-                (folder / row["class"] / f"{index:03}.jpg").touch()
+    for name, images in class_sizes().items():
+        (folder / name).mkdir(parents=True)
+        for index in range(images):
+            (folder / name / f"{index:03}.jpg").touch()
     cub = DataSpec(name="cub200", split="sequential")
     assert datasets.listing(cub, root).counts() == {"train": 7684, "val": 1781, "test": 2323}
     (folder / "001.Black_footed_Albatross" / "000.jpg").unlink()
@@ -109,37 +109,37 @@ def test_digits_are_scikit_learns(root: Path) -> None:
     for position in (0, 700, 1796):
         index = int(listed.paths[position].split("/")[1])
         assert source.target[index] == listed.labels[position]
-        image = np.asarray(datasets.open_image(digits, root, listed.paths[position]))
+        image = np.asarray(digits.source.open(root, listed.paths[position]))
         assert image.shape == (8, 8, 3)
         assert np.array_equal(image[:, :, 0], np.rint(source.images[index] * 255 / 16))
 
 
 def test_the_fingerprint_follows_contents_not_times(root: Path) -> None:
     make_images(root / "birds", {"a": 5, "b": 5})
-    before = datasets.fingerprint(BIRDS, root)
+    before = BIRDS.source.fingerprint(root)
     file = root / "birds" / "a" / "0.png"
     os.utime(file, ns=(1, 1))
-    assert datasets.fingerprint(BIRDS, root) == before
+    assert BIRDS.source.fingerprint(root) == before
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    changed = datasets.fingerprint(BIRDS, root)
+    changed = BIRDS.source.fingerprint(root)
     assert changed != before
     file.rename(file.with_name("renamed.png"))
-    assert datasets.fingerprint(BIRDS, root) != changed
+    assert BIRDS.source.fingerprint(root) != changed
 
 
 def test_the_cache_holds_each_image_resized_once(root: Path) -> None:
     make_images(root / "birds", {"a": 10, "b": 10}, size=(40, 30))
     listed = datasets.listing(BIRDS, root)
-    print_ = datasets.fingerprint(BIRDS, root)
+    print_ = BIRDS.source.fingerprint(root)
     calls: list[tuple[int, int]] = []
     cached = pixels(BIRDS, root, listed, "val", 15, print_, lambda *call: calls.append(call))
     assert calls[-1] == (4, 4)
     assert len(cached) == 4
     for position, index in enumerate(listed.indices("val")):
         assert cached[position].shape == (15, 20, 3)
-        original = np.asarray(datasets.open_image(BIRDS, root, listed.paths[index]))
+        original = np.asarray(BIRDS.source.open(root, listed.paths[index]))
         assert np.array_equal(cached[position][0, 0], original[0, 0])  # of one colour each
     again = pixels(BIRDS, root, listed, "val", 15, print_, lambda *call: calls.append(call))
     assert len(calls) == 4, "made once"
@@ -158,7 +158,7 @@ def test_broken_images_are_counted_and_the_first_five_named(root: Path) -> None:
     train = [listed.paths[index] for index in listed.indices("train")]
     break_images(root / "birds", train[:7])
     with pytest.raises(UserError) as caught:
-        pixels(BIRDS, root, listed, "train", 8, datasets.fingerprint(BIRDS, root))
+        pixels(BIRDS, root, listed, "train", 8, BIRDS.source.fingerprint(root))
     message = str(caught.value)
     assert message.startswith("7 of 24 images can't be read: ")
     assert message.endswith("'on_bad_image: skip' in data (--on_bad_image skip)")
@@ -178,14 +178,14 @@ def test_broken_images_are_left_out_before_the_split(
     assert not {"a/3.png", "a/7.png"} & set(listed.paths)
     assert listed.counts() == {"train": 12, "val": 4, "test": 4}, "6:2:2 of the good ones"
     assert datasets.counts(skip, root) == (2, listed.counts())
-    print_ = datasets.fingerprint(skip, root)
+    print_ = skip.source.fingerprint(root)
     for part in PARTS:
         assert len(pixels(skip, root, listed, part, 8, print_)) == listed.counts()[part]
 
     def opened(file: Path) -> Image.Image:
         raise AssertionError(f"{file} was opened again")
 
-    monkeypatch.setattr(datasets, "open_file", opened)
+    monkeypatch.setattr(folder_source, "open_file", opened)
     assert datasets.listing(skip, root) == listed, "a second look opens nothing"
 
 
@@ -208,7 +208,7 @@ def test_broken_images_of_a_given_split_are_left_out(root: Path) -> None:
 def test_mean_and_std_are_those_of_the_training_part(root: Path) -> None:
     digits = DataSpec(name="digits", limit=10)
     listed = datasets.listing(digits, root)
-    cached = pixels(digits, root, listed, "train", 35, datasets.fingerprint(digits, root))
+    cached = pixels(digits, root, listed, "train", 35, digits.source.fingerprint(root))
     flat = np.concatenate([cached[i].reshape(-1, 3) for i in range(len(cached))]) / 255
     mean, std = cached.mean_std()
     assert np.allclose(mean, flat.mean(axis=0), atol=1e-12)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import http.client
 import io
@@ -11,6 +10,7 @@ import random
 import tarfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from PIL import Image
 
 from classifier.basics.errors import UserError
 from classifier.data import datasets
-from classifier.data.download import download_cub200
+from classifier.data.download import Progress, download
+from classifier.data.sources.cub200 import ARCHIVE, SOURCE, class_sizes
 from classifier.data.spec import DataSpec
 from tests.disks import small_disk as small_disk_at
 
@@ -102,6 +103,15 @@ def archive(members: dict[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
+def download_cub200(
+    root: Path,
+    url: str,
+    md5: str = ARCHIVE.md5,
+    progress: Progress = lambda phase, done, total: None,
+) -> Path:
+    return download(replace(ARCHIVE, url=url, md5=md5), root, progress)
+
+
 def left(root: Path) -> list[str]:
     """What lies in the data root, but for the lock."""
     return sorted(path.name for path in root.iterdir() if not path.name.endswith(".lock"))
@@ -110,13 +120,11 @@ def left(root: Path) -> list[str]:
 def test_the_whole_data_set(server: Server, root: Path) -> None:
     jpeg = io.BytesIO()
     Image.new("RGB", (4, 3), (90, 120, 30)).save(jpeg, "jpeg")
-    with (Path(datasets.__file__).parent / "sources" / "cub200.csv").open(newline="") as file:
-        sizes = {row["class"]: int(row["images"]) for row in csv.DictReader(file)}
     server.content = archive(
         {"attributes.txt": b"1 x", "CUB_200_2011/README": b"birds"}
         | {
             f"CUB_200_2011/images/{name}/{name[4:]}_{index:04}.jpg": jpeg.getvalue()
-            for name, images in sizes.items()
+            for name, images in class_sizes().items()
             for index in range(images)
         }
     )
@@ -127,7 +135,7 @@ def test_the_whole_data_set(server: Server, root: Path) -> None:
     cub = DataSpec(name="cub200", split="sequential")
     listed = datasets.listing(cub, root)
     assert listed.counts() == {"train": 7684, "val": 1781, "test": 2323}
-    assert datasets.open_image(cub, root, listed.paths[0]).size == (4, 3)
+    assert cub.source.open(root, listed.paths[0]).size == (4, 3)
     whole = len(server.content)
     assert ("fetching", whole, whole) in seen
     assert seen[-1] == ("extracting", whole, whole)
@@ -136,7 +144,7 @@ def test_the_whole_data_set(server: Server, root: Path) -> None:
 
 
 def test_a_wrong_checksum(server: Server, root: Path) -> None:
-    with pytest.raises(UserError, match=rf"MD5 {server.md5} instead of {datasets.CUB_MD5}"):
+    with pytest.raises(UserError, match=rf"MD5 {server.md5} instead of {ARCHIVE.md5}"):
         download_cub200(root, server.url)
     assert left(root) == []
 
@@ -239,7 +247,7 @@ def test_another_thing_in_its_place_is_left_alone(root: Path) -> None:
     (root / "CUB_200_2011").mkdir()
     (root / "CUB_200_2011" / "mine.txt").touch()
     with pytest.raises(UserError, match="move it away first"):
-        download_cub200(root)
+        SOURCE.fetch(root, lambda *_: None)
     assert (root / "CUB_200_2011" / "mine.txt").exists()
 
 

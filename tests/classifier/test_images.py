@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.basics.errors import UserError
-from classifier.data import datasets, images
+from classifier.data import images
 from classifier.data.spec import DataSpec
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
@@ -139,7 +139,7 @@ def test_a_truncated_image_is_named(root: Path, suffix: str, share: float) -> No
     Image.fromarray(noise).save(file)
     file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
     with pytest.raises(images.BadImageError, match=rf"half\.{suffix} can't be read as an image"):
-        datasets.open_image(DataSpec(folder="birds"), root, f"a/half.{suffix}")
+        DataSpec(folder="birds").source.open(root, f"a/half.{suffix}")
 
 
 def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:

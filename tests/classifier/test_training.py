@@ -18,9 +18,12 @@ from classifier.config.schedules import TorchSchedule, Warmup
 from classifier.config.spec import EvaluateSpec, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data.augment import Transform
+from classifier.data.cache import Pixels
 from classifier.data.custom import Custom
-from classifier.data.datasets import fingerprint, listing
+from classifier.data.datasets import Listing, listing
 from classifier.data.loader import EvalLoader, part_pixels
+from classifier.data.spec import DataSpec
+from classifier.data.split import Part
 from classifier.data.transforms import Normalize
 from classifier.inference import evaluate as evaluation
 from classifier.inference import metrics
@@ -54,6 +57,11 @@ def result(
     """A track's record and the bytes of its checkpoint."""
     record = next(o.record for o in outcomes if o.record.track == track.key)
     return record, (folder / record.unit / "best.safetensors").read_bytes()
+
+
+def images_of(data: DataSpec, root: Path, listed: Listing, part: Part) -> Pixels:
+    contents = data.source.fingerprint(root)
+    return part_pixels(data, root, listed, part, 32, contents, lambda *_: None)
 
 
 def test_a_shared_training_equals_two_separate_ones(tiny: TrainSpec, tmp_path: Path) -> None:
@@ -99,9 +107,7 @@ def test_extra_validation_passes_change_nothing(
 
 def test_seeds_differ_and_variants_see_the_same_images(tiny: TrainSpec, tmp_path: Path) -> None:
     listed = listing(tiny.data, tmp_path)
-    cached = part_pixels(
-        tiny.data, tmp_path, listed, "train", 32, fingerprint(tiny.data, tmp_path), lambda *_: None
-    )
+    cached = images_of(tiny.data, tmp_path, listed, "train")
 
     def seen(spec: TrainSpec, epoch: int) -> torch.Tensor:
         torch.rand(3)  # whatever the global generator is at
@@ -120,17 +126,13 @@ def test_nothing_of_val_or_test_is_trained_on(tiny: TrainSpec, tmp_path: Path) -
     }
     assert not parts["train"] & (parts["val"] | parts["test"])
     assert not parts["val"] & parts["test"]
-    cached = part_pixels(
-        tiny.data, tmp_path, listed, "train", 32, fingerprint(tiny.data, tmp_path), lambda *_: None
-    )
+    cached = images_of(tiny.data, tmp_path, listed, "train")
     assert len(cached) == len(parts["train"])
 
 
 def test_the_last_batch_is_kept_unless_it_has_one_image(tiny: TrainSpec, tmp_path: Path) -> None:
     listed = listing(tiny.data, tmp_path)
-    cached = part_pixels(
-        tiny.data, tmp_path, listed, "train", 32, fingerprint(tiny.data, tmp_path), lambda *_: None
-    )
+    cached = images_of(tiny.data, tmp_path, listed, "train")
     for batch_size, expected in ((16, [16, 16, 16, 12]), (59, [59]), (29, [29, 29, 2]), (60, [60])):
         loader = train_loader(tiny.model_copy(update={"batch_size": batch_size}), cached, listed, 0)
         assert [len(labels) for _, labels in loader.epoch(0)] == expected
@@ -251,9 +253,7 @@ def test_normalize_is_by_channel(tiny: TrainSpec) -> None:
 
 def test_eval_batches_are_the_listings_order(tiny: TrainSpec, tmp_path: Path) -> None:
     listed = listing(tiny.data, tmp_path)
-    cached = part_pixels(
-        tiny.data, tmp_path, listed, "val", 32, fingerprint(tiny.data, tmp_path), lambda *_: None
-    )
+    cached = images_of(tiny.data, tmp_path, listed, "val")
     loader = EvalLoader(cached, listed, "val", 32, 16)
     assert [len(labels) for _, labels in loader] == [16, 4]
     assert loader.labels.tolist() == [listed.labels[index] for index in listed.indices("val")]

@@ -1,1 +1,93 @@
-"""The data sets, a file each."""
+"""The data sets that have a name: a file each in this folder, found by its being here.
+
+`<name>.py` sets `SOURCE` to a `Source`; `data: <name>` is known from then on, in a matrix and on
+the command line. cub200.py is a folder of class folders with few words of its own, digits.py is
+none. Planning, reports and `--help` import these files and answer in less than a second, so
+Pillow, scikit-learn and the like are imported inside functions.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classifier.basics.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from classifier.data.download import Progress
+
+
+class Source(ABC):
+    """Where a data set's images come from. `root` is the data root, where what is fetched lies."""
+
+    def sizes(self) -> Mapping[str, int] | None:
+        """How many images each class has, by its name, or None where only the images tell.
+
+        With it a matrix is planned before anything is fetched.
+        """
+        return None
+
+    def folder(self, root: Path) -> Path | None:
+        """The folder that all is read from, whether it is there or not: each node must see it.
+
+        None: an installed package holds the images, so that each node has them, and none is broken.
+        """
+        return None
+
+    def is_there(self, root: Path) -> bool:
+        """Whether the images can be read without fetching anything."""
+        folder = self.folder(root)
+        return folder is None or folder.is_dir()
+
+    def fetch(self, root: Path, progress: Progress) -> None:
+        """Download what is not there. Raises UserError: `not_there` if that has to be done by hand.
+
+        `progress` takes the phase, the bytes done, and the bytes in all if they are known.
+        """
+        if not self.is_there(root):
+            raise self.not_there(root)
+
+    @abstractmethod
+    def not_there(self, root: Path) -> UserError:
+        """The error for a data set that is missing: what to get and where to put it."""
+
+    @abstractmethod
+    def classes(self, root: Path) -> Mapping[str, list[str]]:
+        """The paths of each class's images, by its name.
+
+        A path is relative, with '/', and names an image for good: its hash decides the image's
+        part, and records hold it. Raises UserError: `not_there`, or what is wrong with what is.
+        """
+
+    @abstractmethod
+    def open(self, root: Path, path: str) -> Image:
+        """One image as RGB in its own size; several threads ask at once.
+
+        Raises BadImageError where the image is broken, which `on_bad_image: skip` leaves out, and
+        UserError where it can't be read.
+        """
+
+    @abstractmethod
+    def fingerprint(self, root: Path) -> str:
+        """16 hex digits that change with a path or an image, and with nothing else.
+
+        Records and caches hold them. Raises UserError where the data set can't be read.
+        """
+
+
+@cache
+def by_name() -> Mapping[str, Source]:
+    """All data sets that have a name, those that need no download first."""
+    sources: dict[str, Source] = {}
+    for file in pkgutil.iter_modules(__path__):
+        module = import_module(f"{__name__}.{file.name}")
+        if hasattr(module, "SOURCE"):
+            sources[file.name] = module.SOURCE
+    return dict(sorted(sources.items(), key=lambda item: item[1].folder(Path()) is not None))

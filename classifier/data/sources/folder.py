@@ -1,13 +1,72 @@
-"""A folder of class folders, and the images at any depth below them. No torch."""
+"""A folder of class folders (the ImageFolder layout), with the images at any depth below them."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from joblib import Parallel, delayed
 
 from classifier.basics.errors import UserError
-from classifier.data.images import IMAGE_SUFFIXES
+from classifier.basics.files import cache_folder, path_key, sha256, write_atomically
+from classifier.data.images import IMAGE_SUFFIXES, open_file
+from classifier.data.sources import Source
+from classifier.data.split import PARTS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Folder(Source):
+    """A folder of the user's own, and the base of data sets that come as one."""
+
+    path: str
+    """Under the data root, with '/'."""
+
+    def folder(self, root: Path) -> Path:
+        return root / self.path
+
+    def not_there(self, root: Path) -> UserError:
+        return UserError(
+            f"the data folder {self.folder(root)} is not there. Put the folder of class folders "
+            "there, or name its parent with --data-root"
+        )
+
+    def there(self, root: Path) -> Path:
+        """The folder. Raises UserError where there is none."""
+        if not self.is_there(root):
+            raise self.not_there(root)
+        return self.folder(root)
+
+    def classes(self, root: Path) -> dict[str, list[str]]:
+        folder = self.there(root)
+        if set(PARTS) <= set(class_folders(folder)):
+            raise UserError(
+                f"{folder} is split already (train, val, test): set 'split: given' in data, or "
+                f"name it as --train_path {folder / 'train'}"
+            )
+        return paths_by_class(folder)
+
+    def open(self, root: Path, path: str) -> Image:
+        return open_file(self.there(root) / path)
+
+    def fingerprint(self, root: Path) -> str:
+        folder = self.there(root)
+        return fingerprint(folder, image_paths(folder))
+
+
+def paths_by_class(folder: Path) -> dict[str, list[str]]:
+    """The images' paths, relative and with '/', by their class folder."""
+    classes: dict[str, list[str]] = {name: [] for name in class_folders(folder)}
+    for path in image_paths(folder):
+        classes[path.partition("/")[0]].append(path)
+    return classes
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -39,3 +98,39 @@ def _utf8(path: str, folder: Path) -> str:
             f"the name {os.fsencode(path)!r} in {folder} is not UTF-8; rename it"
         ) from error
     return path
+
+
+def fingerprint(folder: Path, files: Iterable[str]) -> str:
+    """16 hex digits over the relative paths and contents of files, whatever their order.
+
+    A file's hash is kept while its size and modification time stay, so that a second look costs
+    one stat a file. Raises UserError, naming the file, where one can't be read.
+    """
+    kept = cache_folder("fingerprints") / f"{path_key(folder)}.json"
+    hashed = _read_index(kept)
+    paths = sorted(files)
+    try:
+        stats = {path: (folder / path).stat() for path in paths}
+        stamp = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
+        new = [path for path in paths if hashed.get(path, [])[:2] != stamp[path]]
+        hash_all = Parallel(n_jobs=-1, prefer="threads")
+        hashes = hash_all(delayed(sha256)(folder / path) for path in new)
+    except OSError as error:  # a link to nowhere, no permission
+        raise UserError(f"{error.filename} can't be read: {error.strerror}") from error
+    index = {path: hashed[path] for path in paths if path in hashed}
+    index.update({path: [*stamp[path], digest] for path, digest in zip(new, hashes, strict=True)})
+    if index != hashed:
+        write_atomically(kept, json.dumps(index).encode())
+    whole = hashlib.sha256()
+    for path in paths:
+        whole.update(f"{path}\0{index[path][0]}\0{index[path][2]}\n".encode())
+    return whole.hexdigest()[:16]
+
+
+def _read_index(file: Path) -> dict[str, list[int | str]]:
+    """Size, modification time and hash of each file; an index that can't be read is made anew."""
+    try:
+        index = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return index if isinstance(index, dict) else {}

@@ -1,0 +1,1 @@
+"""Stands beside `classifier/data/sources` in test_sources.py, which finds its data set as well."""
