@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from classifier.basics.machine import instructions_of, without_instructions
+from classifier.basics.machine import Platform, without_instructions
 from classifier.records.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord
 from experiments.matrix.load import Matrix, Table
 
@@ -96,22 +96,22 @@ def _amp(records: Iterable[Record]) -> str:
 def _mixed(records: Iterable[Record]) -> str:
     """On trainings and evaluations that did not all run alike, and on speeds that did not."""
     records = list(records)
-    kinds = {_kind(record) for record in records if not isinstance(record, BenchmarkRecord)}
-    measured = {_kind(record) for record in records if isinstance(record, BenchmarkRecord)}
+    ran = {r.environment.platform for r in records if not isinstance(r, BenchmarkRecord)}
+    measured = {r.environment.platform for r in records if isinstance(r, BenchmarkRecord)}
     moved = {r.spec.slug for r in records if isinstance(r, TrainRecord) and r.moved}
     found = []
-    if len(kinds) > 1:
+    if len(ran) > 1:
         found.append(
             "This table mixes devices, threads or versions, so last digits may differ: "
-            f"{_shown(kinds)}."
+            f"{_listed(ran)}."
         )
-    if len({instructions_of(device) for device, _, _ in kinds}) > 1:
+    if len({platform.instructions for platform in ran}) > 1:
         found.append(
             "Between instruction sets rounding differs in every step, so accuracies may differ as "
             "those of two seeds do."
         )
     if len(measured) > 1:
-        found.append(f"Its speeds were measured in different places: {_shown(measured)}.")
+        found.append(f"Its speeds were measured in different places: {_listed(measured)}.")
     if moved:
         found.append(
             "Interrupted, and gone on with another device, number of threads or version: "
@@ -120,13 +120,9 @@ def _mixed(records: Iterable[Record]) -> str:
     return " ".join(found)
 
 
-def _kind(record: Record) -> tuple[str, int, str]:
-    found = record.environment
-    return (found.device, found.threads, found.versions["torch"])
-
-
-def _shown(kinds: Iterable[tuple[str, int, str]]) -> str:
-    return "; ".join(f"{d}, {t} thread(s), torch {v}" for d, t, v in sorted(kinds))
+def _listed(platforms: Iterable[Platform]) -> str:
+    shown = (f"{p.device}, {p.threads} thread(s), torch {p.torch}" for p in sorted(platforms))
+    return "; ".join(shown)
 
 
 def _means(matrix: Matrix) -> str:

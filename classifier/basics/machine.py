@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,6 +31,25 @@ class Machine(BaseModel):
     gpu: str | None
     ram_gib: int
     native_fp16: bool
+
+
+@dataclass(frozen=True, order=True)
+class Platform:
+    """What a number depends on beside its spec. A speed is another on another platform; an accuracy
+    may differ in its last digits, and with other instruction sets as one of another seed does."""
+
+    device: str
+    """A GPU's name, or a CPU's as `cpu_device` gives it."""
+    threads: int
+    torch: str
+    """The version."""
+
+    @property
+    def instructions(self) -> str:
+        """Both libraries' as the device's name has them: `AVX2`, `AVX2, ATen AVX512`; empty where
+        it has none, as a GPU's."""
+        found = _INSTRUCTIONS.search(self.device)
+        return found["all"] if found else ""
 
 
 @cache
@@ -90,10 +110,10 @@ def without_instructions(device: str) -> str:
 def instructions_of(device: str) -> str:
     """oneDNN's in the name of a device, as `AVX2`; empty where it has none."""
     found = _INSTRUCTIONS.search(device)
-    return found[1] if found else ""
+    return found["onednn"] if found else ""
 
 
-_INSTRUCTIONS = re.compile(r" \((SSE41|AVX\w*)(?:, ATen \w+)?\)$")
+_INSTRUCTIONS = re.compile(r" \((?P<all>(?P<onednn>SSE41|AVX\w*)(?:, ATen \w+)?)\)$")
 INSTRUCTION_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"})

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, model_validator
 
-from classifier.basics.machine import Machine
+from classifier.basics.machine import Machine, Platform
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
 
 
@@ -41,6 +41,10 @@ class Environment(_Plain):
     """What was really computed in: `fp32`, `fp16`, `fp16 autocast`."""
     versions: dict[str, str]
     commit: str | None
+
+    @property
+    def platform(self) -> Platform:
+        return Platform(self.device, self.threads, self.versions["torch"])
 
 
 class Data(_Plain):
@@ -127,8 +131,7 @@ class BenchmarkRecord(_Plain):
 
     @property
     def unit(self) -> str:
-        found = self.environment
-        return benchmark_unit(found.device, found.threads, found.versions["torch"])
+        return benchmark_unit(self.environment.platform)
 
 
 Record = Annotated[TrainRecord | EvaluateRecord | BenchmarkRecord, Discriminator("kind")]
@@ -153,7 +156,7 @@ def evaluate_unit(spec: EvaluateSpec) -> str:
     return f"evaluate-{spec.slug}-{spec.signature}"
 
 
-def benchmark_unit(device: str, threads: int, torch_version: str) -> str:
-    """A speed belongs to a device: another machine, thread count or torch measures anew."""
-    key = hashlib.sha256(f"{device}|{threads}|{torch_version}".encode()).hexdigest()[:8]
-    return f"benchmark-{key}"
+def benchmark_unit(platform: Platform) -> str:
+    """A speed belongs to its platform: another measures anew."""
+    key = f"{platform.device}|{platform.threads}|{platform.torch}"
+    return f"benchmark-{hashlib.sha256(key.encode()).hexdigest()[:8]}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from classifier.basics.machine import without_instructions
+from classifier.basics.machine import Platform, without_instructions
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
@@ -36,7 +36,7 @@ class Site:
         """Of the speeds of this device: its own, else one from before instruction sets were
         named, which is not measured again."""
         names = dict.fromkeys((self.device, without_instructions(self.device)))
-        return tuple(benchmark_unit(name, self.threads, self.torch) for name in names)
+        return tuple(benchmark_unit(Platform(name, self.threads, self.torch)) for name in names)
 
 
 @dataclass(frozen=True)

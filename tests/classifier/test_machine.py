@@ -102,6 +102,7 @@ def test_by_the_cpus_flags(
     assert machine.cpu_device() == named
     assert machine.without_instructions(named) == "AMD EPYC"
     assert machine.instructions_of(named) == found.partition(",")[0]
+    assert machine.Platform(named, 2, "2.14.1").instructions == found
 
 
 def test_a_record_without_an_instruction_set_is_taken_at_its_word() -> None:

@@ -103,6 +103,26 @@ def test_devices_that_are_mixed_are_named(
     assert ("rounding differs in every step" in note) == ("device" in changed)
 
 
+@pytest.mark.parametrize(
+    ("devices", "is_said"),
+    [
+        (("a CPU (AVX2)", "a CPU (AVX2, ATen AVX512)"), True),  # torch's own kernels differ
+        (("a CPU (AVX2)", "another CPU (AVX2)"), False),
+    ],
+)
+def test_rounding_differs_by_instruction_sets(
+    devices: tuple[str, str], is_said: bool, tmp_path: Path
+) -> None:
+    matrix, results = published("ema")
+    for position, (key, record) in enumerate(results.records.items()):
+        environment = record.environment.model_copy(update={"device": devices[position % 2]})
+        results.records[key] = record.model_copy(update={"environment": environment})
+    write(matrix, results, tmp_path)
+    page = (tmp_path / "ema" / "report.md").read_text()
+    assert "This table mixes devices" in page
+    assert ("rounding differs in every step" in page) == is_said
+
+
 def test_speeds_of_several_places_are_named(tmp_path: Path) -> None:
     matrix, results = published("fp16")
     write(matrix, results, tmp_path)
