@@ -4,120 +4,91 @@ for and not done."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 
 from classifier.basics.machine import Platform, without_instructions
-from classifier.records.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord
-from experiments.matrix.load import Matrix, Table
+from experiments.matrix.load import Matrix
+from reports.select import SelectedTable
 
 
-def notes(
-    matrix: Matrix, table: Table, records: Sequence[Record], behind: Sequence[Record]
-) -> list[str]:
-    """Sentences for under a table. `behind`: its records and the trainings that they rest on."""
-    found = [
-        _chance(records),
-        _learnt_nothing(records),
-        _emulation(records),
-        _amp(records),
-        _mixed(behind),
-        _means(matrix),
-        _sequential(matrix, table),
-    ]
-    return [note for note in found if note]
+def notes(matrix: Matrix, table: SelectedTable) -> list[str]:
+    """Sentences for under a table of the matrix."""
+    said = (
+        *_chance(table),
+        *_learnt_nothing(table),
+        *_emulation(table),
+        *_amp(table),
+        " ".join(_mixed(table)),
+        *_means(matrix),
+        *_sequential(matrix, table),
+    )
+    return [note for note in said if note]
 
 
-def _chance(records: Iterable[Record]) -> str:
+def _chance(table: SelectedTable) -> Iterator[str]:
     """How far chance alone can move a difference of two accuracies of this table."""
     variances = []
-    sizes = set()
-    for record in records:
-        if isinstance(record, BenchmarkRecord):
-            continue
-        images = record.images if isinstance(record, EvaluateRecord) else record.data.val
+    for record in table.accuracies:
         # Two right and two wrong answers added: at 0 or 1 the plain formula says there is none.
-        share = (record.accuracy * images + 2) / (images + 4)
-        variances.append(share * (1 - share) / images)
-        sizes.add(images)
-    if not variances:
-        return ""
-    error = math.sqrt(2 * max(variances))
-    shown = " or ".join(f"{size:,}" for size in sorted(sizes))
-    return (
-        f"Chance: the standard error of a difference between two of these accuracies is up to "
-        f"{error:.4f} (binomial, estimated, on {shown} images, not paired); a difference below "
-        f"{2 * error:.3f} is weak evidence."
-    )
+        share = (record.accuracy * record.images + 2) / (record.images + 4)
+        variances.append(share * (1 - share) / record.images)
+    if variances:
+        error = math.sqrt(2 * max(variances))
+        sizes = sorted({record.images for record in table.accuracies})
+        yield (
+            "Chance: the standard error of a difference between two of these accuracies is up to "
+            f"{error:.4f} (binomial, estimated, on {' or '.join(f'{size:,}' for size in sizes)} "
+            f"images, not paired); a difference below {2 * error:.3f} is weak evidence."
+        )
 
 
-def _learnt_nothing(records: Iterable[Record]) -> str:
-    accuracies = [
-        (record.accuracy, record.data.classes)
-        for record in records
-        if not isinstance(record, BenchmarkRecord)
-    ]
-    guessing = sum(accuracy <= 1.2 / classes for accuracy, classes in accuracies)
-    if not guessing:
-        return ""
-    return (
-        f"{guessing} of {len(accuracies)} accuracies are those of guessing: what they belong to "
-        "has learnt nothing yet."
-    )
+def _learnt_nothing(table: SelectedTable) -> Iterator[str]:
+    guessing = [r for r in table.accuracies if r.accuracy <= 1.2 / r.data.classes]
+    if guessing:
+        yield (
+            f"{len(guessing)} of {len(table.accuracies)} accuracies are those of guessing: what "
+            "they belong to has learnt nothing yet."
+        )
 
 
-def _emulation(records: Iterable[Record]) -> str:
-    on_cpu = [
-        record.environment.device
-        for record in records
-        if record.environment.precision == "fp16"
-        and record.environment.device_kind == "cpu"
-        and not record.environment.machine.native_fp16
-    ]
-    if not on_cpu:
-        return ""
-    cpu = without_instructions(on_cpu[0])
-    return (
-        f"FP16 was emulated: this CPU ({cpu}) has no FP16 arithmetic of its own, so FP16 is "
-        "slower there than FP32. The FP16 accuracies hold; the FP16 speeds say nothing of a GPU."
-    )
+def _emulation(table: SelectedTable) -> Iterator[str]:
+    for ran in (record.environment for record in table.records):
+        if ran.precision == "fp16" and ran.device_kind == "cpu" and not ran.machine.native_fp16:
+            yield (
+                f"FP16 was emulated: this CPU ({without_instructions(ran.device)}) has no FP16 "
+                "arithmetic of its own, so FP16 is slower there than FP32. The FP16 accuracies "
+                "hold; the FP16 speeds say nothing of a GPU."
+            )
+            return  # one is enough
 
 
-def _amp(records: Iterable[Record]) -> str:
-    trained = [
-        (r.spec if isinstance(r, TrainRecord) else r.training, r.environment.device_kind)
-        for r in records
-        if not isinstance(r, BenchmarkRecord)
-    ]
-    if any(spec.amp and device == "cpu" for spec, device in trained):
-        return "amp was asked for, but trainings on a CPU ran in FP32."
-    return ""
+def _amp(table: SelectedTable) -> Iterator[str]:
+    if any(r.training.amp and r.environment.device_kind == "cpu" for r in table.accuracies):
+        yield "amp was asked for, but trainings on a CPU ran in FP32."
 
 
-def _mixed(records: Iterable[Record]) -> str:
-    """On trainings and evaluations that did not all run alike, and on speeds that did not."""
-    records = list(records)
-    ran = {r.environment.platform for r in records if not isinstance(r, BenchmarkRecord)}
-    measured = {r.environment.platform for r in records if isinstance(r, BenchmarkRecord)}
-    moved = {r.spec.slug for r in records if isinstance(r, TrainRecord) and r.moved}
-    found = []
+def _mixed(table: SelectedTable) -> Iterator[str]:
+    """On what did not all run alike: sentences of one item."""
+    ran = {r.environment.platform for r in (*table.accuracies, *table.trainings)}
+    measured = {record.environment.platform for record in table.speeds}
+    moved = {record.spec.slug for record in table.trainings if record.moved}
     if len(ran) > 1:
-        found.append(
+        yield (
             "This table mixes devices, threads or versions, so last digits may differ: "
             f"{_listed(ran)}."
         )
     if len({platform.instructions for platform in ran}) > 1:
-        found.append(
+        yield (
             "Between instruction sets rounding differs in every step, so accuracies may differ as "
             "those of two seeds do."
         )
     if len(measured) > 1:
-        found.append(f"Its speeds were measured in different places: {_listed(measured)}.")
+        yield f"Its speeds were measured in different places: {_listed(measured)}."
     if moved:
-        found.append(
+        yield (
             "Interrupted, and gone on with another device, number of threads or version: "
             f"{', '.join(sorted(moved))}."
         )
-    return " ".join(found)
 
 
 def _listed(platforms: Iterable[Platform]) -> str:
@@ -125,15 +96,14 @@ def _listed(platforms: Iterable[Platform]) -> str:
     return "; ".join(shown)
 
 
-def _means(matrix: Matrix) -> str:
-    seeds = ", ".join(map(str, matrix.seeds))
-    return f"Each accuracy is the mean over seeds {seeds}." if len(matrix.seeds) > 1 else ""
+def _means(matrix: Matrix) -> Iterator[str]:
+    if len(matrix.seeds) > 1:
+        yield f"Each accuracy is the mean over seeds {', '.join(map(str, matrix.seeds))}."
 
 
-def _sequential(matrix: Matrix, table: Table) -> str:
-    if matrix.data.split != "sequential" or not table.published:
-        return ""
-    return (
-        "The split has the published split's sizes, not its membership, which was never published: "
-        "a part of each difference is that of the images."
-    )
+def _sequential(matrix: Matrix, table: SelectedTable) -> Iterator[str]:
+    if matrix.data.split == "sequential" and table.is_published:
+        yield (
+            "The split has the published split's sizes, not its membership, which was never "
+            "published: a part of each difference is that of the images."
+        )

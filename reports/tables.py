@@ -1,113 +1,40 @@
-"""Records -> tables, in the changelog's form to the byte."""
+"""The figures of a table's cells, in their column's unit (shares of 1, or batches or images a
+second), and how they are written."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, stdev
 
-import pandas as pd
-from tabulate import DataRow, TableFormat, tabulate
-
-from classifier.records.record import BenchmarkRecord, Record
-from experiments.matrix.load import Matrix, Request, Table
 from experiments.matrix.schema import Column
-from experiments.store.store import Results
-
-FAILED, TODO = "failed", "to do"
-
-_CHANGELOG = TableFormat(
-    lineabove=None,
-    linebelowheader=None,
-    linebetweenrows=None,
-    linebelow=None,
-    headerrow=DataRow("| ", " | ", " |"),
-    datarow=DataRow("| ", " | ", " |"),
-    padding=0,
-    with_header_hide=None,
-)
+from reports.select import Cell, Missing
 
 
-def fill(
-    matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()
-) -> dict[str, pd.DataFrame]:
-    """The figures of each table by its name: rows by name, columns by header.
-
-    A cell is the mean over the seeds' records; `failed` where one of the jobs failed, `to do` where
-    one has no record. Among speeds of several devices the first of `benchmark_units` is chosen.
-    """
-    return {
-        table.name: pd.DataFrame(
-            [
-                [
-                    _cell(column, cell, results, benchmark_units)
-                    for column, cell in zip(table.columns, row, strict=True)
-                ]
-                for row in table.cells
-            ],
-            index=pd.Index(table.rows, name=table.row_header),
-            columns=[column.header for column in table.columns],
-            dtype=object,
-        )
-        for table in matrix.tables
-    }
+def mean(cell: Cell) -> float | Missing:
+    """Over all seeds; where one has no record, why."""
+    return cell.missing or fmean(_figures(cell))
 
 
-def find(request: Request, results: Results, benchmark_units: Sequence[str]) -> Record | None:
-    """The record that a request asks for, if it is there."""
-    signature = request.spec.signature
-    if request.unit is not None:
-        return results.records.get((signature, request.unit))
-    measured = results.benchmarks(signature)
-    by_unit = {record.unit: record for record in measured}
-    here = [by_unit[unit] for unit in benchmark_units if unit in by_unit]
-    return next(iter(here or measured), None)
+def deviation(cell: Cell) -> float | None:
+    """The standard deviation (n - 1) over the seeds that have a record, if these are several."""
+    figures = _figures(cell)
+    return stdev(figures) if len(figures) > 1 else None
 
 
-def value(column: Column, record: Record) -> float:
-    """The figure that a column takes from a record."""
-    if isinstance(record, BenchmarkRecord):
-        return record.fps if column.metric == "fps" else record.images_per_second
-    return record.mpa if column.metric == "mpa" else record.accuracy
+def minus(cell: Cell, other: Cell | float | None) -> float | None:
+    """The mean minus another cell's, or minus a figure; None where one of the two is not there."""
+    figure, base = mean(cell), mean(other) if isinstance(other, Cell) else other
+    return figure - base if isinstance(figure, float) and isinstance(base, float) else None
 
 
-def text(column: Column, cell: float | str) -> str:
-    """Accuracies to 5 decimals, speeds to 2."""
-    if isinstance(cell, str):
-        return cell
-    return f"{cell:.2f}" if column.is_speed else f"{cell:.5f}"
+def text(column: Column, figure: float | Missing | None, sign: str = "") -> str:
+    """Accuracies to 5 decimals, speeds to 2; nothing for None. `sign`: "+" for a difference."""
+    if figure is None:
+        return ""
+    if isinstance(figure, Missing):
+        return figure.value
+    return f"{figure:{sign}.{2 if column.is_speed else 5}f}"
 
 
-def markdown(table: Table, figures: pd.DataFrame) -> str:
-    """The bare table as the changelog has it."""
-    header = [table.row_header, *figures.columns]
-    rows = [
-        [str(name), *map(text, table.columns, row)]
-        for name, row in zip(figures.index, figures.to_numpy().tolist(), strict=True)
-    ]
-    return grid(header, rows)
-
-
-def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Any table in the changelog's form: single spaces, every column centred."""
-    lines = [header, [":----:"] * len(header), *rows]
-    return tabulate(lines, tablefmt=_CHANGELOG, disable_numparse=True, stralign=None) + "\n"
-
-
-def _cell(
-    column: Column, cell: Sequence[Request], results: Results, benchmark_units: Sequence[str]
-) -> float | str:
-    records = [find(request, results, benchmark_units) for request in cell]
-    found = [value(column, record) for record in records if record is not None]
-    if len(found) == len(cell):
-        return fmean(found)
-    lost = [request for request, record in zip(cell, records, strict=True) if record is None]
-    if any(_has_failed(request, results) for request in lost):
-        return FAILED
-    return TODO
-
-
-def _has_failed(request: Request, results: Results) -> bool:
-    signatures = {request.spec.signature}
-    if request.training is not None:
-        signatures.add(request.training.signature)
-    return not signatures.isdisjoint(results.failures)
+def _figures(cell: Cell) -> list[float]:
+    """A column's metric is the name of a record's field."""
+    return [getattr(record, cell.column.metric) for record in cell.records]

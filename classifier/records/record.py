@@ -7,11 +7,12 @@ the data lay) is a `Cost`, a file beside it.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, model_validator
 
-from classifier.basics.machine import Machine, Platform
+from classifier.basics.machine import Machine, Platform, without_instructions
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
 
 
@@ -75,6 +76,16 @@ class TrainRecord(_Plain):
     """It was interrupted, and went on with another device, number of threads or version."""
     rdrop_passes: int | None
     history: tuple[Epoch, ...]
+
+    @property
+    def training(self) -> TrainSpec:
+        """As of an evaluation."""
+        return self.spec
+
+    @property
+    def images(self) -> int:
+        """How many `accuracy` was measured on, as of an evaluation."""
+        return self.data.val
 
     @property
     def unit(self) -> str:
@@ -154,6 +165,13 @@ def train_unit(track: str) -> str:
 
 def evaluate_unit(spec: EvaluateSpec) -> str:
     return f"evaluate-{spec.slug}-{spec.signature}"
+
+
+def benchmark_units(here: Platform) -> tuple[str, ...]:
+    """Of the speeds of a platform: its own, else one from before instruction sets were named, which
+    is not measured again."""
+    names = dict.fromkeys((here.device, without_instructions(here.device)))
+    return tuple(benchmark_unit(replace(here, device=name)) for name in names)
 
 
 def benchmark_unit(platform: Platform) -> str:

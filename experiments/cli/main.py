@@ -12,19 +12,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from classifier.basics.errors import UserError
+from classifier.basics.machine import Platform
 from classifier.basics.settings import Weights
 from classifier.cli.entry import ALL_DONE, SOME_FAILED, exit_code_of
 from classifier.config.spec import TrainSpec
 from classifier.data.prepare import prepare
+from classifier.records.record import benchmark_units
 from classifier.tricks.distillation import Distill
 from experiments.cli import show_plan
 from experiments.cli.options import engine_options, parser
 from experiments.matrix.load import Matrix, Overrides, load
 from experiments.plan import plan as planning
-from experiments.plan.judge import Judge, Site
+from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
 from experiments.run.engines import Engine, open_engine
-from experiments.run.engines.local import site_of
+from experiments.run.engines.local import platform_of
 from experiments.store.store import Store
 
 
@@ -51,7 +53,7 @@ def _main(options: argparse.Namespace) -> int:
     if options.plan or options.json:
         show_plan.show(runner.matrices, runner.plan(), options.json)
         return ALL_DONE
-    return runner.report(site_of(options.devices)) if options.report else runner.run()
+    return runner.report(platform_of(options.devices)) if options.report else runner.run()
 
 
 def _matrices(options: argparse.Namespace) -> list[Matrix]:
@@ -74,10 +76,11 @@ class Runner:
         self.matrices, self.options = matrices, options
         self.store = Store(options.runs)
 
-    def plan(self, site: Site | None = None) -> Plan:
-        """With the states that the store shows now. `site`: this machine, if none is given."""
-        site = site or site_of(self.options.devices)
-        return planning.make(self.matrices, self.store.read(), site, self.options.data_root)
+    def plan(self, here: Platform | None = None) -> Plan:
+        """With the states that the store shows now. `here`: where speeds are measured; this one,
+        if nothing else is given."""
+        here = here or platform_of(self.options.devices)
+        return planning.make(self.matrices, self.store.read(), here, self.options.data_root)
 
     def run(self) -> int:
         """Do what is not done, then report. The exit code."""
@@ -88,13 +91,13 @@ class Runner:
             for note in matrix.notes:
                 print(f"{matrix.source}: {note}", file=sys.stderr)
         with open_engine(engine_options(self.options), perform) as engine:
-            plan, complete = self.plan(engine.site), True
+            plan, complete = self.plan(engine.platform), True
             if plan.todo:
                 engine.check(_starts(plan), _check_data(plan, self.options.data_root))
                 complete = self._run_jobs(plan, engine)
             else:
                 print(f"nothing to do: all {len(plan.jobs)} jobs are done in {self.store.root}")
-            self.report(engine.site)
+            self.report(engine.platform)
         return ALL_DONE if complete else SOME_FAILED
 
     def _run_jobs(self, plan: Plan, engine: Engine) -> bool:
@@ -104,7 +107,7 @@ class Runner:
         from experiments.run.live_view import QuietOnBrokenPipe, View
 
         options = self.options
-        judge = Judge(engine.site, options.data_root)
+        judge = Judge(engine.platform, options.data_root)
         with (
             Claims(self.store, judge) as claims,
             View(plan, len(engine.slots), self.store, QuietOnBrokenPipe()) as view,
@@ -123,21 +126,25 @@ class Runner:
         for matrix in self.matrices:
             check_owner(matrix, self.options.reports)
 
-    def report(self, site: Site) -> int:
+    def report(self, here: Platform) -> int:
         """Write every matrix's report, or none; print the tables."""
         from reports.report import check_records, write
+        from reports.select import select
 
         self._check_owners()
         results = self.store.read()
-        plan = planning.make(self.matrices, results, site, self.options.data_root)
+        plan = planning.make(self.matrices, results, here, self.options.data_root)
         results = planning.current(plan, results)
-        for matrix in self.matrices:
-            check_records(matrix, results, site.benchmark_units)
-        for matrix in self.matrices:
-            files = write(matrix, results, self.options.reports, site.benchmark_units)
-            for file in files[: len(matrix.tables)]:
+        units = benchmark_units(here)
+        selections = [select(matrix, results, units) for matrix in self.matrices]
+        for selection in selections:
+            check_records(selection)
+        for selection in selections:
+            files = write(selection, self.options.reports)
+            tables = len(selection.tables)
+            for file in files[:tables]:
                 print(f"\n{file}\n\n{file.read_text(encoding='utf-8')}", end="")
-            print(f"\nand {', '.join(map(str, files[len(matrix.tables) :]))}")
+            print(f"\nand {', '.join(map(str, files[tables:]))}")
         return ALL_DONE
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from classifier.basics.machine import Platform, without_instructions
+from classifier.basics.machine import Platform
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
@@ -15,28 +15,12 @@ from classifier.records.record import (
     EvaluateRecord,
     Record,
     TrainRecord,
-    benchmark_unit,
+    benchmark_units,
     evaluate_unit,
     train_unit,
 )
 from experiments.plan.jobs import Job, JobState
 from experiments.store.store import Results
-
-
-@dataclass(frozen=True)
-class Site:
-    """The device that speeds are measured on: they are kept by its name, threads and torch."""
-
-    device: str
-    threads: int
-    torch: str
-
-    @property
-    def benchmark_units(self) -> tuple[str, ...]:
-        """Of the speeds of this device: its own, else one from before instruction sets were
-        named, which is not measured again."""
-        names = dict.fromkeys((self.device, without_instructions(self.device)))
-        return tuple(benchmark_unit(Platform(name, self.threads, self.torch)) for name in names)
 
 
 @dataclass(frozen=True)
@@ -51,8 +35,9 @@ class Standing:
 class Judge:
     """Says what state a job is in: done with these data, to do and why, failed, running."""
 
-    def __init__(self, site: Site, data_root: Path) -> None:
-        self._benchmark_units, self._root = site.benchmark_units, data_root
+    def __init__(self, here: Platform, data_root: Path) -> None:
+        """`here`: where speeds are measured."""
+        self._benchmark_units, self._root = benchmark_units(here), data_root
         self._fingerprints: dict[DataSpec, str | None] = {}
 
     def judged(self, job: Job, results: Results, before: Mapping[str, Job]) -> Job:

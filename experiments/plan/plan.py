@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from classifier.basics.machine import Platform
 from classifier.config.spec import EvaluateSpec, TrainSpec
 from classifier.data.split import Part
 from classifier.records.record import evaluate_unit, train_unit
@@ -15,7 +16,7 @@ from classifier.records.runs import work_name
 from experiments.matrix.load import Matrix
 from experiments.plan.estimate import Estimator
 from experiments.plan.jobs import Job, unique
-from experiments.plan.judge import Judge, Site
+from experiments.plan.judge import Judge
 from experiments.store.housekeeping import BENCHMARK, Needed
 from experiments.store.store import Results
 
@@ -55,11 +56,11 @@ def _names(job: Job) -> list[str]:
     return [work, BENCHMARK]
 
 
-def make(matrices: Sequence[Matrix], results: Results, site: Site, data_root: Path) -> Plan:
+def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root: Path) -> Plan:
     """The unique jobs of all matrices together, trainings first, with their states and costs."""
     requests = [request for matrix in matrices for request in matrix.requests()]
-    estimator = Estimator(results, site.device, data_root)
-    judge = Judge(site, data_root)
+    estimator = Estimator(results, here.device, data_root)
+    judge = Judge(here, data_root)
     jobs: dict[str, Job] = {}
     for job in unique(requests):
         jobs[job.id] = judge.judged(replace(job, estimate=estimator.of(job)), results, jobs)

@@ -23,7 +23,8 @@ from pathlib import Path
 import psutil
 
 from classifier.basics.files import digest
-from reports.tables import grid
+from reports.markdown import grid
+from reports.sections import Grid
 
 ROOT = Path(__file__).parents[2]
 MATRIX = ROOT / "experiments" / "ema.yaml"
@@ -156,4 +157,4 @@ def main(count: int = 200) -> None:
         tally.orphans,
         f"{repeated:.1f} s",
     )
-    print(grid(headers, [tuple(map(str, row))]), end="")
+    print(grid(Grid(headers, [tuple(map(str, row))])), end="")

@@ -13,7 +13,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from reports.tables import grid
+from reports.markdown import grid
+from reports.sections import Grid
 from tests.benchmarks.scale import no_ops
 
 RAY_TUNE = """
@@ -97,4 +98,4 @@ def main(count: int = 200) -> None:
         (name, f"{total / count * 1000:.0f} ms", f"{total / ours:.1f}x")
         for name, total in taken.items()
     ]
-    print(grid((f"{count} jobs that do nothing", "a job", "of ours"), table), end="")
+    print(grid(Grid((f"{count} jobs that do nothing", "a job", "of ours"), table)), end="")

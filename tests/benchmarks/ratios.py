@@ -32,7 +32,8 @@ from classifier.tricks.ema import Ema
 from classifier.tricks.losses.cross_entropy import CrossEntropy
 from classifier.tricks.rdrop import RDrop, TwoPasses
 from experiments.run.engines import local
-from reports.tables import grid
+from reports.markdown import grid
+from reports.sections import Grid
 
 Timed = Callable[[], object]
 
@@ -148,7 +149,7 @@ def main() -> None:
             )
         )
         print(f"{what}: {ratio:.1f}x", file=sys.stderr)
-    print(grid(("", "plain", "here", "plain / here"), table), end="")
+    print(grid(Grid(("", "plain", "here", "plain / here"), table)), end="")
 
 
 def _seconds(value: float) -> str:

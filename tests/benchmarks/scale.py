@@ -18,18 +18,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from classifier.basics import machine
+from classifier.basics.machine import Platform
 from classifier.basics.place import Place
 from classifier.config.tracks import RAW
 from classifier.records.record import Cost, TrainRecord
 from experiments.matrix.load import Request, load
-from experiments.plan.judge import Judge, Site
+from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
 from experiments.run import scheduler
 from experiments.run.claims import Claims
 from experiments.run.engines import EngineOptions
 from experiments.run.engines.local import LocalEngine, probe
 from experiments.store.store import Store
-from reports.tables import grid
+from reports.markdown import grid
+from reports.sections import Grid
 from tests.experiments import fakes
 from tests.records import record_of
 
@@ -86,12 +88,12 @@ def seconds(command: list[str], folder: Path) -> tuple[float, float]:
 def no_ops(folder: Path, count: int, perform: Callable[..., object] = fakes.nothing) -> float:
     """Seconds for `count` jobs that do nothing, each in a process of its own, on two slots."""
     store = Store(folder)
-    site = Site(machine.cpu_device(), machine.cores(), machine.versions()["torch"])
+    here = Platform(machine.cpu_device(), machine.cores(), machine.versions()["torch"])
     jobs = [replace(job, tracks=(RAW,)) for job in fakes.jobs(count)]
     probe()
     options = EngineOptions(Place(folder, runs=folder), devices=("cpu",), jobs_per_device=2)
     start = time.perf_counter()
-    with Claims(store, Judge(site, folder)) as claims:
+    with Claims(store, Judge(here, folder)) as claims:
         engine = LocalEngine(options, perform)  # type: ignore[arg-type]
         with contextlib.redirect_stdout(io.StringIO()):
             outcome = scheduler.run(Plan(tuple(jobs)), engine, fakes.Watcher(), claims)
@@ -119,4 +121,4 @@ def main(count: int = 10_000) -> None:
         ("the same, a job", f"{ran / count * 1000:.0f} ms"),
         ("the runner's memory at the peak", f"{own:.0f} MiB"),
     ]
-    print(grid(("", "seen"), rows), end="")
+    print(grid(Grid(("", "seen"), rows)), end="")

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from classifier.basics import machine
+from classifier.basics.machine import Platform
 from classifier.basics.place import Place
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import RAW
 from experiments.plan.jobs import Job
-from experiments.plan.judge import Judge, Site
+from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
 from experiments.run import scheduler, worker
 from experiments.run.claims import Claims
@@ -37,8 +38,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def judge(store: Store) -> Judge:
-    site = Site(machine.cpu_device(), machine.cores(), machine.versions()["torch"])
-    return Judge(site, store.root)
+    here = Platform(machine.cpu_device(), machine.cores(), machine.versions()["torch"])
+    return Judge(here, store.root)
 
 
 def on_cpu(store: Store) -> EngineOptions:

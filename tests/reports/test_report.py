@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,10 @@ from classifier.basics.errors import UserError
 from classifier.records.record import BenchmarkRecord
 from experiments.matrix.load import Matrix, Overrides, load
 from experiments.store.store import Results
-from reports.report import check_owner, environment, write
+from reports import markdown
+from reports.report import check_owner, write
+from reports.sections import Bullets, Grid, sections
+from reports.select import select
 from tests.records import results_of
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -25,8 +29,8 @@ def published(name: str) -> tuple[Matrix, Results]:
 
 
 def test_the_environment_table_is_the_changelogs() -> None:
-    _, results = published("ema")
-    lines = environment(list(results.records.values())).splitlines()
+    _, environment, *_ = sections(select(*published("ema")))
+    lines = markdown.page([environment]).splitlines()[2:]
     assert lines[:3] == [
         "| System | CPU | GPU | RAM |",
         "| :----: | :----: | :----: | :----: |",
@@ -35,17 +39,17 @@ def test_the_environment_table_is_the_changelogs() -> None:
 
 
 def test_a_row_for_each_machine() -> None:
-    _, results = published("fp16")
-    records = list(results.records.values())
-    other = records[-1].environment.machine.model_copy(update={"cpu": "EPYC", "gpu": None})
-    moved = records[-1].environment.model_copy(update={"machine": other})
-    records[-1] = records[-1].model_copy(update={"environment": moved})
-    assert "| Ubuntu | EPYC | none | 32G |" in environment(records)
+    matrix, results = published("fp16")
+    key, record = list(results.records.items())[-1]
+    other = record.environment.machine.model_copy(update={"cpu": "EPYC", "gpu": None})
+    moved = record.environment.model_copy(update={"machine": other})
+    results.records[key] = record.model_copy(update={"environment": moved})
+    assert "| Ubuntu | EPYC | none | 32G |" in markdown.page(sections(select(matrix, results)))
 
 
 def test_the_page_says_what_must_be_known(tmp_path: Path) -> None:
     matrix, results = published("fp16")
-    write(matrix, results, tmp_path)
+    write(select(matrix, results), tmp_path)
     page = (tmp_path / "fp16" / "report.md").read_text()
     assert page.startswith("# FP16 inference\n\n## Environment\n\n| System |")
     assert (tmp_path / "fp16" / "fp16.md").read_text() in page
@@ -65,7 +69,7 @@ def test_the_page_says_what_must_be_known(tmp_path: Path) -> None:
 
 def test_differences_to_the_baseline(tmp_path: Path) -> None:
     matrix, results = published("ema")
-    write(matrix, results, tmp_path)
+    write(select(matrix, results), tmp_path)
     page = (tmp_path / "ema" / "report.md").read_text()
     assert "| model | column | measured | minus baseline | published | minus published |" in page
     assert "| resnext50 | test accuracy(ema) | 0.82407 | -0.00130 | 0.82307 | +0.00100 |" in page
@@ -77,7 +81,7 @@ def test_a_gpu_that_computes_fp16_gets_no_excuse(tmp_path: Path) -> None:
     for key, record in results.records.items():
         on_gpu = record.environment.model_copy(update={"device_kind": "cuda"})
         results.records[key] = record.model_copy(update={"environment": on_gpu})
-    write(matrix, results, tmp_path)
+    write(select(matrix, results), tmp_path)
     assert "emulated" not in (tmp_path / "fp16" / "report.md").read_text()
 
 
@@ -95,7 +99,7 @@ def test_devices_that_are_mixed_are_named(
     key = next(iter(results.records))
     other = results.records[key].environment.model_copy(update=changed)
     results.records[key] = results.records[key].model_copy(update={"environment": other})
-    write(matrix, results, tmp_path)
+    write(select(matrix, results), tmp_path)
     page = (tmp_path / "ema" / "report.md").read_text()
     (note,) = [line for line in page.splitlines() if "This table mixes devices" in line]
     assert "devices, threads or versions" in note and shown in note
@@ -117,7 +121,7 @@ def test_rounding_differs_by_instruction_sets(
     for position, (key, record) in enumerate(results.records.items()):
         environment = record.environment.model_copy(update={"device": devices[position % 2]})
         results.records[key] = record.model_copy(update={"environment": environment})
-    write(matrix, results, tmp_path)
+    write(select(matrix, results), tmp_path)
     page = (tmp_path / "ema" / "report.md").read_text()
     assert "This table mixes devices" in page
     assert ("rounding differs in every step" in page) == is_said
@@ -125,12 +129,12 @@ def test_rounding_differs_by_instruction_sets(
 
 def test_speeds_of_several_places_are_named(tmp_path: Path) -> None:
     matrix, results = published("fp16")
-    write(matrix, results, tmp_path)
+    write(select(matrix, results), tmp_path)
     assert "different places" not in (tmp_path / "fp16" / "report.md").read_text()
     key = next(k for k, record in results.records.items() if record.kind == "benchmark")
     other = results.records[key].environment.model_copy(update={"device": "a CPU (AVX2)"})
     results.records[key] = results.records[key].model_copy(update={"environment": other})
-    write(matrix, results, tmp_path)
+    write(select(matrix, results), tmp_path)
     page = (tmp_path / "fp16" / "report.md").read_text()
     assert (
         "Its speeds were measured in different places: a CPU, 2 thread(s), torch 2.14.1; " in page
@@ -139,7 +143,7 @@ def test_speeds_of_several_places_are_named(tmp_path: Path) -> None:
 
 def test_results_csv_has_a_row_for_each_record(tmp_path: Path) -> None:
     matrix, results = published("fp16")
-    write(matrix, results, tmp_path)
+    write(select(matrix, results), tmp_path)
     frame = pd.read_csv(tmp_path / "fp16" / "results.csv")
     assert len(frame) == len(results.records) == 20
     assert frame.groupby("kind").size().to_dict() == {"train": 4, "evaluate": 8, "benchmark": 8}
@@ -147,12 +151,32 @@ def test_results_csv_has_a_row_for_each_record(tmp_path: Path) -> None:
     assert sorted(frame.fps.dropna()) == sorted(record.fps for record in benchmarks)
 
 
+def test_results_csv_keeps_every_digit_of_a_seed(tmp_path: Path) -> None:
+    matrix = load(EXPERIMENTS / "fp16.yaml", Overrides(seeds=(2**62 + 1,)))
+    *_, file = write(select(matrix, results_of(matrix)), tmp_path)
+    assert {line["seed"] for line in csv.DictReader(file.open())} == {str(2**62 + 1), ""}
+
+
+def test_sections_hold_no_markup() -> None:
+    for section in sections(select(*published("fp16"))):
+        for block in section.blocks:
+            match block:
+                case Grid(header, rows):
+                    said = [*header, *(said for row in rows for said in row)]
+                case Bullets(items):
+                    said = list(items)
+                case str():
+                    said = [block]
+            for text in (section.heading, *said):
+                assert "|" not in text and "\n" not in text and not text.startswith(("- ", "#"))
+
+
 def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         matrix, results = published("fp16")
         if name == "b":  # whatever the order they were read in
             results.records = dict(reversed(results.records.items()))
-        write(matrix, results, tmp_path / name)
+        write(select(matrix, results), tmp_path / name)
     for file in (tmp_path / "a" / "fp16").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / "fp16" / file.name).read_bytes()
 
@@ -160,7 +184,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
 def test_nothing_is_written_where_nothing_has_run(tmp_path: Path) -> None:
     matrix = load(EXPERIMENTS / "ema.yaml", Overrides(seeds=(5,)))
     with pytest.raises(UserError, match="has run: nothing to report"):
-        write(matrix, Results(), tmp_path)
+        write(select(matrix, Results()), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -179,7 +203,7 @@ def test_a_baseline_may_be_a_row_and_seeds_show_their_deviation(tmp_path: Path) 
     )
     matrix = load(file)
     results = results_of(matrix, lambda row, column, seed: 0.5 + float(row) + seed / 10)
-    write(matrix, results, tmp_path)
+    write(select(matrix, results), tmp_path)
     page = (tmp_path / "m" / "report.md").read_text()
     assert "| 0.0 | val | 0.55000 | 0.07071 |  |" in page
     assert "| 0.1 | val | 0.65000 | 0.07071 | +0.10000 |" in page
@@ -191,14 +215,14 @@ def test_a_baseline_may_be_a_row_and_seeds_show_their_deviation(tmp_path: Path) 
 
 def test_guessing_is_named(tmp_path: Path) -> None:
     matrix = load(EXPERIMENTS / "ema.yaml")
-    write(matrix, results_of(matrix, lambda *_: 0.005), tmp_path)
+    write(select(matrix, results_of(matrix, lambda *_: 0.005)), tmp_path)
     page = (tmp_path / "ema" / "report.md").read_text()
     assert "16 of 16 accuracies are those of guessing" in page
 
 
 def test_another_matrix_of_the_same_name_is_refused(tmp_path: Path) -> None:
     matrix, results = published("ema")
-    write(matrix, results, tmp_path)
+    write(select(matrix, results), tmp_path)
     check_owner(matrix, tmp_path)
     other = tmp_path / "elsewhere" / "ema.yaml"
     other.parent.mkdir()

@@ -8,7 +8,10 @@ import pytest
 
 from experiments.matrix.load import Overrides, load
 from experiments.store.store import Failure, Results
-from reports import tables
+from reports.markdown import grid
+from reports.sections import Grid, bare
+from reports.select import select
+from reports.tables import mean, text
 from tests.records import results_of
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -46,17 +49,17 @@ CHANGELOG = {
 def test_published_figures_as_records_give_the_changelogs_lines(name: str) -> None:
     """The figures come from published/*.csv, go through records, and come out as these lines."""
     matrix = load(EXPERIMENTS / f"{name}.yaml")
-    (table,) = matrix.tables
-    results = results_of(matrix, lambda row, column, seed: table.published[row, column.header])
-    filled = tables.fill(matrix, results)
-    assert tables.markdown(table, filled[name]) == CHANGELOG[name]
+    (asked,) = matrix.tables
+    results = results_of(matrix, lambda row, column, seed: asked.published[row, column.header])
+    (selected,) = select(matrix, results).tables
+    assert grid(bare(selected)) == CHANGELOG[name]
 
 
 def test_a_cell_is_the_mean_over_seeds() -> None:
     matrix = load(EXPERIMENTS / "ema.yaml", Overrides(seeds=(0, 1, 2)))
     results = results_of(matrix, lambda row, column, seed: 0.5 + seed / 10)
-    filled = tables.fill(matrix, results)["ema"]
-    assert filled.to_numpy().tolist() == [[pytest.approx(0.6)] * 4] * 4
+    (table,) = select(matrix, results).tables
+    assert [[mean(cell) for cell in row] for row in table.cells] == [[pytest.approx(0.6)] * 4] * 4
 
 
 def test_what_is_missing_says_why() -> None:
@@ -65,18 +68,17 @@ def test_what_is_missing_says_why() -> None:
     first = next(matrix.requests())
     assert first.training is not None
     lacking = Results({k: r for k, r in whole.records.items() if k[0] != first.spec.signature})
-    filled = tables.fill(matrix, lacking)["ema"]
-    assert filled.iloc[0, 0] == "to do"
-    assert (
-        tables.markdown(matrix.tables[0], filled)
-        .splitlines()[2]
-        .startswith("| mobilenetv2 | to do | 0.50000 |")
-    )
+    (table,) = select(matrix, lacking).tables
+    cell = table.cells[0][0]
+    assert text(cell.column, mean(cell)) == "to do"
+    assert grid(bare(table)).splitlines()[2].startswith("| mobilenetv2 | to do | 0.50000 |")
     for signature in (first.spec.signature, first.training.signature):
         lacking.failures = {signature: Failure("no memory", "log.txt")}
-        assert tables.fill(matrix, lacking)["ema"].iloc[0, 0] == "failed"
+        (table,) = select(matrix, lacking).tables
+        cell = table.cells[0][0]
+        assert text(cell.column, mean(cell)) == "failed"
 
 
 def test_grids_are_the_changelogs_even_with_odd_text() -> None:
-    grid = tables.grid(("a", "b"), [("1e5", "  x"), ("teacher->r<br>MGD", "")])
-    assert grid == ("| a | b |\n| :----: | :----: |\n| 1e5 |   x |\n| teacher->r<br>MGD |  |\n")
+    written = grid(Grid(("a", "b"), [("1e5", "  x"), ("teacher->r<br>MGD", "")]))
+    assert written == ("| a | b |\n| :----: | :----: |\n| 1e5 |   x |\n| teacher->r<br>MGD |  |\n")

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from classifier.basics.errors import UserError
+from classifier.basics.machine import Platform
 from classifier.basics.place import Place
 from classifier.basics.progress import Progress
 from classifier.config.spec import TrainSpec
 from classifier.records.record import Record
 from experiments.plan.jobs import Job
-from experiments.plan.judge import Site
 
 MOST_CPU_JOBS = 8
 """By default no more jobs at a time than this on a machine's CPU: each needs its memory."""
@@ -82,7 +82,7 @@ OnProgress = Callable[[Progress], None]
 
 class Engine(Protocol):
     @property
-    def site(self) -> Site:
+    def platform(self) -> Platform:
         """Where speeds are measured."""
 
     @property

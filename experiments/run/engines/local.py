@@ -25,12 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from classifier.basics.errors import UserError
-from classifier.basics.machine import cores, cpu_device, gpu_names, versions
+from classifier.basics.machine import Platform, cores, cpu_device, gpu_names, versions
 from classifier.basics.progress import Progress
 from classifier.config.spec import TrainSpec
 from classifier.records.record import Record
 from experiments.plan.jobs import Job
-from experiments.plan.judge import Site
 from experiments.run.engines import (
     MOST_CPU_JOBS,
     EngineOptions,
@@ -70,7 +69,7 @@ class Probe:
 
 class LocalEngine:
     def __init__(self, options: EngineOptions, perform: Perform) -> None:
-        self.site = site_of(options.devices)
+        self.platform = platform_of(options.devices)
         self._devices = options.devices
         self._options, self._perform = options, perform
         self._stall_seconds = options.stall_minutes * 60
@@ -159,12 +158,12 @@ class LocalEngine:
         return JobFailed(_death(exit_code, this.said()))
 
 
-def site_of(devices: Sequence[str]) -> Site:
+def platform_of(devices: Sequence[str]) -> Platform:
     """Where speeds are measured on this machine, found without torch."""
     gpus = gpu_names()
     first = devices[0] if devices[0] != "auto" else ("0" if gpus else "cpu")
     there = first != "cpu" and int(first) < len(gpus)
-    return Site(gpus[int(first)] if there else cpu_device(), cores(), versions()["torch"])
+    return Platform(gpus[int(first)] if there else cpu_device(), cores(), versions()["torch"])
 
 
 def _there(wanted: tuple[str, ...]) -> tuple[str, ...]:

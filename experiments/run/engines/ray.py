@@ -27,11 +27,11 @@ from typing import Any
 
 from classifier.basics import machine
 from classifier.basics.errors import UserError
+from classifier.basics.machine import Platform
 from classifier.basics.progress import Progress
 from classifier.config.spec import TrainSpec
 from classifier.records.record import Record
 from experiments.plan.jobs import Job
-from experiments.plan.judge import Site
 from experiments.run.engines import (
     MOST_CPU_JOBS,
     EngineOptions,
@@ -89,9 +89,9 @@ class Node:
     torch: str = ""
 
     @property
-    def kind(self) -> tuple[str | None, int, str]:
+    def platform(self) -> Platform:
         """Speeds of nodes that have this in common can be compared."""
-        return (self.device, self.cpus, self.torch)
+        return Platform(self.device or "", max(1, self.cpus), self.torch)
 
 
 class Cluster:
@@ -117,20 +117,20 @@ class Cluster:
             self.places = sum(node.cpus // self.threads for node in nodes)
 
     @property
-    def site(self) -> Site:
+    def platform(self) -> Platform:
         """Where speeds are measured: the first node, which is this machine if it has a place."""
         first = self.nodes[0]
         if first.device is None:
             raise UserError(
                 f"Ray counts {first.gpus} GPU(s) on {first.name}, but nvidia-smi shows none there"
             )
-        return Site(first.device, max(1, first.cpus), first.torch)
+        return first.platform
 
     def measuring(self) -> Node:
         """A node as the one that speeds are measured on, if it is no more."""
         alive = {node["NodeID"] for node in _alive()}
         for node in self.nodes:
-            if node.id in alive and node.kind == self.nodes[0].kind:
+            if node.id in alive and node.platform == self.nodes[0].platform:
                 return node
         raise JobFailed(f"no node is left that is as {self.nodes[0].name}, where speeds come from")
 
@@ -420,8 +420,8 @@ class RayEngine:
         self._listener = threading.Thread(target=self._listen, name="ray board", daemon=True)
 
     @property
-    def site(self) -> Site:
-        return self._cluster.site
+    def platform(self) -> Platform:
+        return self._cluster.platform
 
     def check(self, starts: Sequence[TrainSpec], folders: Sequence[Path]) -> None:
         self._cluster.check_data(folders)

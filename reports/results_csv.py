@@ -1,0 +1,62 @@
+"""Every record as a row of results.csv; what a kind of record does not have stays empty."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from classifier.records.record import BenchmarkRecord, EvaluateRecord, TrainRecord
+from reports.sections import plain
+from reports.select import Selection, Used
+
+_SPEC = ("model", "seed", "rdrop", "track", "split", "precision", "image_size", "batch_size")
+_MEASURED = ("accuracy", "mpa", "best_epoch", "fps", "images_per_second")
+_RAN = ("device", "threads", "torch", "seconds")
+
+
+def text(selection: Selection) -> str:
+    """With a column for each axis of the matrix, after a record's kind and signature."""
+    axes = [f"axis:{name}" for name in selection.axes]
+    columns = ("kind", "signature", *axes, *_SPEC, *_MEASURED, *_RAN)
+    written = io.StringIO()
+    writer = csv.DictWriter(written, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_row(used) | _axes(used) for used in selection.used)
+    return written.getvalue()
+
+
+def _axes(used: Used) -> dict[str, str]:
+    """The values of the arms that a record serves, each once, joined by `;`."""
+    values: dict[str, dict[str, None]] = {}
+    for where in used.served:
+        for name, value in where.items():
+            values.setdefault(f"axis:{name}", {})[plain(value)] = None
+    return {column: "; ".join(each) for column, each in values.items()}
+
+
+def _row(used: Used) -> dict[str, Any]:
+    record, ran = used.record, used.record.environment
+    row = {
+        "kind": record.kind,
+        "signature": record.signature,
+        "precision": ran.precision,
+        "device": ran.device,
+        "threads": ran.threads,
+        "torch": ran.platform.torch,
+        "seconds": used.cost.seconds if used.cost else None,
+    }
+    match record:
+        case BenchmarkRecord(spec=spec):
+            row |= {"fps": record.fps, "images_per_second": record.images_per_second}
+        case TrainRecord(spec=spec):
+            row |= _accuracy(record) | {"split": "val", "best_epoch": record.best_epoch}
+        case EvaluateRecord(training=spec):
+            row |= _accuracy(record) | {"split": record.spec.split}
+    return row | {"model": spec.model, "image_size": spec.image_size, "batch_size": spec.batch_size}
+
+
+def _accuracy(record: TrainRecord | EvaluateRecord) -> dict[str, Any]:
+    training = record.training
+    row = {"seed": training.seed, "rdrop": training.has("rdrop"), "track": record.track}
+    return row | {"accuracy": record.accuracy, "mpa": record.mpa}

@@ -1,0 +1,179 @@
+"""A matrix's page as plain data, for any markup to be made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from classifier.basics.progress import duration
+from classifier.data.split import PARTS
+from classifier.records.record import BenchmarkRecord, Cost, Record, TrainRecord
+from experiments.matrix.load import Matrix
+from reports.notes import notes
+from reports.select import Cell, SelectedTable, Selection
+from reports.tables import deviation, mean, minus, text
+
+OWNER = "matrix: "
+"""What the item that names the page's matrix begins with."""
+T = TypeVar("T")
+Columns = Mapping[str, Callable[[T], str]]
+"""By header how a column says what it says of the thing that has a row."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    """Each as long as the header."""
+
+    @staticmethod
+    def of(things: Iterable[T], columns: Columns[T]) -> Grid:
+        return Grid(list(columns), [[say(thing) for say in columns.values()] for thing in things])
+
+
+@dataclass(frozen=True)
+class Bullets:
+    items: Sequence[str]
+
+
+Block = Grid | Bullets | str
+"""Text is a paragraph."""
+
+
+@dataclass(frozen=True)
+class Section:
+    level: int
+    """1 is the page, 2 its parts, 3 theirs."""
+    heading: str
+    blocks: Sequence[Block] = ()
+
+
+def sections(selection: Selection) -> list[Section]:
+    """Environment, each table with what must be known of it, settings, cost."""
+    matrix = selection.matrix
+    return [
+        Section(1, matrix.title),
+        _environment([used.record for used in selection.used]),
+        *(part for table in selection.tables for part in _table(matrix, table)),
+        _settings(selection),
+        _cost(selection),
+    ]
+
+
+def bare(table: SelectedTable) -> Grid:
+    """The table alone, as the changelog has it."""
+    header = [table.row_header, *(cell.column.header for cell in table.cells[0])]
+    figures = [[text(cell.column, mean(cell)) for cell in row] for row in table.cells]
+    return Grid(header, [[row[0].row, *of] for row, of in zip(table.cells, figures, strict=True)])
+
+
+def plain(setting: Any) -> str:
+    """A setting's value: text as it is, all else as JSON."""
+    return setting if isinstance(setting, str) else json.dumps(setting, ensure_ascii=False)
+
+
+def _environment(records: Sequence[Record]) -> Section:
+    """A row for each machine, as in the changelog, and an item for each device and versions."""
+    machines = dict.fromkeys(record.environment.machine for record in records)
+    rows = [(m.system, m.cpu, m.gpu or "none", f"{m.ram_gib}G") for m in machines]
+    setups: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        ran = record.environment
+        versions = [f"{package} {version}" for package, version in ran.versions.items()]
+        versions += [f"commit {ran.commit}"] if ran.commit else []
+        work = "benchmark" if record.kind == "benchmark" else "training or evaluation"
+        threads = setups.setdefault((ran.device, ", ".join(versions)), set())
+        threads.add(f"{ran.threads} thread(s) a {work}")
+    items = [f"{device}: {', '.join(sorted(t))}; {v}" for (device, v), t in setups.items()]
+    return Section(2, "Environment", (Grid(("System", "CPU", "GPU", "RAM"), rows), Bullets(items)))
+
+
+def _table(matrix: Matrix, table: SelectedTable) -> Iterator[Section]:
+    yield Section(2, table.name, (bare(table), Bullets(notes(matrix, table))))
+    yield from _differences(table)
+    if table.speeds:
+        yield Section(3, "Speeds", (Grid.of(table.speeds, _SPEED),))
+
+
+def _differences(table: SelectedTable) -> Iterator[Section]:
+    """Each figure beside all that any of them can be seen beside."""
+    cells = [cell for row in table.cells for cell in row]
+    beside: dict[str, Callable[[Cell], str]] = {}
+    if any(deviation(cell) is not None for cell in cells):
+        beside["deviation over seeds"] = lambda cell: text(cell.column, deviation(cell))
+    if any(cell.baseline for cell in cells):
+        beside["minus baseline"] = lambda cell: text(cell.column, minus(cell, cell.baseline), "+")
+    if table.is_published:
+        beside["published"] = lambda cell: text(cell.column, cell.published)
+        beside["minus published"] = lambda cell: text(cell.column, minus(cell, cell.published), "+")
+    if beside:
+        figure: Columns[Cell] = {
+            table.row_header: lambda cell: cell.row,
+            "column": lambda cell: cell.column.header,
+            "measured": lambda cell: text(cell.column, mean(cell)),
+        }
+        yield Section(3, "Differences", (Grid.of(cells, {**figure, **beside}),))
+
+
+_SPEED: Columns[BenchmarkRecord] = {
+    "model": lambda record: record.spec.model,
+    "precision": lambda record: record.spec.precision,
+    "batch size": lambda record: str(record.spec.batch_size),
+    "batches/s": lambda record: f"{record.fps:.2f}",
+    "images/s": lambda record: f"{record.images_per_second:.1f}",
+    "median ms": lambda record: f"{record.median_seconds * 1000:.1f}",
+    "quartiles ms": lambda record: " to ".join(f"{s * 1000:.1f}" for s in record.quartiles),
+    "batches timed": lambda record: str(record.iterations),
+    "measured on": lambda r: f"{r.environment.device}, {r.environment.threads} thread(s)",
+}
+
+
+def _settings(selection: Selection) -> Section:
+    """All that it takes to do it again: every setting, and what differs between the arms."""
+    matrix, arms = selection.matrix, selection.settings
+    common = {name: v for name, v in arms[0].items() if all(arm[name] == v for arm in arms)}
+    items = [f"{OWNER}{matrix.label}", f"seeds: {plain(list(matrix.seeds))}"]
+    items += [f"{name}: {plain(v)}" for name, v in common.items()]
+    for arm, settings in zip(matrix.arms, arms, strict=True):
+        run = f"{arm.where['run']}: " if "run" in arm.where else ""
+        own = [f"{name} {plain(v)}" for name, v in settings.items() if name not in common]
+        items.append(f"arm {run}{', '.join(own)}")
+    items += [f"{name}: {plain(v)} (override)" for name, v in matrix.overrides.items()]
+    sets = {used.record.data for used in selection.used if used.record.kind != "benchmark"}
+    for data in sorted(sets, key=lambda data: data.fingerprint):
+        counted = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
+        items.append(f"images: {counted}, {data.classes} classes; contents {data.fingerprint}")
+    return Section(2, "Settings", (Bullets(items),))
+
+
+def _cost(selection: Selection) -> Section:
+    """What the numbers cost, where that is known. The tracks of a training share its cost."""
+    jobs = {"train": "trainings", "evaluate": "evaluations", "benchmark": "benchmarks"}
+    costs: dict[str, dict[str, Cost]] = {kind: {} for kind in jobs}
+    trainings: dict[str, tuple[TrainRecord, Cost, list[str]]] = {}
+    for record, cost in ((used.record, used.cost) for used in selection.used):
+        if cost is not None:
+            costs[record.kind].setdefault(record.signature, cost)
+            if record.kind == "train":
+                job = trainings.setdefault(record.signature, (record, cost, []))
+                job[2].append(record.track)
+    header = ("training", "tracks", "epochs", "R-Drop passes", "time", "images/s", "peak MiB")
+    rows = [
+        (
+            record.spec.slug,
+            ", ".join(sorted(tracks, reverse=True)),
+            str(len(record.history)),
+            str(record.rdrop_passes or ""),
+            duration(cost.seconds),
+            f"{cost.images_per_second:.0f}" if cost.images_per_second else "",
+            f"{cost.peak_memory_mib:,}" if cost.peak_memory_mib else "",
+        )
+        for record, cost, tracks in trainings.values()
+    ]
+    totals = (
+        f"{len(costs[kind])} {name} {duration(sum(cost.seconds for cost in costs[kind].values()))}"
+        for kind, name in jobs.items()
+    )
+    return Section(2, "Cost", (Grid(header, rows), f"Job time: {', '.join(totals)}."))

@@ -1,0 +1,180 @@
+"""What a matrix's report is made from: the records that its cells ask for, each looked up once.
+
+No other module here sees a store's results, or is told on which device speeds are wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from classifier.config.spec import settings_in_order
+from classifier.config.tracks import RAW
+from classifier.records.record import BenchmarkRecord, Cost, EvaluateRecord, Record, TrainRecord
+from experiments.matrix.arms import Arm
+from experiments.matrix.load import Matrix, Request, Table
+from experiments.matrix.schema import Column
+from experiments.store.store import Results
+
+Key = tuple[str, str | None]
+"""A record's signature and unit; None for a speed, which has a unit for each device."""
+Records = Mapping[Key, Record | None]
+
+
+class Missing(Enum):
+    """Why there is no record, in the words that stand in its place."""
+
+    FAILED = "failed"
+    TODO = "to do"
+
+
+@dataclass(frozen=True)
+class Cell:
+    row: str
+    column: Column
+    seeds: tuple[Record | Missing, ...]
+    """A record for each seed; of a speed one, which the seeds share."""
+    published: float | None
+    baseline: Cell | None = None
+    """The cell that it is compared with."""
+
+    @property
+    def records(self) -> list[Record]:
+        return [seed for seed in self.seeds if not isinstance(seed, Missing)]
+
+    @property
+    def missing(self) -> Missing | None:
+        """Why it has no figure; None if all its records are there."""
+        return next((why for why in Missing if why in self.seeds), None)
+
+
+@dataclass(frozen=True)
+class SelectedTable:
+    name: str
+    row_header: str
+    is_published: bool
+    """Whether any of its figures is, be it one that the command line took out."""
+    cells: tuple[tuple[Cell, ...], ...]
+    """By row, then column."""
+    records: tuple[Record, ...]
+    """Of the cells, each once, row by row."""
+    trainings: tuple[TrainRecord, ...]
+    """Those that its accuracies rest on, each once."""
+
+    @property
+    def accuracies(self) -> list[TrainRecord | EvaluateRecord]:
+        return [record for record in self.records if not isinstance(record, BenchmarkRecord)]
+
+    @property
+    def speeds(self) -> list[BenchmarkRecord]:
+        return [record for record in self.records if isinstance(record, BenchmarkRecord)]
+
+
+@dataclass(frozen=True)
+class Used:
+    """A record that the matrix's numbers rest on."""
+
+    record: Record
+    cost: Cost | None
+    served: tuple[Mapping[str, Any], ...]
+    """The axis values of each request that it answers, or whose answer rests on it."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    matrix: Matrix
+    settings: tuple[Mapping[str, Any], ...]
+    """Of each of its arms all but the seed, by name, as JSON has them."""
+    axes: tuple[str, ...]
+    """Those that the requests name."""
+    has_run: bool
+    """Whether any of the matrix's jobs has, with or without success."""
+    tables: tuple[SelectedTable, ...]
+    used: tuple[Used, ...]
+    """Each once: trainings, with a record for each track, then evaluations, then speeds."""
+
+
+def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()) -> Selection:
+    """The matrix's tables with the records that are there. Of a speed that several devices
+    measured, it is the first of `benchmark_units` that is there, else any."""
+    served: dict[Key, list[Mapping[str, Any]]] = {}
+    for request in matrix.requests():
+        for key in _keys(request):
+            served.setdefault(key, []).append(request.where)
+    records = {key: _find(key, results, benchmark_units) for key in served}
+    used = tuple(
+        Used(record, results.costs.get((record.signature, record.unit)), tuple(served[key]))
+        for kind in ("train", "evaluate", "benchmark")
+        for key, record in records.items()
+        if record is not None and record.kind == kind
+    )
+    return Selection(
+        matrix=matrix,
+        settings=_settings(matrix.arms),
+        axes=tuple(
+            dict.fromkeys(axis for each in served.values() for where in each for axis in where)
+        ),
+        has_run=bool(used) or any(signature in results.failures for signature, _ in served),
+        tables=tuple(_table(table, records, results.failures) for table in matrix.tables),
+        used=used,
+    )
+
+
+def _keys(request: Request) -> list[Key]:
+    """Of the training that a request's record rests on, or is, if any; last of the record."""
+    training = request.training
+    behind = [] if training is None else [Request(training, request.track)]
+    return [(each.spec.signature, each.unit) for each in (*behind, request)]
+
+
+def _find(key: Key, results: Results, benchmark_units: Sequence[str]) -> Record | None:
+    signature, unit = key
+    if unit is not None:
+        return results.records.get((signature, unit))
+    speeds = {record.unit: record for record in results.benchmarks(signature)}
+    return next((speeds[each] for each in (*benchmark_units, *speeds) if each in speeds), None)
+
+
+def _table(table: Table, records: Records, failures: Container[str]) -> SelectedTable:
+    def seed(request: Request) -> Record | Missing:
+        keys = _keys(request)
+        failed = any(signature in failures for signature, _ in keys)
+        return records[keys[-1]] or (Missing.FAILED if failed else Missing.TODO)
+
+    cells = [
+        [
+            Cell(name, column, tuple(map(seed, asked)), table.published.get((name, column.header)))
+            for column, asked in zip(table.columns, row, strict=True)
+        ]
+        for name, row in zip(table.rows, table.cells, strict=True)
+    ]
+    for (r, c), (base_r, base_c) in table.baseline.items():
+        cells[r][c] = replace(cells[r][c], baseline=cells[base_r][base_c])
+    keys = [_keys(request) for row in table.cells for cell in row for request in cell]
+    own = (records[key] for key in dict.fromkeys(of[-1] for of in keys))
+    behind = (records[key] for key in dict.fromkeys(of[0] for of in keys))
+    return SelectedTable(
+        name=table.name,
+        row_header=table.row_header,
+        is_published=bool(table.published),
+        cells=tuple(map(tuple, cells)),
+        records=tuple(record for record in own if record is not None),
+        trainings=tuple(record for record in behind if isinstance(record, TrainRecord)),
+    )
+
+
+def _settings(arms: Sequence[Arm]) -> tuple[dict[str, Any], ...]:
+    """Of each arm. What is written where it is on only is None for the others."""
+    each = list(map(_written, arms))
+    names = [*settings_in_order(), "ema"]
+    names = [name for name in names if any(name in settings for settings in each)]
+    return tuple({name: settings.get(name) for name in names} for settings in each)
+
+
+def _written(arm: Arm) -> dict[str, Any]:
+    written = arm.trainings[0].model_dump(mode="json", exclude={"seed"})
+    data = {name: value for name, value in written["data"].items() if value is not None}
+    ema = None if arm.track == RAW else arm.track.model_dump(mode="json")
+    return {**written, "data": data, "ema": ema}
