@@ -1,5 +1,5 @@
 # make demo   create .venv, install, run the embedded matrix to its tables
-# make test   the same set-up, then ruff, mypy --strict and pytest
+# make test   the same set-up, then ruff, import-linter, mypy --strict and pytest
 # make test-all   also the tests that are marked slow
 
 PYTHON ?= python3
@@ -14,6 +14,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 	$(BIN)/pytest
 

@@ -33,7 +33,7 @@ exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted
 def engine_options(options: argparse.Namespace) -> EngineOptions:
     """Where jobs run, and what is the same for all of them."""
     place = Place(
-        data_root=options.data_root.absolute(),
+        data_root=options.data_root,
         runs=options.runs.absolute(),
         workers=options.workers,
         checkpoint_minutes=options.checkpoint_minutes,

@@ -157,7 +157,8 @@ def opened(options: EngineOptions, perform: Perform) -> Iterator[RayEngine]:
     print("connecting to Ray ...", file=sys.stderr)
     runs, cpu_only = options.place.runs, options.devices == ("cpu",)
     with connected(options.address, runs, cpu_only, options.jobs_per_device) as cluster:
-        yield RayEngine(cluster, options, perform)
+        place = replace(options.place, data_root=options.place.data_root.absolute())
+        yield RayEngine(cluster, replace(options, place=place), perform)
 
 
 @contextmanager
