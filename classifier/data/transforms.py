@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision import transforms
 
-from classifier.data.augment import Augment, Transform
+from classifier.data.augment import Augment
 from classifier.data.split import Part
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
@@ -31,14 +31,9 @@ def short_side(image_size: int, part: Part) -> int:
     return int(1.1 * image_size) if part == "train" else image_size
 
 
-def policy(name: Augment | None, composed: tuple[Transform, ...], size: int) -> Policy | None:
+def policy(name: Augment | None) -> Policy | None:
     """torchvision's augmentation of that name at its defaults (AutoAugment: the ImageNet policy),
-    or the composition of albumentations' transforms, for crops of `size` x `size`. Both draw from
-    torch's global CPU generator."""
-    if composed:
-        from classifier.data.custom import Custom  # a second's import, for those who use it
-
-        return Custom(composed, size)
+    drawing from torch's global CPU generator."""
     if name is None:
         return None
     made = getattr(transforms, name)()

@@ -54,12 +54,17 @@ def start_network(spec: TrainSpec, classes: int, file: Path | None) -> Network:
 
 
 def train_loader(spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> TrainLoader:
+    augment = policy(spec.augment)
+    if spec.albumentations:
+        from classifier.data.custom import Custom  # a second's import, for those who use it
+
+        augment = Custom(spec.albumentations, spec.image_size)
     return TrainLoader(
         images,
         listed,
         size=spec.image_size,
         batch_size=spec.batch_size,
-        augment=policy(spec.augment, spec.albumentations, spec.image_size),
+        augment=augment,
         seed=spec.seed,
         workers=workers,
     )

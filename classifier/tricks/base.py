@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import BeforeValidator, Field
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from classifier.config.spec import TrainSpec
     from classifier.models.network import Network
 
 Reduction = Literal["mean", "sum", "whole"]
@@ -44,6 +43,23 @@ class Flag:
     """None: a switch."""
     words: Mapping[Any, Any] = field(default_factory=dict)
     """Our words for the flag's where they differ."""
+
+
+class Others(Protocol):
+    """A training's settings, as a trick may look at them."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def image_size(self) -> int: ...
+    @property
+    def micro_batch(self) -> int | None: ...
+    @property
+    def class_balance(self) -> bool: ...
+    @property
+    def seed(self) -> int: ...
+    def has(self, setting: str) -> bool:
+        """Whether the trick of that name is on."""
 
 
 class Trick(Settings):
@@ -89,7 +105,7 @@ class Trick(Settings):
         """What the name of a run says of it, if anything."""
         return f"-{self.setting}" if self.told_by_slug else ""
 
-    def check(self, spec: TrainSpec) -> None:
+    def check(self, spec: Others) -> None:
         """Raises ValueError for what it can't be combined with, by name."""
 
     def passes(self, model: str) -> int:
@@ -105,7 +121,7 @@ class Trick(Settings):
 class Beginning:
     """A training before its first step."""
 
-    spec: TrainSpec
+    spec: Others
     network: Network
     device: torch.device
     classes: int

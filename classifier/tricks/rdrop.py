@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from classifier.basics.settings import Positive
 from classifier.models import catalogue
-from classifier.tricks.base import Act, Batch, BatchLoss, Beginning, Flag, Trick
+from classifier.tricks.base import Act, Batch, BatchLoss, Beginning, Flag, Others, Trick
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from classifier.config.spec import TrainSpec
     from classifier.models.network import Network
 
 
@@ -37,7 +36,7 @@ class RDrop(Trick):
     def term(self) -> str:
         return "R-Drop"
 
-    def check(self, spec: TrainSpec) -> None:
+    def check(self, spec: Others) -> None:
         if spec.has("distill"):
             raise ValueError("'rdrop' and 'distill' can't be combined; leave one out")
 

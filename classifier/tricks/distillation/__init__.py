@@ -13,13 +13,12 @@ from pydantic import Field
 from classifier.basics.errors import UserError
 from classifier.basics.plugins import found
 from classifier.basics.settings import Positive, Weights
-from classifier.tricks.base import Act, Batch, BatchLoss, Beginning, Trick
+from classifier.tricks.base import Act, Batch, BatchLoss, Beginning, Others, Trick
 from classifier.tricks.distillation.method import Method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from classifier.config.spec import TrainSpec
     from classifier.models.stages import Output
 
 METHODS = {method.name: method for method in found(__name__, Method)}
@@ -52,7 +51,7 @@ class Distill(Trick):
     def term(self) -> str:
         return f"distillation {self.method}"
 
-    def check(self, spec: TrainSpec) -> None:
+    def check(self, spec: Others) -> None:
         if spec.micro_batch is not None and METHODS[self.method].reduction == "whole":
             raise ValueError(
                 f"'micro_batch' can't be combined with distill method '{self.method}', which "

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from classifier.basics.settings import Settings
-from classifier.tricks.base import Reduction
+from classifier.tricks.base import Others, Reduction
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from classifier.config.spec import TrainSpec
 
     TaskLoss = Callable[[Tensor, Tensor], Tensor]
     """(logits (N, C), class indices (N,) or probabilities (N, C)) -> the mean over the batch."""
@@ -28,7 +26,7 @@ class Loss(Settings):
 
     name: str
 
-    def check(self, spec: TrainSpec) -> None:
+    def check(self, spec: Others) -> None:
         """Raises ValueError for what it can't be combined with, by name."""
         whole = spec.class_balance and self.balanced_reduction == "whole"
         if spec.micro_batch is not None and whole:
