@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from classifier.basics.machine import Platform, without_instructions
-from experiments.matrix.load import Matrix
+from experiments.matrix.model import Matrix
 from reports.select import SelectedTable
 
 

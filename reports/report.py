@@ -9,7 +9,7 @@ from pathlib import Path
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import write_atomically
-from experiments.matrix.load import Matrix
+from experiments.matrix.model import Matrix
 from reports import markdown, results_csv
 from reports.sections import OWNER, bare, sections
 from reports.select import Selection

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from classifier.basics.progress import duration
 from classifier.data.split import PARTS
 from classifier.records.record import BenchmarkRecord, Cost, Record, TrainRecord
-from experiments.matrix.load import Matrix
+from experiments.matrix.model import Matrix
 from reports.notes import notes
 from reports.select import Cell, SelectedTable, Selection
 from reports.tables import deviation, mean, minus, text

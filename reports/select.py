@@ -14,7 +14,7 @@ from classifier.config.spec import settings_in_order
 from classifier.config.tracks import RAW
 from classifier.records.record import BenchmarkRecord, Cost, EvaluateRecord, Record, TrainRecord
 from experiments.matrix.arms import Arm
-from experiments.matrix.load import Matrix, Request, Table
+from experiments.matrix.model import Matrix, Request, Table
 from experiments.matrix.schema import Column
 from experiments.store.store import Results
 

@@ -16,7 +16,7 @@ from classifier.records.record import (
     Record,
     TrainRecord,
 )
-from experiments.matrix.load import Matrix, Request
+from experiments.matrix.model import Matrix, Request
 from experiments.matrix.schema import Column
 from experiments.store.store import Results
 

@@ -45,7 +45,7 @@ def test_what_plans_and_reports_imports_no_torch(arguments: list[str], tmp_path:
 
 
 def test_the_wheel_is_whole(tmp_path: Path) -> None:
-    """Built, installed into a folder of its own, and planning from there a matrix that it brings."""
+    """Built, installed into a folder of its own, and planning a matrix that it brings."""
     source, site = tmp_path / "source", tmp_path / "site"
     rubbish = shutil.ignore_patterns("__pycache__")
     for room in ("classifier", "experiments", "reports"):

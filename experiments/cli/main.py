@@ -21,7 +21,9 @@ from classifier.records.record import benchmark_units
 from classifier.tricks.distillation import Distill
 from experiments.cli import show_plan
 from experiments.cli.options import engine_options, parser
-from experiments.matrix.load import Matrix, Overrides, load
+from experiments.matrix.load import load
+from experiments.matrix.model import Matrix
+from experiments.matrix.overrides import Overrides
 from experiments.plan import plan as planning
 from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from classifier.basics.progress import duration
 from classifier.data.split import Part
-from experiments.matrix.load import Matrix
+from experiments.matrix.model import Matrix
 from experiments.plan.plan import Plan
 
 

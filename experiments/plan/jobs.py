@@ -9,7 +9,7 @@ from typing import Any, Literal
 from classifier.config.explanations import text
 from classifier.config.spec import EVERY_TRICK, Spec, TrainSpec
 from classifier.config.tracks import RAW, Track
-from experiments.matrix.load import Request
+from experiments.matrix.model import Request
 
 JobState = Literal["done", "todo", "running", "failed", "skipped"]
 

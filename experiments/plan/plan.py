@@ -13,7 +13,7 @@ from classifier.config.spec import EvaluateSpec, TrainSpec
 from classifier.data.split import Part
 from classifier.records.record import evaluate_unit, train_unit
 from classifier.records.runs import work_name
-from experiments.matrix.load import Matrix
+from experiments.matrix.model import Matrix
 from experiments.plan.estimate import Estimator
 from experiments.plan.jobs import Job, unique
 from experiments.plan.judge import Judge

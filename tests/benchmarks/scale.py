@@ -22,7 +22,8 @@ from classifier.basics.machine import Platform
 from classifier.basics.place import Place
 from classifier.config.tracks import RAW
 from classifier.records.record import Cost, TrainRecord
-from experiments.matrix.load import Request, load
+from experiments.matrix.load import load
+from experiments.matrix.model import Request
 from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
 from experiments.run import scheduler

@@ -12,7 +12,9 @@ from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
 from classifier.config.tracks import RAW
 from classifier.records.record import BenchmarkRecord, TrainRecord, benchmark_units
-from experiments.matrix.load import Matrix, Overrides, load
+from experiments.matrix.load import load
+from experiments.matrix.model import Matrix
+from experiments.matrix.overrides import Overrides
 from experiments.plan import plan as planning
 from experiments.plan.plan import Plan
 from experiments.store.store import Failure, Results

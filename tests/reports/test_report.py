@@ -10,7 +10,9 @@ import pytest
 
 from classifier.basics.errors import UserError
 from classifier.records.record import BenchmarkRecord
-from experiments.matrix.load import Matrix, Overrides, load
+from experiments.matrix.load import load
+from experiments.matrix.model import Matrix
+from experiments.matrix.overrides import Overrides
 from experiments.store.store import Results
 from reports import markdown
 from reports.report import check_owner, write

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.matrix.load import Overrides, load
+from experiments.matrix.load import load
+from experiments.matrix.overrides import Overrides
 from experiments.store.store import Failure, Results
 from reports.markdown import grid
 from reports.sections import Grid, bare

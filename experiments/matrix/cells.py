@@ -1,0 +1,315 @@
+"""Tables -> cells: each selects one arm, and asks for one record a seed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from classifier.basics.errors import UserError
+from classifier.basics.names import nearest
+from classifier.config.document import Document, Where
+from classifier.config.explanations import text
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec
+from classifier.data import datasets
+from experiments.matrix.arms import Arm, Arms, matches
+from experiments.matrix.model import Request, Table
+from experiments.matrix.schema import Column, File, Row, TableSettings
+
+MOST_FIGURES = 1_000_000
+
+
+class Tables:
+    """Makes a matrix's tables: for each cell, the records that it needs."""
+
+    def __init__(
+        self, document: Document, file: File, arms: Arms, data_root: Path, loose: Iterable[str]
+    ) -> None:
+        """`loose`: the axes that --smoke pins."""
+        self._document, self._file, self._arms = document, file, arms
+        self._data_root = data_root
+        self._loose = set(loose)
+        self._by_value: dict[str, dict[str, list[Arm]]] = {}
+        self._used: set[int] = set()
+        self._known_classes: int | None = None
+        self.notes: list[str] = []
+
+    def make(self, name: str, settings: TableSettings) -> Table:
+        place: Where = ("tables", name)
+        settings = self._loosened(settings)
+        if (
+            not all(c.isalnum() or c in "-_." for c in name)
+            or name[:1] in ".-"
+            or name == "report"
+            or len(name) > 80
+        ):
+            message = (
+                f"'{name[:80]}' can't be a table's name, which is a file's: letters, digits, -_."
+            )
+            raise self._document.error(place, message)
+        self._arms.check(settings.where, (*place, "where"))
+        row_header, rows = self._rows(settings, place)
+        columns = self._columns(settings, place)
+        figures = len(rows) * len(columns) * len(self._file.seeds)
+        if figures > MOST_FIGURES:
+            message = f"the table needs {figures:,} figures, more than {MOST_FIGURES:,}"
+            raise self._document.error(place, message)
+        cells = []
+        for row in rows:
+            arms = self._arms_of(row, settings.where)
+            cells.append(tuple(self._cell(row, column, arms, where) for where, column in columns))
+        kept = tuple(column for _, column in columns)
+        return Table(
+            name=name,
+            row_header=row_header,
+            rows=tuple(row.name for row in rows),
+            columns=kept,
+            cells=tuple(cells),
+            baseline=self._baseline(settings.baseline, kept, cells, place),
+            published=self._published(settings, place, [row.name for row in rows]),
+        )
+
+    def idle_arms(self) -> list[str]:
+        """A note on the arms that no table shows."""
+        idle = [arm for arm in self._arms.all if id(arm) not in self._used]
+        if not idle:
+            return []
+        shown = "; ".join(_shown(arm.where) for arm in idle[:3]) + ("; ..." if idle[3:] else "")
+        whole = len(self._arms.all)
+        return [f"{len(idle)} of {whole} arms are in no table and are not run: {shown}"]
+
+    def _rows(self, settings: TableSettings, place: Where) -> tuple[str, list[Row]]:
+        where = (*place, "rows")
+        if isinstance(settings.rows, list):
+            for position, row in enumerate(settings.rows):
+                self._arms.check(row.where, (*where, position, "where"))
+            names = [row.name for row in settings.rows]
+            if not names or len(set(names)) < len(names):
+                raise self._document.error(where, "rows need names, each of them once")
+            kept = [row for row in settings.rows if self._is_left({**settings.where, **row.where})]
+            if not kept:
+                raise self._document.error(where, "the command line leaves this table no row")
+            if len(kept) < len(names):
+                gone = len(names) - len(kept)
+                self.notes.append(
+                    f"table {place[1]}: {gone} row(s) pinned away by the command line"
+                )
+            return "model", kept
+        axis = "run" if settings.rows == "runs" else settings.rows
+        if axis not in self._arms.axes:
+            raise self._document.error(where, self._arms.unknown_axis(settings.rows))
+        rows = []
+        for value in self._arms.axes[axis]:
+            name = value if isinstance(value, str) else text(value)
+            if "|" in name or "\n" in name:
+                raise self._document.error(where, f"'{name}' can't be a row's name in a table")
+            rows.append(Row(name=name, where={axis: value}))
+        return "model" if axis == "run" else axis, rows
+
+    def _columns(self, settings: TableSettings, place: Where) -> list[tuple[Where, Column]]:
+        """The columns with their places, without those that the command line pins away."""
+        seen: set[str] = set()
+        kept: list[tuple[Where, Column]] = []
+        for position, column in enumerate(settings.columns):
+            where = (*place, "columns", position)
+            if column.header in seen:
+                message = f"the header '{column.header}' is given twice"
+                raise self._document.error((*where, "header"), message)
+            seen.add(column.header)
+            self._arms.check(column.where, (*where, "where"))
+            if self._is_left({**settings.where, **column.where}):
+                kept.append((where, column))
+        if not kept:
+            raise self._document.error(place, "the command line leaves this table no column")
+        if len(kept) < len(settings.columns):
+            gone = len(settings.columns) - len(kept)
+            self.notes.append(f"table {place[1]}: {gone} column(s) pinned away by the command line")
+        return kept
+
+    def _is_left(self, wanted: Mapping[str, Any]) -> bool:
+        """Whether the command line's pins leave arms of this condition."""
+        pinned = {name: self._arms.axes[name][0] for name in wanted if name in self._arms.forced}
+        return matches(wanted, pinned)
+
+    def _loosened(self, settings: TableSettings) -> TableSettings:
+        """Without conditions on axes that --smoke pins: there all arms of such an axis are one,
+        and each column is still to be shown."""
+        if self._loose.isdisjoint(self._arms.axes):
+            return settings
+
+        def free(where: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in where.items() if name not in self._loose}
+
+        rows = settings.rows
+        if isinstance(rows, list):
+            rows = [row.model_copy(update={"where": free(row.where)}) for row in rows]
+        columns = [c.model_copy(update={"where": free(c.where)}) for c in settings.columns]
+        changed = {"where": free(settings.where), "baseline": free(settings.baseline)}
+        return settings.model_copy(update={**changed, "rows": rows, "columns": columns})
+
+    def _arms_of(self, row: Row, where: Mapping[str, Any]) -> list[Arm]:
+        """The arms that agree with the row and the table, looked up by their value on one axis."""
+        wanted = {**where, **row.where}
+        if not wanted:
+            return self._arms.all
+        axis = next(iter(row.where or wanted))
+        if axis not in self._by_value:
+            by_value: dict[str, list[Arm]] = {}
+            for arm in self._arms.all:
+                by_value.setdefault(text(arm.where[axis]), []).append(arm)
+            self._by_value[axis] = by_value
+        candidates = self._by_value[axis].get(text(wanted[axis]), [])
+        return [arm for arm in candidates if matches(arm.where, wanted)]
+
+    def _cell(
+        self, row: Row, column: Column, arms: Sequence[Arm], place: Where
+    ) -> tuple[Request, ...]:
+        cell = f"row '{row.name}' of column '{column.header}'"
+        chosen = [arm for arm in arms if matches(arm.where, column.where)]
+        if not chosen:
+            raise self._document.error(place, f"{cell} selects nothing")
+        self._used.update(map(id, chosen))
+        if column.is_speed:
+            specs = {spec.signature: spec for spec in (self._speed(column, arm) for arm in chosen)}
+            if len(specs) == 1:
+                shared = set.intersection(*({*map(_item, arm.where.items())} for arm in chosen))
+                where = {k: v for k, v in chosen[0].where.items() if _item((k, v)) in shared}
+                return (Request(next(iter(specs.values())), where=where),)
+        elif len(chosen) == 1:
+            return tuple(_requests(column, chosen[0]))
+        axes = [a for a in self._arms.axes if len({text(arm.where[a]) for arm in chosen}) > 1]
+        raise self._document.error(
+            place,
+            f"{cell} selects {len(chosen)} values, which differ in {' and '.join(axes)}; choose "
+            "one with 'where'",
+        )
+
+    def _speed(self, column: Column, arm: Arm) -> BenchmarkSpec:
+        spec = arm.trainings[0]
+        return BenchmarkSpec(
+            model=spec.model,
+            classes=self._classes(),
+            image_size=spec.image_size,
+            batch_size=column.batch_size or 64,
+            precision=column.precision or "fp32",
+            seconds=self._file.benchmark.seconds,
+        )
+
+    def _classes(self) -> int:
+        """How many classes the data have; counted once: a folder has to be listed for it."""
+        if self._known_classes is None:
+            known = datasets.counts(self._file.data, self._data_root)
+            if known is None:
+                raise self._file.data.source.not_there(self._data_root)
+            self._known_classes = known[0]
+        return self._known_classes
+
+    def _baseline(
+        self,
+        wanted: Mapping[str, Any],
+        columns: Sequence[Column],
+        cells: Sequence[Sequence[Sequence[Request]]],
+        place: Where,
+    ) -> dict[tuple[int, int], tuple[int, int]]:
+        """For each cell the one of the same measure whose arm differs in being the baseline's."""
+        if not wanted:
+            return {}
+        self._arms.check(wanted, (*place, "baseline"))
+        positions = {
+            (column.measure, text(dict(cell[0].where))): (r, c)
+            for r, row in enumerate(cells)
+            for c, (column, cell) in enumerate(zip(columns, row, strict=True))
+            if not column.is_speed
+        }
+        found = {}
+        for (measure, where), position in positions.items():
+            base = positions.get((measure, text({**json.loads(where), **wanted})))
+            if base is not None and base != position:
+                found[position] = base
+        pinned = not set(wanted).isdisjoint(self._arms.forced)
+        if not found and not pinned:
+            message = "no cell shows the baseline beside another arm"
+            raise self._document.error((*place, "baseline"), message)
+        return found
+
+    def _published(
+        self, settings: TableSettings, place: Where, rows: Sequence[str]
+    ) -> dict[tuple[str, str], float]:
+        if settings.published is None:
+            return {}
+        where = (*place, "published")
+        folder = self._document.source.parent.resolve()
+        if "\0" in settings.published:
+            raise self._document.error(where, "a file's name holds no NUL")
+        file = (folder / settings.published).resolve()
+        if not file.is_relative_to(folder):
+            raise self._document.error(where, "the published figures must lie beside the matrix")
+        with self._document.errors_at(where):
+            found = _read_published(file, {column.header for column in settings.columns})
+        for row, _ in found:
+            if row not in rows and not self._arms.forced:
+                message = f"{file} has a row '{row}', which the table has not{nearest(row, rows)}"
+                raise self._document.error(where, message)
+        return found
+
+
+def unpublished(table: Table) -> Table:
+    """For a smoke run, whose figures are not to be compared with anything."""
+    return replace(table, published={})
+
+
+def _requests(column: Column, arm: Arm) -> Iterator[Request]:
+    """What a column needs of an arm, for each seed."""
+    for spec, teacher in zip(arm.trainings, arm.teachers, strict=True):
+        if column.stage == "train":
+            yield Request(spec, arm.track, teacher, arm.where)
+            continue
+        assert column.split is not None
+        evaluation = EvaluateSpec.of(
+            spec,
+            arm.track,
+            split=column.split,
+            precision=column.precision or "fp32",
+            tta=column.tta,
+        )
+        yield Request(evaluation, arm.track, teacher, arm.where)
+
+
+def _item(item: tuple[str, Any]) -> tuple[str, str]:
+    return item[0], text(item[1])
+
+
+def _read_published(file: Path, headers: set[str]) -> dict[tuple[str, str], float]:
+    """A CSV with a row's name first, then a figure under each header."""
+    try:
+        lines = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"the published figures can't be read: {error}") from error
+    if not lines:
+        raise UserError(f"{file} is empty")
+    found = {}
+    names = lines[0][1:]
+    for name in names:
+        if name not in headers:
+            raise UserError(f"{file}:1: the table has no column '{name}'{nearest(name, headers)}")
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(lines[0]):
+            raise UserError(f"{file}:{number}: {len(line)} fields where {len(lines[0])} belong")
+        for name, figure in zip(names, line[1:], strict=True):
+            if (line[0], name) in found:
+                raise UserError(f"{file}:{number}: '{line[0]}' has a line already")
+            try:
+                found[line[0], name] = float(figure)
+            except ValueError as error:
+                raise UserError(f"{file}:{number}: '{figure}' is not a number") from error
+            if not math.isfinite(found[line[0], name]):
+                raise UserError(f"{file}:{number}: '{figure}' is not a figure")
+    return found
+
+
+def _shown(where: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {v if isinstance(v, str) else text(v)}" for name, v in where.items())

@@ -1,0 +1,81 @@
+"""A matrix as checked data: its tables, and for each cell the records that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from classifier.config.spec import EvaluateSpec, Spec, TrainSpec
+from classifier.config.tracks import RAW, Track
+from classifier.data.spec import DataSpec
+from classifier.records.record import evaluate_unit, train_unit
+from experiments.matrix.arms import Arm
+from experiments.matrix.schema import Column
+
+
+@dataclass(frozen=True)
+class Request:
+    """One record that a cell needs."""
+
+    spec: Spec
+    track: Track = RAW
+    """Of the training that it is or that it evaluates."""
+    teacher: TrainSpec | None = None
+    """What the training learns from, if it is distilled."""
+    where: Mapping[str, Any] = field(default_factory=dict)
+    """The axis values of the arm that asks for it; of a speed those that all its arms share."""
+
+    @property
+    def training(self) -> TrainSpec | None:
+        return self.spec.trained
+
+    @property
+    def unit(self) -> str | None:
+        """The record's name under the signature; None for a speed: each device has its own."""
+        match self.spec:
+            case EvaluateSpec() as spec:
+                return evaluate_unit(spec)
+            case TrainSpec():
+                return train_unit(self.track.key)
+        return None
+
+
+@dataclass(frozen=True)
+class Table:
+    name: str
+    row_header: str
+    rows: tuple[str, ...]
+    columns: tuple[Column, ...]
+    cells: tuple[tuple[tuple[Request, ...], ...], ...]
+    """By row, then column: a request for each seed."""
+    baseline: Mapping[tuple[int, int], tuple[int, int]]
+    """The cell (row, column) that a cell is compared with."""
+    published: Mapping[tuple[str, str], float]
+    """By row and header."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    name: str
+    """The report's folder: the file's name, with a mark for each kind of override."""
+    title: str
+    source: Path
+    data: DataSpec
+    seeds: tuple[int, ...]
+    arms: tuple[Arm, ...]
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+    overrides: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The file with its folder, the same from wherever it is run."""
+        return "/".join(self.source.resolve().parts[-2:])
+
+    def requests(self) -> Iterator[Request]:
+        for table in self.tables:
+            for row in table.cells:
+                for cell in row:
+                    yield from cell
