@@ -1,4 +1,5 @@
 """How one job is done: train, evaluate or benchmark. Knows nothing of matrices.
 
-Importing this package is cheap; only a job (`classifier.job.execute`) imports torch.
+`job` is the only way in. Importing it imports torch; what planning needs (`config`, `records`,
+`tricks`, `data`'s listing, `models.catalogue`) does not.
 """

@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import digest, sha256
 from classifier.basics.machine import commit, cpu_device, is_device, this_machine, versions
 from classifier.basics.place import Place
-from classifier.basics.progress import Progress, Report
+from classifier.basics.progress import OnCount, Progress, Report
 from classifier.basics.settings import Weights
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision, TrainSpec
 from classifier.config.tracks import RAW, Track
@@ -77,10 +77,10 @@ class Start:
         """A file is known by what was in it when the job was planned. Raises UserError."""
         distill = spec.trick(Distill)
         teacher = distill.teacher if distill is not None else None
-        for known, file in ((spec.weights, self.weights), (teacher, self.teacher)):
-            if isinstance(known, Weights):
+        for expected, file in ((spec.weights, self.weights), (teacher, self.teacher)):
+            if isinstance(expected, Weights):
                 assert file is not None
-                if not file.is_file() or sha256(file) != known.sha256:
+                if not file.is_file() or sha256(file) != expected.sha256:
                     raise UserError(f"{file} has changed since this job was planned; run it again")
 
     def teacher_network(self, classes: tuple[str, ...]) -> tuple[Network, str] | None:
@@ -242,8 +242,8 @@ def _run(
         if is_device(before["device"], environment.device):
             before = {**before, "device": environment.device}
         about["moved"] = state["moved"] or before != here
-        where = f"epoch {trainer.epoch + 1}, step {trainer.step_in_epoch + 1}"
-        print(f"the training goes on from its kept state, at {where}", file=sys.stderr)
+        position = f"epoch {trainer.epoch + 1}, step {trainer.step_in_epoch + 1}"
+        print(f"the training goes on from its kept state, at {position}", file=sys.stderr)
     keep = states.Keeper(states_in, about, place.checkpoint_minutes, place.stop)
     try:
         trainer.run(place.report, keep)
@@ -356,17 +356,17 @@ def benchmark(spec: BenchmarkSpec, place: Place) -> Outcome[BenchmarkRecord]:
 
 def _open_data(spec: TrainSpec, place: Place) -> tuple[Listing, Data]:
     listed = listing(spec.data, place.data_root)
-    found = listed.counts()
+    counts = listed.counts()
     return listed, Data(
         fingerprint=spec.data.source.fingerprint(place.data_root),
         classes=len(listed.classes),
-        train=found["train"],
-        val=found["val"],
-        test=found["test"],
+        train=counts["train"],
+        val=counts["val"],
+        test=counts["test"],
     )
 
 
-def _counted(report: Report, phase: str) -> Callable[[int, int], None]:
+def _counted(report: Report, phase: str) -> OnCount:
     return lambda done, total: report(Progress(phase, done, total))
 
 

@@ -47,7 +47,7 @@ def starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write_teacher(classes: tuple[str, ...]) -> None:
     meta = checkpoint.Meta("ghostnet", classes, 32, [0.5] * 3, [0.5] * 3)
-    state = checkpoint.halved(build("ghostnet", len(classes), seed=0).state_dict())
+    state = checkpoint.to_half(build("ghostnet", len(classes), seed=0).state_dict())
     checkpoint.save(Path("data/teachers/t.safetensors"), state, meta)
 
 

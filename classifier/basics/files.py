@@ -67,10 +67,10 @@ def _write(opened: BinaryIO, content: bytes, file: Path) -> None:
         opened.flush()
         os.fsync(opened.fileno())
     except OSError as error:
-        raise explained(error, file, len(content)) from error
+        raise explain(error, file, len(content)) from error
 
 
-def explained(error: OSError, file: Path, size: int) -> Exception:
+def explain(error: OSError, file: Path, size: int) -> Exception:
     """A full disk as what the user can mend, any other error as it is. `size`: bytes wanted."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return error
@@ -92,7 +92,7 @@ WEIGHTS = (*CHECKPOINTS, ".pth", ".pt")
 """How the names end of files that hold checkpoints of ours, and weights of any source."""
 
 
-def content(file: Path, suffixes: Collection[str]) -> str:
+def content_hash(file: Path, suffixes: Collection[str]) -> str:
     """SHA-256 of a file that the user names, 64 hex digits; a file that stays is read once.
 
     Raises UserError where it is not there, can't be read, or is of another kind.
@@ -100,10 +100,10 @@ def content(file: Path, suffixes: Collection[str]) -> str:
     if file.suffix.lower() not in suffixes:
         raise UserError(f"{file} is of no kind that is known here: {', '.join(suffixes)}")
     try:
-        found = file.stat()
-        if not stat.S_ISREG(found.st_mode):
+        stats = file.stat()
+        if not stat.S_ISREG(stats.st_mode):
             raise UserError(f"{file} is no file")
-        return _hashed(file, found.st_size, found.st_mtime_ns)
+        return _hashed(file, stats.st_size, stats.st_mtime_ns)
     except FileNotFoundError as error:
         raise UserError(f"{file} is not there") from error
     except OSError as error:

@@ -48,8 +48,8 @@ class Platform:
     def instructions(self) -> str:
         """Both libraries' as the device's name has them: `AVX2`, `AVX2, ATen AVX512`; empty where
         it has none, as a GPU's."""
-        found = _INSTRUCTIONS.search(self.device)
-        return found["all"] if found else ""
+        match = _INSTRUCTIONS.search(self.device)
+        return match["all"] if match else ""
 
 
 @cache
@@ -109,8 +109,8 @@ def without_instructions(device: str) -> str:
 
 def instructions_of(device: str) -> str:
     """oneDNN's in the name of a device, as `AVX2`; empty where it has none."""
-    found = _INSTRUCTIONS.search(device)
-    return found["onednn"] if found else ""
+    match = _INSTRUCTIONS.search(device)
+    return match["onednn"] if match else ""
 
 
 _INSTRUCTIONS = re.compile(r" \((?P<all>(?P<onednn>SSE41|AVX\w*)(?:, ATen \w+)?)\)$")
@@ -189,13 +189,13 @@ def _counted(names: list[str]) -> str:
 
 @cache
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "none"
-    return found
+            installed[package] = "none"
+    return installed
 
 
 @cache

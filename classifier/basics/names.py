@@ -15,7 +15,7 @@ from pathlib import Path
 from classifier.basics.files import write_atomically
 
 
-def shown(name: str) -> str:
+def printable(name: str) -> str:
     """The name on one line: characters that can't be printed as their escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
@@ -31,9 +31,9 @@ def write_csv(file: Path, header: Iterable[str], rows: Iterable[Iterable[object]
     return file
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, choices: Iterable[str]) -> str:
     """`; did you mean 'epochs'?`, or the whole choice where nothing is near and it is short."""
-    names = list(known)
+    names = list(choices)
     by_lower = {candidate.lower(): candidate for candidate in names}
     match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     if match:

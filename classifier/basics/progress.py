@@ -19,6 +19,14 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
+OnCount = Callable[[int, int], None]
+"""Hears how many are done, and of how many."""
+
+
+def uncounted(done: int, total: int) -> None:
+    """A count that nobody hears."""
+
+
 def silent(progress: Progress) -> None:
     """A report that goes nowhere."""
 

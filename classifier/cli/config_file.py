@@ -60,8 +60,8 @@ def _known_cosine(document: Document) -> None:
     names = {"T_max": "t_max", "eta_min": "min_lr"}
     schedule = document.data.get("schedule", {})
     arguments = schedule.get("arguments", {})
-    known = schedule.get("name") == "CosineAnnealingLR" and isinstance(arguments, dict)
-    if known and "T_max" in arguments and arguments.keys() <= names.keys():
+    is_cosine = schedule.get("name") == "CosineAnnealingLR" and isinstance(arguments, dict)
+    if is_cosine and "T_max" in arguments and arguments.keys() <= names.keys():
         document.data["schedule"] = {"name": "cosine", "min_lr": 0.0} | {
             names[name]: value for name, value in arguments.items()
         }
@@ -70,19 +70,19 @@ def _known_cosine(document: Document) -> None:
 def _assignments(body: list[ast.stmt], file: Path) -> list[tuple[str, ast.expr]]:
     """Names with their values. Classes are opened; imports, docstrings, functions and what only a
     run as a program would do are passed over."""
-    found: list[tuple[str, ast.expr]] = []
+    assignments: list[tuple[str, ast.expr]] = []
     for node in body:
         if isinstance(node, ast.ClassDef):
-            found += _assignments(node.body, file)
+            assignments += _assignments(node.body, file)
         elif (
             isinstance(node, ast.Assign)
             and isinstance(node.targets[0], ast.Name)
             and len(node.targets) == 1
         ):
-            found.append((node.targets[0].id, node.value))
+            assignments.append((node.targets[0].id, node.value))
         elif not _has_no_effect(node):
             raise UserError(f"{file}:{node.lineno}: only plain settings can be read, not run")
-    return found
+    return assignments
 
 
 def _has_no_effect(node: ast.stmt) -> bool:

@@ -29,11 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def split(options: argparse.Namespace) -> int:
     """A folder of class folders -> train, val, test and label.txt."""
-    from classifier.data.arrange import arrange
+    from classifier.data.arrange import Arrangement, arrange
 
     data_path: Path = options.data_path
     out = options.out or data_path.with_name(f"{data_path.name}-split")
-    counts = arrange(
+    wanted = Arrangement(
         data_path,
         out,
         val_size=options.val_size,
@@ -42,8 +42,8 @@ def split(options: argparse.Namespace) -> int:
         how=options.how,
         seed=options.seed,
         label_path=options.label_path,
-        progress=Counted("splitting"),
     )
+    counts = arrange(wanted, Counted("splitting"))
     print(f"{out}: " + " / ".join(f"{counts[part]:,} {part}" for part in counts))
     return ALL_DONE
 
@@ -70,15 +70,15 @@ def metrics(options: argparse.Namespace) -> int:
 
     file = checkpoint_of(options.save_path, options.track)
     check_labels(options.label_path, read_meta(file).classes)
-    where = place(options.device, data_root_of(options, file))
+    at = place(options.device, data_root_of(options, file))
     if options.task == "fps":
-        return time_run(file, _precision(options), options.batch_size, where)
+        return time_run(file, _precision(options), options.batch_size, at)
     folder = evaluate_run(
         file,
         options.task,
         _precision(options),
         options.test_tta,
-        where,
+        at,
         visual=options.visual,
         tsne=options.tsne,
     )
@@ -97,7 +97,7 @@ def predict(options: argparse.Namespace) -> int:
     file = options.weight or checkpoint_of(options.save_path, options.track)
     check_labels(options.label_path, read_meta(file).classes)
     out: Path = options.out or (options.save_path or Path()) / "predict"
-    found = predict_images(
+    predicted = predict_images(
         file,
         options.source,
         top_k=options.top_k,
@@ -108,13 +108,13 @@ def predict(options: argparse.Namespace) -> int:
         cam=Cam(out / "cam", options.cam_type) if options.cam_visual else None,
         progress=Counted("predicting"),
     )
-    for line in predictions.lines(found):
+    for line in predictions.lines(predicted):
         print(line)
     make_folder(out)
-    predictions.save_csv(out / "predictions.csv", found)
-    predictions.save_json(out / "predictions.json", found)
+    predictions.save_csv(out / "predictions.csv", predicted)
+    predictions.save_json(out / "predictions.json", predicted)
     print(f"{out / 'predictions.csv'}, {out / 'predictions.json'}")
-    return SOME_FAILED if found.failures else ALL_DONE
+    return SOME_FAILED if predicted.failures else ALL_DONE
 
 
 def _precision(options: argparse.Namespace) -> Precision:

@@ -1,4 +1,7 @@
-"""The original's training flags -> a spec. Its odd spellings live here and nowhere else."""
+"""The original's training flags -> a spec.
+
+Its odd spellings live here, and with each trick, loss and method that has one.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from classifier.basics.errors import UserError
-from classifier.basics.files import WEIGHTS, content
+from classifier.basics.files import WEIGHTS, content_hash
 from classifier.basics.settings import Weights
 from classifier.cli.config_file import read_config
 from classifier.cli.entry import at_least, one_of
 from classifier.config.document import Document
-from classifier.config.explanations import check_model, check_transforms, explained, finding
+from classifier.config.explanations import check_model, check_transforms, explain, main_detail
 from classifier.config.spec import EVERY_TRICK, LOSSES, ArmSettings, TrainSpec
 from classifier.config.tracks import Track
 from classifier.data import sources
@@ -147,8 +150,8 @@ def spec_of(options: argparse.Namespace, teacher: str | Weights | None) -> tuple
     try:
         checked = ArmSettings.model_validate(document.data)
     except ValidationError as error:
-        where = finding(error)["loc"]
-        raise explained(error, document, where, ArmSettings, ELSEWHERE) from error
+        path = main_detail(error)["loc"]
+        raise explain(error, document, path, ArmSettings, ELSEWHERE) from error
     check_model(checked.model, document, ("model",))
     check_transforms(checked.albumentations, document, ("albumentations",))
     return checked.training, checked.track
@@ -157,15 +160,15 @@ def spec_of(options: argparse.Namespace, teacher: str | Weights | None) -> tuple
 def _add_flags(document: Document, options: argparse.Namespace) -> None:
     for flag, (setting, words) in SETTINGS.items():
         given = getattr(options, flag)
-        where = tuple(setting.split("."))
+        path = tuple(setting.split("."))
         if given is None or given is False:
             continue
         if given is True and flag == setting and document.data.get(setting):
             continue  # a switch that the config has turned on, perhaps with settings
-        if where[0] == "warmup" and where[1:] and not document.data.get("warmup"):
+        if path[0] == "warmup" and path[1:] and not document.data.get("warmup"):
             continue  # without --warmup its options have no effect, as the original has it
         shown = f"--{flag}" if given is True else f"--{flag} {given}"
-        document.set(where, words.get(given, given), shown)
+        document.set(path, words.get(given, given), shown)
 
 
 def _add_teacher(
@@ -182,7 +185,7 @@ def _add_teacher(
 
 def known_file(file: Path, suffixes: Collection[str]) -> Weights:
     """A file as a spec knows it. Raises UserError where it is not there or of another kind."""
-    return Weights(file=str(file), sha256=content(file, suffixes))
+    return Weights(file=str(file), sha256=content_hash(file, suffixes))
 
 
 def data_root(options: argparse.Namespace) -> Path:

@@ -1,4 +1,7 @@
-"""YAML as plain data that remembers where each value stands. Knows no settings."""
+"""YAML as plain data that remembers where each value stands.
+
+Of settings it knows only that `sgd` is short for `{name: sgd}`.
+"""
 
 from __future__ import annotations
 
@@ -69,8 +72,8 @@ class Document:
     def set(self, where: Where, value: object, place: str) -> None:
         """Put a value at a way of mapping keys, making mappings that are missing; a name on the
         way becomes one (`sgd` is short for `{name: sgd}`)."""
-        for known in [known for known in self._places if known[: len(where)] == where]:
-            del self._places[known]
+        for inside in [inside for inside in self._places if inside[: len(where)] == where]:
+            del self._places[inside]
         self._places[where] = place
         target = self.data
         for end, key in enumerate(where[:-1], start=1):
@@ -128,12 +131,12 @@ class Document:
                 )
             seen[key.value] = key.start_mark.line + 1
         loader.flatten_mapping(node)  # the merge key, <<
-        found = {}
+        mapping = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise self._error(key, "a key must be text")
-            found[key.value] = self._child(loader, value, (*where, key.value), key, depth)
-        return found
+            mapping[key.value] = self._child(loader, value, (*where, key.value), key, depth)
+        return mapping
 
     def _child(
         self, loader: _Loader, node: yaml.Node, where: Where, shown: yaml.Node, depth: int
@@ -155,8 +158,8 @@ def _read(source: Path) -> str:
         return source.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         folder = source.parent if source.parent.is_dir() else Path("experiments")
-        known = [str(path) for path in sorted(folder.glob("*.yaml"))]
-        raise UserError(f"{source}: no such file{nearest(str(source), known)}") from error
+        matrices = [str(path) for path in sorted(folder.glob("*.yaml"))]
+        raise UserError(f"{source}: no such file{nearest(str(source), matrices)}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{source}: not YAML: not UTF-8 text ({error.reason})") from error
     except (OSError, ValueError) as error:

@@ -33,16 +33,16 @@ def check_transforms(transforms: Sequence[Transform], document: Document, where:
         check_transforms(transform.transforms, document, place)
 
 
-def finding(error: ValidationError) -> ErrorDetails:
+def main_detail(error: ValidationError) -> ErrorDetails:
     """The finding to speak of: an unknown key explains a missing one, so it goes first."""
-    found = error.errors()
-    unknown = [detail for detail in found if detail["type"] == "extra_forbidden"]
+    details = error.errors()
+    unknown = [detail for detail in details if detail["type"] == "extra_forbidden"]
     # Of `rows`, text or a list: where a list is given, what is wrong in it.
-    inside = [detail for detail in found if detail["loc"][-1:] != ("str",)]
-    return (unknown or inside or found)[0]
+    inside = [detail for detail in details if detail["loc"][-1:] != ("str",)]
+    return (unknown or inside or details)[0]
 
 
-def explained(
+def explain(
     error: ValidationError,
     document: Document,
     where: Where,
@@ -53,26 +53,28 @@ def explained(
 
     `elsewhere`: the settings of the model that are given in another way, so not to be suggested.
     """
-    found = finding(error)
-    kind, given, context = found["type"], found["input"], found.get("ctx", {})
-    names = [part for part in found["loc"] if isinstance(part, str)]
+    detail = main_detail(error)
+    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    names = [part for part in detail["loc"] if isinstance(part, str)]
     name = names[-1] if names else ""
     if name == "name" and len(names) > 1:
         name = names[-2]  # `data: {name: digit}`: an unknown data, not an unknown name
     shown = given if isinstance(given, str) else text(given)
     shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
     if kind == "extra_forbidden":
-        fields = [field for field in _fields_at(model, found["loc"][:-1]) if field not in elsewhere]
+        fields = [
+            field for field in _fields_at(model, detail["loc"][:-1]) if field not in elsewhere
+        ]
         return document.error(where, f"unknown setting '{name}'{nearest(name, fields)}")
     if kind == "missing":
         return document.error(where[:-1], f"'{name}' is missing")
     if kind == "literal_error":
-        known = re.findall(r"'([^']*)'", context["expected"])
-        return document.error(where, f"unknown {name} '{shown}'{nearest(shown, known)}")
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        return document.error(where, f"unknown {name} '{shown}'{nearest(shown, choices)}")
     if kind == "union_tag_invalid":
-        known = re.findall(r"'([^']*)'", context["expected_tags"])
+        choices = re.findall(r"'([^']*)'", context["expected_tags"])
         return document.error(
-            where, f"unknown {name} '{context['tag']}'{nearest(context['tag'], known)}"
+            where, f"unknown {name} '{context['tag']}'{nearest(context['tag'], choices)}"
         )
     if kind == "value_error":
         return document.error(where, str(context["error"]))
@@ -81,16 +83,16 @@ def explained(
     if kind == "string_pattern_mismatch":
         why = "it may hold no '|' and no line break" if name != "folder" else "it must be one name"
         return document.error(where, f"'{name}' can't be {text(given)}: {why}")
-    return document.error(where, f"'{name}' {_demand(found, model)}, not '{shown}'")
+    return document.error(where, f"'{name}' {_demand(detail, model)}, not '{shown}'")
 
 
-def _demand(found: ErrorDetails, model: type[Settings]) -> str:
+def _demand(detail: ErrorDetails, model: type[Settings]) -> str:
     """`must be an integer`: what pydantic says, as a part of a sentence."""
-    if found["type"] in ("model_type", "dict_type"):
-        switch_too = is_switch(model.model_fields.get(str(found["loc"][-1])))
+    if detail["type"] in ("model_type", "dict_type"):
+        switch_too = is_switch(model.model_fields.get(str(detail["loc"][-1])))
         return f"must be {'true, false or ' if switch_too else ''}a mapping of its settings"
     message = (
-        found["msg"].replace("Input should be", "must be").replace("a valid integer", "an integer")
+        detail["msg"].replace("Input should be", "must be").replace("a valid integer", "an integer")
     )
     return message.replace("a valid ", "a ").partition(",")[0]
 
@@ -109,7 +111,7 @@ def _fields_at(model: type[Settings], loc: Sequence[int | str]) -> list[str]:
         ]
         tagged = [m for m in models if _tag_is(m, part)]
         models = inside or tagged or models
-    return list(dict.fromkeys(name for found in models for name in found.model_fields))
+    return list(dict.fromkeys(name for inner in models for name in inner.model_fields))
 
 
 def _tag_is(model: type[Settings], tag: str) -> bool:

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,94 +22,89 @@ from filelock import FileLock, Timeout
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, path_key, sync_folder, write_atomically
-from classifier.data.datasets import Progress
+from classifier.basics.progress import OnCount, uncounted
 from classifier.data.sources.folder import class_folders, image_paths
 from classifier.data.split import PARTS, Part, Rule, Shares, shares_of, split
 
 How = Literal["copy", "move", "symlink", "csv"]
 
-Plan = dict[str, Part]
+Parts = dict[str, Part]
 """The part of each image, by its path relative to the folder of class folders."""
 
-PLAN = "split.csv"
+SPLIT = "split.csv"
 UNFINISHED = ".unfinished.json"
 """In the new folder while a split is not finished: the arguments that it was begun with."""
 PLACING = ".placing"
 """The copy that is being written: whole before it is renamed to its place."""
 
 
-def arrange(
-    data_path: Path,
-    out: Path,
-    *,
-    val_size: float = 0.2,
-    test_size: float = 0.2,
-    rule: Rule = "strict",
-    how: How = "copy",
-    seed: int = 0,
-    label_path: Path | None = None,
-    progress: Progress = lambda done, total: None,
-) -> dict[Part, int]:
-    """Split `data_path` into `out`, and say how many images each part has. Raises UserError.
+@dataclass(frozen=True)
+class Arrangement:
+    """What is to be made of the folder of class folders `data_path`.
 
     `out` gets split.csv (path, class, part), train/, val/, test/ and label.txt with the class names
-    in label order (elsewhere with `label_path`). `how: csv` writes split.csv only. The same call
-    finishes one that was interrupted.
+    in label order (elsewhere with `label_path`). `how: csv` writes split.csv only.
     """
-    shares = shares_of(val_size, test_size)
-    arguments = {
-        "data_path": str(data_path.resolve()),
-        "val_size": val_size,
-        "test_size": test_size,
-        "rule": rule,
-        "how": how,
-        "seed": seed,
-    }
-    _check_apart(data_path, out)
+
+    data_path: Path
+    out: Path
+    val_size: float = 0.2
+    test_size: float = 0.2
+    rule: Rule = "strict"
+    how: How = "copy"
+    seed: int = 0
+    label_path: Path | None = None
+
+    @property
+    def label_file(self) -> Path | None:
+        return self.label_path or (None if self.how == "csv" else self.out / "label.txt")
+
+    def as_json(self) -> dict[str, object]:
+        """What tells it from another one in the same folder."""
+        settings = {name: getattr(self, name) for name in ("val_size", "test_size", "rule", "how")}
+        return {"data_path": str(self.data_path.resolve()), **settings, "seed": self.seed}
+
+
+def arrange(wanted: Arrangement, progress: OnCount = uncounted) -> dict[Part, int]:
+    """Make it, and say how many images each part has. The same call finishes one that was
+    interrupted. Raises UserError."""
+    out, shares = wanted.out, shares_of(wanted.val_size, wanted.test_size)
+    _check_apart(wanted.data_path, out)
     lock = cache_folder("locks") / path_key(out)
     try:
         with FileLock(f"{lock}.lock", timeout=0):
-            begun = _begun(out, arguments)
-            plan = _read_plan(out / PLAN) if begun and (out / PLAN).exists() else None
-            if plan is None:
-                plan = _make_plan(data_path, rule, shares, seed)
+            begun = _begun(out, wanted.as_json())
+            parts = _read_parts(out / SPLIT) if begun and (out / SPLIT).exists() else None
+            if parts is None:
+                parts = _split_folder(wanted, shares)
             else:
-                _check_nothing_new(data_path, plan)
-            _write(data_path, out, arguments, plan, how, label_path, progress)
+                _check_nothing_new(wanted.data_path, parts)
+            _write(wanted, parts, progress)
     except Timeout as error:
         raise UserError(f"{out} is being made by another process") from error
-    counted = list(plan.values())
+    counted = list(parts.values())
     return {part: counted.count(part) for part in PARTS}
 
 
-def _write(
-    data_path: Path,
-    out: Path,
-    arguments: dict[str, object],
-    plan: Plan,
-    how: How,
-    label_path: Path | None,
-    progress: Progress,
-) -> None:
-    labels = _labels(plan)
-    label_file = label_path or (None if how == "csv" else out / "label.txt")
+def _write(wanted: Arrangement, parts: Parts, progress: OnCount) -> None:
+    labels, label_file, out = _labels(parts), wanted.label_file, wanted.out
     if label_file is not None:
         _check_labels(label_file, labels)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if how != "csv":
-            write_atomically(out / UNFINISHED, json.dumps(arguments).encode())
-        write_atomically(out / PLAN, _plan_text(plan))
-        if how != "csv":
-            _place_all(data_path, out, plan, _PLACE[how], progress)
+        if wanted.how != "csv":
+            write_atomically(out / UNFINISHED, json.dumps(wanted.as_json()).encode())
+        write_atomically(out / SPLIT, _split_text(parts))
+        if wanted.how != "csv":
+            _place_all(wanted, parts, progress)
         if label_file is not None:
             label_file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(label_file, labels)
         (out / PLACING).unlink(missing_ok=True)
         (out / UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
-        where = error.filename2 or error.filename or out
-        raise UserError(f"{where}: {error.strerror}; the same command goes on from here") from error
+        place = error.filename2 or error.filename or out
+        raise UserError(f"{place}: {error.strerror}; the same command goes on from here") from error
 
 
 def _check_apart(data_path: Path, out: Path) -> None:
@@ -125,13 +121,13 @@ def _begun(out: Path, arguments: dict[str, object]) -> bool:
         raise UserError(f"{out} is not a folder")
     if (out / UNFINISHED).exists():
         try:
-            found = json.loads((out / UNFINISHED).read_bytes())
+            begun_with = json.loads((out / UNFINISHED).read_bytes())
         except ValueError as error:
             raise UserError(f"{out / UNFINISHED} is damaged; name another --out") from error
-        if found != arguments:
+        if begun_with != arguments:
             raise UserError(
                 f"{out} holds an unfinished split with other arguments; give those again to finish "
-                f"it, or name another --out: {json.dumps(found, ensure_ascii=False)}"
+                f"it, or name another --out: {json.dumps(begun_with, ensure_ascii=False)}"
             )
         return True
     # Names with a dot are left by writes that were cut before anything else was there.
@@ -140,7 +136,8 @@ def _begun(out: Path, arguments: dict[str, object]) -> bool:
     return False
 
 
-def _make_plan(data_path: Path, rule: Rule, shares: Shares, seed: int) -> Plan:
+def _split_folder(wanted: Arrangement, shares: Shares) -> Parts:
+    data_path = wanted.data_path
     if not data_path.is_dir():
         raise UserError(f"the folder of class folders {data_path} is not there")
     names = class_folders(data_path)
@@ -153,15 +150,15 @@ def _make_plan(data_path: Path, rule: Rule, shares: Shares, seed: int) -> Plan:
             raise UserError(f"the name {path!r} in {data_path} has a line break; rename it")
         classes[path.partition("/")[0]].append(path)
     try:
-        return dict(sorted(split(classes, rule, seed, shares=shares).items()))
+        return dict(sorted(split(classes, wanted.rule, wanted.seed, shares=shares).items()))
     except UserError as error:
         raise UserError(f"{data_path}: {error}") from error
 
 
-def _check_nothing_new(data_path: Path, plan: Plan) -> None:
+def _check_nothing_new(data_path: Path, parts: Parts) -> None:
     if not data_path.is_dir():
         return  # all was moved, and the empty folder removed
-    new = [path for path in image_paths(data_path) if path not in plan]
+    new = [path for path in image_paths(data_path) if path not in parts]
     if new:
         raise UserError(
             f"{data_path / new[0]} ({len(new)} image(s) in all) came after the split was begun; "
@@ -169,23 +166,23 @@ def _check_nothing_new(data_path: Path, plan: Plan) -> None:
         )
 
 
-def _plan_text(plan: Plan) -> bytes:
+def _split_text(parts: Parts) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "class", "part"])
-    writer.writerows([path, path.partition("/")[0], part] for path, part in plan.items())
+    writer.writerows([path, path.partition("/")[0], part] for path, part in parts.items())
     return text.getvalue().encode()
 
 
-def _read_plan(file: Path) -> Plan:
+def _read_parts(file: Path) -> Parts:
     with file.open(newline="", encoding="utf-8") as opened:
-        found = {row["path"]: row["part"] for row in csv.DictReader(opened)}
-    return {path: next(part for part in PARTS if part == of) for path, of in found.items()}
+        parts = {row["path"]: row["part"] for row in csv.DictReader(opened)}
+    return {path: next(part for part in PARTS if part == of) for path, of in parts.items()}
 
 
-def _labels(plan: Plan) -> bytes:
+def _labels(parts: Parts) -> bytes:
     """The class names, one a line, in label order."""
-    names = sorted({path.partition("/")[0] for path in plan})
+    names = sorted({path.partition("/")[0] for path in parts})
     return "".join(f"{name}\n" for name in names).encode()
 
 
@@ -194,16 +191,11 @@ def _check_labels(file: Path, labels: bytes) -> None:
         raise UserError(f"{file} holds other class names: remove it or name another --label_path")
 
 
-def _place_all(
-    data_path: Path,
-    out: Path,
-    plan: Plan,
-    place: Callable[[Path, Path, Path], None],
-    progress: Progress,
-) -> None:
+def _place_all(wanted: Arrangement, parts: Parts, progress: OnCount) -> None:
+    out, place = wanted.out, _PLACE[wanted.how]
     folders: set[Path] = set()
-    for done, (path, part) in enumerate(plan.items(), start=1):
-        source, target = data_path / path, out / part / path
+    for done, (path, part) in enumerate(parts.items(), start=1):
+        source, target = wanted.data_path / path, out / part / path
         if target.parent not in folders:
             target.parent.mkdir(parents=True, exist_ok=True)
             folders.add(target.parent)
@@ -213,7 +205,7 @@ def _place_all(
                 "goes on"
             )
         place(source, target, out / PLACING)
-        progress(done, len(plan))
+        progress(done, len(parts))
 
 
 def _copy(source: Path, target: Path, placing: Path) -> None:

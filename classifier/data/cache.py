@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torchvision.transforms.functional import resize
 
 from classifier.basics.errors import UserError
-from classifier.basics.files import cache_folder, explained, sync_folder
-from classifier.data.datasets import Listing, Progress
+from classifier.basics.files import cache_folder, explain, sync_folder
+from classifier.basics.progress import OnCount, uncounted
+from classifier.data.datasets import Listing
 from classifier.data.images import BadImageError
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
@@ -75,7 +76,7 @@ def pixels(
     part: Part,
     short_side: int,
     fingerprint: str,
-    progress: Progress = lambda done, total: None,
+    progress: OnCount = uncounted,
 ) -> Pixels:
     """The images of `part`, in the listing's order; made on first use, by one process at a time."""
     paths = [listed.paths[index] for index in listed.indices(part)]
@@ -97,7 +98,7 @@ def _make(
     root: Path,
     paths: list[str],
     short_side: int,
-    progress: Progress,
+    progress: OnCount,
 ) -> None:
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -126,7 +127,7 @@ def _make(
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise explained(error, folder, size * len(paths) // max(len(shapes), 1)) from error
+            raise explain(error, folder, size * len(paths) // max(len(shapes), 1)) from error
         temporary.rename(folder)
         sync_folder(folder.parent)
     except BaseException:

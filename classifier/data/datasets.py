@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,14 +14,12 @@ from joblib import Parallel, delayed
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, write_atomically
+from classifier.basics.progress import OnCount, uncounted
 from classifier.data.images import BadImageError
 from classifier.data.sources import Source
 from classifier.data.sources.folder import Folder, class_folders, image_paths
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS, Part, Rule, sizes, split
-
-Progress = Callable[[int, int], None]
-"""Images done, images in all."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
     return len(class_sizes), {part: total[part] for part in PARTS}
 
 
-def listing(data: DataSpec, root: Path, progress: Progress = lambda done, total: None) -> Listing:
+def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listing:
     """What the data set holds and how it is split. Raises UserError where it can't be used.
 
     `progress` is for the first look with `on_bad_image: skip`, which decodes every image.
@@ -84,9 +82,7 @@ def listing(data: DataSpec, root: Path, progress: Progress = lambda done, total:
     )
 
 
-def bad_images(
-    data: DataSpec, root: Path, progress: Progress = lambda done, total: None
-) -> frozenset[str]:
+def bad_images(data: DataSpec, root: Path, progress: OnCount = uncounted) -> frozenset[str]:
     """Paths of the images that can't be read. Found by decoding all, once for the same contents."""
     source = data.source
     if source.folder(root) is None:

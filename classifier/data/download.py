@@ -25,7 +25,7 @@ from filelock import FileLock
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, path_key, sync_folder
 
-Progress = Callable[[str, int, int | None], None]
+OnTransfer = Callable[[str, int, int | None], None]
 """`fetching` or `extracting`, the archive's bytes done, its bytes in all if they are known."""
 
 CHUNK = 1 << 20
@@ -55,7 +55,7 @@ class Archive:
 
 
 def download(
-    archive: Archive, root: Path, progress: Progress = lambda phase, done, total: None
+    archive: Archive, root: Path, progress: OnTransfer = lambda phase, done, total: None
 ) -> Path:
     """The archive's folder under `root`, fetched if it is not there. Raises UserError."""
     images = root / archive.images
@@ -78,7 +78,7 @@ def download(
     return target
 
 
-def _fetch(archive: Archive, part: Path, progress: Progress) -> None:
+def _fetch(archive: Archive, part: Path, progress: OnTransfer) -> None:
     """The rest of the archive into `part`, or all of it if the server gives no rest."""
     response, done = _open(archive, part)
     with response:
@@ -145,7 +145,7 @@ def _check(archive: Archive, part: Path) -> None:
         )
 
 
-def _extract(archive: Archive, part: Path, target: Path, progress: Progress) -> None:
+def _extract(archive: Archive, part: Path, target: Path, progress: OnTransfer) -> None:
     """Into a folder beside the target, then one rename."""
     total = part.stat().st_size
     _check_space(archive, target.parent, total)

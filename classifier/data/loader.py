@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from classifier.basics.errors import UserError
+from classifier.basics.progress import OnCount
 from classifier.basics.randomness import generator, keyed
 from classifier.data.cache import Pixels, pixels
-from classifier.data.datasets import Listing, Progress
+from classifier.data.datasets import Listing
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.data.transforms import Policy, centre_crop, short_side, train_image
@@ -30,7 +31,7 @@ def part_pixels(
     part: Part,
     image_size: int,
     fingerprint: str,
-    progress: Progress,
+    progress: OnCount,
 ) -> Pixels:
     """The cached images of a part at the size that its crop needs."""
     return pixels(data, root, listed, part, short_side(image_size, part), fingerprint, progress)

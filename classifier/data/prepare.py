@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from classifier.basics.console import Counted, Transfer
-from classifier.basics.names import shown
+from classifier.basics.names import printable
 from classifier.data.datasets import Listing, bad_images, listing
 from classifier.data.spec import DataSpec
 
@@ -22,6 +22,6 @@ def prepare(data: DataSpec, root: Path) -> Listing:
     listed = listing(data, root, Counted("looking at images"))
     bad = sorted(bad_images(data, root)) if data.on_bad_image == "skip" else []
     if bad:
-        named = ", ".join(map(shown, bad[:MOST_NAMED])) + (", ..." if bad[MOST_NAMED:] else "")
+        named = ", ".join(map(printable, bad[:MOST_NAMED])) + (", ..." if bad[MOST_NAMED:] else "")
         print(f"{len(bad)} images can't be read and are left out: {named}", file=sys.stderr)
     return listed

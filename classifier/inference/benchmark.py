@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from classifier.basics.progress import OnCount, uncounted
 from classifier.basics.randomness import generator
 from classifier.config.spec import BenchmarkSpec
-from classifier.models.network import build, reparameterized
+from classifier.models.network import build, fuse
 
 WARMUP, ITERATIONS = 100, 300
 """As many as the changelog's program did, where time allows."""
@@ -37,7 +37,7 @@ class Timing:
 def measure(
     spec: BenchmarkSpec,
     device: torch.device,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: OnCount = uncounted,
 ) -> Timing:
     """Forward passes of random images in inference mode, the network fused where it can be.
 
@@ -45,7 +45,7 @@ def measure(
     ones until the time is over (at least three). On CUDA each pass is timed between two events.
     """
     dtype = torch.float16 if spec.precision == "fp16" else torch.float32
-    network = reparameterized(build(spec.model, spec.classes, seed=0).eval())
+    network = fuse(build(spec.model, spec.classes, seed=0).eval())
     network = network.to(device, dtype).to(memory_format=torch.channels_last)
     shape = (spec.batch_size, 3, spec.image_size, spec.image_size)
     images = torch.randn(shape, generator=generator(0, "benchmark images"))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from classifier.basics.errors import UserError
 from classifier.basics.names import nearest
 from classifier.data.transforms import Normalize, Pixel
-from classifier.models.network import Network, ready_for_gradients
+from classifier.models.network import Network, prepare_for_gradients
 
 METHODS = (
     "GradCAM",
@@ -59,7 +59,7 @@ class Mapper:
         check(method)
         self._normalize = normalize
         self._device = next(network.parameters()).device
-        network = ready_for_gradients(network, self._device)
+        network = prepare_for_gradients(network, self._device)
         layer, channels_last = _last_grid(network, size, self._device)
 
         def channels_first(activations: Tensor) -> Tensor:

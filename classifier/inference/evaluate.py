@@ -14,20 +14,14 @@ from torch import Tensor
 from torchvision.transforms.functional import ten_crop
 
 from classifier.basics.files import write_whole
+from classifier.basics.progress import OnCount, uncounted
 from classifier.config.spec import Precision
 from classifier.data.cache import Pixels
 from classifier.data.loader import EvalLoader
 from classifier.data.transforms import Normalize, Pixel, short_side
 from classifier.inference import metrics
 from classifier.models import checkpoint
-from classifier.models.network import reparameterized
-
-Progress = Callable[[int, int], None]
-"""Images done, images in all."""
-
-
-def unheard(done: int, total: int) -> None:
-    """A progress that goes nowhere."""
+from classifier.models.network import fuse
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,7 @@ class Inference:
             return cast(Tensor, self.network(batch).float())
 
 
-def outputs_of(inference: Inference, loader: EvalLoader, progress: Progress = unheard) -> Tensor:
+def outputs_of(inference: Inference, loader: EvalLoader, progress: OnCount = uncounted) -> Tensor:
     """FP32 logits (N, C) of a network, or features (N, F) of its trunk, on the CPU, in the
     loader's order."""
     outputs, done = [], 0
@@ -81,7 +75,7 @@ def ten_crop_logits(
     images: Pixels,
     image_size: int,
     batch_size: int,
-    progress: Progress = unheard,
+    progress: OnCount = uncounted,
 ) -> Tensor:
     """FP32 logits (N, C) on the CPU, each the mean of an image's ten crops, in the images' order.
 
@@ -123,7 +117,7 @@ def load_for_inference(
     """A checkpoint ready for inference: fused in FP32 where it can be, then cast."""
     network, meta = checkpoint.load(file)
     dtype = torch.float16 if precision == "fp16" else torch.float32
-    fused = reparameterized(network).eval()
+    fused = fuse(network).eval()
     fused = fused.to(device, dtype).to(memory_format=torch.channels_last)
     return Inference(fused, Normalize(meta.mean, meta.std, device), device, dtype), meta
 

@@ -53,17 +53,17 @@ def overall(matrix: NDArray[np.int64]) -> dict[str, float]:
     where an undefined one counts as 0. PyCM gives none at all if one class is undefined; where it
     gives one, it is the same. MPA leaves out the classes without a label.
     """
-    found = _pycm(matrix)
+    of_pycm = _pycm(matrix)
     rows = per_class(matrix)
     occur = matrix.sum(axis=0) + matrix.sum(axis=1) > 0
     macro = rows[occur].fillna(0.0).mean()
     return {
-        "accuracy": _number(found.Overall_ACC),
+        "accuracy": _number(of_pycm.Overall_ACC),
         "MPA": float(rows["recall"].mean()),
-        "kappa": _number(found.Kappa),
-        "precision (micro)": _number(found.PPV_Micro),
-        "recall (micro)": _number(found.TPR_Micro),
-        "F1 (micro)": _number(found.F1_Micro),
+        "kappa": _number(of_pycm.Kappa),
+        "precision (micro)": _number(of_pycm.PPV_Micro),
+        "recall (micro)": _number(of_pycm.TPR_Micro),
+        "F1 (micro)": _number(of_pycm.F1_Micro),
         "precision (macro)": float(macro["precision"]),
         "recall (macro)": float(macro["recall"]),
         "F1 (macro)": float(macro["F1"]),
@@ -73,9 +73,9 @@ def overall(matrix: NDArray[np.int64]) -> dict[str, float]:
 def per_class(matrix: NDArray[np.int64]) -> pd.DataFrame:
     """A row for each class of a confusion matrix: images, precision, recall, F0.5, F1, F2 and
     accuracy (one against the rest)."""
-    found = _pycm(matrix).class_stat
+    of_pycm = _pycm(matrix).class_stat
     columns = {
-        name: [_number(found[key][label]) for label in range(len(matrix))]
+        name: [_number(of_pycm[key][label]) for label in range(len(matrix))]
         for name, key in _OF_PYCM.items()
     }
     return pd.DataFrame({"images": matrix.sum(axis=1), **columns})

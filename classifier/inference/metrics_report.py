@@ -18,7 +18,7 @@ from tabulate import tabulate
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import write_atomically
-from classifier.basics.names import shown, write_csv
+from classifier.basics.names import printable, write_csv
 from classifier.inference import metrics, plots
 from classifier.inference.metrics import Labels
 
@@ -43,7 +43,8 @@ def write(
     if len(spoilt):
         raise UserError(
             f"{len(spoilt)} of {len(labels)} predictions are not finite, the first is that of "
-            f"{shown(paths[spoilt[0]])}: there are no metrics of them (if this is FP16, use FP32)"
+            f"{printable(paths[spoilt[0]])}: there are no metrics of them (if this is FP16, use "
+            "FP32)"
         )
     if features is not None:
         plots.check_tsne(len(labels))
@@ -128,4 +129,4 @@ def _rounded(value: float) -> str:
 
 def _markdown_safe(name: str) -> str:
     """A name in one cell of one line, shown as it is."""
-    return re.sub(r"([\\|*_`<&\[$])", r"\\\1", shown(name))
+    return re.sub(r"([\\|*_`<&\[$])", r"\\\1", printable(name))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from classifier.basics.errors import UserError
-from classifier.basics.names import shown
+from classifier.basics.names import printable
 from classifier.inference.metrics import Labels
 
 DPI = 150
@@ -155,7 +155,7 @@ def _colour(position: int, count: int) -> tuple[float, float, float]:
 
 
 def _drawn(name: str) -> str:
-    one_line = shown(name)
+    one_line = printable(name)
     return one_line if len(one_line) <= LONGEST else one_line[: LONGEST - 1] + "…"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,8 @@ from torch import Tensor
 from torchvision.transforms.functional import resize
 
 from classifier.basics.errors import UserError
-from classifier.basics.names import shown
+from classifier.basics.names import printable
+from classifier.basics.progress import OnCount, uncounted
 from classifier.config.spec import Precision
 from classifier.data.images import IMAGE_SUFFIXES, open_file
 from classifier.data.transforms import Pixel, centre_crop
@@ -25,7 +26,7 @@ from classifier.inference.evaluate import (
     ten_crop_batch,
     ten_crop_side,
 )
-from classifier.inference.predictions import Answer, Failure, Predictions
+from classifier.inference.predictions import Answer, Predictions, Unread
 
 
 def predict(
@@ -38,7 +39,7 @@ def predict(
     batch_size: int = 64,
     device: torch.device | str = "cpu",
     cam: maps.Cam | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: OnCount = uncounted,
 ) -> Predictions:
     """The `top_k` classes of each image that `find(sources)` finds, in its order.
 
@@ -61,7 +62,7 @@ def predict(
         mapper = maps.Mapper(full.network, cam.method, meta.image_size, full.normalize)
 
     answers: list[Answer] = []
-    failures: list[Failure] = []
+    failures: list[Unread] = []
     for start in range(0, len(paths), batch_size):
         batch = range(start, min(start + batch_size, len(paths)))
         # A photo is kept at the size of its crops only: a batch of whole ones would fill gigabytes.
@@ -71,7 +72,7 @@ def predict(
             try:
                 whole = open_file(paths[position])
             except UserError as error:
-                failures.append(Failure(str(paths[position]), str(error)))
+                failures.append(Unread(str(paths[position]), str(error)))
                 continue
             images[position] = _pixels(whole, side)
             if mapper is not None:
@@ -81,7 +82,7 @@ def predict(
         for position, of_image in zip(images, scores, strict=True):
             path = paths[position]
             if not of_image.isfinite().all():
-                failures.append(Failure(str(path), f"its scores are not finite in {precision}"))
+                failures.append(Unread(str(path), f"its scores are not finite in {precision}"))
                 continue
             ranked = of_image.sort(descending=True, stable=True)
             best = ranked.indices[:top_k].tolist()
@@ -101,7 +102,7 @@ def find(sources: Sequence[str | Path]) -> list[Path]:
 
     Raises UserError, naming it, for a source without an image.
     """
-    found: dict[Path, None] = {}
+    images: dict[Path, None] = {}
     for source in sources:
         if not str(source):  # Path("") would be the folder where we are
             raise UserError("a source is empty: name a file, a folder or a glob")
@@ -109,9 +110,9 @@ def find(sources: Sequence[str | Path]) -> list[Path]:
         if not paths:
             there = Path(source).is_dir()
             problem = "holds no image" if there else "is no file, no folder and no glob of images"
-            raise UserError(f"{shown(str(source))} {problem}")
-        found.update(dict.fromkeys(paths))
-    return list(found)
+            raise UserError(f"{printable(str(source))} {problem}")
+        images.update(dict.fromkeys(paths))
+    return list(images)
 
 
 def _of_source(source: str | Path) -> Iterator[Path]:
@@ -129,9 +130,9 @@ def _of_source(source: str | Path) -> Iterator[Path]:
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
-    for where, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
         folders.sort()
-        yield from (Path(where, file) for file in sorted(files) if _is_image(file))
+        yield from (Path(parent, file) for file in sorted(files) if _is_image(file))
 
 
 def _is_image(file: str) -> bool:

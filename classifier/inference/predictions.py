@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.basics.files import write_atomically
-from classifier.basics.names import shown, write_csv
+from classifier.basics.names import printable, write_csv
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Failure:
+class Unread:
     path: str
     reason: str
 
@@ -31,20 +31,21 @@ class Failure:
 @dataclass(frozen=True)
 class Predictions:
     answers: tuple[Answer, ...]
-    failures: tuple[Failure, ...]
+    failures: tuple[Unread, ...]
 
 
 def lines(predictions: Predictions) -> Iterator[str]:
     """For the terminal: an image a line with its classes, then a line for each failure."""
     for answer in predictions.answers:
         best = ", ".join(
-            f"{shown(name)} {score:.4f}"
+            f"{printable(name)} {score:.4f}"
             for name, score in zip(answer.classes, answer.scores, strict=True)
         )
-        yield f"{shown(answer.path)}: {best}"
+        yield f"{printable(answer.path)}: {best}"
     for failure in predictions.failures:
         named = failure.reason.startswith(failure.path)
-        yield f"failed: {shown(failure.reason if named else f'{failure.path}: {failure.reason}')}"
+        reason = failure.reason if named else f"{failure.path}: {failure.reason}"
+        yield f"failed: {printable(reason)}"
 
 
 def save_csv(file: Path, predictions: Predictions) -> None:

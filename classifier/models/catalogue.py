@@ -1,7 +1,7 @@
 """The models of the tables, and what is known of them without importing torch.
 
 FLOPs and parameters are those of the network as it is trained here (head with 1,000 classes,
-224 x 224), counted by torch's FlopCounterMode; tests/classifier/test_catalogue.py counts again.
+224 x 224), counted by torch's FlopCounterMode; tests/classifier/test_models.py counts again.
 `rdrop_passes` is how often R-Drop runs the trunk (once where all randomness sits in the head).
 """
 
@@ -101,19 +101,19 @@ def check_model(model: str) -> None:
 def albumentations_arguments() -> dict[str, list[str]]:
     """The names of albumentations' transforms, each with those of its arguments."""
     key = version("albumentations")
-    found = _listed_once("albumentations", f"albumentations-{key}", _LIST_TRANSFORMS)
-    return dict(found)
+    arguments = _listed_once("albumentations", f"albumentations-{key}", _LIST_TRANSFORMS)
+    return dict(arguments)
 
 
 def check_transform(name: str, arguments: Iterable[str]) -> None:
     """Raises UserError, with the nearest name, for a transform or an argument that albumentations
     does not have."""
-    known = albumentations_arguments()
-    if name not in known:
-        raise UserError(f"albumentations has no '{name}'{nearest(name, known)}")
+    transforms = albumentations_arguments()
+    if name not in transforms:
+        raise UserError(f"albumentations has no '{name}'{nearest(name, transforms)}")
     for argument in arguments:
-        if argument not in known[name]:
-            hint = nearest(argument, known[name])
+        if argument not in transforms[name]:
+            hint = nearest(argument, transforms[name])
             raise UserError(f"albumentations' {name} takes no '{argument}'{hint}")
 
 

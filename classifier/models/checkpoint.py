@@ -26,7 +26,7 @@ METADATA = "classifier"
 WORST_LOSS = 1e-3
 """Relative error (2-norm) above which a tensor stays in FP32."""
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Meta:
     std: list[float]
 
 
-def halved(state: State) -> State:
+def to_half(state: StateDict) -> StateDict:
     """CPU copies with floating tensors in FP16, except those that would overflow or lose more than
     1e-3; these stay in FP32."""
     result = {}
@@ -59,8 +59,8 @@ def _loss(full: Tensor, half: Tensor) -> float:
     return float((wide - half.double()).norm() / norm) if norm > 0 else 0.0
 
 
-def save(file: Path, state: State, meta: Meta) -> None:
-    """Write a `halved` state. Not atomic: the folder it lies in is what gets published."""
+def save(file: Path, state: StateDict, meta: Meta) -> None:
+    """Write a `to_half` state. Not atomic: the folder it lies in is what gets published."""
     about = {
         "format": FORMAT,
         "model": meta.model,
@@ -94,7 +94,7 @@ def read_meta(file: Path) -> Meta:
     return _read(file)[1]
 
 
-def _read(file: Path) -> tuple[State, Meta]:
+def _read(file: Path) -> tuple[StateDict, Meta]:
     """Raises UserError for what is not a checkpoint of ours."""
     try:
         with safe_open(file, framework="pt") as opened:

@@ -156,7 +156,7 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
 
 
-def ready_for_gradients(network: Network, device: torch.device) -> Network:
+def prepare_for_gradients(network: Network, device: torch.device) -> Network:
     """The network itself on its device, in channels_last memory, its gradients right:
     for a training, and for whatever else asks for some."""
     if device.type == "cpu":
@@ -164,6 +164,6 @@ def ready_for_gradients(network: Network, device: torch.device) -> Network:
     return network.to(device).to(memory_format=torch.channels_last)
 
 
-def reparameterized(network: Network) -> Network:
+def fuse(network: Network) -> Network:
     """A copy for inference in which multi-branch blocks (RepVGG) are fused; for others a copy."""
     return cast(Network, reparameterize_model(network, inplace=False))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import CHECKPOINTS
-from classifier.models.checkpoint import State
+from classifier.models.checkpoint import StateDict
 from classifier.models.network import Network, build
 
 HEAD = ("head.1.weight", "head.1.bias")
@@ -48,39 +48,39 @@ def load_weights(network: Network, file: Path, model: str) -> str:
     is no state dict or would run code, for a tensor of another shape or not finite, and where
     nothing matches.
     """
-    given, known = _read(file), network.state_dict()
+    given, own = _read(file), network.state_dict()
     names = _our_names(given, network)
     state = OrderedDict((ours, given[theirs]) for ours, theirs in names.items())
     head = [
-        f"{tuple(state[name].shape)} there, {tuple(known[name].shape)} here"
+        f"{tuple(state[name].shape)} there, {tuple(own[name].shape)} here"
         for name in HEAD
-        if name in state and state[name].shape != known[name].shape
+        if name in state and state[name].shape != own[name].shape
     ]
     if head:
         state = OrderedDict((name, tensor) for name, tensor in state.items() if name not in HEAD)
-    _check_finite(state, known, file)
+    _check_finite(state, own, file)
     # Modules without a version take old names too; mnasnet alone must have one.
-    state._metadata = {"trunk": known._metadata["trunk"]}  # type: ignore[attr-defined]
+    state._metadata = {"trunk": own._metadata["trunk"]}  # type: ignore[attr-defined]
     try:
-        found = network.load_state_dict(state, strict=False)
+        outcome = network.load_state_dict(state, strict=False)
     except RuntimeError as error:
         first = str(error).splitlines()[:2][-1].strip()
         raise UserError(f"{file} does not fit {model}: {first}") from error
-    loaded = [name for name in state if name not in found.unexpected_keys]
+    loaded = [name for name in state if name not in outcome.unexpected_keys]
     if all(name in HEAD for name in loaded):
-        theirs, ours = next(iter(given)), next(iter(known)).removeprefix("trunk.")
+        theirs, ours = next(iter(given)), next(iter(own)).removeprefix("trunk.")
         raise UserError(
             f"nothing in {file} fits {model}: its names are as '{theirs}', the model's as '{ours}'"
         )
-    left = [names.get(name, name) for name in found.unexpected_keys]
-    missing = [name.removeprefix("trunk.") for name in found.missing_keys]
+    left = [names.get(name, name) for name in outcome.unexpected_keys]
+    missing = [name.removeprefix("trunk.") for name in outcome.missing_keys]
     missing = [name for name in missing if not (head and name in HEAD)]
     parts = [f"weights {file}: {len(loaded)} of {len(given)} tensors loaded into {model}"]
     parts += [f"its head left out, {head[0]}"] if head else []
     return "; ".join([*parts, f"left: {_listed(left)}", f"missing: {_listed(missing)}"])
 
 
-def _our_names(given: State, network: Network) -> dict[str, str]:
+def _our_names(given: StateDict, network: Network) -> dict[str, str]:
     """By our names the file's, under the reading that matches most: with or without a prefix, as
     a checkpoint of ours or as the library's model, whose last layer our head stands for."""
 
@@ -90,22 +90,22 @@ def _our_names(given: State, network: Network) -> dict[str, str]:
             return f"head.1.{kind}"
         return "trunk." + _OLD_DENSENET.sub(r"\1\2", name)
 
-    known = network.state_dict().keys()
+    own = network.state_dict().keys()
     readings = []
     for prefix in PREFIXES:
         plain = {name.removeprefix(prefix): name for name in given}
         readings += [plain, {from_library(name): theirs for name, theirs in plain.items()}]
-    return max(readings, key=lambda names: len(known & names.keys()))
+    return max(readings, key=lambda names: len(own & names.keys()))
 
 
-def _check_finite(state: State, known: State, file: Path) -> None:
-    for name in state.keys() & known.keys():
+def _check_finite(state: StateDict, own: StateDict, file: Path) -> None:
+    for name in state.keys() & own.keys():
         given = state[name]
         odd = given.is_quantized or given.is_meta or given.is_nested or given.is_complex()
         if odd or given.layout != torch.strided:
             raise UserError(f"{file}: {name.removeprefix('trunk.')} is no plain tensor of numbers")
-        tensor = given.to(known[name].dtype)
-        if known[name].isfinite().all() and not tensor.isfinite().all():
+        tensor = given.to(own[name].dtype)
+        if own[name].isfinite().all() and not tensor.isfinite().all():
             raise UserError(f"{file}: {name.removeprefix('trunk.')} holds what is not finite")
 
 
@@ -115,12 +115,12 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "nothing"
 
 
-def _read(file: Path) -> State:
+def _read(file: Path) -> StateDict:
     """The tensors of a file by name, on the CPU, read without running code of its."""
-    found = _safetensors(file) if file.suffix.lower() in CHECKPOINTS else _pickled(file)
+    content = _safetensors(file) if file.suffix.lower() in CHECKPOINTS else _pickled(file)
     state = {
         name: value
-        for name, value in found.items()
+        for name, value in content.items()
         if isinstance(name, str) and isinstance(value, Tensor)
     }
     if not state:
@@ -139,7 +139,7 @@ def _pickled(file: Path) -> dict[Any, Any]:
     """A state dict, or one under 'state_dict' or 'model', as training programs nest it."""
     try:
         with warnings.catch_warnings(action="ignore"):  # the error says it
-            found = torch.load(file, map_location="cpu", weights_only=True)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # what the unpickler raises on a damaged file is of any type
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
         if code:
@@ -149,6 +149,6 @@ def _pickled(file: Path) -> dict[Any, Any]:
             ) from error
         raise UserError(f"{file} is no state dict, or damaged ({type(error).__name__})") from error
     for key in ("state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    return found if isinstance(found, dict) else {}
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    return content if isinstance(content, dict) else {}

@@ -20,7 +20,7 @@ import torch
 from classifier.basics.errors import StoppedError
 from classifier.basics.files import write_atomically
 
-State = dict[str, Any]
+TrainingState = dict[str, Any]
 """Plain containers, numbers, text and tensors only: it is read without running pickled code."""
 
 FORMAT = 1
@@ -35,14 +35,16 @@ class Keeper:
     asked to stop, after which it raises StoppedError."""
 
     def __init__(
-        self, folder: Path, about: State, minutes: float, stop: Callable[[], bool]
+        self, folder: Path, about: TrainingState, minutes: float, stop: Callable[[], bool]
     ) -> None:
         """`about` is put beside each state. `stop` says whether the training shall stop."""
         self._folder, self._about, self._minutes, self._stop = folder, about, minutes, stop
         self._last = time.monotonic()
         self._took = 0.0
 
-    def __call__(self, state: Callable[[], State], position: tuple[int, int], ended: bool) -> None:
+    def __call__(
+        self, state: Callable[[], TrainingState], position: tuple[int, int], ended: bool
+    ) -> None:
         """Look whether `state` is to be kept now. `position`: epoch and step that come next;
         `ended`: an epoch has just ended."""
         start = time.monotonic()
@@ -57,7 +59,7 @@ class Keeper:
             raise StoppedError
 
 
-def save(folder: Path, position: tuple[int, int], state: State) -> None:
+def save(folder: Path, position: tuple[int, int], state: TrainingState) -> None:
     """Add a state, whole or not at all, and remove all but it and the one before."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
@@ -70,7 +72,7 @@ def save(folder: Path, position: tuple[int, int], state: State) -> None:
         file.unlink(missing_ok=True)
 
 
-def load(folder: Path) -> State | None:
+def load(folder: Path) -> TrainingState | None:
     """The newest state that is whole, or None if there is none. Says so where one is not."""
     files = kept(folder)
     for file in files:
@@ -82,13 +84,15 @@ def load(folder: Path) -> State | None:
     return None
 
 
-def _read(file: Path) -> State | str:
+def _read(file: Path) -> TrainingState | str:
     """A state, or what is wrong with its file."""
     content = file.read_bytes()
     if _digest(content) != file.stem.rpartition("-")[2]:
         return "is damaged"
     try:
-        state: State = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        state: TrainingState = torch.load(
+            io.BytesIO(content), map_location="cpu", weights_only=True
+        )
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         return f"can't be read ({str(error).partition(chr(10))[0]})"
     return state if state["format"] == FORMAT else "is of another version"

@@ -28,7 +28,7 @@ from classifier.data.loader import EvalLoader, TrainLoader
 from classifier.data.transforms import Normalize, policy
 from classifier.inference.evaluate import Inference, outputs_of, scores
 from classifier.models import checkpoint
-from classifier.models.network import Network, ready_for_gradients
+from classifier.models.network import Network, prepare_for_gradients
 from classifier.models.weights import initial_network
 from classifier.records.record import Epoch
 from classifier.records.runs import CHECKPOINT
@@ -89,7 +89,7 @@ class Carried:
     history: list[Epoch] = field(default_factory=list)
     best_epoch: int = -1
     best_score: float = -math.inf
-    best_state: checkpoint.State = field(default_factory=dict)
+    best_state: checkpoint.StateDict = field(default_factory=dict)
     stopped: bool = False
 
     @property
@@ -103,7 +103,7 @@ class Carried:
         score = -math.inf if math.isnan(score) else score
         if score > self.best_score or self.best_epoch < 0:
             self.best_epoch, self.best_score = row.epoch, score
-            self.best_state = checkpoint.halved(self.network.state_dict())
+            self.best_state = checkpoint.to_half(self.network.state_dict())
         elif spec.patience and row.epoch - self.best_epoch >= spec.patience:
             self.stopped = True
 
@@ -123,7 +123,7 @@ class Trainer:
         """`network`: with the weights to start from. `teacher`: the network that a `distill` names,
         in FP32, and its model's name."""
         self.spec, self.data, self.device = spec, data, device
-        self.network = ready_for_gradients(network, device)
+        self.network = prepare_for_gradients(network, device)
         classes = network.classes
         beginning = Beginning(spec, self.network, device, classes, self._ready(teacher))
         # Before the tricks, which may hook the network.
@@ -161,7 +161,7 @@ class Trainer:
     def _ready(self, teacher: tuple[Network, str] | None) -> tuple[Network, str] | None:
         if teacher is None:
             return None
-        return ready_for_gradients(teacher[0], self.device), teacher[1]
+        return prepare_for_gradients(teacher[0], self.device), teacher[1]
 
     def _trained(self) -> nn.Module:
         """All that the optimiser moves: the network, and the tricks' own layers."""
@@ -249,14 +249,14 @@ class Trainer:
             track.network, self.data.normalize, self.device, autocast=self.autocast
         )
         logits = outputs_of(inference, self.data.val, lambda done, total: report(self._progress()))
-        found = scores(logits, self.data.val.labels, self.spec.loss.make())
+        scored = scores(logits, self.data.val.labels, self.spec.loss.make())
         return Epoch(
             epoch=self.epoch,
             lr=lr,
             train_loss=train_loss,
-            val_loss=found.loss,
-            val_accuracy=found.accuracy,
-            val_mpa=found.mpa,
+            val_loss=scored.loss,
+            val_accuracy=scored.accuracy,
+            val_mpa=scored.mpa,
         )
 
     def state(self) -> dict[str, Any]:

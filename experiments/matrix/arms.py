@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from classifier.basics.errors import UserError
-from classifier.basics.files import CHECKPOINTS, WEIGHTS, content
+from classifier.basics.files import CHECKPOINTS, WEIGHTS, content_hash
 from classifier.basics.names import nearest
 from classifier.config.document import Document, Where
-from classifier.config.explanations import check_model, check_transforms, explained, finding, text
+from classifier.config.explanations import check_model, check_transforms, explain, main_detail, text
 from classifier.config.spec import ArmSettings, TrainSpec
 from classifier.config.tracks import Track
 from classifier.tricks.distillation import Distill
@@ -70,7 +70,9 @@ class Arms:
             if name not in self.axes:
                 raise self._document.error((*place, name), self.unknown_axis(name))
             values = self.axes[name]
-            if name not in self.forced and all(text(value) != text(known) for known in values):
+            if name not in self.forced and all(
+                text(value) != text(possible) for possible in values
+            ):
                 known_values = ", ".join(map(text, values[:20]))
                 raise self._document.error(
                     (*place, name),
@@ -107,33 +109,33 @@ class Arms:
             message = f"{len(exclude):,} combinations are excluded, more than {MOST_EXCLUDED:,}"
             raise self._document.error(("matrix", "exclude"), message)
         self.axes = axes
-        found: Combinations = {}
+        combinations: Combinations = {}
         for indices in product(*(range(len(values)) for values in axes.values())):
             picked = dict(zip(axes, indices, strict=True))
             where = {name: axes[name][index] for name, index in picked.items()}
             places: dict[str, Where] = {n: ("matrix", n, index) for n, index in picked.items()}
-            found[text(where)] = (where, places)
+            combinations[text(where)] = (where, places)
         for position, part in enumerate(exclude):
             self.check(part, ("matrix", "exclude", position))
-            left = {key: pair for key, pair in found.items() if not matches(pair[0], part)}
-            if len(left) == len(found):
+            left = {key: pair for key, pair in combinations.items() if not matches(pair[0], part)}
+            if len(left) == len(combinations):
                 raise self._document.error(("matrix", "exclude", position), "it excludes nothing")
-            found = left
+            combinations = left
         for position, whole in enumerate(include):
-            self._include(found, whole, position)
-        return [self._arm(where, places, where) for where, places in found.values()]
+            self._include(combinations, whole, position)
+        return [self._arm(where, places, where) for where, places in combinations.values()]
 
     def _check_values(self, axes: Mapping[str, Any]) -> None:
         if not axes:
             raise self._document.error(("matrix",), "the matrix has no axis; add one, as model")
         for name, values in axes.items():
-            where: Where = ("matrix", name)
+            place: Where = ("matrix", name)
             if not isinstance(values, list):
-                raise self._document.error(where, f"axis '{name}' must be a list of values")
+                raise self._document.error(place, f"axis '{name}' must be a list of values")
             if not values:
-                raise self._document.error(where, f"axis '{name}' is empty; give it a value")
+                raise self._document.error(place, f"axis '{name}' is empty; give it a value")
             if len(set(map(text, values))) < len(values):
-                raise self._document.error(where, f"axis '{name}' has a value twice")
+                raise self._document.error(place, f"axis '{name}' has a value twice")
         self._check_count(math.prod(map(len, axes.values())))
 
     def _check_count(self, arms: int) -> None:
@@ -152,11 +154,11 @@ class Arms:
         for outer in names:
             for inner in names:
                 if inner.startswith(f"{outer}.") and (inner in axes or outer in axes):
-                    where = ("matrix", inner) if inner in axes else ("train", *inner.split("."))
+                    place = ("matrix", inner) if inner in axes else ("train", *inner.split("."))
                     message = f"'{inner}' is a part of '{outer}', which is set as well; set one"
-                    raise self._document.error(where, message)
+                    raise self._document.error(place, message)
 
-    def _include(self, found: Combinations, whole: dict[str, Any], position: int) -> None:
+    def _include(self, combinations: Combinations, whole: dict[str, Any], position: int) -> None:
         """Append a whole combination; it never changes one that is there."""
         place: Where = ("matrix", "include", position)
         for name in whole:
@@ -167,13 +169,13 @@ class Arms:
                 message = f"include needs every axis; '{name}' is missing"
                 raise self._document.error(place, message)
         where = {
-            name: known[0] if name in self.forced else whole[name]
-            for name, known in self.axes.items()
+            name: values[0] if name in self.forced else whole[name]
+            for name, values in self.axes.items()
         }
         for name, value in where.items():
-            if all(text(value) != text(known) for known in self.axes[name]):
+            if all(text(value) != text(values) for values in self.axes[name]):
                 self.axes[name].append(value)
-        found.setdefault(text(where), (where, {name: (*place, name) for name in where}))
+        combinations.setdefault(text(where), (where, {name: (*place, name) for name in where}))
 
     def _combinations(self, values: Any, name: str) -> list[dict[str, Any]]:
         if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
@@ -230,21 +232,21 @@ class Arms:
         if not isinstance(distill, dict) or "teacher" not in distill:
             return ()
         name, runs = distill["teacher"], self._file.runs or {}
-        where = _place(origins, "distill")
+        place = _place(origins, "distill")
         if isinstance(name, dict) and set(name) == {"file"}:
-            known = self._known(name["file"], (*where, "teacher", "file"), CHECKPOINTS)
-            settings["distill"] = {**distill, "teacher": known}
+            file = self._known(name["file"], (*place, "teacher", "file"), CHECKPOINTS)
+            settings["distill"] = {**distill, "teacher": file}
             return ()
         if not isinstance(name, str) or name not in runs:
             shown = name if isinstance(name, str) else text(name)
             message = (
                 f"unknown teacher '{shown}'; a teacher is a run of this matrix or {{file: PATH}}"
             )
-            raise self._document.error(where, message + nearest(shown, runs))
+            raise self._document.error(place, message + nearest(shown, runs))
         teacher = self._run(name)
         if teacher.trainings[0].has("distill"):
             message = f"the teacher '{name}' is distilled itself; name one that is not"
-            raise self._document.error(where, message)
+            raise self._document.error(place, message)
         return teacher.trainings
 
     def _known(self, path: Any, where: Where, suffixes: Collection[str]) -> dict[str, str]:
@@ -255,7 +257,7 @@ class Arms:
             message = f"{inside} is expected, not {shown}"
             raise self._document.error(where, message)
         try:
-            return {"file": path, "sha256": content(self._data_root / path, suffixes)}
+            return {"file": path, "sha256": content_hash(self._data_root / path, suffixes)}
         except UserError as error:
             raise self._document.error(where, str(error)) from error
 
@@ -269,13 +271,13 @@ class Arms:
 
     def _explained(self, error: ValidationError, origins: Mapping[str, Where]) -> UserError:
         """With the place of the setting as it was written: in train, on an axis, in a run."""
-        loc = tuple(finding(error)["loc"])
-        where: Where = ("train", *loc)
+        loc = tuple(main_detail(error)["loc"])
+        place: Where = ("train", *loc)
         for name, origin in origins.items():
             path = tuple(name.split("."))
             if path == loc[: len(path)]:
-                where = (*origin, *loc[len(path) :])
-        return explained(error, self._document, where, ArmSettings, elsewhere=("data", "seed"))
+                place = (*origin, *loc[len(path) :])
+        return explain(error, self._document, place, ArmSettings, elsewhere=("data", "seed"))
 
 
 def _place(origins: Mapping[str, Where], setting: str) -> Where:

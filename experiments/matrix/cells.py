@@ -202,10 +202,10 @@ class Tables:
     def _classes(self) -> int:
         """How many classes the data have; counted once: a folder has to be listed for it."""
         if self._known_classes is None:
-            known = datasets.counts(self._file.data, self._data_root)
-            if known is None:
+            counted = datasets.counts(self._file.data, self._data_root)
+            if counted is None:
                 raise self._file.data.source.not_there(self._data_root)
-            self._known_classes = known[0]
+            self._known_classes = counted[0]
         return self._known_classes
 
     def _baseline(
@@ -225,16 +225,16 @@ class Tables:
             for c, (column, cell) in enumerate(zip(columns, row, strict=True))
             if not column.is_speed
         }
-        found = {}
+        baselines = {}
         for (measure, where), position in positions.items():
             base = positions.get((measure, text({**json.loads(where), **wanted})))
             if base is not None and base != position:
-                found[position] = base
+                baselines[position] = base
         pinned = not set(wanted).isdisjoint(self._arms.forced)
-        if not found and not pinned:
+        if not baselines and not pinned:
             message = "no cell shows the baseline beside another arm"
             raise self._document.error((*place, "baseline"), message)
-        return found
+        return baselines
 
     def _published(
         self, settings: TableSettings, place: Where, rows: Sequence[str]
@@ -249,15 +249,15 @@ class Tables:
         if not file.is_relative_to(folder):
             raise self._document.error(where, "the published figures must lie beside the matrix")
         with self._document.errors_at(where):
-            found = _read_published(file, {column.header for column in settings.columns})
-        for row, _ in found:
+            figures = _read_published(file, {column.header for column in settings.columns})
+        for row, _ in figures:
             if row not in rows and not self._arms.forced:
                 message = f"{file} has a row '{row}', which the table has not{nearest(row, rows)}"
                 raise self._document.error(where, message)
-        return found
+        return figures
 
 
-def unpublished(table: Table) -> Table:
+def without_published(table: Table) -> Table:
     """For a smoke run, whose figures are not to be compared with anything."""
     return replace(table, published={})
 
@@ -291,7 +291,7 @@ def _read_published(file: Path, headers: set[str]) -> dict[tuple[str, str], floa
         raise UserError(f"the published figures can't be read: {error}") from error
     if not lines:
         raise UserError(f"{file} is empty")
-    found = {}
+    figures = {}
     names = lines[0][1:]
     for name in names:
         if name not in headers:
@@ -300,15 +300,15 @@ def _read_published(file: Path, headers: set[str]) -> dict[tuple[str, str], floa
         if len(line) != len(lines[0]):
             raise UserError(f"{file}:{number}: {len(line)} fields where {len(lines[0])} belong")
         for name, figure in zip(names, line[1:], strict=True):
-            if (line[0], name) in found:
+            if (line[0], name) in figures:
                 raise UserError(f"{file}:{number}: '{line[0]}' has a line already")
             try:
-                found[line[0], name] = float(figure)
+                figures[line[0], name] = float(figure)
             except ValueError as error:
                 raise UserError(f"{file}:{number}: '{figure}' is not a number") from error
-            if not math.isfinite(found[line[0], name]):
+            if not math.isfinite(figures[line[0], name]):
                 raise UserError(f"{file}:{number}: '{figure}' is not a figure")
-    return found
+    return figures
 
 
 def _shown(where: Mapping[str, Any]) -> str:

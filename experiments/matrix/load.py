@@ -12,7 +12,7 @@ from pathlib import Path
 from classifier.config.document import Document
 from experiments.matrix import schema
 from experiments.matrix.arms import Arms
-from experiments.matrix.cells import Tables, unpublished
+from experiments.matrix.cells import Tables, without_published
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import NO_OVERRIDES, SMOKE, Overrides, apply, mark
 
@@ -40,7 +40,7 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
         data=file.data,
         seeds=tuple(file.seeds),
         arms=tuple(arms.all),
-        tables=tuple(map(unpublished, made)) if overrides.smoke else made,
+        tables=tuple(map(without_published, made)) if overrides.smoke else made,
         notes=(*tables.notes, *tables.idle_arms()),
         overrides=applied,
     )

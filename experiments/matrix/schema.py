@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from classifier.basics.settings import Settings, named
 from classifier.config.document import Document
-from classifier.config.explanations import explained, finding
+from classifier.config.explanations import explain, main_detail
 from classifier.config.spec import ArmSettings, Precision
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
@@ -91,13 +91,13 @@ def read(document: Document) -> File:
     try:
         return File.model_validate(document.data)
     except ValidationError as error:
-        found = finding(error)
-        where, name = found["loc"], found["loc"][-1]
+        detail = main_detail(error)
+        where, name = detail["loc"], detail["loc"][-1]
         if (
-            found["type"] == "extra_forbidden"
+            detail["type"] == "extra_forbidden"
             and len(where) == 1
             and name in ArmSettings.model_fields
         ):
             message = f"unknown setting '{name}'; did you mean 'train.{name}'?"
             raise document.error(where, message) from error
-        raise explained(error, document, where, File) from error
+        raise explain(error, document, where, File) from error

@@ -1,6 +1,6 @@
 """One job inside its own process, whichever engine started it: do it, then publish.
 
-Torch is imported here only when a job is done.
+Torch is imported only when a job is done, or a start is tried.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -18,7 +18,7 @@ from tabulate import tabulate
 from classifier.basics.console import Counted
 from classifier.basics.errors import UserError
 from classifier.basics.files import digest
-from classifier.basics.progress import duration
+from classifier.basics.progress import OnCount, duration
 from classifier.inference import metrics
 from classifier.records import runs
 from classifier.records.record import EvaluateRecord, Record, TrainRecord
@@ -58,17 +58,17 @@ class Run:
 
 def show(store: Store) -> int:
     """Print what the store holds. Gives the exit code, as the next two do."""
-    found = status(store)
+    runs = status(store)
     now = time.time()
     rows = [
         (run.name, run.done, run.state, _megabytes(run.size), f"{duration(now - run.changed)} ago")
-        for run in found
+        for run in runs
     ]
     if rows:
         aligned = ("left", "right", "left", "right", "right")
         headers = ("run", "done", "state", "size", "changed")
         print(tabulate(rows, headers, disable_numparse=True, colalign=aligned), end="\n\n")
-    print(f"{len(found)} runs in {store.root}, {_megabytes(sum(run.size for run in found))}")
+    print(f"{len(runs)} runs in {store.root}, {_megabytes(sum(run.size for run in runs))}")
     return 0
 
 
@@ -84,22 +84,22 @@ def check(store: Store) -> int:
 
 def prune(store: Store, needed: Collection[Needed], sure: bool) -> int:
     """Say what is not needed, ask unless `sure`, delete it."""
-    found = waste(store, needed)
-    for folder, size in found.folders:
+    unneeded = waste(store, needed)
+    for folder, size in unneeded.folders:
         print(f"{_megabytes(size):>12}  {folder}")
-    for reason in found.left:
+    for reason in unneeded.left:
         print(f"left alone: {reason}")
-    if not found.folders:
+    if not unneeded.folders:
         print("nothing to delete: the given matrices need all of it")
         return 0
-    total = _megabytes(sum(size for _, size in found.folders))
-    print(f"{len(found.folders)} folders that the given matrices do not need, {total}")
+    total = _megabytes(sum(size for _, size in unneeded.folders))
+    print(f"{len(unneeded.folders)} folders that the given matrices do not need, {total}")
     if not sure and not sys.stdin.isatty():
         print("nothing was deleted; --yes deletes without asking")
     elif sure or input("delete them? [y/N] ").strip().lower() in ("y", "yes"):
         still = dict(waste(store, needed).folders)  # a runner may have begun in the meantime
-        delete([folder for folder, _ in found.folders if folder in still])
-        kept = len(found.folders) - sum(folder in still for folder, _ in found.folders)
+        delete([folder for folder, _ in unneeded.folders if folder in still])
+        kept = len(unneeded.folders) - sum(folder in still for folder, _ in unneeded.folders)
         print("deleted" if not kept else f"deleted, but for {kept}: they are in use now")
     else:
         print("nothing was deleted")
@@ -133,12 +133,12 @@ def _work_state(work: Path, held: set[str]) -> str:
 
 
 def _files(folder: Path) -> Iterator[os.stat_result]:
-    for where, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
-            yield (Path(where) / name).lstat()
+            yield (Path(parent) / name).lstat()
 
 
-def verify(store: Store, progress: Callable[[int, int], None]) -> Iterator[str]:
+def verify(store: Store, progress: OnCount) -> Iterator[str]:
     """Read every record, checkpoint and prediction; a line for each unit that is damaged."""
     units = [unit for run in folders(store.root) for unit in folders(run) if is_unit(unit)]
     for done, unit in enumerate(units, start=1):
@@ -165,10 +165,10 @@ def _problem(unit: Path, record: Record) -> str:
             return f"{file} is not the checkpoint that was trained; {again}"
     if isinstance(record, EvaluateRecord):
         with np.load(unit / PREDICTIONS, allow_pickle=False) as kept:
-            found = metrics.accuracy(kept["logits"].argmax(axis=1), kept["labels"])
-        if found != record.accuracy:
+            accuracy = metrics.accuracy(kept["logits"].argmax(axis=1), kept["labels"])
+        if accuracy != record.accuracy:
             return (
-                f"{unit / PREDICTIONS} gives accuracy {found:.5f}, its record "
+                f"{unit / PREDICTIONS} gives accuracy {accuracy:.5f}, its record "
                 f"{record.accuracy:.5f}; {again}"
             )
     return ""
@@ -186,7 +186,7 @@ class Waste:
 def waste(store: Store, needed: Collection[Needed]) -> Waste:
     """What of the store is not needed. Runs named by hand and what is running are left alone."""
     busy = _busy(store)
-    found = [*store.root.glob(f"{DELETED}*"), *store.root.glob(f"*/{DELETED}*")]
+    unneeded = [*store.root.glob(f"{DELETED}*"), *store.root.glob(f"*/{DELETED}*")]
     left: list[str] = []
     for run in folders(store.root):
         if run.is_symlink() or not is_signed(run) or _is_of_another_name(run):
@@ -198,10 +198,10 @@ def waste(store: Store, needed: Collection[Needed]) -> Waste:
         ours = [unit for unit in folders(run) if is_unit(unit) or is_work(unit)]
         gone = [unit for unit in ours if not _is_needed(run, unit, needed)]
         if gone and len(gone) == len(list(run.iterdir())):
-            found.append(run)
+            unneeded.append(run)
         else:
-            found += gone
-    sized = ((folder, sum(stat.st_size for stat in _files(folder))) for folder in found)
+            unneeded += gone
+    sized = ((folder, sum(stat.st_size for stat in _files(folder))) for folder in unneeded)
     return Waste(tuple(sized), tuple(left))
 
 
@@ -228,9 +228,9 @@ def _is_needed(run: Path, unit: Path, needed: Collection[Needed]) -> bool:
     return (signature_of(run), name) in needed
 
 
-def delete(found: Iterable[Path]) -> None:
+def delete(folders: Iterable[Path]) -> None:
     """Each folder at once: it is renamed first, so that nobody reads a half of it."""
-    for folder in found:
+    for folder in folders:
         doomed = folder
         if not folder.name.startswith(DELETED):
             doomed = folder.rename(folder.with_name(DELETED + folder.name))

@@ -1,10 +1,26 @@
 """Which runner does which job, where several share a store, also over a network file system.
 
-A lease is a file that its holder creates (atomically: of several runners one succeeds), touches
-while it works, and removes. Its age is judged by the file server's clock, with which it was
-touched. A holder that died on this machine is seen at once; of one elsewhere, or one that hangs,
-the lease is over once it has not been touched for some time. It is taken over by creating the next
-generation of its file, in which again one succeeds.
+A lease is a file that its holder creates, touches while it works, and removes. Why not a lock of
+the operating system's? `flock` is local on many network file systems, `fcntl` locks need a lock
+daemon that clusters often switch off, and either is gone without a trace when the machine is: the
+others could not tell a runner that works from one that lost its network. What each part is for:
+
+- **Created with O_CREAT | O_EXCL.** Of several runners one succeeds, on NFS too (since version 3).
+  To look first and create then would let two runners begin one training.
+- **Touched every few seconds, and over after `SECONDS` without.** A runner that was killed removes
+  nothing. Without an end its jobs would wait for ever; with one that is too short a runner whose
+  file server hangs for a moment would lose what it does. It is lost work at worst, not a wrong
+  result: publishing is a rename, in which one of two attempts is accepted (`records.runs.publish`).
+- **The file server's clock.** Age is the difference of two times that the server gave: of the lease
+  and of a file that this runner has just touched. By the machines' own clocks, an hour apart, a
+  lease taken now would be over, or one of a dead runner would last an hour longer. Files are opened
+  before their time is read, since an NFS client answers `stat` from a cache of its own.
+- **The holder's process, where it is of this machine.** Found by number and start time, since
+  numbers are used again, and by boot and process namespace, since containers share a host name: a
+  runner that was killed here and started again goes on at once.
+- **Generations.** Who takes over creates the *next* file of the name and removes those before. To
+  remove the old file and create it anew would not do: of two runners that find it over, the slower
+  would remove the file that the quicker has just created, and both would hold the lease.
 """
 
 from __future__ import annotations
@@ -125,11 +141,11 @@ class Holder:
 
 def held(root: Path) -> set[str]:
     """The leases that somebody holds, by this machine's clock: to look, nothing is written."""
-    found = {file.name.rpartition(".")[0]: _read(file) for file in _files(root / LEASES, "*")}
+    holders = {file.name.rpartition(".")[0]: _read(file) for file in _files(root / LEASES, "*")}
     now = time.time()
     return {
         name
-        for name, holder in found.items()
+        for name, holder in holders.items()
         if holder is not None and not holder.is_dead() and now - holder.touched <= SECONDS
     }
 

@@ -58,8 +58,8 @@ class Results:
     def benchmarks(self, signature: str) -> list[BenchmarkRecord]:
         """The speeds of one architecture on every device that measured it."""
         units = sorted(self._units.get(signature, ()))
-        found = [self.records[signature, unit] for unit in units]
-        return [record for record in found if isinstance(record, BenchmarkRecord)]
+        records = [self.records[signature, unit] for unit in units]
+        return [record for record in records if isinstance(record, BenchmarkRecord)]
 
 
 class Store:

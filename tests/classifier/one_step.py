@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from classifier.models import catalogue
-from classifier.models.network import build, ready_for_gradients
+from classifier.models.network import build, prepare_for_gradients
 
 FURTHER = (
     "convnext_atto",
@@ -108,7 +108,7 @@ def step(name: str, held: HeldAgainstFloat64, as_built: bool) -> None:
     if as_built:
         network.to(memory_format=torch.channels_last)
     else:
-        network = ready_for_gradients(network, torch.device("cpu"))
+        network = prepare_for_gradients(network, torch.device("cpu"))
     network.train()
     draw = torch.Generator().manual_seed(0)
     images = torch.randn(IMAGES, 3, SIZE, SIZE, generator=draw)

@@ -7,15 +7,25 @@ import errno
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from classifier.basics.errors import UserError
+from classifier.basics.progress import OnCount, uncounted
+from classifier.data import arrange as arranging
 from classifier.data import datasets
-from classifier.data.arrange import How, arrange
+from classifier.data.arrange import Arrangement, How
 from classifier.data.sources.cub200 import class_sizes
 from classifier.data.spec import DataSpec
-from classifier.data.split import PARTS, Rule
+from classifier.data.split import PARTS, Part, Rule
+
+
+def arrange(
+    data_path: Path, out: Path, *, progress: OnCount = uncounted, **settings: Any
+) -> dict[Part, int]:
+    return arranging.arrange(Arrangement(data_path, out, **settings), progress)
+
 
 CLASSES = {"blue tit & co": 10, "äsche": 7, "wren": 25}
 
@@ -117,7 +127,7 @@ class Stop(Exception):  # noqa: N818
     """Stands for Ctrl-C, or a kill, after so many images."""
 
 
-def stop_at(images: int) -> datasets.Progress:
+def stop_at(images: int) -> OnCount:
     def progress(done: int, total: int) -> None:
         if done == images:
             raise Stop

@@ -19,7 +19,7 @@ def test_fp16_is_half_the_size_and_comes_back(tmp_path: Path) -> None:
     network = build("mobilenetv2", 3, seed=0)
     full, half = tmp_path / "full.safetensors", tmp_path / "half.safetensors"
     save_file({name: t.contiguous() for name, t in network.state_dict().items()}, full)
-    checkpoint.save(half, checkpoint.halved(network.state_dict()), META)
+    checkpoint.save(half, checkpoint.to_half(network.state_dict()), META)
     assert half.stat().st_size <= 0.51 * full.stat().st_size
     loaded, meta = checkpoint.load(half)
     assert meta == META
@@ -41,7 +41,7 @@ def test_what_fp16_would_spoil_stays_in_fp32() -> None:
         "zero": torch.zeros(3),
         "count": torch.tensor(7),
     }
-    kinds = {name: tensor.dtype for name, tensor in checkpoint.halved(state).items()}
+    kinds = {name: tensor.dtype for name, tensor in checkpoint.to_half(state).items()}
     assert kinds == {
         "fine": torch.float16,
         "overflows": torch.float32,
@@ -64,7 +64,7 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_a_network_that_asks_for_its_version_comes_back(tmp_path: Path) -> None:
     file = tmp_path / "x.safetensors"
-    state = checkpoint.halved(build("mnasnet0_5", 3, seed=0).state_dict())
+    state = checkpoint.to_half(build("mnasnet0_5", 3, seed=0).state_dict())
     checkpoint.save(file, state, replace(META, model="mnasnet0_5"))
     loaded = checkpoint.load(file)[0].state_dict()
     assert all(torch.equal(tensor, state[name].to(tensor.dtype)) for name, tensor in loaded.items())

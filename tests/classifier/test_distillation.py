@@ -179,7 +179,7 @@ def test_a_teacher_of_other_classes_is_refused(tiny: TrainSpec, tmp_path: Path) 
 
     network = build("ghostnet", 3, seed=0)
     meta = checkpoint.Meta("ghostnet", ("a", "b", "c"), 32, [0.5] * 3, [0.5] * 3)
-    checkpoint.save(tmp_path / "t.safetensors", checkpoint.halved(network.state_dict()), meta)
+    checkpoint.save(tmp_path / "t.safetensors", checkpoint.to_half(network.state_dict()), meta)
     spec = tiny.model_copy(update={"distill": Distill(method="at", teacher=TEACHER)})
     with pytest.raises(UserError, match="trained on other classes"):
         train(spec, tmp_path, Place(tmp_path), start=Start(teacher=tmp_path / "t.safetensors"))

@@ -19,7 +19,7 @@ from PIL import Image
 
 from classifier.basics.errors import UserError
 from classifier.data import datasets
-from classifier.data.download import Progress, download
+from classifier.data.download import OnTransfer, download
 from classifier.data.sources.cub200 import ARCHIVE, SOURCE, class_sizes
 from classifier.data.spec import DataSpec
 from tests.disks import small_disk as small_disk_at
@@ -107,7 +107,7 @@ def download_cub200(
     root: Path,
     url: str,
     md5: str = ARCHIVE.md5,
-    progress: Progress = lambda phase, done, total: None,
+    progress: OnTransfer = lambda phase, done, total: None,
 ) -> Path:
     return download(replace(ARCHIVE, url=url, md5=md5), root, progress)
 

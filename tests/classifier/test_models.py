@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from classifier.basics.errors import UserError
 from classifier.models.catalogue import MODELS, library_models
-from classifier.models.network import build, reparameterized
+from classifier.models.network import build, fuse
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))
@@ -60,7 +60,7 @@ def test_repvgg_is_fused_and_gives_the_same() -> None:
     with torch.no_grad():
         network(torch.randn(8, 3, 64, 64))  # statistics that are not those of a new network
     network.eval()
-    fused = reparameterized(network)
+    fused = fuse(network)
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(fused(images), network(images), atol=1e-4)

@@ -20,7 +20,7 @@ from classifier.basics.machine import instruction_set
 from classifier.data.transforms import Normalize
 from classifier.inference.cam import Mapper
 from classifier.models import onednn
-from classifier.models.network import build, ready_for_gradients, reparameterized
+from classifier.models.network import build, fuse, prepare_for_gradients
 from classifier.models.onednn import SubsampledConv2d
 from classifier.tricks.rdrop import trunk_passes
 from tests.classifier.one_step import NETWORKS, HeldAgainstFloat64
@@ -56,7 +56,7 @@ def test_it_is_the_same_function(stride: Any, mode: Any, padding: Any) -> None:
 )
 def test_nothing_else_of_a_network_changes(model: str, layers: int) -> None:
     plain = build(model, 7, seed=0)
-    mended = ready_for_gradients(build(model, 7, seed=0), CPU)
+    mended = prepare_for_gradients(build(model, 7, seed=0), CPU)
     onednn.mend(mended)  # once more, as of a teacher that is a student later
     changed = [
         (name, ours)
@@ -78,8 +78,8 @@ def test_nothing_else_of_a_network_changes(model: str, layers: int) -> None:
 
 def test_a_network_is_fused_for_inference_as_before() -> None:
     plain = build("RepVGG-A0", 7, seed=0).eval()
-    mended = ready_for_gradients(copy.deepcopy(plain), CPU).eval()
-    ours, theirs = reparameterized(mended), reparameterized(plain)
+    mended = prepare_for_gradients(copy.deepcopy(plain), CPU).eval()
+    ours, theirs = fuse(mended), fuse(plain)
     assert not any(isinstance(module, SubsampledConv2d) for module in ours.modules())
     for name, tensor in theirs.state_dict().items():
         assert torch.equal(ours.state_dict()[name], tensor), name
@@ -88,7 +88,7 @@ def test_a_network_is_fused_for_inference_as_before() -> None:
 
 
 def test_rdrop_runs_the_trunk_as_often_as_before() -> None:
-    mended = ready_for_gradients(build("RepVGG-A0", 7, seed=0), CPU)
+    mended = prepare_for_gradients(build("RepVGG-A0", 7, seed=0), CPU)
     assert trunk_passes(mended, torch.randn(2, 3, 32, 32)) == 1
 
 

@@ -45,7 +45,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             network(torch.randn(8, 3, SIZE, SIZE, generator=draw))
     path = tmp_path_factory.mktemp("checkpoint") / "best.safetensors"
     meta = checkpoint.Meta("mobilenetv2", CLASSES, SIZE, MEAN, STD)
-    checkpoint.save(path, checkpoint.halved(network.state_dict()), meta)
+    checkpoint.save(path, checkpoint.to_half(network.state_dict()), meta)
     return path
 
 

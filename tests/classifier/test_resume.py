@@ -59,7 +59,7 @@ def result(outcomes: tuple[Outcome[TrainRecord], ...], folder: Path) -> Result:
     ]
 
 
-def fingerprint(state: states.State) -> str:
+def fingerprint(state: states.TrainingState) -> str:
     """Of all that a state holds, except the seconds that it took: tensors with their strides."""
     found = hashlib.sha256()
 
@@ -102,7 +102,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, dict[str, s
     seen: dict[str, str] = {}
     original = states.save
 
-    def noted(folder: Path, position_: tuple[int, int], state: states.State) -> None:
+    def noted(folder: Path, position_: tuple[int, int], state: states.TrainingState) -> None:
         original(folder, position_, state)
         newest = states.kept(folder)[0]
         seen[position(newest)] = fingerprint(_load(newest))
@@ -114,8 +114,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, dict[str, s
     return found, seen
 
 
-def _load(file: Path) -> states.State:
-    loaded: states.State = torch.load(io.BytesIO(file.read_bytes()), weights_only=True)
+def _load(file: Path) -> states.TrainingState:
+    loaded: states.TrainingState = torch.load(io.BytesIO(file.read_bytes()), weights_only=True)
     return loaded
 
 

@@ -18,7 +18,7 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from classifier.basics.errors import UserError
-from classifier.basics.files import content, sha256
+from classifier.basics.files import content_hash, sha256
 from classifier.basics.place import Place
 from classifier.basics.settings import Weights
 from classifier.config.schedules import Cosine
@@ -57,7 +57,7 @@ def old_densenet(state: State) -> State:
     return {re.sub(r"(layer\d+\.(?:norm|conv))(\d)", r"\1.\2", n): t for n, t in state.items()}
 
 
-def halved(state: State) -> State:
+def to_half(state: State) -> State:
     return {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
 
 
@@ -82,7 +82,7 @@ SOURCES: dict[str, tuple[str, str, Callable[[State], State], str]] = {
     "torchvision": ("mobilenetv2", "mobilenet_v2", same, ".safetensors"),
     "timm": ("ghostnet", "ghostnet_100", same, ".pth"),
     "another name of the last layer": ("RepVGG-A0", "repvgg_a0", same, ".pt"),
-    "FP16": ("mobilenetv2", "mobilenet_v2", halved, ".safetensors"),
+    "FP16": ("mobilenetv2", "mobilenet_v2", to_half, ".safetensors"),
     "DataParallel": ("mobilenetv2", "mobilenet_v2", parallel, ".pth"),
     "ours": ("mobilenetv2", "mobilenet_v2", ours, ".safetensors"),
     "ours in DataParallel": ("mobilenetv2", "mobilenet_v2", lambda s: parallel(ours(s)), ".pth"),
@@ -182,9 +182,9 @@ def test_a_bad_file_is_one_clear_error(tmp_path: Path) -> None:
 def test_a_file_is_known_by_its_content_and_kind(tmp_path: Path) -> None:
     file = tmp_path / "a.pth"
     file.write_bytes(b"one")
-    first = content(file, (".pth",))
+    first = content_hash(file, (".pth",))
     file.write_bytes(b"three")
-    assert first != content(file, (".pth",)) == sha256(file)
+    assert first != content_hash(file, (".pth",)) == sha256(file)
     (tmp_path / "d.pth").mkdir()
     os.mkfifo(tmp_path / "pipe.pth")
     for name, message in {
@@ -195,7 +195,7 @@ def test_a_file_is_known_by_its_content_and_kind(tmp_path: Path) -> None:
         f"{'x' * 300}.pth": "can't be read: File name too long",
     }.items():
         with pytest.raises(UserError, match=message):
-            content(tmp_path / name, (".pth",))
+            content_hash(tmp_path / name, (".pth",))
 
 
 def known(file: Path) -> Weights:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.run.engines.crash import Try, cause, headed
+from experiments.run.engines.crash import Try, cause, heading
 
 SITE = "/home/me/.venv/lib/python3.11/site-packages"
 ABORT = f"""\
@@ -54,7 +54,7 @@ TRY_AVX = "; ONEDNN_MAX_CPU_ISA=AVX may avoid it ("
 )
 def test_how_a_process_ended(device: str, crash: str, by: str, told: str) -> None:
     expected = f"its process was ended by {told.format(device)}"
-    found = cause(f"{headed(device, 1)}\nsome output\n{crash}", by)
+    found = cause(f"{heading(device, 1)}\nsome output\n{crash}", by)
     assert found.startswith(expected) if TRY_AVX in told else found == expected
 
 
@@ -77,7 +77,7 @@ def test_a_try_is_not_taken_for_an_earlier_one(tmp_path: Path) -> None:
 def test_of_a_long_log_the_beginning_and_the_end_are_read(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     with log.open("w") as file:
-        file.write(f"{headed('A CPU (AVX2)', 1)}\n")
+        file.write(f"{heading('A CPU (AVX2)', 1)}\n")
         file.seek(2**31)  # sparse
         file.write(f"\n{BACKWARD}")
     told = cause(Try(log, 0).said())

@@ -28,7 +28,7 @@ from classifier.config.spec import BenchmarkSpec, EvaluateSpec
 from experiments.plan.jobs import Job
 from experiments.run import scheduler
 from experiments.run.engines import EngineOptions, Perform
-from experiments.run.engines.ray import Cluster, RayEngine, _looked_at, connected
+from experiments.run.engines.ray import Cluster, RayEngine, _looked_at, connect
 from experiments.run.scheduler import Summary
 from experiments.store.store import Store
 from tests.experiments import fakes
@@ -114,7 +114,7 @@ def _is_of_ray(process: psutil.Process) -> bool:
 @pytest.fixture(scope="module")
 def cluster(nodes: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """This process's connection."""
-    with connected(nodes.address, tmp_path_factory.mktemp("shared"), False, None) as found:
+    with connect(nodes.address, tmp_path_factory.mktemp("shared"), False, None) as found:
         yield found
 
 

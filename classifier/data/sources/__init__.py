@@ -21,7 +21,7 @@ from classifier.basics.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from classifier.data.download import Progress
+    from classifier.data.download import OnTransfer
 
 
 class Source(ABC):
@@ -46,7 +46,7 @@ class Source(ABC):
         folder = self.folder(root)
         return folder is None or folder.is_dir()
 
-    def fetch(self, root: Path, progress: Progress) -> None:
+    def fetch(self, root: Path, progress: OnTransfer) -> None:
         """Download what is not there. Raises UserError: `not_there` if that has to be done by hand.
 
         `progress` takes the phase, the bytes done, and the bytes in all if they are known.

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from classifier.basics.errors import UserError
-from classifier.data.download import Archive, Progress, download
+from classifier.data.download import Archive, OnTransfer, download
 from classifier.data.sources.folder import Folder, paths_by_class
 
 ARCHIVE = Archive(
@@ -26,7 +26,7 @@ class Cub200(Folder):
     def sizes(self) -> Mapping[str, int]:
         return class_sizes()
 
-    def fetch(self, root: Path, progress: Progress) -> None:
+    def fetch(self, root: Path, progress: OnTransfer) -> None:
         download(ARCHIVE, root, progress)
 
     def not_there(self, root: Path) -> UserError:

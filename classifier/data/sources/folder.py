@@ -82,11 +82,11 @@ def class_folders(folder: Path) -> list[str]:
 def image_paths(folder: Path) -> Iterator[str]:
     """Paths, relative and with '/', of the images at any depth below the class folders."""
     for name in class_folders(folder):
-        for where, folders, files in os.walk(folder / name):
+        for parent, folders, files in os.walk(folder / name):
             folders.sort()
             for file in sorted(files):
                 if Path(file).suffix.lower() in IMAGE_SUFFIXES:
-                    yield _utf8(Path(where, file).relative_to(folder).as_posix(), folder)
+                    yield _utf8(Path(parent, file).relative_to(folder).as_posix(), folder)
 
 
 def _utf8(path: str, folder: Path) -> str:

@@ -110,7 +110,7 @@ def open_engine(options: EngineOptions, perform: Perform) -> Iterator[Engine]:
     if options.name == "ray":
         from experiments.run.engines import ray
 
-        with ray.opened(options, perform) as engine:
+        with ray.open_ray(options, perform) as engine:
             yield engine
     else:
         from experiments.run.engines.local import LocalEngine

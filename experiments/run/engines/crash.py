@@ -55,7 +55,7 @@ class Try:
             return ""
 
 
-def headed(device: str, threads: int) -> str:
+def heading(device: str, threads: int) -> str:
     """The line that each try begins with."""
     return f"on {device}, {threads} thread(s)"
 
@@ -74,8 +74,8 @@ def cause(said: str, by: str = "") -> str:
         return f"{ended}, perhaps for want of memory"
     if name not in _SIGNALS.values():
         return ended
-    where = _where(said[crashes[-1].end() :]) if crashes else ""
-    return f"{ended}{where}{_on(said, name)}"
+    layer = _where(said[crashes[-1].end() :]) if crashes else ""
+    return f"{ended}{layer}{_on(said, name)}"
 
 
 def _where(stacks: str) -> str:

@@ -1,8 +1,23 @@
 """This machine: a thread a slot, a process a job, one device each.
 
-Jobs are forked from a server that has torch imported (0.02 s a job; a fresh interpreter takes 4).
-The server must have a single thread and no CUDA context, or a fork of it could hang; that is
-asserted, and where it does not hold jobs are spawned instead.
+Why a process a job: a crash, a leak or an exhausted memory costs one job; each sees one device; and
+torch's global state (threads, determinism, generators) is a job's own.
+
+Why a fork server: to import torch takes 4 s, a matrix of short trainings is hundreds of jobs. The
+server (`preload`) imports it once, and each job is forked from it in 0.02 s. What goes wrong if one
+forks carelessly, and what is done about it:
+
+- **A fork copies one thread.** A lock that another thread held stays locked in the child for ever:
+  OpenMP's pool, an allocator, a logger. So the server may have a single thread when it forks: its
+  environment keeps OpenMP at one and pyarrow's allocator without its own (`ENVIRONMENT`), and
+  nothing in it computes. A first child looks at /proc and says if it holds (`Probe`); where it does
+  not, or can't be looked at, jobs are spawned: slower to start, equal in result.
+- **CUDA does not survive a fork.** A context that the server had made would be broken in every
+  child. So it never touches a device; the probe looks at that too, and lists the GPUs in its stead.
+- **Ctrl-C reaches the whole process group.** The server ignores it from its first line on, and a
+  job begins a session of its own: the runner alone hears it, and asks the jobs to keep their state.
+- **A runner may be killed.** Nobody would end its jobs: each watches the pipe whose other end the
+  runner holds, and ends itself with its children when that closes.
 """
 
 from __future__ import annotations
@@ -44,11 +59,11 @@ from experiments.run.engines.process import (
     ENVIRONMENT,
     Ended,
     Task,
-    concluded,
+    conclude,
     outcome_of,
     prepare,
-    stalled,
-    throttled,
+    stall_failure,
+    throttle,
 )
 from experiments.run.worker import check_starts
 from experiments.store.store import Store
@@ -143,7 +158,7 @@ class LocalEngine:
             _end(process)
             with self._lock:
                 del self._running[job.id]
-        return concluded(self._judged(ended, process.exitcode, this), job, self._store)
+        return conclude(self._judged(ended, process.exitcode, this), job, self._store)
 
     def _judged(self, ended: _End, exit_code: int | None, this: Try) -> Ended:
         """What a job's end means, where it could not say so itself as well."""
@@ -154,7 +169,7 @@ class LocalEngine:
         if isinstance(ended, JobStopped):
             return JobFailed("it was asked to stop by a SIGTERM that is not the runner's")
         if isinstance(ended, _Stalled):
-            return stalled(self._stall_seconds)
+            return stall_failure(self._stall_seconds)
         return JobFailed(_death(exit_code, this.said()))
 
 
@@ -189,12 +204,12 @@ _probed: list[Probe] = []
 def probe() -> Probe:
     """Start the server and look at it from a throwaway child. Takes some seconds the first time."""
     if not _probed:
-        found = _ask(_forkserver())
-        found = found or Probe("its server does not start", ())
-        if found.unsafe:
+        answer = _ask(_forkserver())
+        answer = answer or Probe("its server does not start", ())
+        if answer.unsafe:
             slower = "slower to start, equal in result"
-            print(f"jobs are spawned, not forked ({found.unsafe}): {slower}", file=sys.stderr)
-        _probed.append(found)
+            print(f"jobs are spawned, not forked ({answer.unsafe}): {slower}", file=sys.stderr)
+        _probed.append(answer)
     return _probed[0]
 
 
@@ -235,12 +250,12 @@ def _ask(made: Any) -> Probe | None:
         process.start()  # the first process starts the server, which keeps this environment
     sender.close()
     try:
-        found: Probe = receiver.recv()
+        answer: Probe = receiver.recv()
     except EOFError:
         return None
     finally:
         process.join()
-    return found
+    return answer
 
 
 def _probe_main(sender: Connection) -> None:
@@ -351,7 +366,7 @@ def _job_main(sender: Connection, task: Task, visible: str) -> None:
     faulthandler.register(signal.SIGUSR1)  # all threads' stacks, into the log
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
-    sender.send(outcome_of(task, throttled(sender.send), stopping.is_set))
+    sender.send(outcome_of(task, throttle(sender.send), stopping.is_set))
 
 
 def _call_main(

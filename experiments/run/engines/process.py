@@ -23,7 +23,7 @@ from classifier.basics.progress import Progress, Report
 from classifier.records.record import Record
 from experiments.plan.jobs import Job
 from experiments.run.engines import JobFailed, JobStopped, Perform
-from experiments.run.engines.crash import headed
+from experiments.run.engines.crash import heading
 from experiments.store.store import Store
 
 Ended = list[Record] | JobFailed | JobStopped
@@ -49,7 +49,7 @@ class Task:
     log: Path
 
 
-def concluded(ended: Ended, job: Job, store: Store) -> list[Record]:
+def conclude(ended: Ended, job: Job, store: Store) -> list[Record]:
     """In the runner: the job's records, or its error raised. A failure is kept beside its log."""
     if isinstance(ended, JobFailed):
         with suppress(OSError):  # a full disk: the reason is shown all the same
@@ -59,7 +59,7 @@ def concluded(ended: Ended, job: Job, store: Store) -> list[Record]:
     return ended
 
 
-def stalled(seconds: float) -> JobFailed:
+def stall_failure(seconds: float) -> JobFailed:
     minutes = f"{seconds / 60:g} min"
     return JobFailed(f"no progress for {minutes}: ended, where it hung is in its log")
 
@@ -84,7 +84,7 @@ def outcome_of(task: Task, report: Report, stop: Callable[[], bool]) -> Ended:
         task.log.parent.mkdir(parents=True, exist_ok=True)
         _print_to(task.log)
         on = cpu_device() if place.device == "cpu" else f"GPU {device}"
-        print(headed(on, place.threads), flush=True)
+        print(heading(on, place.threads), flush=True)
         with _held(device, job.spec.kind == "benchmark", report):
             return task.perform(job, place)
     except StoppedError:
@@ -98,7 +98,7 @@ def outcome_of(task: Task, report: Report, stop: Callable[[], bool]) -> Ended:
         return JobFailed(f"{type(error).__name__}: {text[0] if text else ''}")
 
 
-def throttled(send: Report) -> Report:
+def throttle(send: Report) -> Report:
     """At most four messages a second, and the last of each phase."""
     last = [0.0]
 

@@ -46,11 +46,11 @@ from experiments.run.engines.process import (
     ENVIRONMENT,
     Ended,
     Task,
-    concluded,
+    conclude,
     outcome_of,
     prepare,
-    stalled,
-    throttled,
+    stall_failure,
+    throttle,
 )
 from experiments.run.worker import check_starts
 from experiments.store.store import Store
@@ -153,16 +153,16 @@ class Cluster:
 
 
 @contextmanager
-def opened(options: EngineOptions, perform: Perform) -> Iterator[RayEngine]:
+def open_ray(options: EngineOptions, perform: Perform) -> Iterator[RayEngine]:
     print("connecting to Ray ...", file=sys.stderr)
     runs, cpu_only = options.place.runs, options.devices == ("cpu",)
-    with connected(options.address, runs, cpu_only, options.jobs_per_device) as cluster:
+    with connect(options.address, runs, cpu_only, options.jobs_per_device) as cluster:
         place = replace(options.place, data_root=options.place.data_root.absolute())
         yield RayEngine(cluster, replace(options, place=place), perform)
 
 
 @contextmanager
-def connected(
+def connect(
     address: str | None, runs: Path, cpu_only: bool, jobs_per_device: int | None
 ) -> Iterator[Cluster]:
     """The cluster at `address`; by default the one that RAY_ADDRESS names or that runs on this
@@ -382,11 +382,11 @@ def _listed(folder: Path) -> str | None:
 
 def _code() -> str:
     """A digest of this project's code."""
-    found = hashlib.sha256()
+    code = hashlib.sha256()
     for room in ("classifier", "experiments"):
         for file in sorted((_ROOT / room).rglob("*.py")):
-            found.update(file.relative_to(_ROOT).as_posix().encode() + file.read_bytes())
-    return found.hexdigest()
+            code.update(file.relative_to(_ROOT).as_posix().encode() + file.read_bytes())
+    return code.hexdigest()
 
 
 # The engine -------------------------------------------------------------------------------------
@@ -475,19 +475,19 @@ class RayEngine:
         finally:
             with self._lock:
                 del self._running[job.id]
-        return concluded(ended, job, self._store)
+        return conclude(ended, job, self._store)
 
     def _submitted(self, job: Job, log: Path) -> Any:
         cluster = self._cluster
-        gpus, threads, where = cluster.gpu_share, cluster.threads, dict[str, Any]()
+        gpus, threads, placement = cluster.gpu_share, cluster.threads, dict[str, Any]()
         if job.spec.kind == "benchmark":  # a device of one kind to itself, and all the threads
             node = cluster.measuring()
             gpus, threads = float(cluster.on_gpus), max(1, node.cpus)
-            where = {"scheduling_strategy": _on(node)}
+            placement = {"scheduling_strategy": _on(node)}
         device, cpus = ("cuda:0", 0) if cluster.on_gpus else ("cpu", threads)
         place = replace(self._place, device=device, threads=threads)
         task = Task(self._perform, job, place, log)
-        remote = _job.options(num_gpus=gpus, num_cpus=cpus, **where)
+        remote = _job.options(num_gpus=gpus, num_cpus=cpus, **placement)
         return remote.remote(task, cluster.token, self._stall_seconds, self._board)
 
     def _followed(self, running: _Running) -> Ended:
@@ -500,7 +500,7 @@ class RayEngine:
             if self._stall_seconds and silent > self._stall_seconds:
                 ray.cancel(running.task, force=True)
                 ray.wait([running.task], timeout=_LAST_SECONDS)
-                return stalled(self._stall_seconds)
+                return stall_failure(self._stall_seconds)
         try:
             ended: Ended = ray.get(running.task)
         except exceptions.RayError as error:
@@ -569,4 +569,4 @@ def _job(task: Task, token: Path, stall_seconds: float, board: Any) -> Ended:
         board.say.remote(task.job.id, progress)
 
     send(Progress(f"starting on {host}", 0, 1))
-    return outcome_of(task, throttled(send), stopping.is_set)
+    return outcome_of(task, throttle(send), stopping.is_set)

@@ -13,7 +13,7 @@ from classifier.data.sources.folder import fingerprint
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from classifier.data.download import Progress
+    from classifier.data.download import OnTransfer
 
 LEVELS = "levels.txt"
 CONTENT = "dark 1 2 3 4 5 6 unknown\nlight 249 250 251 252 253 254\n"
@@ -28,7 +28,7 @@ class Squares(Source):
     def is_there(self, root: Path) -> bool:
         return (self.folder(root) / LEVELS).is_file()
 
-    def fetch(self, root: Path, progress: Progress) -> None:
+    def fetch(self, root: Path, progress: OnTransfer) -> None:
         if not self.is_there(root):
             self.folder(root).mkdir()
             (self.folder(root) / LEVELS).write_text(CONTENT)
