@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -59,6 +59,8 @@ from classifier.training.trainer import (
     write_checkpoint,
 )
 from classifier.tricks.distillation import Distill
+
+_log = logging.getLogger(__name__)
 
 _ALLOCATION = "DefaultCPUAllocator: can't allocate memory"
 """What torch says where the machine's memory is at its end."""
@@ -243,7 +245,7 @@ def _run(
             before = {**before, "device": environment.device}
         about["moved"] = state["moved"] or before != here
         position = f"epoch {trainer.epoch + 1}, step {trainer.step_in_epoch + 1}"
-        print(f"the training goes on from its kept state, at {position}", file=sys.stderr)
+        _log.info("the training goes on from its kept state, at %s", position)
     keep = states.Keeper(states_in, about, place.checkpoint_minutes, place.stop)
     try:
         trainer.run(place.report, keep)

@@ -13,6 +13,7 @@ import psutil
 import pytest
 import torch
 
+from classifier.basics.console import show_log
 from classifier.config.spec import TrainSpec
 from classifier.data.spec import DataSpec
 from experiments.run.engines.local import probe
@@ -24,6 +25,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("NO_COLOR", "1")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _log_is_shown() -> None:
+    """As the commands show it."""
+    show_log()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from classifier.cli.main import main
+
 ROOT = Path(__file__).parents[1]
 STORED = ROOT / "tests" / "reports" / "stored"
 
@@ -83,3 +85,9 @@ def test_the_wheel_is_whole(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert "4 trainings" in ended.stdout and "7,684 train" in ended.stdout
+
+
+def test_the_page_of_tricks_is_what_the_tricks_say(capsys: pytest.CaptureFixture[str]) -> None:
+    """If this fails: python -m classifier tricks > docs/tricks.md"""
+    assert main(["tricks"]) == 0
+    assert (ROOT / "docs" / "tricks.md").read_text() == capsys.readouterr().out

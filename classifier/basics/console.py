@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import time
+from typing import TextIO
 
 from classifier.basics.progress import Progress, duration
 
@@ -18,6 +20,28 @@ def show_any_name() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """To what stderr is now: a job's is its log."""
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, stream: TextIO) -> None:
+        """It is always stderr."""
+
+
+def show_log() -> None:
+    """What the library says on the way goes to stderr, a line each."""
+    for name in ("classifier", "experiments"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        if not logger.handlers:
+            logger.addHandler(_Stderr())
+        logger.propagate = False
 
 
 class Counted:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-from classifier.basics.console import show_any_name
+from classifier.basics.console import show_any_name, show_log
 from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.names import nearest
 
@@ -21,6 +21,7 @@ def exit_code_of(command: Callable[[], int], interrupted: str = "interrupted") -
     `interrupted`: what Ctrl-C is answered with.
     """
     show_any_name()
+    show_log()
     try:
         code = command()
         sys.stdout.flush()

@@ -117,6 +117,14 @@ def predict(options: argparse.Namespace) -> int:
     return SOME_FAILED if predicted.failures else ALL_DONE
 
 
+def tricks(options: argparse.Namespace) -> int:
+    """The tricks, losses and methods of distillation that there are, as Markdown."""
+    from classifier.cli.tricks import page
+
+    print(page(), end="")
+    return ALL_DONE
+
+
 def _precision(options: argparse.Namespace) -> Precision:
     return "fp16" if options.half else "fp32"
 
@@ -128,13 +136,17 @@ def _parser() -> argparse.ArgumentParser:
         epilog=__doc__.partition("\n\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="split | train | metrics | predict")
+    commands = parser.add_subparsers(
+        required=True, metavar="split | train | metrics | predict | tricks"
+    )
     _add_split(commands.add_parser("split", help=split.__doc__, description=split.__doc__))
     training = commands.add_parser("train", help=train.__doc__, description=train.__doc__)
     training.set_defaults(command=train)
     add_flags(training)
     _add_metrics(commands.add_parser("metrics", help=metrics.__doc__, description=metrics.__doc__))
     _add_predict(commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__))
+    listing = commands.add_parser("tricks", help=tricks.__doc__, description=tricks.__doc__)
+    listing.set_defaults(command=tricks)
     return parser
 
 

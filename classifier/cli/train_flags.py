@@ -27,10 +27,12 @@ from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS
 from classifier.tricks.distillation import METHODS
 
-FOUND_LOSSES = {loss.original: loss.model_fields["name"].default for loss in LOSSES}
+FOUND_LOSSES = {
+    loss.original: loss.model_fields["name"].default for loss in LOSSES if loss.original
+}
 OPTIMIZERS = {"AdamW": "adamw", "SGD": "sgd", "RMSProp": "rmsprop"}
 BEST = {"acc": "accuracy", "mean_acc": "mpa", "loss": "loss"}
-KD_METHODS = {method.original: name for name, method in METHODS.items()}
+KD_METHODS = {method.original: name for name, method in METHODS.items() if method.original}
 TRICK_FLAGS = tuple(flag for trick in EVERY_TRICK for flag in trick.flags)
 
 SETTINGS: dict[str, tuple[str, Mapping[Any, Any]]] = {

@@ -1,14 +1,16 @@
-"""Data made ready before anything runs, with what there is to say about it on stderr. No torch."""
+"""Data made ready before anything runs, with what there is to say about it. No torch."""
 
 from __future__ import annotations
 
-import sys
+import logging
 from pathlib import Path
 
 from classifier.basics.console import Counted, Transfer
 from classifier.basics.names import printable
 from classifier.data.datasets import Listing, bad_images, listing
 from classifier.data.spec import DataSpec
+
+_log = logging.getLogger(__name__)
 
 MOST_NAMED = 5
 
@@ -23,5 +25,5 @@ def prepare(data: DataSpec, root: Path) -> Listing:
     bad = sorted(bad_images(data, root)) if data.on_bad_image == "skip" else []
     if bad:
         named = ", ".join(map(printable, bad[:MOST_NAMED])) + (", ..." if bad[MOST_NAMED:] else "")
-        print(f"{len(bad)} images can't be read and are left out: {named}", file=sys.stderr)
+        _log.warning("%d images can't be read and are left out: %s", len(bad), named)
     return listed

@@ -8,6 +8,7 @@ FLOPs and parameters are those of the network as it is trained here (head with 1
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, write_atomically
 from classifier.basics.machine import versions
 from classifier.basics.names import nearest
+
+_log = logging.getLogger(__name__)
 
 Library = Literal["torchvision", "timm"]
 
@@ -124,7 +127,7 @@ def _listed_once(what: str, key: str, code: str) -> Any:
     try:
         return json.loads(kept.read_bytes())
     except (OSError, ValueError):
-        print(f"listing {what} (once) ...", file=sys.stderr)
+        _log.info("listing %s (once) ...", what)
     listed = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import re
-import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -20,6 +20,8 @@ from classifier.basics.files import CHECKPOINTS
 from classifier.models.checkpoint import StateDict
 from classifier.models.network import Network, build
 
+_log = logging.getLogger(__name__)
+
 HEAD = ("head.1.weight", "head.1.bias")
 PREFIXES = ("", "module.", "_orig_mod.", "model.", "backbone.")
 """What DataParallel, torch.compile and common wrappers put before a model's names."""
@@ -32,11 +34,11 @@ def initial_network(
 ) -> Network:
     """The network that a training starts from. `file`: weights of any source, loaded into it.
 
-    Says on stderr what it took from the file. Raises UserError.
+    Logs what it took from the file. Raises UserError.
     """
     network = build(model, classes, seed=seed, pretrained=pretrained)
     if file is not None:
-        print(load_weights(network, file, model), file=sys.stderr)
+        _log.info(load_weights(network, file, model))
     return network
 
 

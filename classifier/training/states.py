@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import pickle
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +19,8 @@ import torch
 
 from classifier.basics.errors import StoppedError
 from classifier.basics.files import write_atomically
+
+_log = logging.getLogger(__name__)
 
 TrainingState = dict[str, Any]
 """Plain containers, numbers, text and tensors only: it is read without running pickled code."""
@@ -80,7 +82,7 @@ def load(folder: Path) -> TrainingState | None:
         if isinstance(state, dict):
             return state
         rest = "the one before it is taken" if file != files[-1] else "the training begins anew"
-        print(f"{file} {state}: {rest}", file=sys.stderr)
+        _log.warning("%s %s: %s", file, state, rest)
     return None
 
 

@@ -68,6 +68,8 @@ class Trick(Settings):
     setting: ClassVar[str]
     """Its name in `train:`."""
     paper: ClassVar[str]
+    apart: ClassVar[tuple[str, ...]] = ()
+    """The tricks that it can't be combined with; one of the two says so."""
     after: ClassVar[str] = ""
     """The setting behind which reports list it; empty: at the end."""
     signed_when_off: ClassVar[bool] = False
@@ -107,6 +109,8 @@ class Trick(Settings):
 
     def check(self, spec: Others) -> None:
         """Raises ValueError for what it can't be combined with, by name."""
+        for other in filter(spec.has, self.apart):
+            raise ValueError(f"'{self.setting}' and '{other}' can't be combined; leave one out")
 
     def passes(self, model: str) -> int:
         """Forward and backward passes of an image where a plain training has one, for estimates."""

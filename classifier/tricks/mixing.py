@@ -16,7 +16,8 @@ _WORDS = ("mixup", "cutmix", "none")
 
 
 class Mixing(Trick):
-    """Mixed images and labels: Beta(alpha, alpha), applied to a batch with this probability."""
+    """Mixup or CutMix of pairs of images and of their labels: shares from Beta(alpha, alpha),
+    applied to a batch with this probability."""
 
     setting: ClassVar = "mixing"
     paper: ClassVar = "Zhang et al., 2018 (mixup); Yun et al., 2019 (cutmix)"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from classifier.basics.settings import Positive
 from classifier.models import catalogue
-from classifier.tricks.base import Act, Batch, BatchLoss, Beginning, Flag, Others, Trick
+from classifier.tricks.base import Act, Batch, BatchLoss, Beginning, Flag, Trick
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +25,7 @@ class RDrop(Trick):
 
     setting: ClassVar = "rdrop"
     paper: ClassVar = "Liang et al., 2021"
+    apart: ClassVar = ("distill",)
     after: ClassVar = "amp"
     signed_when_off: ClassVar = True
     told_by_slug: ClassVar = True
@@ -35,10 +36,6 @@ class RDrop(Trick):
     @property
     def term(self) -> str:
         return "R-Drop"
-
-    def check(self, spec: Others) -> None:
-        if spec.has("distill"):
-            raise ValueError("'rdrop' and 'distill' can't be combined; leave one out")
 
     def passes(self, model: str) -> int:
         entry = catalogue.MODELS.get(model)

@@ -30,9 +30,10 @@ else:
 
 
 class Distill(Trick):
-    """Distillation from a teacher: a training by its signature, or a checkpoint file.
+    """A student that also learns from a teacher: a run of the matrix, or `{file: PATH}` of a
+    checkpoint. `ratio` r weighs the term: `at` by r, the others by r / (1 - r) below 1, else by r.
 
-    `ratio` r weighs the distillation term: `at` by r, the others by r / (1 - r) below 1, else by r.
+    Here a run is known by its signature, a file by its contents.
     """
 
     setting: ClassVar = "distill"
@@ -52,6 +53,7 @@ class Distill(Trick):
         return f"distillation {self.method}"
 
     def check(self, spec: Others) -> None:
+        super().check(spec)
         if spec.micro_batch is not None and METHODS[self.method].reduction == "whole":
             raise ValueError(
                 f"'micro_batch' can't be combined with distill method '{self.method}', which "

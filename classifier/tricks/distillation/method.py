@@ -16,8 +16,8 @@ class Method:
     """Base of all methods; one is made for a training."""
 
     name: ClassVar[str]
-    original: ClassVar[str]
-    """What the original's `--kd_method` calls it."""
+    original: ClassVar[str] = ""
+    """What the original\'s `--kd_method` calls it, if it has it."""
     paper: ClassVar[str]
     reduction: ClassVar[Reduction] = "mean"
     place_by_place: ClassVar[bool] = False

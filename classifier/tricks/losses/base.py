@@ -19,8 +19,8 @@ class Loss(Settings):
     """Base of all losses. Each has a `name`, a Literal of one word."""
 
     paper: ClassVar[str]
-    original: ClassVar[str]
-    """What the original's `--loss` calls it."""
+    original: ClassVar[str] = ""
+    """What the original\'s `--loss` calls it, if it has it."""
     balanced_reduction: ClassVar[Reduction] = "mean"
     """With class weights."""
 

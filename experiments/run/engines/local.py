@@ -23,6 +23,7 @@ forks carelessly, and what is done about it:
 from __future__ import annotations
 
 import faulthandler
+import logging
 import multiprocessing
 import os
 import pickle
@@ -39,6 +40,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from classifier.basics.console import show_log
 from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform, cores, cpu_device, gpu_names, versions
 from classifier.basics.progress import Progress
@@ -67,6 +69,8 @@ from experiments.run.engines.process import (
 )
 from experiments.run.worker import check_starts
 from experiments.store.store import Store
+
+_log = logging.getLogger(__name__)
 
 _PRELOAD = "experiments.run.preload"
 
@@ -101,7 +105,7 @@ class LocalEngine:
         return [Slot(device, index) for index, device in enumerate(devices)]
 
     def check(self, starts: Sequence[TrainSpec], folders: Sequence[Path]) -> None:
-        print("starting (torch takes some seconds) ...", file=sys.stderr)
+        _log.info("starting (torch takes some seconds) ...")
         self._devices = _there(self._devices)
         if starts:
             in_a_child(check_starts, starts, self._options.place.data_root)
@@ -208,7 +212,7 @@ def probe() -> Probe:
         answer = answer or Probe("its server does not start", ())
         if answer.unsafe:
             slower = "slower to start, equal in result"
-            print(f"jobs are spawned, not forked ({answer.unsafe}): {slower}", file=sys.stderr)
+            _log.warning("jobs are spawned, not forked (%s): %s", answer.unsafe, slower)
         _probed.append(answer)
     return _probed[0]
 
@@ -376,6 +380,7 @@ def _call_main(
     _end_with_the_runner()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    show_log()
     try:
         function(*arguments)
         sender.send(None)

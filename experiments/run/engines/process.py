@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from classifier.basics.console import show_log
 from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.machine import cpu_device
 from classifier.basics.place import Place
@@ -83,6 +84,7 @@ def outcome_of(task: Task, report: Report, stop: Callable[[], bool]) -> Ended:
     try:
         task.log.parent.mkdir(parents=True, exist_ok=True)
         _print_to(task.log)
+        show_log()
         on = cpu_device() if place.device == "cpu" else f"GPU {device}"
         print(heading(on, place.threads), flush=True)
         with _held(device, job.spec.kind == "benchmark", report):

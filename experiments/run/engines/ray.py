@@ -15,7 +15,6 @@ import os
 import secrets
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -65,6 +64,8 @@ except ImportError as error:
     raise UserError(
         f"--engine ray needs Ray: pip install 'classifier-ablations[ray]' ({error})"
     ) from error
+
+_log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
 """How often the runner looks at its jobs."""
@@ -154,7 +155,7 @@ class Cluster:
 
 @contextmanager
 def open_ray(options: EngineOptions, perform: Perform) -> Iterator[RayEngine]:
-    print("connecting to Ray ...", file=sys.stderr)
+    _log.info("connecting to Ray ...")
     runs, cpu_only = options.place.runs, options.devices == ("cpu",)
     with connect(options.address, runs, cpu_only, options.jobs_per_device) as cluster:
         place = replace(options.place, data_root=options.place.data_root.absolute())
@@ -317,7 +318,7 @@ def _answers(
         try:
             yield node, ray.get(reference, timeout=seconds)
         except (exceptions.NodeDiedError, exceptions.TaskUnschedulableError):
-            print(f"{node.name} was lost", file=sys.stderr)
+            _log.warning("%s was lost", node.name)
         except exceptions.RayError as error:
             raise UserError(
                 f"{node.name} can't do this project's work: {_first_line(error)}. Is it installed "
