@@ -91,23 +91,22 @@ def predict(options: argparse.Namespace) -> int:
     from classifier.cli.commands import check_labels, checkpoint_of, place
     from classifier.inference import predictions
     from classifier.inference.cam import Cam
+    from classifier.inference.predict import Options
     from classifier.inference.predict import predict as predict_images
     from classifier.models.checkpoint import read_meta
 
     file = options.weight or checkpoint_of(options.save_path, options.track)
     check_labels(options.label_path, read_meta(file).classes)
     out: Path = options.out or (options.save_path or Path()) / "predict"
-    predicted = predict_images(
-        file,
-        options.source,
+    asked = Options(
         top_k=options.top_k,
         precision=_precision(options),
         tta=options.test_tta,
         batch_size=options.batch_size,
         device=place(options.device, Path()).device,
         cam=Cam(out / "cam", options.cam_type) if options.cam_visual else None,
-        progress=Counted("predicting"),
     )
+    predicted = predict_images(file, options.source, asked, Counted("predicting"))
     for line in predictions.lines(predicted):
         print(line)
     make_folder(out)

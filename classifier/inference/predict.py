@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,71 +30,91 @@ from classifier.inference.evaluate import (
 from classifier.inference.predictions import Answer, Predictions, Unread
 
 
+@dataclass(frozen=True)
+class Options:
+    top_k: int = 5
+    """Classes an image."""
+    precision: Precision = "fp32"
+    tta: bool = False
+    """The mean over ten crops."""
+    batch_size: int = 64
+    device: torch.device | str = "cpu"
+    cam: maps.Cam | None = None
+    """Writes a picture of each image's centre crop under the map of its best class."""
+
+
 def predict(
     checkpoint_file: Path,
     sources: Sequence[str | Path],
-    *,
-    top_k: int = 5,
-    precision: Precision = "fp32",
-    tta: bool = False,
-    batch_size: int = 64,
-    device: torch.device | str = "cpu",
-    cam: maps.Cam | None = None,
+    options: Options = Options(),
     progress: OnCount = uncounted,
 ) -> Predictions:
-    """The `top_k` classes of each image that `find(sources)` finds, in its order.
+    """The best classes of each image that `find(sources)` finds, in its order.
 
-    A file that can't be read becomes a failure and stops no other. `tta` is the mean over ten
-    crops; `cam` writes a picture of each image's centre crop under the map of its best class.
-    `progress` gets files done and files in all. Raises UserError for what concerns all images.
+    A file that can't be read is `Unread` and stops no other. `progress` counts files. Raises
+    UserError for what concerns all images.
     """
-    if top_k < 1 or batch_size < 1:
+    if options.top_k < 1 or options.batch_size < 1:
         raise UserError("top-k and the batch size are 1 at least")
-    if cam is not None:
-        maps.check(cam.method)
+    if options.cam is not None:
+        maps.check(options.cam.method)
     paths = find(sources)
-    inference, meta = load_for_inference(checkpoint_file, precision, torch.device(device))
-    side = ten_crop_side(meta.image_size) if tta else meta.image_size
-    mapper = None
-    if cam is not None:
-        cam.folder.mkdir(parents=True, exist_ok=True)
-        # Another network: the maps' hooks would keep every prediction's activations.
-        full, _ = load_for_inference(checkpoint_file, "fp32", inference.device)
-        mapper = maps.Mapper(full.network, cam.method, meta.image_size, full.normalize)
+    predictor = _Predictor(checkpoint_file, options)
+    for start in range(0, len(paths), options.batch_size):
+        end = min(start + options.batch_size, len(paths))
+        predictor.add({position: paths[position] for position in range(start, end)})
+        progress(end, len(paths))
+    return Predictions(tuple(predictor.answers), tuple(predictor.unread))
 
-    answers: list[Answer] = []
-    failures: list[Unread] = []
-    for start in range(0, len(paths), batch_size):
-        batch = range(start, min(start + batch_size, len(paths)))
+
+class _Predictor:
+    def __init__(self, checkpoint_file: Path, options: Options) -> None:
+        self._options, self._mapper = options, None
+        device = torch.device(options.device)
+        self._inference, self._meta = load_for_inference(checkpoint_file, options.precision, device)
+        self.answers: list[Answer] = []
+        self.unread: list[Unread] = []
+        if options.cam is not None:
+            options.cam.folder.mkdir(parents=True, exist_ok=True)
+            # Another network: the maps' hooks would keep every prediction's activations.
+            full, meta = load_for_inference(checkpoint_file, "fp32", device)
+            self._mapper = maps.Mapper(
+                full.network, options.cam.method, meta.image_size, full.normalize
+            )
+
+    def add(self, batch: Mapping[int, Path]) -> None:
+        """Predict a batch of files, by their position among all."""
+        size, tta = self._meta.image_size, self._options.tta
         # A photo is kept at the size of its crops only: a batch of whole ones would fill gigabytes.
         images: dict[int, Pixel] = {}
         crops: dict[int, Pixel] = {}
-        for position in batch:
+        for position, path in batch.items():
             try:
-                whole = open_file(paths[position])
+                whole = open_file(path)
             except UserError as error:
-                failures.append(Unread(str(paths[position]), str(error)))
+                self.unread.append(Unread(str(path), str(error)))
                 continue
-            images[position] = _pixels(whole, side)
-            if mapper is not None:
-                crops[position] = centre_crop(_pixels(whole, meta.image_size), meta.image_size)
-        pixels = list(images.values())
-        scores = _scores(inference, pixels, meta.image_size, tta)
+            images[position] = _pixels(whole, ten_crop_side(size) if tta else size)
+            if self._mapper is not None:
+                crops[position] = centre_crop(_pixels(whole, size), size)
+        scores = _scores(self._inference, list(images.values()), size, tta)
         for position, of_image in zip(images, scores, strict=True):
-            path = paths[position]
-            if not of_image.isfinite().all():
-                failures.append(Unread(str(path), f"its scores are not finite in {precision}"))
-                continue
-            ranked = of_image.sort(descending=True, stable=True)
-            best = ranked.indices[:top_k].tolist()
-            picture = None
-            if cam is not None and mapper is not None:
-                picture = cam.folder / _picture_name(position, path)
-                mapper.overlay(crops[position], best[0]).save(picture)
-            names = tuple(meta.classes[label] for label in best)
-            answers.append(Answer(str(path), names, tuple(ranked.values[:top_k].tolist()), picture))
-        progress(batch.stop, len(paths))
-    return Predictions(tuple(answers), tuple(failures))
+            path = batch[position]
+            if of_image.isfinite().all():
+                self.answers.append(self._answer(position, path, of_image, crops.get(position)))
+            else:
+                reason = f"its scores are not finite in {self._options.precision}"
+                self.unread.append(Unread(str(path), reason))
+
+    def _answer(self, position: int, path: Path, scores: Tensor, crop: Pixel | None) -> Answer:
+        ranked = scores.sort(descending=True, stable=True)
+        best = ranked.indices[: self._options.top_k].tolist()
+        picture = None
+        if self._options.cam is not None and self._mapper is not None and crop is not None:
+            picture = self._options.cam.folder / _picture_name(position, path)
+            self._mapper.overlay(crop, best[0]).save(picture)
+        names = tuple(self._meta.classes[label] for label in best)
+        return Answer(str(path), names, tuple(ranked.values[: len(best)].tolist()), picture)
 
 
 def find(sources: Sequence[str | Path]) -> list[Path]:

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, model_validator
 
 from classifier.basics.machine import Machine, Platform, without_instructions
-from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Spec, TrainSpec
+from classifier.config.tracks import Track
 
 
 class _Plain(BaseModel):
@@ -161,6 +162,17 @@ class Cost(_Plain):
 def train_unit(track: str) -> str:
     """The name of a track's folder in its training's."""
     return f"train-{track}"
+
+
+def unit_of(spec: Spec, track: Track) -> str | None:
+    """The record's name under its signature; `track`: of a training. None for a speed: each
+    platform has its own."""
+    match spec:
+        case EvaluateSpec():
+            return evaluate_unit(spec)
+        case TrainSpec():
+            return train_unit(track.key)
+    return None
 
 
 def evaluate_unit(spec: EvaluateSpec) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from classifier.config.spec import EvaluateSpec, Spec, TrainSpec
+from classifier.config.spec import Spec, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data.spec import DataSpec
-from classifier.records.record import evaluate_unit, train_unit
+from classifier.records.record import unit_of
 from experiments.matrix.arms import Arm
 from experiments.matrix.schema import Column
 
@@ -34,12 +34,7 @@ class Request:
     @property
     def unit(self) -> str | None:
         """The record's name under the signature; None for a speed: each device has its own."""
-        match self.spec:
-            case EvaluateSpec() as spec:
-                return evaluate_unit(spec)
-            case TrainSpec():
-                return train_unit(self.track.key)
-        return None
+        return unit_of(self.spec, self.track)
 
 
 @dataclass(frozen=True)

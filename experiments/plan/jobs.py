@@ -9,6 +9,7 @@ from typing import Any, Literal
 from classifier.config.explanations import text
 from classifier.config.spec import EVERY_TRICK, Spec, TrainSpec
 from classifier.config.tracks import RAW, Track
+from classifier.records.record import unit_of
 from experiments.matrix.model import Request
 
 JobState = Literal["done", "todo", "running", "failed", "skipped"]
@@ -43,6 +44,22 @@ class Job:
     @property
     def id(self) -> str:
         return self.spec.signature
+
+    @property
+    def is_speed(self) -> bool:
+        """It has its device to itself, with all the threads, and comes after all others."""
+        return self.spec.kind == "benchmark"
+
+    @property
+    def keeps_state(self) -> bool:
+        """Asked to stop, it keeps what it has reached; others begin anew."""
+        return self.spec.kind == "train"
+
+    @property
+    def units(self) -> list[str]:
+        """What it publishes; of a speed none that is known before."""
+        units = [unit_of(self.spec, track) for track in self.tracks or (RAW,)]
+        return [unit for unit in units if unit is not None]
 
     @property
     def name(self) -> str:

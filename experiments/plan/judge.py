@@ -68,14 +68,13 @@ class Judge:
         raise TypeError(f"{job.spec.kind} is no kind of job")
 
     def _of_training(self, job: Job, spec: TrainSpec, results: Results) -> Standing:
-        units = [train_unit(track.key) for track in job.tracks]
-        records = [results.records.get((job.id, unit)) for unit in units]
+        records = [results.records.get((job.id, unit)) for unit in job.units]
         missing = [
             track.key for track, record in zip(job.tracks, records, strict=True) if record is None
         ]
         if not missing:
             return self._with_data(spec.data, [r for r in records if r is not None])
-        if len(missing) == len(units) and not results.has(job.id):
+        if len(missing) == len(records) and not results.has(job.id):
             return Standing("todo")
         reason = f"track {missing[0]} is missing: trained again"
         return Standing("todo", reason, lacks_a_track=True)

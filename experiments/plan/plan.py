@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.basics.machine import Platform
-from classifier.config.spec import EvaluateSpec, TrainSpec
 from classifier.data.split import Part
-from classifier.records.record import evaluate_unit, train_unit
 from classifier.records.runs import work_name
 from experiments.matrix.model import Matrix
 from experiments.plan.estimate import Estimator
@@ -35,7 +33,9 @@ class Plan:
 
     def needed(self) -> set[Needed]:
         """All of a store that these jobs are, or leave while they work."""
-        return {(job.spec.run.signature, name) for job in self.jobs for name in _names(job)}
+        names = ((job, name) for job in self.jobs for name in (work_name(job.spec), *job.units))
+        needed = {(job.spec.run.signature, name) for job, name in names}
+        return needed | {(job.id, BENCHMARK) for job in self.jobs if job.is_speed}
 
     def totals(self) -> dict[str, int]:
         kinds = Counter(job.spec.kind for job in self.jobs)
@@ -44,16 +44,6 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         return {"jobs": [job.as_json() for job in self.jobs], "totals": self.totals()}
-
-
-def _names(job: Job) -> list[str]:
-    work = work_name(job.spec)
-    match job.spec:
-        case EvaluateSpec() as spec:
-            return [work, evaluate_unit(spec)]
-        case TrainSpec():
-            return [work, *(train_unit(track.key) for track in job.tracks)]
-    return [work, BENCHMARK]
 
 
 def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root: Path) -> Plan:
@@ -76,6 +66,6 @@ def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root
 
 def current(plan: Plan, results: Results) -> Results:
     """Without the records that the plan would replace: a report shows none of these."""
-    stale = {job.id for job in plan.todo if job.spec.kind != "benchmark" and not job.lacks_a_track}
+    stale = {job.id for job in plan.todo if not job.is_speed and not job.lacks_a_track}
     records = {key: record for key, record in results.records.items() if key[0] not in stale}
     return replace(results, records=records)

@@ -204,7 +204,7 @@ class View:
                 seconds = job.estimate.gflop * busy / work
             if seconds is None:
                 return None
-            if job.spec.kind == "benchmark":
+            if job.is_speed:
                 alone += seconds
             else:
                 shared += seconds

@@ -144,7 +144,7 @@ class _Loop:
         self._rank = {job.id: rank for rank, job in ranked}
         self._ready = [(self._rank[job.id], job) for job in todo if not self._needs[job.id]]
         heapq.heapify(self._ready)
-        self._before_benchmarks = sum(job.spec.kind != "benchmark" for job in todo)
+        self._before_benchmarks = sum(not job.is_speed for job in todo)
         self._elsewhere: list[Job] = []
         self._asked = time.monotonic()
         self._running: dict[Future[list[Record]], tuple[Job, list[Slot]]] = {}
@@ -250,11 +250,11 @@ class _Loop:
 
     def _ended(self, job: Job) -> None:
         self.left -= 1
-        self._before_benchmarks -= job.spec.kind != "benchmark"
+        self._before_benchmarks -= not job.is_speed
 
     def _slots_for(self, job: Job) -> list[Slot]:
         """Free slots for a job, or none now."""
-        if job.spec.kind != "benchmark":
+        if not job.is_speed:
             return self._free[:1]
         if self._before_benchmarks:
             return []
@@ -284,7 +284,7 @@ def _urgency(job: Job) -> tuple[bool, float, float]:
     unknown = math.inf
     seconds = job.estimate.seconds if job.estimate.seconds is not None else unknown
     gflop = job.estimate.gflop if job.estimate.gflop is not None else unknown
-    return (job.spec.kind == "benchmark", -gflop, -seconds)
+    return (job.is_speed, -gflop, -seconds)
 
 
 def _progress_of(job: Job, watch: Watch) -> OnProgress:

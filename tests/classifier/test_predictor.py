@@ -88,7 +88,10 @@ def plain_scores(file: Path, image: Image.Image, *, tta: bool) -> Tensor:
 def test_a_folder_is_predicted_as_one_would_by_hand(file: Path, folder: Path, tta: bool) -> None:
     seen: list[tuple[int, int]] = []
     found = predict.predict(
-        file, [folder], top_k=3, tta=tta, batch_size=2, progress=lambda *now: seen.append(now)
+        file,
+        [folder],
+        predict.Options(top_k=3, tta=tta, batch_size=2),
+        progress=lambda *now: seen.append(now),
     )
     names = [str(Path(answer.path).relative_to(folder)) for answer in found.answers]
     assert names == ["[1].png", "a b.png", "c&d.png", "tiny.png", "sub\nfolder/ä.PNG"]
@@ -104,8 +107,8 @@ def test_a_folder_is_predicted_as_one_would_by_hand(file: Path, folder: Path, tt
 
 def test_fp16_is_near(file: Path, folder: Path) -> None:
     paths = [folder / "a b.png", folder / "c&d.png"]
-    half = predict.predict(file, paths, precision="fp16", top_k=99)
-    full = predict.predict(file, paths, top_k=99)
+    half = predict.predict(file, paths, predict.Options(precision="fp16", top_k=99))
+    full = predict.predict(file, paths, predict.Options(top_k=99))
     for one, other in zip(half.answers, full.answers, strict=True):
         by_name = dict(zip(other.classes, other.scores, strict=True))
         assert len(one.classes) == len(CLASSES)
@@ -173,7 +176,7 @@ def test_broken_files_of_any_kind_are_user_errors(tmp_path: Path, cut: int) -> N
 def test_csv_json_and_terminal_give_every_name(tmp_path: Path, file: Path, folder: Path) -> None:
     odd = os.fsdecode(b"\xff.png")
     (folder / "c&d.png").rename(folder / odd)
-    found = predict.predict(file, [folder], top_k=10)
+    found = predict.predict(file, [folder], predict.Options(top_k=10))
     predictions.save_csv(tmp_path / "p.csv", found)
     with (tmp_path / "p.csv").open(newline="", errors="surrogateescape") as opened:
         rows = list(csv.DictReader(opened))
@@ -209,7 +212,9 @@ def test_activation_maps(tmp_path: Path, file: Path, method: str) -> None:
         (tmp_path / name).mkdir()
         random_image((48, 40), 1).save(tmp_path / name / "x.png")
     found = predict.predict(
-        file, [tmp_path / "a", tmp_path / "b"], cam=cam.Cam(tmp_path / "maps", method)
+        file,
+        [tmp_path / "a", tmp_path / "b"],
+        predict.Options(cam=cam.Cam(tmp_path / "maps", method)),
     )
     assert not found.failures
     files = [answer.cam for answer in found.answers]
@@ -272,7 +277,7 @@ def test_unknown_maps_and_a_missing_package_are_told_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UserError, match="'gradcam\\+\\+'; did you mean 'GradCAM'"):
-        predict.predict(tmp_path / "no", [], cam=cam.Cam(tmp_path, "gradcam++"))
+        predict.predict(tmp_path / "no", [], predict.Options(cam=cam.Cam(tmp_path, "gradcam++")))
     monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
     with pytest.raises(UserError, match="pip install grad-cam"):
-        predict.predict(tmp_path / "no", [], cam=cam.Cam(tmp_path, "EigenCAM"))
+        predict.predict(tmp_path / "no", [], predict.Options(cam=cam.Cam(tmp_path, "EigenCAM")))

@@ -17,7 +17,7 @@ class Method:
 
     name: ClassVar[str]
     original: ClassVar[str] = ""
-    """What the original\'s `--kd_method` calls it, if it has it."""
+    """What the original's `--kd_method` calls it, if it has it."""
     paper: ClassVar[str]
     reduction: ClassVar[Reduction] = "mean"
     place_by_place: ClassVar[bool] = False

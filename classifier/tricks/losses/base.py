@@ -20,7 +20,7 @@ class Loss(Settings):
 
     paper: ClassVar[str]
     original: ClassVar[str] = ""
-    """What the original\'s `--loss` calls it, if it has it."""
+    """What the original's `--loss` calls it, if it has it."""
     balanced_reduction: ClassVar[Reduction] = "mean"
     """With class weights."""
 

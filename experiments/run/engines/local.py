@@ -121,7 +121,7 @@ class LocalEngine:
         with self._lock:
             self._stopping = True
             for job, process in self._running.values():
-                if job.spec.kind == "train":
+                if job.keeps_state:
                     process.terminate()  # it keeps its state, and ends
                 else:
                     _end(process)
@@ -136,8 +136,7 @@ class LocalEngine:
     def _run(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> list[Record]:
         device, visible = _shown_alone(slots[0].device)
         # A benchmark has its device to itself and all the threads, any other job its slot's share.
-        alone = job.spec.kind == "benchmark"
-        threads = cores() if alone else max(1, cores() // len(self.slots))
+        threads = cores() if job.is_speed else max(1, cores() // len(self.slots))
         place = replace(self._options.place, device=device, threads=threads)
         log = self._store.log(job.spec)
         this = Try.beginning(log)

@@ -87,7 +87,7 @@ def outcome_of(task: Task, report: Report, stop: Callable[[], bool]) -> Ended:
         show_log()
         on = cpu_device() if place.device == "cpu" else f"GPU {device}"
         print(heading(on, place.threads), flush=True)
-        with _held(device, job.spec.kind == "benchmark", report):
+        with _held(device, job.is_speed, report):
             return task.perform(job, place)
     except StoppedError:
         return JobStopped()

@@ -448,7 +448,7 @@ class RayEngine:
         with self._lock:
             self._stopping = True
             for running in self._running.values():  # without force it is a SIGINT to the task
-                ray.cancel(running.task, force=running.job.spec.kind != "train")
+                ray.cancel(running.task, force=not running.job.keeps_state)
 
     def stop(self) -> None:
         with self._lock:
@@ -481,7 +481,7 @@ class RayEngine:
     def _submitted(self, job: Job, log: Path) -> Any:
         cluster = self._cluster
         gpus, threads, placement = cluster.gpu_share, cluster.threads, dict[str, Any]()
-        if job.spec.kind == "benchmark":  # a device of one kind to itself, and all the threads
+        if job.is_speed:  # a device of one kind to itself, and all the threads
             node = cluster.measuring()
             gpus, threads = float(cluster.on_gpus), max(1, node.cpus)
             placement = {"scheduling_strategy": _on(node)}
