@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from classifier.basics.errors import UserError
 from experiments.plan.jobs import Job
 from experiments.plan.judge import Judge
@@ -30,13 +28,8 @@ class Claims:
             ) from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._leases.__exit__(kind, value, trace)
+    def __exit__(self, *error: object) -> None:
+        self._leases.__exit__()
 
     def take(self, job: Job) -> Claim:
         """`mine`: do it, and give it back. `elsewhere`: another runner has it, ask again later.
