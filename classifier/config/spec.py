@@ -17,8 +17,10 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    SerializerFunctionWrapHandler,
     create_model,
     field_serializer,
+    model_serializer,
     model_validator,
 )
 
@@ -174,6 +176,13 @@ class TrainSettings(Spec):
             trick.check(self)
         self.loss.check(self)
         return self
+
+    @model_serializer(mode="wrap")
+    def _in_order(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As records had it when the tricks were fields like all others."""
+        written = write(self)
+        order = dict.fromkeys([*settings_in_order(), *written])
+        return {name: written[name] for name in order if name in written}
 
     @property
     def tricks(self) -> list[Trick]:

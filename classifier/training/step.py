@@ -16,7 +16,7 @@ TaskLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Step:
-    """It knows no device: autocast and scaler come from the job's entry."""
+    """It knows no device, nor which tricks there are: the trainer gives it all."""
 
     def __init__(
         self,

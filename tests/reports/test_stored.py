@@ -11,19 +11,28 @@ from pathlib import Path
 import pytest
 
 import runner
+from classifier.records import runs
 
 STORED = Path(__file__).parent / "stored"
+
+
+@pytest.mark.parametrize("file", sorted(STORED.rglob("record.json")), ids=lambda f: f.parent.name)
+def test_an_older_record_is_written_as_before(file: Path) -> None:
+    """Its signature is that of its settings still, and its JSON stays to the byte."""
+    record = runs.read_record(file.parent)
+    assert record.signature == record.spec.signature
+    assert record.model_dump_json(indent=1) + "\n" == file.read_text()
 
 
 @pytest.mark.parametrize("name", ["stored", "runs"])
 def test_an_older_store_is_reported_as_before(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    runs = tmp_path / "runs"
-    shutil.copytree(STORED / "runs", runs)
-    for unit in runs.glob("*/train-*"):
+    store = tmp_path / "runs"
+    shutil.copytree(STORED / "runs", store)
+    for unit in store.glob("*/train-*"):
         (unit / "best.safetensors").touch()
-    options = ["--report", "--runs", str(runs), "--reports", str(tmp_path / "reports")]
+    options = ["--report", "--runs", str(store), "--reports", str(tmp_path / "reports")]
     assert runner.main([str(STORED / f"{name}.yaml"), *options]) == 0, capsys.readouterr().err
     expected = {file.name: file.read_text() for file in (STORED / "reports" / name).iterdir()}
     written = {file.name: file.read_text() for file in (tmp_path / "reports" / name).iterdir()}
