@@ -175,6 +175,10 @@ class TrainSettings(Spec):
         for trick in self.tricks:
             trick.check(self)
         self.loss.check(self)
+        for place in ("loss", "step"):
+            over = [f"'{trick.setting}'" for trick in self.tricks if place in trick.takes_over]
+            if len(over) > 1:
+                raise ValueError(f"{' and '.join(over)} each take over the {place}; leave one out")
         return self
 
     @model_serializer(mode="wrap")
@@ -186,8 +190,9 @@ class TrainSettings(Spec):
 
     @property
     def tricks(self) -> list[Trick]:
-        """Those that are on."""
-        return [trick for trick in map(self.trick, TRICKS) if trick is not None]
+        """Those that are on; first those that take a place over, for they act innermost."""
+        on = [trick for trick in map(self.trick, TRICKS) if trick is not None]
+        return sorted(on, key=lambda trick: not trick.takes_over)
 
     def trick(self, kind: type[T]) -> T | None:
         """Its settings; None if it is off."""

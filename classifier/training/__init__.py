@@ -1,1 +1,1 @@
-"""One training loop, its losses, and how it goes on from where it was."""
+"""One training loop, and how it goes on from where it was."""

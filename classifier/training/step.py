@@ -9,10 +9,7 @@ import torch
 from torch import Tensor
 
 from classifier.models.network import Network
-from classifier.tricks.base import Act, Batch, BatchLoss, Update
-
-TaskLoss = Callable[[Tensor, Tensor], Tensor]
-"""(logits (N, C), class indices (N,) or probabilities (N, C)) -> the mean over the batch."""
+from classifier.tricks.base import Act, Batch, BatchLoss, TaskLoss, Update
 
 
 class Step:

@@ -129,6 +129,9 @@ class Trainer:
         # Before the tricks, which may hook the network.
         self.tracks = [self._carried(track, beginning) for track in tracks]
         self.acts = [trick.begin(beginning) for trick in spec.tricks]
+        self._by_setting = {
+            trick.setting: act for trick, act in zip(spec.tricks, self.acts, strict=True)
+        }
         self.amp = spec.amp and device.type == "cuda"
         self.autocast = torch.autocast(device.type, torch.float16, enabled=self.amp)
         weight = balance(data.train.labels, classes).to(device) if spec.class_balance else None
@@ -271,6 +274,7 @@ class Trainer:
             "network": self._trained().state_dict(),
             "optimizer": self.step.optimizer.state_dict(),
             "scaler": self.step.scaler.state_dict(),
+            "acts": {name: act.state_dict() for name, act in self._by_setting.items()},
             "tracks": {track.key: _track_state(track) for track in self.tracks},
         }
 
@@ -287,6 +291,8 @@ class Trainer:
         self.step.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:  # empty where it was saved without amp, as on a CPU
             self.step.scaler.load_state_dict(state["scaler"])
+        for name, kept in state.get("acts", {}).items():  # not in states of older versions
+            self._by_setting[name].load_state_dict(kept)
         for track in self.tracks:
             _restore_track(track, state["tracks"][track.key])
         return True

@@ -8,7 +8,9 @@ A training goes through them in this order:
     Act.step               the optimiser's step
     Act.after_step         after it
 
-Acts of several tricks are nested where they wrap (loss, step), in the order of the tricks' names.
+Loss and step are wrapped: an act is given the `inner` one, without its trick. One that does not
+call it takes the place over, and its trick says so (`takes_over`): two of these are refused, and it
+is the innermost of those that act there.
 """
 
 from __future__ import annotations
@@ -45,6 +47,10 @@ class Flag:
     """Our words for the flag's where they differ."""
 
 
+TaskLoss = Callable[["Tensor", "Tensor"], "Tensor"]
+"""(logits (N, C), class indices (N,) or probabilities (N, C)) -> the mean over the batch."""
+
+
 class Others(Protocol):
     """A training's settings, as a trick may look at them."""
 
@@ -76,8 +82,10 @@ class Trick(Settings):
     """For tricks that were there before settings could be added later; see `NEUTRAL`."""
     is_track: ClassVar[bool] = False
     """It looks at a training without touching it: a track of it, and no setting."""
+    takes_over: ClassVar[tuple[Literal["loss", "step"], ...]] = ()
+    """The places where its act does not call `inner`."""
     told_by_slug: ClassVar[bool] = False
-    """Whether the names of runs and jobs say it, so that labels need not."""
+    """Whether the names of runs and jobs say that it is on, so that labels need not."""
     flags: ClassVar[tuple[Flag, ...]] = ()
     readings: ClassVar[tuple[Callable[[object], object], ...]] = (switch,)
     """How what is written becomes settings: `true` is all at its defaults."""
@@ -142,8 +150,8 @@ class Batch:
     """(N, 3, H, W)"""
     targets: Tensor
     """Class indices (N,) or probabilities (N, C)."""
-    task: Callable[[Tensor, Tensor], Tensor]
-    """The training's loss of logits (N, C) and targets, a mean over the batch."""
+    task: TaskLoss
+    """The training's loss."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +178,12 @@ class Update:
     def scale(self) -> float:
         """What the gradients are multiplied by, lest they vanish in FP16; 1 without amp."""
         raise NotImplementedError
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """All that the optimiser moves and that has a gradient."""
+        groups = self.optimizer.param_groups
+        return [weight for group in groups for weight in group["params"] if weight.grad is not None]
 
     def apply(self) -> None:
         """Move the weights along the gradients, unless these overflowed."""
@@ -199,3 +213,10 @@ class Act:
 
     def after_step(self, network: Network, step: int) -> None:
         """`step`: how many there were, from 1."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What its next step depends on beside its layers: plain containers, numbers, tensors."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`."""

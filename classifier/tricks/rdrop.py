@@ -26,6 +26,7 @@ class RDrop(Trick):
     setting: ClassVar = "rdrop"
     paper: ClassVar = "Liang et al., 2021"
     apart: ClassVar = ("distill",)
+    takes_over: ClassVar = ("loss",)
     after: ClassVar = "amp"
     signed_when_off: ClassVar = True
     told_by_slug: ClassVar = True

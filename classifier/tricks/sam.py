@@ -18,6 +18,7 @@ class Sam(Trick):
 
     setting: ClassVar = "sam"
     paper: ClassVar = "Foret et al., 2021"
+    takes_over: ClassVar = ("step",)
     told_by_slug: ClassVar = True
 
     rho: Positive = 0.05
@@ -42,7 +43,7 @@ class SharpnessAware(Act):
         loss = update.gradients()
         # Running statistics and other buffers move in the first pass only.
         buffers = [(buffer, buffer.clone()) for buffer in update.network.buffers()]
-        weights = [(weight, weight.detach().clone()) for weight in _with_gradients(update)]
+        weights = [(weight, weight.detach().clone()) for weight in update.weights]
         _climb([weight for weight, _ in weights], update.scale, self._rho)
         draw_again()
         update.gradients()
@@ -51,11 +52,6 @@ class SharpnessAware(Act):
                 tensor.copy_(before)
         update.apply()
         return loss
-
-
-def _with_gradients(update: Update) -> list[Tensor]:
-    groups = update.optimizer.param_groups
-    return [weight for group in groups for weight in group["params"] if weight.grad is not None]
 
 
 def _climb(weights: list[Tensor], scale: float, rho: float) -> None:

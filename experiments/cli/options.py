@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import get_args
 
 from classifier.basics.place import Place
 from classifier.cli.entry import Parser, at_least, one_of
-from experiments.run.engines import MOST_CPU_JOBS, EngineOptions
+from experiments.run.engines import MOST_CPU_JOBS, EngineName, EngineOptions
 
 MOST_MINUTES = 30_000
 """Below what the system's longest wait takes."""
@@ -40,11 +41,11 @@ def engine_options(options: argparse.Namespace) -> EngineOptions:
     )
     return EngineOptions(
         place,
-        options.engine,
-        tuple(options.devices),
-        options.jobs_per_device,
-        options.address,
-        options.stall_minutes,
+        name=options.engine,
+        devices=tuple(options.devices),
+        jobs_per_device=options.jobs_per_device,
+        address=options.address,
+        stall_minutes=options.stall_minutes,
     )
 
 
@@ -77,7 +78,7 @@ def parser() -> Parser:
     add("--seeds", type=_seeds, metavar="0,1,2", help="override the matrix's seeds")
     add(
         "--engine",
-        **one_of(("local", "ray")),
+        **one_of(get_args(EngineName)),
         default="local",
         help="where jobs run: on this machine (default), or on a Ray cluster",
     )

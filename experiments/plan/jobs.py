@@ -122,8 +122,10 @@ def unique(requests: Iterable[Request]) -> list[Job]:
     return jobs
 
 
-_TOLD = {"model", *(trick.setting for trick in EVERY_TRICK if trick.told_by_slug)}
-"""The axes whose values the slug and the track tell."""
+def _is_told(axis: str, value: Any) -> bool:
+    """Whether the slug or the track says it: a trick's options they do not say."""
+    tricks = [trick for trick in EVERY_TRICK if trick.setting == axis and trick.told_by_slug]
+    return axis == "model" or any(trick.is_track or isinstance(value, bool) for trick in tricks)
 
 
 def _narrow(labels: dict[str, dict[str, str]], signature: str, where: Mapping[str, Any]) -> None:
@@ -131,7 +133,7 @@ def _narrow(labels: dict[str, dict[str, str]], signature: str, where: Mapping[st
     values = {
         axis: value if isinstance(value, str) else text(value)
         for axis, value in where.items()
-        if axis not in _TOLD
+        if not _is_told(axis, value)
     }
     shared = labels.setdefault(signature, values)
     for axis in [axis for axis, value in shared.items() if values.get(axis) != value]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from classifier.basics.place import Place
-from classifier.config.spec import TrainSpec
+from classifier.config.spec import LOSSES, TrainSpec
 from classifier.data.spec import DataSpec
 from classifier.job import train
 from classifier.models.network import Network, build
@@ -21,15 +21,16 @@ from classifier.tricks.base import Act, Beginning
 from classifier.tricks.distillation import Distill, Distiller, mgd
 from classifier.tricks.losses.class_balance import balance
 from classifier.tricks.losses.cross_entropy import CrossEntropy
-from classifier.tricks.losses.focal import Focal
-from classifier.tricks.losses.poly import Poly
 from classifier.tricks.rdrop import RDrop, TwoPasses
 
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2])
 CHOICES: dict[str, dict[str, Any]] = {
-    "cross_entropy": {},
-    "poly": {"loss": Poly()},
-    "focal, balanced": {"loss": Focal(), "balanced": True},
+    **{loss.__name__: {"loss": loss.model_validate({})} for loss in LOSSES},
+    **{
+        f"{loss.__name__}, balanced": {"loss": loss.model_validate({}), "balanced": True}
+        for loss in LOSSES
+        if loss.balanced_reduction == "mean"
+    },
     "R-Drop": {"rdrop": RDrop()},
     "soft_target": {"method": "soft_target"},
     "mgd": {"method": "mgd"},

@@ -28,6 +28,7 @@ from classifier.job import Outcome, train
 from classifier.records.record import TrainRecord
 from classifier.training import states
 from classifier.tricks.ema import Ema
+from classifier.tricks.mixing import Mixer
 from experiments.run.engines import local
 
 ROOT = Path(__file__).parents[2]
@@ -117,6 +118,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, dict[str, s
 def _load(file: Path) -> states.TrainingState:
     loaded: states.TrainingState = torch.load(io.BytesIO(file.read_bytes()), weights_only=True)
     return loaded
+
+
+def test_what_a_trick_keeps_is_restored(
+    tiny: TrainSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restored: list[dict[str, Any]] = []
+    monkeypatch.setattr(Mixer, "state_dict", lambda self: {"kept": torch.arange(3)})
+    monkeypatch.setattr(Mixer, "load_state_dict", lambda self, state: restored.append(state))
+    asked = iter([False] * 6 + [True])
+    spec = spec_of(tiny)
+    with pytest.raises(StoppedError):
+        trained(spec, tmp_path, stop=lambda: next(asked))
+    assert not restored
+    trained(spec, tmp_path)
+    assert [state["kept"].tolist() for state in restored] == [[0, 1, 2]]
 
 
 def _child(spec: TrainSpec, folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 import runner
@@ -188,6 +189,17 @@ def test_a_student_climbs_too(method: str, tiny: TrainSpec, tmp_path: Path) -> N
         train(spec, tmp_path / name, Place(tmp_path), start=start)[0].record for name in "ab"
     )
     assert first == again and first.history[-1].train_loss > 0
+
+
+def test_two_that_take_over_one_place_are_refused(
+    tiny: TrainSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {name: getattr(tiny, name) for name in TrainSpec.model_fields}
+    both = TrainSpec.model_validate(plain | {"sam": True, "rdrop": True, "mixing": "mixup"})
+    assert [trick.setting for trick in both.tricks] == ["rdrop", "sam", "mixing"], "innermost first"
+    monkeypatch.setattr(RDrop, "takes_over", ("step",))
+    with pytest.raises(ValidationError, match="'rdrop' and 'sam' each take over the step"):
+        TrainSpec.model_validate(plain | {"sam": True, "rdrop": True})
 
 
 def test_signatures_and_records_without_it_stay_as_they_were(tiny: TrainSpec) -> None:

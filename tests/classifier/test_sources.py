@@ -19,7 +19,7 @@ from classifier.data import datasets, sources
 from classifier.data.cache import pixels
 from classifier.data.images import BadImageError
 from classifier.data.prepare import prepare
-from classifier.data.sources import Source
+from classifier.data.sources import Source, by_name
 from classifier.data.sources.folder import Folder
 from classifier.data.spec import DataSpec
 from tests.classifier import made_up
@@ -124,7 +124,7 @@ def test_the_command_line_takes_its_name(
     assert "m.yaml:2: unknown data 'square'; did you mean 'squares'?" in capsys.readouterr().err
     parser = argparse.ArgumentParser()
     add_flags(parser)
-    assert "digits, cub200, squares or a folder" in " ".join(parser.format_help().split())
+    assert f"{', '.join(by_name())} or a folder" in " ".join(parser.format_help().split())
 
 
 @pytest.mark.parametrize("name", ["squares", "folder", "", 5, True, ["digits"]])
@@ -133,7 +133,8 @@ def test_other_names_are_refused_as_a_literals_would_be(name: object) -> None:
         DataSpec.model_validate({"name": name})
     (error,) = caught.value.errors()
     assert (error["type"], error["loc"]) == ("literal_error", ("name",))
-    assert error["msg"] == "Input should be 'digits' or 'cub200'"
+    names = [repr(name) for name in by_name()]
+    assert error["msg"] == f"Input should be {', '.join(names[:-1])} or {names[-1]}"
 
 
 def test_names_are_found_without_what_takes_long_to_import() -> None:

@@ -30,7 +30,8 @@ class Source(ABC):
     def sizes(self) -> Mapping[str, int] | None:
         """How many images each class has, by its name, or None where only the images tell.
 
-        With it a matrix is planned before anything is fetched.
+        With it a matrix is planned before anything is fetched; without it one that shows speeds
+        asks for the data to be there first, for a network's head has as many classes.
         """
         return None
 

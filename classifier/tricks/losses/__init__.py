@@ -1,1 +1,1 @@
-"""The losses that a training may name, a file each, with their label smoothing."""
+"""The losses that a training may name, a file each; any of them may weigh the classes."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from classifier.basics.settings import Settings
-from classifier.tricks.base import Others, Reduction
+from classifier.tricks.base import Others, Reduction, TaskLoss
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    TaskLoss = Callable[[Tensor, Tensor], Tensor]
-    """(logits (N, C), class indices (N,) or probabilities (N, C)) -> the mean over the batch."""
 
 
 class Loss(Settings):
@@ -21,8 +17,9 @@ class Loss(Settings):
     paper: ClassVar[str]
     original: ClassVar[str] = ""
     """What the original's `--loss` calls it, if it has it."""
-    balanced_reduction: ClassVar[Reduction] = "mean"
-    """With class weights."""
+    balanced_reduction: ClassVar[Reduction] = "whole"
+    """With class weights: `whole` where it divides by the weights of the batch's images, `mean`
+    where each image's loss is weighted, so that parts of a batch add up."""
 
     name: str
 

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from classifier.tricks.base import TaskLoss
 from classifier.tricks.losses.base import Loss, soft
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from classifier.tricks.losses.base import TaskLoss
 
 
 class Focal(Loss):
@@ -19,6 +18,7 @@ class Focal(Loss):
 
     paper: ClassVar = "Lin et al., 2017"
     original: ClassVar = "FocalLoss"
+    balanced_reduction: ClassVar = "mean"
 
     name: Literal["focal"] = "focal"
     gamma: float = Field(2.0, ge=0)

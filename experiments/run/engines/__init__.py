@@ -25,13 +25,16 @@ Perform = Callable[[Job, Place], list[Record]]
 a test puts in its place. Must be importable by name."""
 
 
+EngineName = Literal["local", "ray"]
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """What the command line says about where jobs run."""
 
     place: Place
     """Of every job, but for its device and threads, which the engine chooses."""
-    name: Literal["local", "ray"] = "local"
+    name: EngineName = "local"
     devices: tuple[str, ...] = ("auto",)
     """`auto`, `cpu`, or indices of GPUs as the user counts them."""
     jobs_per_device: int | None = None
@@ -42,7 +45,7 @@ class EngineOptions:
 
     def check(self) -> None:
         """Raises UserError for an option that one engine has and the other has not."""
-        if self.name == "local" and self.address is not None:
+        if self.name != "ray" and self.address is not None:
             raise UserError("--address is for --engine ray")
         if self.name == "ray" and self.devices not in (("auto",), ("cpu",)):
             raise UserError(
@@ -56,7 +59,8 @@ class Slot:
     """A place for one job at a time. Slots of one device share it."""
 
     device: str
-    """`cpu`, the index of a GPU as the user counts them, or `ray`: a place somewhere."""
+    """`cpu`, the index of a GPU as the user counts them, or `ray`: a place somewhere. A speed takes
+    all slots of the first one's device; all there are, if that is `cpu`."""
     index: int
 
     @property
@@ -81,6 +85,12 @@ OnProgress = Callable[[Progress], None]
 
 
 class Engine(Protocol):
+    """What any engine owes, beside its methods: each job in a process of its own that sees one
+    device (`process.outcome_of`, after `process.prepare`, with `process.ENVIRONMENT` from its
+    start); all with the same number of threads, a speed with all of them on `platform`'s device; a
+    job's end through `process.conclude`, also of one that died (`crash.cause`) or made no progress
+    for too long; and no job that outlives the runner."""
+
     @property
     def platform(self) -> Platform:
         """Where speeds are measured."""
