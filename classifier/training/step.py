@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,26 +13,21 @@ from torch import Tensor
 from classifier.models.network import Network
 from classifier.tricks.base import Act, Batch, BatchLoss, Update
 
-TaskLoss = Callable[[Tensor, Tensor], Tensor]
-"""(logits (N, C), class indices (N,) or probabilities (N, C)) -> the mean over the batch."""
+if TYPE_CHECKING:
+    from classifier.tricks.losses.base import TaskLoss
 
 
+@dataclass
 class Step:
     """It knows no device: autocast and scaler come from the job's entry."""
 
-    def __init__(
-        self,
-        network: Network,
-        optimizer: torch.optim.Optimizer,
-        task: TaskLoss,
-        autocast: torch.autocast,
-        scaler: torch.amp.GradScaler,
-        acts: Sequence[Act] = (),
-        micro_batch: int | None = None,
-    ) -> None:
-        self.network, self.optimizer, self.task = network, optimizer, task
-        self.autocast, self.scaler = autocast, scaler
-        self.acts, self.micro_batch = acts, micro_batch
+    network: Network
+    optimizer: torch.optim.Optimizer
+    task: TaskLoss
+    autocast: torch.autocast
+    scaler: torch.amp.GradScaler
+    acts: Sequence[Act] = ()
+    micro_batch: int | None = None
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         """The loss of this batch, detached. images: (N, 3, H, W), targets: (N,)."""

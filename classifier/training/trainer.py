@@ -31,7 +31,6 @@ from classifier.models import checkpoint
 from classifier.models.network import Network, prepare_for_gradients
 from classifier.models.weights import initial_network
 from classifier.records.record import Epoch
-from classifier.records.runs import CHECKPOINT
 from classifier.training.optimizer import make_optimizer
 from classifier.training.schedule import learning_rates
 from classifier.training.step import Step
@@ -125,7 +124,9 @@ class Trainer:
         self.spec, self.data, self.device = spec, data, device
         self.network = prepare_for_gradients(network, device)
         classes = network.classes
-        beginning = Beginning(spec, self.network, device, classes, self._ready(teacher))
+        if teacher is not None:
+            teacher = prepare_for_gradients(teacher[0], device), teacher[1]
+        beginning = Beginning(spec, self.network, device, classes, teacher)
         # Before the tricks, which may hook the network.
         self.tracks = [self._carried(track, beginning) for track in tracks]
         self.acts = [trick.begin(beginning) for trick in spec.tricks]
@@ -158,11 +159,6 @@ class Trainer:
         average = track.begin(beginning)
         return Carried(track, average.network, average)
 
-    def _ready(self, teacher: tuple[Network, str] | None) -> tuple[Network, str] | None:
-        if teacher is None:
-            return None
-        return prepare_for_gradients(teacher[0], self.device), teacher[1]
-
     def _trained(self) -> nn.Module:
         """All that the optimiser moves: the network, and the tricks' own layers."""
         own = [act.layers for act in self.acts if act.layers is not None]
@@ -171,8 +167,7 @@ class Trainer:
     @property
     def rdrop_passes(self) -> int | None:
         """Of the trunk in a step, where R-Drop is on."""
-        passes = [act.rdrop_passes for act in self.acts if act.rdrop_passes is not None]
-        return passes[0] if passes else None
+        return next((act.rdrop_passes for act in self.acts if act.rdrop_passes), None)
 
     @property
     def seconds(self) -> float:
@@ -224,17 +219,13 @@ class Trainer:
         wrong = (~losses.isfinite()).nonzero()
         if len(wrong):
             step = int(wrong[0])
+            terms = [self.spec.loss.name, *filter(None, (trick.term for trick in self.spec.tricks))]
             amp = "; run without amp, in which SP overflows" if self.amp else ""
             raise UserError(
                 f"the loss is {float(losses[step])} at step {step} of epoch {self.epoch} "
-                f"({self._parts()}): try a smaller lr, or warmup{amp}"
+                f"({' + '.join(terms)}): try a smaller lr, or warmup{amp}"
             )
         return float((losses * sizes).sum() / sizes.sum())
-
-    def _parts(self) -> str:
-        """What the loss is made of."""
-        terms = [trick.term for trick in self.spec.tricks if trick.term]
-        return " + ".join([self.spec.loss.name, *terms])
 
     def _progress(self) -> Progress:
         best = max((track.best_score for track in self.tracks), default=-math.inf)
@@ -245,11 +236,10 @@ class Trainer:
         return Progress(phase, done, total, self._rate, shown)
 
     def _validated(self, track: Carried, lr: float, train_loss: float, report: Report) -> Epoch:
-        inference = Inference(
-            track.network, self.data.normalize, self.device, autocast=self.autocast
-        )
-        logits = outputs_of(inference, self.data.val, lambda done, total: report(self._progress()))
-        scored = scores(logits, self.data.val.labels, self.spec.loss.make())
+        val, normalize = self.data.val, self.data.normalize
+        inference = Inference(track.network, normalize, self.device, autocast=self.autocast)
+        logits = outputs_of(inference, val, lambda done, total: report(self._progress()))
+        scored = scores(logits, val.labels, self.spec.loss.make())
         return Epoch(
             epoch=self.epoch,
             lr=lr,
@@ -309,11 +299,3 @@ def _restore_track(track: Carried, state: dict[str, Any]) -> None:
     track.history = [Epoch(**row) for row in state["history"]]
     track.best_epoch, track.best_score = state["best_epoch"], state["best_score"]
     track.best_state, track.stopped = state["best_state"], state["stopped"]
-
-
-def write_checkpoint(track: Carried, folder: Path, meta: checkpoint.Meta) -> Path:
-    """The track's best weights, in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / CHECKPOINT
-    checkpoint.save(file, track.best_state, meta)
-    return file
