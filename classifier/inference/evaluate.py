@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from classifier.data.transforms import Normalize, Pixel, short_side
 from classifier.inference import metrics
 from classifier.models import checkpoint
 from classifier.models.network import fuse
+from classifier.tricks.base import TaskLoss
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def ten_crop_batch(inference: Inference, images: Sequence[Pixel], image_size: in
     return torch.stack(logits).mean(dim=0).cpu()
 
 
-def scores(logits: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> Scores:
+def scores(logits: Tensor, labels: Tensor, loss: TaskLoss) -> Scores:
     predicted, truth = logits.argmax(dim=1).numpy(), labels.numpy()
     return Scores(
         metrics.accuracy(predicted, truth),

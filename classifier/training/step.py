@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from classifier.models.network import Network
-from classifier.tricks.base import Act, Batch, BatchLoss, Update
-
-if TYPE_CHECKING:
-    from classifier.tricks.losses.base import TaskLoss
+from classifier.tricks.base import Act, Batch, BatchLoss, TaskLoss
 
 
 @dataclass
@@ -52,7 +48,9 @@ class Step:
         return computing()
 
 
-class _Update(Update):
+class _Update:
+    """An `Update` of tricks.base."""
+
     def __init__(self, step: Step, images: Tensor, targets: Tensor) -> None:
         self._step, self._images, self._targets = step, images, targets
         self.network, self.optimizer = step.network, step.optimizer

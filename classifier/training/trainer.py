@@ -7,6 +7,7 @@ all tracks have stopped.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -28,14 +29,16 @@ from classifier.data.loader import EvalLoader, TrainLoader
 from classifier.data.transforms import Normalize, policy
 from classifier.inference.evaluate import Inference, outputs_of, scores
 from classifier.models import checkpoint
-from classifier.models.network import Network, prepare_for_gradients
-from classifier.models.weights import initial_network
+from classifier.models.network import Network, build, prepare_for_gradients
+from classifier.models.weights import load_weights
 from classifier.records.record import Epoch
 from classifier.training.optimizer import make_optimizer
 from classifier.training.schedule import learning_rates
 from classifier.training.step import Step
 from classifier.tricks.base import Act, Beginning
 from classifier.tricks.losses.class_balance import balance
+
+_log = logging.getLogger(__name__)
 
 Keep = Callable[[Callable[[], dict[str, Any]], tuple[int, int], bool], None]
 """Gets what makes the full state, the epoch and step that come next, and whether an epoch has just
@@ -45,11 +48,12 @@ ended, after every step and epoch; keeps the state if it is time (`states.Keeper
 def start_network(spec: TrainSpec, classes: int, file: Path | None) -> Network:
     """The network that a training starts from. `file`: the one that `spec.weights` names.
 
-    Raises UserError.
+    Logs what it took from the file. Raises UserError.
     """
-    return initial_network(
-        spec.model, classes, seed=spec.seed, pretrained=spec.pretrained, file=file
-    )
+    network = build(spec.model, classes, seed=spec.seed, pretrained=spec.pretrained)
+    if file is not None:
+        _log.info(load_weights(network, file, spec.model))
+    return network
 
 
 def train_loader(spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> TrainLoader:

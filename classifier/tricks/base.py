@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from classifier.models.network import Network
 
+TaskLoss = Callable[["Tensor", "Tensor"], "Tensor"]
+"""(logits (N, C), class indices (N,) or probabilities (N, C)) -> the mean over the batch."""
+
 Reduction = Literal["mean", "sum", "whole"]
 """How a loss makes one number of a batch: a mean or a sum over its images, which parts of the batch
 can add up, or in a way that needs the whole of it."""
@@ -142,8 +145,7 @@ class Batch:
     """(N, 3, H, W)"""
     targets: Tensor
     """Class indices (N,) or probabilities (N, C)."""
-    task: Callable[[Tensor, Tensor], Tensor]
-    """The training's loss of logits (N, C) and targets, a mean over the batch."""
+    task: TaskLoss
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ class BatchLoss:
     total: Tensor | None = None
 
 
-class Update:
+class Update(Protocol):
     """One step of the optimiser, for those who take more than one look at the batch."""
 
     network: Network
@@ -164,16 +166,13 @@ class Update:
     def gradients(self) -> Tensor:
         """Clear the gradients, then add up those of the batch, scaled by `scale`. Gives the loss of
         the batch, unscaled and detached."""
-        raise NotImplementedError
 
     @property
     def scale(self) -> float:
         """What the gradients are multiplied by, lest they vanish in FP16; 1 without amp."""
-        raise NotImplementedError
 
     def apply(self) -> None:
         """Move the weights along the gradients, unless these overflowed."""
-        raise NotImplementedError
 
 
 class Act:

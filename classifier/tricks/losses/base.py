@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from classifier.basics.settings import Settings
-from classifier.tricks.base import Others, Reduction
+from classifier.tricks.base import Others, Reduction, TaskLoss
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    TaskLoss = Callable[[Tensor, Tensor], Tensor]
-    """(logits (N, C), class indices (N,) or probabilities (N, C)) -> the mean over the batch."""
 
 
 class Loss(Settings):

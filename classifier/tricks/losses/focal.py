@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from classifier.tricks.base import TaskLoss
 from classifier.tricks.losses.base import Loss, soft
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from classifier.tricks.losses.base import TaskLoss
 
 
 class Focal(Loss):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from classifier.basics.settings import Fraction
+from classifier.tricks.base import TaskLoss
 from classifier.tricks.losses.base import Loss, soft
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from classifier.tricks.losses.base import TaskLoss
 
 
 class Poly(Loss):
