@@ -49,15 +49,9 @@ from classifier.records.record import (
     TrainRecord,
     train_unit,
 )
-from classifier.records.runs import PREDICTIONS
+from classifier.records.runs import CHECKPOINT, PREDICTIONS
 from classifier.training import states
-from classifier.training.trainer import (
-    Trainer,
-    TrainingData,
-    start_network,
-    train_loader,
-    write_checkpoint,
-)
+from classifier.training.trainer import Trainer, TrainingData, start_network, train_loader
 from classifier.tricks.distillation import Distill
 
 _log = logging.getLogger(__name__)
@@ -161,7 +155,7 @@ def train(
         network = start_network(spec, data.classes, start.weights)
         teacher = start.teacher_network(listed.classes)
         trainer = Trainer(spec, tracks, training_data, network, device, teacher)
-        precision = "fp16 autocast" if trainer.amp else _full_precision(device)
+        precision = "fp16 autocast" if trainer.amp else _precision("fp32", device)
         environment = _environment(place, device, precision)
         kept_in = states_in or out
         kept_in.mkdir(parents=True, exist_ok=True)  # only now: the user's mistake writes nothing
@@ -169,16 +163,14 @@ def train(
         meta = checkpoint.Meta(
             spec.model, listed.classes, spec.image_size, normalize.mean, normalize.std
         )
-        cost = Cost(
-            seconds=round(trainer.seconds, 3),
-            images_per_second=round(data.train * trainer.epoch / trainer.seconds, 1),
-            peak_memory_mib=_peak_memory(device),
-            data_root=str(place.data_root.resolve()),
-        )
+        rate, root = data.train * trainer.epoch / trainer.seconds, str(place.data_root.resolve())
+        cost = _cost(trainer.seconds, rate, _peak_memory(device), root)
     outcomes = []
     for carried in trainer.tracks:
         best = carried.history[carried.best_epoch]
-        weights = write_checkpoint(carried, out / train_unit(carried.key), meta)
+        weights = out / train_unit(carried.key) / CHECKPOINT
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(weights, carried.best_state, meta)
         record = TrainRecord(
             signature=spec.signature,
             spec=spec,
@@ -232,11 +224,7 @@ def _run(
     True if an earlier part of it ran with another device (or instruction set), number of threads
     or version.
     """
-    here = {
-        "device": environment.device,
-        "threads": environment.threads,
-        "versions": environment.versions,
-    }
+    here = environment.model_dump(include={"device", "threads", "versions"})
     about = {"data": data, "here": here, "moved": False}
     state = states.load(states_in)
     if state is not None and state["data"] == data and trainer.restore(state["trainer"]):
@@ -293,10 +281,7 @@ def evaluate(
     (out / record.unit).mkdir(parents=True, exist_ok=True)
     save_predictions(out / record.unit / PREDICTIONS, logits, loader)
     seconds = time.monotonic() - begun
-    rate = round(len(loader) / seconds, 1)
-    return Outcome(
-        record, Cost(seconds=round(seconds, 3), images_per_second=rate, peak_memory_mib=peak)
-    )
+    return Outcome(record, _cost(seconds, len(loader) / seconds, peak))
 
 
 def features_of(spec: EvaluateSpec, place: Place, checkpoint_file: Path) -> Tensor:
@@ -350,22 +335,22 @@ def benchmark(spec: BenchmarkSpec, place: Place) -> Outcome[BenchmarkRecord]:
         iterations=len(timing.seconds),
         warmup=timing.warmup,
     )
-    seconds, rate = time.monotonic() - begun, round(record.images_per_second, 1)
-    return Outcome(
-        record, Cost(seconds=round(seconds, 3), images_per_second=rate, peak_memory_mib=peak)
+    return Outcome(record, _cost(time.monotonic() - begun, record.images_per_second, peak))
+
+
+def _cost(seconds: float, rate: float, peak: int, data_root: str | None = None) -> Cost:
+    return Cost(
+        seconds=round(seconds, 3),
+        images_per_second=round(rate, 1),
+        peak_memory_mib=peak,
+        data_root=data_root,
     )
 
 
 def _open_data(spec: TrainSpec, place: Place) -> tuple[Listing, Data]:
     listed = listing(spec.data, place.data_root)
-    counts = listed.counts()
-    return listed, Data(
-        fingerprint=spec.data.source.fingerprint(place.data_root),
-        classes=len(listed.classes),
-        train=counts["train"],
-        val=counts["val"],
-        test=counts["test"],
-    )
+    fingerprint = spec.data.source.fingerprint(place.data_root)
+    return listed, Data(fingerprint=fingerprint, classes=len(listed.classes), **listed.counts())
 
 
 def _counted(report: Report, phase: str) -> OnCount:
@@ -386,13 +371,9 @@ def _environment(place: Place, device: torch.device, precision: str) -> Environm
 
 
 def _precision(wanted: Precision, device: torch.device) -> str:
-    return "fp16" if wanted == "fp16" else _full_precision(device)
-
-
-def _full_precision(device: torch.device) -> str:
-    """FP32, and whether CUDA's convolutions round to TF32, as torch's default has it."""
-    tf32 = device.type == "cuda" and torch.backends.cudnn.allow_tf32
-    return "fp32 (tf32 convolutions)" if tf32 else "fp32"
+    """What is computed in: CUDA's FP32 convolutions may round to TF32, as torch's default is."""
+    tf32 = wanted == "fp32" and device.type == "cuda" and torch.backends.cudnn.allow_tf32
+    return "fp32 (tf32 convolutions)" if tf32 else wanted
 
 
 def _set_determinism(deterministic: bool, device: torch.device) -> None:

@@ -202,18 +202,11 @@ def versions() -> dict[str, str]:
 def commit() -> str | None:
     """The git commit of this code, with `+` if the working tree differs; None outside git."""
     here = Path(__file__).parent
-    git = [
-        "git",
-        "-C",
-        str(here),
-        "describe",
-        "--always",
-        "--abbrev=12",
-        "--exclude=*",
-        "--dirty=+",
-    ]
+    git = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
     try:
-        asked = subprocess.run(git, capture_output=True, text=True, timeout=30, check=False)
+        asked = subprocess.run(
+            git, cwd=here, capture_output=True, text=True, timeout=30, check=False
+        )
     except OSError:
         return None
     return asked.stdout.strip() or None
@@ -230,11 +223,8 @@ def _system() -> str:
 def _cpu_info(*names: str) -> str:
     """The first value of one of these fields in /proc/cpuinfo, or an empty string."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        told = Path("/proc/cpuinfo").read_text()
     except OSError:
         return ""
-    for line in lines:
-        field, _, value = line.partition(":")
-        if field.strip() in names:
-            return value.strip()
-    return ""
+    match = re.search(rf"^(?:{'|'.join(names)})\s*:(.*)", told, re.MULTILINE)
+    return match[1].strip() if match else ""

@@ -8,7 +8,7 @@ run needs no generator's state, and the number of loader workers changes nothing
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -42,16 +42,3 @@ def keyed(seed: int, purpose: str, *index: int) -> Iterator[None]:
 def seed_step(seed: int, epoch: int, step: int) -> None:
     """Key every device's generator for one training step (dropout, stochastic depth)."""
     torch.manual_seed(key(seed, "step", epoch, step))
-
-
-def replay(device: torch.device) -> Callable[[], None]:
-    """Call it, and torch's generators draw again what they have drawn since now."""
-    cpu = torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-    def draw_again() -> None:
-        torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state(cuda, device)
-
-    return draw_again

@@ -200,13 +200,10 @@ def _is_done(unit: Path, training: TrainRecord, root: Path) -> bool:
 
 def _evaluate(spec: EvaluateSpec, file: Path, where: Place) -> None:
     run = file.parent.parent
-    work = Path(tempfile.mkdtemp(dir=run, prefix=".evaluate-"))
-    try:
-        counted = replace(where, report=_counted(f"evaluating {spec.split}"))
-        outcome = evaluate(spec, work, counted, file)
-        runs.publish(outcome.record, outcome.cost, work, run)
-    finally:
-        shutil.rmtree(work)
+    counted = replace(where, report=_counted(f"evaluating {spec.split}"))
+    with tempfile.TemporaryDirectory(dir=run, prefix=".evaluate-") as work:
+        outcome = evaluate(spec, Path(work), counted, file)
+        runs.publish(outcome.record, outcome.cost, Path(work), run)
 
 
 def _counted(what: str) -> Report:

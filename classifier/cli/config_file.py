@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from classifier.basics.errors import UserError
+from classifier.basics.errors import UserError, told_of
 from classifier.config.document import Document
 from classifier.models import catalogue
 
 
 def read_config(file: Path | None) -> Document:
-    """Settings of a YAML file, or of the original's config.py, which is read and not run."""
     if file is None:
         return Document(Path("flags"), "{}")
     if not file.exists():
@@ -38,19 +37,19 @@ def _python_config(file: Path) -> Document:
     document = Document(file, "{}")
     for name, value in _assignments(tree.body, file):
         place = f"{file}:{value.lineno}"
-        if name == "random_seed":
-            document.set(("seed",), _literal(value, file), place)
-        elif name == "lr_scheduler" and isinstance(value, ast.Attribute | ast.Name):
-            scheduler = value.attr if isinstance(value, ast.Attribute) else value.id
-            document.set(("schedule", "name"), scheduler, place)
-        elif name == "lr_scheduler_params":
-            document.set(("schedule", "arguments"), _literal(value, file), place)
-        elif name == "custom_augment" and isinstance(value, ast.Call):
-            document.set(("albumentations",), _augmentation(value, file), place)
-        elif name == "plot_train_batch_count":
-            print(f"{place}: '{name}' is passed over: no batch is drawn here", file=sys.stderr)
-        elif name != "custom_augment" or _literal(value, file) is not None:
-            raise UserError(f"{place}: '{name}' is not a setting that can be read")
+        match name, value:
+            case "random_seed", _:
+                document.set(("seed",), _literal(value, file), place)
+            case "lr_scheduler", ast.Attribute(attr=scheduler) | ast.Name(id=scheduler):
+                document.set(("schedule", "name"), scheduler, place)
+            case "lr_scheduler_params", _:
+                document.set(("schedule", "arguments"), _literal(value, file), place)
+            case "custom_augment", ast.Call():
+                document.set(("albumentations",), _augmentation(value, file), place)
+            case "plot_train_batch_count", _:
+                print(f"{place}: '{name}' is passed over: no batch is drawn here", file=sys.stderr)
+            case _ if name != "custom_augment" or _literal(value, file) is not None:
+                raise UserError(f"{place}: '{name}' is not a setting that can be read")
     _known_cosine(document)
     return document
 
@@ -72,26 +71,20 @@ def _assignments(body: list[ast.stmt], file: Path) -> list[tuple[str, ast.expr]]
     run as a program would do are passed over."""
     assignments: list[tuple[str, ast.expr]] = []
     for node in body:
-        if isinstance(node, ast.ClassDef):
-            assignments += _assignments(node.body, file)
-        elif (
-            isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and len(node.targets) == 1
-        ):
-            assignments.append((node.targets[0].id, node.value))
-        elif not _has_no_effect(node):
-            raise UserError(f"{file}:{node.lineno}: only plain settings can be read, not run")
+        match node:
+            case ast.ClassDef():
+                assignments += _assignments(node.body, file)
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                assignments.append((name, node.value))
+            case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.Pass():
+                pass
+            case ast.Expr(value=ast.Constant()):  # a docstring
+                pass
+            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
+                pass
+            case _:
+                raise UserError(f"{file}:{node.lineno}: only plain settings can be read, not run")
     return assignments
-
-
-def _has_no_effect(node: ast.stmt) -> bool:
-    if isinstance(node, ast.If):  # if __name__ == "__main__":
-        test = node.test
-        return isinstance(test, ast.Compare) and ast.unparse(test.left) == "__name__"
-    if isinstance(node, ast.Expr):  # a docstring
-        return isinstance(node.value, ast.Constant)
-    return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.Pass)
 
 
 def _augmentation(call: ast.Call, file: Path) -> list[dict[str, Any]]:
@@ -118,19 +111,16 @@ def _transform(node: ast.expr, file: Path) -> dict[str, Any]:
     if name == "Create_Albumentations_From_Name" and positional:
         name, positional = str(_literal(positional[0], file)), []
     arguments = {str(word.arg): _literal(word.value, file) for word in node.keywords}
-    try:
+    with told_of(f"{file}:{node.lineno}"):
         catalogue.check_transform(name, arguments)
-    except UserError as error:
-        raise UserError(f"{file}:{node.lineno}: {error}") from error
     inner = _listed(positional[0], file) if positional else []
     return {"name": name, "arguments": arguments, "transforms": inner}
 
 
 def _called(call: ast.Call, file: Path) -> str:
-    if isinstance(call.func, ast.Attribute):
-        return call.func.attr
-    if isinstance(call.func, ast.Name):
-        return call.func.id
+    match call.func:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
     raise UserError(f"{file}:{call.lineno}: a transform's name is expected")
 
 

@@ -135,22 +135,23 @@ def _parser() -> argparse.ArgumentParser:
         epilog=__doc__.partition("\n\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(
-        required=True, metavar="split | train | metrics | predict | tricks"
-    )
-    _add_split(commands.add_parser("split", help=split.__doc__, description=split.__doc__))
-    training = commands.add_parser("train", help=train.__doc__, description=train.__doc__)
-    training.set_defaults(command=train)
-    add_flags(training)
-    _add_metrics(commands.add_parser("metrics", help=metrics.__doc__, description=metrics.__doc__))
-    _add_predict(commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__))
-    listing = commands.add_parser("tricks", help=tricks.__doc__, description=tricks.__doc__)
-    listing.set_defaults(command=tricks)
+    names = "split | train | metrics | predict | tricks"
+    commands = parser.add_subparsers(required=True, metavar=names)
+    for command, add_its_flags in (
+        (split, _add_split),
+        (train, add_flags),
+        (metrics, _add_metrics),
+        (predict, _add_predict),
+        (tricks, lambda parser: None),
+    ):
+        about = command.__doc__
+        added = commands.add_parser(command.__name__, help=about, description=about)
+        added.set_defaults(command=command)
+        add_its_flags(added)
     return parser
 
 
 def _add_split(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=split)
     add = parser.add_argument
     add("--data_path", type=Path, required=True, metavar="DIR", help="a folder of class folders")
     add("--out", type=Path, metavar="DIR", help="default: DATA_PATH-split, beside it")
@@ -173,7 +174,6 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_metrics(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=metrics)
     add = parser.add_argument
     add("--save_path", type=Path, required=True, metavar="RUN", help="a run's folder")
     tasks = ("val", "test", "train", "fps")
@@ -194,7 +194,6 @@ def _add_metrics(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=predict)
     add = parser.add_argument
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--save_path", type=Path, metavar="RUN", help="a run's folder")

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -23,6 +23,7 @@ from classifier.config.explanations import check_model, check_transforms, explai
 from classifier.config.spec import EVERY_TRICK, LOSSES, ArmSettings, TrainSpec
 from classifier.config.tracks import Track
 from classifier.data import sources
+from classifier.data.augment import Augment
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS
 from classifier.tricks.distillation import METHODS
@@ -35,37 +36,27 @@ BEST = {"acc": "accuracy", "mean_acc": "mpa", "loss": "loss"}
 KD_METHODS = {method.original: name for name, method in METHODS.items() if method.original}
 TRICK_FLAGS = tuple(flag for trick in EVERY_TRICK for flag in trick.flags)
 
+SAME = ("image_size", "batch_size", "lr", "class_balance", "warmup", "pretrained", "amp")
 SETTINGS: dict[str, tuple[str, Mapping[Any, Any]]] = {
+    **{name: (name, {}) for name in (*SAME, "patience", "seed")},
     "model_name": ("model", {}),
-    "image_size": ("image_size", {}),
-    "batch_size": ("batch_size", {}),
     "epoch": ("epochs", {}),
-    "lr": ("lr", {}),
     "optimizer": ("optimizer.name", OPTIMIZERS),
     "weight_decay": ("optimizer.weight_decay", {}),
     "momentum": ("optimizer.momentum", {}),
     "loss": ("loss.name", FOUND_LOSSES),
     "label_smoothing": ("loss.label_smoothing", {}),
-    "class_balance": ("class_balance", {}),
     "Augment": ("augment", {"none": False}),
-    "warmup": ("warmup", {}),
     "warmup_ratios": ("warmup.ratio", {}),
     "warmup_minlr": ("warmup.start_lr", {}),
     "imagenet_meanstd": ("normalize", {True: "imagenet"}),
-    "pretrained": ("pretrained", {}),
     "weight": ("weights", {}),
-    "amp": ("amp", {}),
-    "patience": ("patience", {}),
     "metrice": ("best", BEST),
-    "seed": ("seed", {}),
     **{flag.name: (flag.setting, flag.words) for flag in TRICK_FLAGS},
 }
 """For a flag the setting, and our words for the flag's where they differ."""
 ELSEWHERE = {"data": "--data or --train_path", "distill": "--kd and its flags"}
 """What a config can't set."""
-
-
-AUGMENTATIONS = ("RandAugment", "AutoAugment", "TrivialAugmentWide", "AugMix", "none")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +89,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--loss", **one_of(FOUND_LOSSES), help="default: CrossEntropyLoss")
     add("--label_smoothing", type=float, help="default: 0.1")
     add("--class_balance", action="store_true", help="weigh the classes")
-    add("--Augment", **one_of(AUGMENTATIONS), help="policy; default: none")
+    add("--Augment", **one_of((*get_args(Augment), "none")), help="policy; default: none")
     add("--warmup", action="store_true")
     add("--warmup_ratios", type=float, metavar="SHARE", help="of the epochs; default: 0.05")
     add("--warmup_minlr", type=float, metavar="LR", help="default: 1e-6")
@@ -198,10 +189,9 @@ def data_root(options: argparse.Namespace) -> Path:
 
 def _data(options: argparse.Namespace) -> DataSpec:
     settings: dict[str, Any] = {"on_bad_image": options.on_bad_image}
-    if options.data in sources.by_name():
-        settings |= {"name": options.data, "split": options.split}
-    elif options.data:
-        settings |= {"folder": options.data, "split": options.split}
+    if options.data:
+        kind = "name" if options.data in sources.by_name() else "folder"
+        settings |= {kind: options.data, "split": options.split}
     else:
         settings |= {"folder": folder_of_paths(options).name, "split": "given"}
     try:
@@ -214,10 +204,11 @@ def _data(options: argparse.Namespace) -> DataSpec:
 def folder_of_paths(options: argparse.Namespace) -> Path:
     """The folder whose train/, val/ and test/ the given paths are, one at least."""
     paths: dict[str, Path | None] = {part: getattr(options, f"{part}_path") for part in PARTS}
-    given = {part: path.absolute() for part, path in paths.items() if path is not None}
-    folder = next(iter(given.values())).parent
+    given = {part: path for part, path in paths.items() if path is not None}
+    folder = next(iter(given.values())).absolute().parent
     for part, path in given.items():
-        if path != folder / part:
-            given_as = f"--{part}_path {paths[part]}"
-            raise UserError(f"{given_as}: the paths must be train/, val/ and test/ of one folder")
+        if path.absolute() != folder / part:
+            raise UserError(
+                f"--{part}_path {path}: the paths must be train/, val/ and test/ of one folder"
+            )
     return folder

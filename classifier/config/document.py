@@ -6,14 +6,13 @@ Of settings it knows only that `sgd` is short for `{name: sgd}`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from classifier.basics.errors import UserError
+from classifier.basics.errors import UserError, told_of
 from classifier.basics.names import nearest
 from classifier.basics.settings import named
 
@@ -61,13 +60,9 @@ class Document:
     def error(self, where: Where, message: str) -> UserError:
         return UserError(f"{self.place(where)}: {message}")
 
-    @contextmanager
-    def errors_at(self, where: Where) -> Iterator[None]:
+    def errors_at(self, where: Where) -> AbstractContextManager[None]:
         """Gives the UserErrors raised inside their place."""
-        try:
-            yield
-        except UserError as error:
-            raise self.error(where, str(error)) from error
+        return told_of(self.place(where))
 
     def set(self, where: Where, value: object, place: str) -> None:
         """Put a value at a way of mapping keys, making mappings that are missing; a name on the
@@ -89,7 +84,7 @@ class Document:
             node = loader.get_single_node()
             if node is None:
                 raise UserError(f"{self.source}:1: the file is empty")
-            return self._value(loader, node, (), 0)
+            return self._value(loader, node, ())
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = f":{mark.line + 1}" if mark else ""
@@ -99,9 +94,9 @@ class Document:
         except RecursionError as error:
             raise UserError(f"{self.source}:1: too deeply nested") from error
 
-    def _value(self, loader: _Loader, node: yaml.Node, where: Where, depth: int) -> Any:
+    def _value(self, loader: _Loader, node: yaml.Node, where: Where) -> Any:
         self._values += 1
-        if self._values > MOST_VALUES or depth > MOST_DEPTH:
+        if self._values > MOST_VALUES or len(where) > MOST_DEPTH:
             raise self._error(node, "too many or too deeply nested values")
         if isinstance(node, yaml.ScalarNode):
             if node.tag not in _SCALARS:
@@ -113,36 +108,31 @@ class Document:
             except (ValueError, IndexError, KeyError) as error:  # by the tag: !!int x, !!bool x
                 raise self._error(node, f"not a {_short(node.tag)}: '{node.value[:60]}'") from error
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
-            return [self._child(loader, n, (*where, i), n, depth) for i, n in enumerate(node.value)]
+            return [self._child(loader, n, (*where, i), n) for i, n in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
-            return self._mapping(loader, node, where, depth)
+            return self._mapping(loader, node, where)
         raise self._error(node, f"the tag '{_short(node.tag)}' is not allowed")
 
-    def _mapping(
-        self, loader: _Loader, node: yaml.MappingNode, where: Where, depth: int
-    ) -> dict[str, Any]:
-        seen: dict[str, int] = {}
+    def _mapping(self, loader: _Loader, node: yaml.MappingNode, where: Where) -> dict[str, Any]:
+        lines: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise self._error(key, "a key must be text")
-            if key.value in seen:
-                raise self._error(
-                    key, f"'{key.value}' is given twice, first in line {seen[key.value]}"
-                )
-            seen[key.value] = key.start_mark.line + 1
+            if key.value in lines:
+                first = lines[key.value]
+                raise self._error(key, f"'{key.value}' is given twice, first in line {first}")
+            lines[key.value] = key.start_mark.line + 1
         loader.flatten_mapping(node)  # the merge key, <<
         mapping = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise self._error(key, "a key must be text")
-            mapping[key.value] = self._child(loader, value, (*where, key.value), key, depth)
+            mapping[key.value] = self._child(loader, value, (*where, key.value), key)
         return mapping
 
-    def _child(
-        self, loader: _Loader, node: yaml.Node, where: Where, shown: yaml.Node, depth: int
-    ) -> Any:
+    def _child(self, loader: _Loader, node: yaml.Node, where: Where, shown: yaml.Node) -> Any:
         self._places[where] = f"{self.source}:{shown.start_mark.line + 1}"
-        return self._value(loader, node, where, depth + 1)
+        return self._value(loader, node, where)
 
     def _error(self, node: yaml.Node, message: str) -> UserError:
         return UserError(f"{self.source}:{node.start_mark.line + 1}: {message}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -62,20 +62,14 @@ def explain(
     shown = given if isinstance(given, str) else text(given)
     shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
     if kind == "extra_forbidden":
-        fields = [
-            field for field in _fields_at(model, detail["loc"][:-1]) if field not in elsewhere
-        ]
+        fields = [f for f in _fields_at(model, detail["loc"][:-1]) if f not in elsewhere]
         return document.error(where, f"unknown setting '{name}'{nearest(name, fields)}")
     if kind == "missing":
         return document.error(where[:-1], f"'{name}' is missing")
-    if kind == "literal_error":
-        choices = re.findall(r"'([^']*)'", context["expected"])
+    if kind in ("literal_error", "union_tag_invalid"):
+        shown = context.get("tag", shown)
+        choices = re.findall(r"'([^']*)'", context.get("expected_tags") or context["expected"])
         return document.error(where, f"unknown {name} '{shown}'{nearest(shown, choices)}")
-    if kind == "union_tag_invalid":
-        choices = re.findall(r"'([^']*)'", context["expected_tags"])
-        return document.error(
-            where, f"unknown {name} '{context['tag']}'{nearest(context['tag'], choices)}"
-        )
     if kind == "value_error":
         return document.error(where, str(context["error"]))
     if kind in ("too_short", "string_too_short"):
@@ -103,27 +97,22 @@ def _fields_at(model: type[Settings], loc: Sequence[int | str]) -> list[str]:
     for part in loc:
         if not isinstance(part, str):
             continue
-        inside = [
+        fields = [outer.model_fields[part] for outer in models if part in outer.model_fields]
+        inside = [m for field in fields for m in _models_in(field.annotation)]
+        # Of a union: pydantic puts the chosen one's name into the way.
+        tagged = [
             m
-            for outer in models
-            if part in outer.model_fields
-            for m in _models_in(outer.model_fields[part].annotation)
+            for m in models
+            if "name" in m.model_fields and part in get_args(m.model_fields["name"].annotation)
         ]
-        tagged = [m for m in models if _tag_is(m, part)]
         models = inside or tagged or models
     return list(dict.fromkeys(name for inner in models for name in inner.model_fields))
-
-
-def _tag_is(model: type[Settings], tag: str) -> bool:
-    """Of a union: pydantic puts the chosen one's name into the way."""
-    name = model.model_fields.get("name")
-    return name is not None and tag in getattr(name.annotation, "__args__", ())
 
 
 def _models_in(annotation: Any) -> list[type[Settings]]:
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return [annotation]
-    return [m for inner in getattr(annotation, "__args__", ()) for m in _models_in(inner)]
+    return [m for inner in get_args(annotation) for m in _models_in(inner)]
 
 
 def text(value: Any) -> str:

@@ -148,30 +148,16 @@ class TrainSettings(Spec):
         return values
 
     @model_validator(mode="after")
-    def _one_start(self) -> Self:
+    def _goes_together(self) -> Self:
         if self.pretrained is not None and self.weights is not None:
             raise ValueError("'weights' stand in place of 'pretrained'; leave one out")
-        return self
-
-    @model_validator(mode="after")
-    def _one_augmentation(self) -> Self:
         if self.augment is not None and self.albumentations:
             raise ValueError("'albumentations' stand in place of 'augment'; leave one out")
-        return self
-
-    @model_validator(mode="after")
-    def _parts_add_up(self) -> Self:
-        if self.micro_batch is None:
-            return self
-        if self.micro_batch >= self.batch_size:
+        if self.micro_batch is not None and self.micro_batch >= self.batch_size:
             raise ValueError(
                 f"'micro_batch' {self.micro_batch} must be smaller than the batch_size of "
                 f"{self.batch_size}; leave it out"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _goes_together(self) -> Self:
         for trick in self.tricks:
             trick.check(self)
         self.loss.check(self)

@@ -15,15 +15,16 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from classifier.basics.errors import UserError
+from classifier.basics.errors import UserError, told_of
 from classifier.basics.files import cache_folder, path_key, sync_folder, write_atomically
 from classifier.basics.progress import OnCount, uncounted
-from classifier.data.sources.folder import class_folders, image_paths
+from classifier.data.sources.folder import image_paths, paths_by_class
 from classifier.data.split import PARTS, Part, Rule, Shares, shares_of, split
 
 How = Literal["copy", "move", "symlink", "csv"]
@@ -88,8 +89,10 @@ def arrange(wanted: Arrangement, progress: OnCount = uncounted) -> dict[Part, in
 
 def _write(wanted: Arrangement, parts: Parts, progress: OnCount) -> None:
     labels, label_file, out = _labels(parts), wanted.label_file, wanted.out
-    if label_file is not None:
-        _check_labels(label_file, labels)
+    if label_file is not None and label_file.is_file() and label_file.read_bytes() != labels:
+        raise UserError(
+            f"{label_file} holds other class names: remove it or name another --label_path"
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
         if wanted.how != "csv":
@@ -140,19 +143,15 @@ def _split_folder(wanted: Arrangement, shares: Shares) -> Parts:
     data_path = wanted.data_path
     if not data_path.is_dir():
         raise UserError(f"the folder of class folders {data_path} is not there")
-    names = class_folders(data_path)
+    classes = paths_by_class(data_path)
     # One of the three alone may well be a class: trains, for one.
-    if len(set(PARTS) & set(names)) > 1:
-        raise UserError(f"{data_path} is split already: it has {', '.join(names)}")
-    classes: dict[str, list[str]] = {name: [] for name in names}
-    for path in image_paths(data_path):
+    if len(set(PARTS) & set(classes)) > 1:
+        raise UserError(f"{data_path} is split already: it has {', '.join(classes)}")
+    for path in chain.from_iterable(classes.values()):
         if "\n" in path or "\r" in path:
             raise UserError(f"the name {path!r} in {data_path} has a line break; rename it")
-        classes[path.partition("/")[0]].append(path)
-    try:
+    with told_of(data_path):
         return dict(sorted(split(classes, wanted.rule, wanted.seed, shares=shares).items()))
-    except UserError as error:
-        raise UserError(f"{data_path}: {error}") from error
 
 
 def _check_nothing_new(data_path: Path, parts: Parts) -> None:
@@ -186,19 +185,11 @@ def _labels(parts: Parts) -> bytes:
     return "".join(f"{name}\n" for name in names).encode()
 
 
-def _check_labels(file: Path, labels: bytes) -> None:
-    if file.is_file() and file.read_bytes() != labels:
-        raise UserError(f"{file} holds other class names: remove it or name another --label_path")
-
-
 def _place_all(wanted: Arrangement, parts: Parts, progress: OnCount) -> None:
     out, place = wanted.out, _PLACE[wanted.how]
-    folders: set[Path] = set()
     for done, (path, part) in enumerate(parts.items(), start=1):
         source, target = wanted.data_path / path, out / part / path
-        if target.parent not in folders:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            folders.add(target.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(source) and not os.path.lexists(target):
             raise UserError(
                 f"{source} is gone since the split was begun; put it back, and the same command "

@@ -32,10 +32,8 @@ def _transform(value: object) -> object:
         return {**value, "transforms": transforms(value.get("transforms", []))}
     if isinstance(value, dict) and len(value) == 1:
         name, arguments = next(iter(value.items()))
-        if isinstance(arguments, dict):
-            plain = {key: given for key, given in arguments.items() if key != "transforms"}
-            inner = transforms(arguments.get("transforms", []))
+        if arguments is None or isinstance(arguments, dict):
+            plain = dict(arguments or {})
+            inner = transforms(plain.pop("transforms", []))
             return {"name": name, "arguments": plain, "transforms": inner}
-        if arguments is None:
-            return {"name": name}
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,14 +12,14 @@ from pathlib import Path
 from filelock import FileLock
 from joblib import Parallel, delayed
 
-from classifier.basics.errors import UserError
+from classifier.basics.errors import UserError, told_of
 from classifier.basics.files import cache_folder, write_atomically
 from classifier.basics.progress import OnCount, uncounted
 from classifier.data.images import BadImageError
 from classifier.data.sources import Source
 from classifier.data.sources.folder import Folder, class_folders, image_paths
 from classifier.data.spec import DataSpec
-from classifier.data.split import PARTS, Part, Rule, sizes, split
+from classifier.data.split import PARTS, Part, sizes, split
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,9 @@ def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
     if class_sizes is None:
         return None
     total: Counter[Part] = Counter()
+    assert data.split != "given", "what has a name has no split of its own"
     for images in class_sizes.values():
-        total.update(sizes(min(images, data.limit or images), _rule(data)))
+        total.update(sizes(min(images, data.limit or images), data.split))
     return len(class_sizes), {part: total[part] for part in PARTS}
 
 
@@ -70,10 +71,8 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
         for name, paths in data.source.classes(root).items()
     }
     _at_least_two(classes, data)
-    try:
-        parts = split(classes, _rule(data), data.split_seed, data.limit)
-    except UserError as error:
-        raise UserError(f"{data.source.folder(root) or data.title}: {error}") from error
+    with told_of(data.source.folder(root) or data.title):
+        parts = split(classes, data.split, data.split_seed, data.limit)
     names = tuple(sorted(classes))
     label_of = {path: names.index(name) for name, paths in classes.items() for path in paths}
     paths = tuple(sorted(parts))
@@ -92,7 +91,10 @@ def bad_images(data: DataSpec, root: Path, progress: OnCount = uncounted) -> fro
     kept = cache_folder("bad") / f"{source.fingerprint(root)}-pillow{PIL.__version__}.json"
     with FileLock(f"{kept}.lock"):
         if not kept.exists():
-            paths = sorted(_paths(data, root))
+            if data.split == "given":
+                paths = sorted(image_paths(_split_folder(data, root)))
+            else:
+                paths = sorted(chain.from_iterable(source.classes(root).values()))
             good = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
                 delayed(_is_good)(source, root, path) for path in paths
             )
@@ -108,11 +110,6 @@ def bad_images(data: DataSpec, root: Path, progress: OnCount = uncounted) -> fro
 def fingerprint_if_there(data: DataSpec, root: Path) -> str | None:
     """The fingerprint, or None where the data set is not there to be looked at."""
     return data.source.fingerprint(root) if data.source.is_there(root) else None
-
-
-def _rule(data: DataSpec) -> Rule:
-    assert data.split != "given"
-    return data.split
 
 
 def _given_listing(data: DataSpec, root: Path, skipped: frozenset[str]) -> Listing:
@@ -148,13 +145,6 @@ def _given_listing(data: DataSpec, root: Path, skipped: frozenset[str]) -> Listi
 def _at_least_two(classes: Collection[str], data: DataSpec) -> None:
     if len(classes) < 2:
         raise UserError(f"{data.title} has one class only, '{next(iter(classes))}'; two are needed")
-
-
-def _paths(data: DataSpec, root: Path) -> Iterable[str]:
-    """All images, whether they can be read or not."""
-    if data.split == "given":
-        return image_paths(_split_folder(data, root))
-    return chain.from_iterable(data.source.classes(root).values())
 
 
 def _split_folder(data: DataSpec, root: Path) -> Path:

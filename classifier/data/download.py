@@ -72,7 +72,13 @@ def download(
             raise UserError(f"{target} is there but has no {lacks} in it; move it away first")
         if not (part.is_file() and _md5(part) == archive.md5):
             _fetch(archive, part, progress)
-            _check(archive, part)
+            md5 = _md5(part)
+            if md5 != archive.md5:
+                part.unlink()
+                raise UserError(
+                    f"what {archive.url} gave has the MD5 {md5} instead of {archive.md5}, so it "
+                    "was deleted; the same command fetches it again"
+                )
         _extract(archive, part, target, progress)
         part.unlink()
     return target
@@ -133,16 +139,6 @@ def _chunks(response: http.client.HTTPResponse, part: Path) -> Iterator[bytes]:
         if not chunk:
             return
         yield chunk
-
-
-def _check(archive: Archive, part: Path) -> None:
-    md5 = _md5(part)
-    if md5 != archive.md5:
-        part.unlink()
-        raise UserError(
-            f"what {archive.url} gave has the MD5 {md5} instead of {archive.md5}, so it was "
-            "deleted; the same command fetches it again"
-        )
 
 
 def _extract(archive: Archive, part: Path, target: Path, progress: OnTransfer) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,10 +47,20 @@ def open_file(file: Path) -> Image:
         if error.errno is not None:
             raise UserError(f"{file} can't be read: {error.strerror}") from error
         raise BadImageError(file, str(error)) from error
-    except _BROKEN as error:
+    except (*_BROKEN, Image.DecompressionBombError) as error:
         raise BadImageError(file, str(error) or type(error).__name__) from error
-    except Image.DecompressionBombError as error:
-        raise BadImageError(file, str(error)) from error
+
+
+def is_image(file: Path) -> bool:
+    """By the end of its name."""
+    return file.suffix.lower() in IMAGE_SUFFIXES
+
+
+def images_in(folder: Path) -> Iterator[Path]:
+    """At any depth, in order."""
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        yield from filter(is_image, (Path(parent, file) for file in sorted(files)))
 
 
 _BROKEN = (

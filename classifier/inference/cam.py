@@ -6,7 +6,7 @@ import contextlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from classifier.basics.errors import UserError
 from classifier.basics.names import nearest
 from classifier.data.transforms import Normalize, Pixel
-from classifier.models.network import Network, prepare_for_gradients
+from classifier.models.network import Network, maps_of, prepare_for_gradients
 
 METHODS = (
     "GradCAM",
@@ -88,27 +88,15 @@ class Mapper:
 def _last_grid(network: Network, size: int, device: torch.device) -> tuple[nn.Module, bool]:
     """The last module of the trunk that gives a square feature map, and if its channels are last.
 
-    Found by watching a forward pass. Maps of one pixel come after pooling, and say nothing about
-    where, so they count only if there are no others.
+    Maps of one pixel come after pooling, and say nothing about where, so they count only if there
+    are no others.
     """
-    seen: list[tuple[nn.Module, torch.Size]] = []
-
-    def watch(module: nn.Module, _: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and len(output) == 1:
-            seen.append((module, output.shape))
-
-    hooks = [module.register_forward_hook(watch) for module in network.trunk.modules()]
-    try:
-        with torch.no_grad():
-            features = network.trunk(torch.zeros(1, 3, size, size, device=device)).shape[1]
-    finally:
-        for hook in hooks:
-            hook.remove()
+    features = cast(nn.Linear, network.head[1]).in_features
     grids = []
-    for module, (_, first, second, third) in seen:
+    for _, module, (images, first, second, third) in maps_of(network, size, device):
         channels_last = third == features != first and first == second
         height, width = (first, second) if channels_last else (second, third)
-        if height == width:
+        if height == width and images == 1:
             grids.append((height, module, channels_last))
     wide = [grid for grid in grids if grid[0] > 1] or grids
     if not wide:

@@ -85,17 +85,16 @@ def ranking(scores: NDArray[np.float64], labels: Labels) -> pd.DataFrame:
     """AUC and AUPR (average precision) of each class against the rest, from its scores (N, C)."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    rows = []
+    figures = np.full((scores.shape[1], 2), np.nan)
     for label, of_class in enumerate(scores.T):
         positive = labels == label
-        both = 0 < positive.sum() < len(labels)
-        rows.append(
-            {
-                AUC: float(roc_auc_score(positive, of_class)) if both else np.nan,
-                AUPR: float(average_precision_score(positive, of_class)) if both else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
+        if 0 < positive.sum() < len(labels):
+            auc, aupr = (
+                roc_auc_score(positive, of_class),
+                average_precision_score(positive, of_class),
+            )
+            figures[label] = auc, aupr
+    return pd.DataFrame(figures, columns=[AUC, AUPR])
 
 
 def _pycm(matrix: NDArray[np.int64]) -> Any:

@@ -56,41 +56,28 @@ def write(
 
     folder.mkdir(parents=True, exist_ok=True)
     right = predicted == labels
-    judged = [
-        (path, classes[label], classes[guess], float(of_image[guess]))
-        for path, label, guess, of_image in zip(paths, labels, predicted, scores, strict=True)
-    ]
+    judged: dict[bool, list[tuple[str, str, str, float]]] = {True: [], False: []}
+    for path, label, guess, of_image in zip(paths, labels, predicted, scores, strict=True):
+        row = path, classes[label], classes[guess], float(of_image[guess])
+        judged[bool(label == guess)].append(row)
     header = ("path", "label", "predicted", "score")
+    confused = ((name, *images) for name, images in zip(classes, matrix.tolist(), strict=True))
     files = [
         write_csv(folder / "overall.csv", ("metric", "value"), _filled(overall.items())),
         write_csv(folder / "per_class.csv", map(str, rows), _filled(rows.itertuples(index=False))),
-        write_csv(
-            folder / "confusion_matrix.csv",
-            ("label \\ predicted", *classes),
-            ((name, *images) for name, images in zip(classes, matrix.tolist(), strict=True)),
-        ),
-        write_csv(
-            folder / "correct.csv",
-            header,
-            (row for row, ok in zip(judged, right, strict=True) if ok),
-        ),
-        write_csv(
-            folder / "incorrect.csv",
-            header,
-            (row for row, ok in zip(judged, right, strict=True) if not ok),
-        ),
+        write_csv(folder / "confusion_matrix.csv", ("label \\ predicted", *classes), confused),
+        write_csv(folder / "correct.csv", header, judged[True]),
+        write_csv(folder / "incorrect.csv", header, judged[False]),
+        folder / "summary.md",
     ]
-    summary = folder / "summary.md"
-    write_atomically(summary, _summary(overall, rows, int(right.sum()), len(labels)).encode())
-    files.append(summary)
+    summary = _summary(overall, rows, int(right.sum()), len(labels))
+    write_atomically(files[-1], summary.encode())
     if visual:
-        file = folder / "confusion_matrix.png"
-        plots.confusion_matrix(file, matrix, classes)
-        files.append(file)
+        files.append(folder / "confusion_matrix.png")
+        plots.confusion_matrix(files[-1], matrix, classes)
     if features is not None:
-        file = folder / "tsne.png"
-        plots.tsne(file, features, labels, classes, title="t-SNE of the features")
-        files.append(file)
+        files.append(folder / "tsne.png")
+        plots.tsne(files[-1], features, labels, classes, title="t-SNE of the features")
     return files
 
 

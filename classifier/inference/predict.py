@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +17,10 @@ from classifier.basics.errors import UserError
 from classifier.basics.names import printable
 from classifier.basics.progress import OnCount, uncounted
 from classifier.config.spec import Precision
-from classifier.data.images import IMAGE_SUFFIXES, open_file
+from classifier.data.images import images_in, is_image, open_file
 from classifier.data.transforms import Pixel, centre_crop
 from classifier.inference import cam as maps
-from classifier.inference.evaluate import (
-    Inference,
-    load_for_inference,
-    ten_crop_batch,
-    ten_crop_side,
-)
+from classifier.inference.evaluate import load_for_inference, ten_crop_batch, ten_crop_side
 from classifier.inference.predictions import Answer, Predictions, Unread
 
 
@@ -97,8 +91,14 @@ class _Predictor:
             images[position] = _pixels(whole, ten_crop_side(size) if tta else size)
             if self._mapper is not None:
                 crops[position] = centre_crop(_pixels(whole, size), size)
-        scores = _scores(self._inference, list(images.values()), size, tta)
-        for position, of_image in zip(images, scores, strict=True):
+        if not images:
+            return
+        if tta:
+            logits = ten_crop_batch(self._inference, list(images.values()), size)
+        else:
+            centres = np.stack([centre_crop(image, size) for image in images.values()])
+            logits = self._inference(torch.from_numpy(centres)).cpu()
+        for position, of_image in zip(images, logits.softmax(dim=1), strict=True):
             path = batch[position]
             if of_image.isfinite().all():
                 self.answers.append(self._answer(position, path, of_image, crops.get(position)))
@@ -111,7 +111,8 @@ class _Predictor:
         best = ranked.indices[: self._options.top_k].tolist()
         picture = None
         if self._options.cam is not None and self._mapper is not None and crop is not None:
-            picture = self._options.cam.folder / _picture_name(position, path)
+            # Numbered, for folders may hold files of one name; cut, for names have a limit.
+            picture = self._options.cam.folder / f"{position:05d}-{path.stem[:40]}.png"
             self._mapper.overlay(crop, best[0]).save(picture)
         names = tuple(self._meta.classes[label] for label in best)
         return Answer(str(path), names, tuple(ranked.values[: len(best)].tolist()), picture)
@@ -139,43 +140,17 @@ def find(sources: Sequence[str | Path]) -> list[Path]:
 def _of_source(source: str | Path) -> Iterator[Path]:
     path = Path(source)
     if path.is_dir():
-        yield from _in_folder(path)
+        yield from images_in(path)
     elif path.exists():  # before globs: names may have brackets
         yield path
     else:
-        for match in sorted(glob.glob(str(source), recursive=True)):  # noqa: PTH207 - absolute too
-            if Path(match).is_dir():
-                yield from _in_folder(Path(match))
-            elif _is_image(match):
-                yield Path(match)
-
-
-def _in_folder(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
-        yield from (Path(parent, file) for file in sorted(files) if _is_image(file))
-
-
-def _is_image(file: str) -> bool:
-    return Path(file).suffix.lower() in IMAGE_SUFFIXES
+        matches = sorted(glob.glob(str(source), recursive=True))  # noqa: PTH207 - absolute too
+        for match in map(Path, matches):
+            if match.is_dir():
+                yield from images_in(match)
+            elif is_image(match):
+                yield match
 
 
 def _pixels(image: Image.Image, short_side: int) -> Pixel:
     return np.asarray(resize(image, short_side))
-
-
-def _scores(inference: Inference, images: Sequence[Pixel], size: int, tta: bool) -> Tensor:
-    """Softmax scores (N, C) on the CPU of images at the size that their crops are taken from."""
-    if not images:
-        return torch.empty(0)
-    if tta:
-        logits = ten_crop_batch(inference, images, size)
-    else:
-        crops = np.stack([centre_crop(image, size) for image in images])
-        logits = inference(torch.from_numpy(crops)).cpu()
-    return logits.softmax(dim=1)
-
-
-def _picture_name(position: int, path: Path) -> str:
-    """Numbered, because folders may hold files of one name; cut, because names have a limit."""
-    return f"{position:05d}-{path.stem[:40]}.png"

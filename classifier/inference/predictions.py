@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from classifier.basics.files import write_atomically
@@ -37,10 +37,7 @@ class Predictions:
 def lines(predictions: Predictions) -> Iterator[str]:
     """For the terminal: an image a line with its classes, then a line for each failure."""
     for answer in predictions.answers:
-        best = ", ".join(
-            f"{printable(name)} {score:.4f}"
-            for name, score in zip(answer.classes, answer.scores, strict=True)
-        )
+        best = ", ".join(f"{printable(name)} {score:.4f}" for _, name, score in _ranked(answer))
         yield f"{printable(answer.path)}: {best}"
     for failure in predictions.failures:
         named = failure.reason.startswith(failure.path)
@@ -53,9 +50,7 @@ def save_csv(file: Path, predictions: Predictions) -> None:
     rows = (
         (answer.path, rank, name, score)
         for answer in predictions.answers
-        for rank, (name, score) in enumerate(
-            zip(answer.classes, answer.scores, strict=True), start=1
-        )
+        for rank, name, score in _ranked(answer)
     )
     write_csv(file, ("path", "rank", "class", "score"), rows)
 
@@ -64,9 +59,7 @@ def save_json(file: Path, predictions: Predictions) -> None:
     """`{"predictions": [{path, top: [{rank, class, score}], cam?}], "failed": [{path, reason}]}`"""
     content = {
         "predictions": [_as_json(answer) for answer in predictions.answers],
-        "failed": [
-            {"path": failure.path, "reason": failure.reason} for failure in predictions.failures
-        ],
+        "failed": [asdict(failure) for failure in predictions.failures],
     }
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     # Bytes in a path that are no text: their escape is JSON's own.
@@ -74,11 +67,12 @@ def save_json(file: Path, predictions: Predictions) -> None:
 
 
 def _as_json(answer: Answer) -> dict[str, object]:
-    top = [
-        {"rank": rank, "class": name, "score": score}
-        for rank, (name, score) in enumerate(
-            zip(answer.classes, answer.scores, strict=True), start=1
-        )
-    ]
+    top = [{"rank": rank, "class": name, "score": score} for rank, name, score in _ranked(answer)]
     map_of = {} if answer.cam is None else {"cam": str(answer.cam)}
     return {"path": answer.path, "top": top, **map_of}
+
+
+def _ranked(answer: Answer) -> Iterator[tuple[int, str, float]]:
+    """Rank (from 1), class and score."""
+    ranks = range(1, len(answer.classes) + 1)
+    return zip(ranks, answer.classes, answer.scores, strict=True)

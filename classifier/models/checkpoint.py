@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -63,11 +63,7 @@ def save(file: Path, state: StateDict, meta: Meta) -> None:
     """Write a `to_half` state. Not atomic: the folder it lies in is what gets published."""
     about = {
         "format": FORMAT,
-        "model": meta.model,
-        "classes": meta.classes,
-        "image_size": meta.image_size,
-        "mean": meta.mean,
-        "std": meta.std,
+        **asdict(meta),
         "fp32_tensors": [name for name, tensor in state.items() if tensor.dtype == torch.float32],
     }
     # One entry: safetensors writes several in a random order, and equal runs give equal files.
@@ -105,11 +101,5 @@ def _read(file: Path) -> tuple[StateDict, Meta]:
     about = json.loads(metadata.get(METADATA, "{}"))
     if about.get("format") != FORMAT:
         raise UserError(f"{file} is not a checkpoint of this program's format {FORMAT}")
-    meta = Meta(
-        model=about["model"],
-        classes=tuple(about["classes"]),
-        image_size=about["image_size"],
-        mean=about["mean"],
-        std=about["std"],
-    )
-    return state, meta
+    meta = {field.name: about[field.name] for field in fields(Meta)}
+    return state, Meta(**{**meta, "classes": tuple(about["classes"])})

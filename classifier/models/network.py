@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
@@ -83,29 +84,23 @@ def _torchvision_trunk(name: str, pretrained: str | None, model: str) -> tuple[n
         if weights is None:
             raise
         raise _no_hub_weights(model, weights.url, error) from error
+    modules = dict(network.named_modules())
     linears = [
-        (path, module)
-        for path, module in network.named_modules()
+        path
+        for path, module in modules.items()
         if isinstance(module, nn.Linear) and module.out_features == 1000
     ]
-    modules = list(network.modules())
-    if len(linears) != 1 or linears[0][1] is not _last_leaf(modules):
+    leaves = [path for path, module in modules.items() if not list(module.children())]
+    if linears != leaves[-1:]:
         raise UserError(f"model '{name}' has no single final linear layer, which the head replaces")
-    path, linear = linears[0]
+    path = linears[0]
     parent_path, _, child = path.rpartition(".")
     parent = network.get_submodule(parent_path)
     setattr(parent, child, nn.Identity())
     # The dropout in front of the layer belongs to the head, and the head brings its own.
-    siblings = list(parent.named_children()) if isinstance(parent, nn.Sequential) else []
-    names = [name for name, _ in siblings]
-    before = names.index(child) - 1 if child in names else -1
-    if before >= 0 and isinstance(siblings[before][1], nn.Dropout):
-        setattr(parent, names[before], nn.Identity())
-    return network, linear.in_features, path
-
-
-def _last_leaf(modules: list[nn.Module]) -> nn.Module:
-    return [module for module in modules if not list(module.children())][-1]
+    if isinstance(parent, nn.Sequential) and isinstance(parent[-2:][0], nn.Dropout):
+        parent[-2] = nn.Identity()
+    return network, modules[path].in_features, path
 
 
 def _timm_trunk(name: str, pretrained: str | None, model: str) -> tuple[nn.Module, int, str]:
@@ -154,6 +149,30 @@ def _no_weights(model: str, file: str, place: str, how: str, error: Exception) -
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def maps_of(
+    network: Network, size: int, device: torch.device
+) -> list[tuple[str, nn.Module, torch.Size]]:
+    """Path, module and shape of all that the trunk makes of an image and has four dimensions, in
+    the order in which it is made. Found by hooks in a pass over `size` x `size` zeros."""
+    maps: list[tuple[str, nn.Module, torch.Size]] = []
+
+    def watch(path: str, module: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4:
+            maps.append((path, module, output.shape))
+
+    modules = network.trunk.named_modules()
+    hooks = [module.register_forward_hook(partial(watch, path)) for path, module in modules]
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval().trunk(torch.zeros(1, 3, size, size, device=device))
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return maps
 
 
 def prepare_for_gradients(network: Network, device: torch.device) -> Network:

@@ -8,14 +8,12 @@ start of the next stage's first block).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from classifier.basics.errors import UserError
-from classifier.models.network import Network
+from classifier.models.network import Network, maps_of
 
 _DRY_SIZE = 224
 """Large enough to tell a last map of 7 x 7 from a pooled one of 1 x 1."""
@@ -33,14 +31,14 @@ class StageMaps:
 
     def __init__(self, network: Network, name: str) -> None:
         self._network = network
-        self._kept: dict[int, Tensor] = {}
-        self._logits: Tensor | None = None
         self.channels: list[int] = []
-        modules = dict(network.trunk.named_modules())
-        for position, (path, channels) in enumerate(_last_stages(network, name)):
+        self._stages: list[nn.Module] = []
+        for module, channels in _last_stages(network, name):
             self.channels.append(channels)
-            modules[path].register_forward_hook(self._keeper(position))
-        network.register_forward_hook(self._keep_logits)
+            self._stages.append(module)
+        self._outputs: dict[nn.Module, Tensor] = {}
+        for module in (*self._stages, network):
+            module.register_forward_hook(self._keep)
 
     def __call__(self, images: Tensor) -> Output:
         self._network(images)
@@ -48,45 +46,21 @@ class StageMaps:
 
     def latest(self) -> Output:
         """Of the network's last pass."""
-        assert self._logits is not None
-        return Output(self._logits, tuple(self._kept[place] for place in sorted(self._kept)))
+        kept = self._outputs
+        return Output(kept[self._network], tuple(kept[stage] for stage in self._stages))
 
-    def _keep_logits(self, module: nn.Module, inputs: object, output: Tensor) -> None:
-        self._logits = output
-
-    def _keeper(self, position: int) -> Callable[[nn.Module, object, Tensor], None]:
-        def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
-            self._kept[position] = output
-
-        return keep
+    def _keep(self, module: nn.Module, inputs: object, output: Tensor) -> None:
+        self._outputs[module] = output
 
 
-def _last_stages(network: Network, name: str) -> list[tuple[str, int]]:
-    """Path and width of the modules whose outputs end the last two stages."""
-    ends: dict[int, tuple[int, str, int]] = {}
-    hooks = []
-
-    def watch(path: str) -> Callable[[nn.Module, object, object], None]:
-        def note(module: nn.Module, inputs: object, output: object) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1:
-                side, depth = output.shape[-1], path.count(".")
-                if side not in ends or depth <= ends[side][0]:
-                    ends[side] = (depth, path, output.shape[1])
-
-        return note
-
-    for path, module in network.trunk.named_modules():
-        if path:
-            hooks.append(module.register_forward_hook(watch(path)))
-    was_training = network.training
+def _last_stages(network: Network, name: str) -> list[tuple[nn.Module, int]]:
+    """The modules whose outputs end the last two stages, and their widths."""
+    ends: dict[int, tuple[int, nn.Module, int]] = {}
     device = next(network.parameters()).device
-    try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, _DRY_SIZE, _DRY_SIZE, device=device))
-    finally:
-        network.train(was_training)
-        for hook in hooks:
-            hook.remove()
+    for path, module, (_, channels, _, side) in maps_of(network, _DRY_SIZE, device):
+        depth = path.count(".")
+        if path and side > 1 and (side not in ends or depth <= ends[side][0]):
+            ends[side] = (depth, module, channels)
     if len(ends) < 2:
         raise UserError(f"{name} has no two stages of feature maps to distil from or into")
     smaller, larger = sorted(ends)[:2]

@@ -1,8 +1,7 @@
-"""What a training starts from: new weights, a library's pretrained ones, or those of a file."""
+"""Weights of a file, of ours or of any other source, for a network to start from."""
 
 from __future__ import annotations
 
-import logging
 import re
 import warnings
 from collections import OrderedDict
@@ -18,28 +17,13 @@ from torch import Tensor
 from classifier.basics.errors import UserError
 from classifier.basics.files import CHECKPOINTS
 from classifier.models.checkpoint import StateDict
-from classifier.models.network import Network, build
-
-_log = logging.getLogger(__name__)
+from classifier.models.network import Network
 
 HEAD = ("head.1.weight", "head.1.bias")
 PREFIXES = ("", "module.", "_orig_mod.", "model.", "backbone.")
 """What DataParallel, torch.compile and common wrappers put before a model's names."""
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """torchvision's own files have `norm.1.weight` for what the model calls `norm1.weight`."""
-
-
-def initial_network(
-    model: str, classes: int, *, seed: int, pretrained: str | None, file: Path | None
-) -> Network:
-    """The network that a training starts from. `file`: weights of any source, loaded into it.
-
-    Logs what it took from the file. Raises UserError.
-    """
-    network = build(model, classes, seed=seed, pretrained=pretrained)
-    if file is not None:
-        _log.info(load_weights(network, file, model))
-    return network
 
 
 def load_weights(network: Network, file: Path, model: str) -> str:

@@ -12,6 +12,7 @@ import logging
 import pickle
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,18 @@ SHARE = 20
 """At an epoch's end the state is kept if that takes at most one part in so many of the time."""
 
 
+@dataclass
 class Keeper:
     """Keeps a training's state: at the end of an epoch, inside one every `minutes`, and when it is
-    asked to stop, after which it raises StoppedError."""
+    asked to `stop`, after which it raises StoppedError."""
 
-    def __init__(
-        self, folder: Path, about: TrainingState, minutes: float, stop: Callable[[], bool]
-    ) -> None:
-        """`about` is put beside each state. `stop` says whether the training shall stop."""
-        self._folder, self._about, self._minutes, self._stop = folder, about, minutes, stop
-        self._last = time.monotonic()
-        self._took = 0.0
+    folder: Path
+    about: TrainingState
+    """Put beside each state."""
+    minutes: float
+    stop: Callable[[], bool]
+    _last: float = field(default_factory=time.monotonic)
+    _took: float = 0.0
 
     def __call__(
         self, state: Callable[[], TrainingState], position: tuple[int, int], ended: bool
@@ -50,11 +52,11 @@ class Keeper:
         """Look whether `state` is to be kept now. `position`: epoch and step that come next;
         `ended`: an epoch has just ended."""
         start = time.monotonic()
-        since, stopping = start - self._last, self._stop()
-        due = since >= self._minutes * 60 or (ended and since >= SHARE * self._took)
+        since, stopping = start - self._last, self.stop()
+        due = since >= self.minutes * 60 or (ended and since >= SHARE * self._took)
         if not due and not stopping:
             return
-        save(self._folder, position, {**self._about, "trainer": state()})
+        save(self.folder, position, {**self.about, "trainer": state()})
         self._last = time.monotonic()
         self._took = self._last - start
         if stopping:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -12,22 +13,17 @@ from classifier.models.network import Network
 from classifier.tricks.base import Act, Batch, BatchLoss, TaskLoss, Update
 
 
+@dataclass
 class Step:
     """It knows no device, nor which tricks there are: the trainer gives it all."""
 
-    def __init__(
-        self,
-        network: Network,
-        optimizer: torch.optim.Optimizer,
-        task: TaskLoss,
-        autocast: torch.autocast,
-        scaler: torch.amp.GradScaler,
-        acts: Sequence[Act] = (),
-        micro_batch: int | None = None,
-    ) -> None:
-        self.network, self.optimizer, self.task = network, optimizer, task
-        self.autocast, self.scaler = autocast, scaler
-        self.acts, self.micro_batch = acts, micro_batch
+    network: Network
+    optimizer: torch.optim.Optimizer
+    task: TaskLoss
+    autocast: torch.autocast
+    scaler: torch.amp.GradScaler
+    acts: Sequence[Act] = ()
+    micro_batch: int | None = None
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         """The loss of this batch, detached. images: (N, 3, H, W), targets: (N,)."""

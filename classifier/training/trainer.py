@@ -7,6 +7,7 @@ all tracks have stopped.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -28,15 +29,16 @@ from classifier.data.loader import EvalLoader, TrainLoader
 from classifier.data.transforms import Normalize, policy
 from classifier.inference.evaluate import Inference, outputs_of, scores
 from classifier.models import checkpoint
-from classifier.models.network import Network, prepare_for_gradients
-from classifier.models.weights import initial_network
+from classifier.models.network import Network, build, prepare_for_gradients
+from classifier.models.weights import load_weights
 from classifier.records.record import Epoch
-from classifier.records.runs import CHECKPOINT
 from classifier.training.optimizer import make_optimizer
 from classifier.training.schedule import learning_rates
 from classifier.training.step import Step
 from classifier.tricks.base import Act, Beginning
 from classifier.tricks.losses.class_balance import balance
+
+_log = logging.getLogger(__name__)
 
 Keep = Callable[[Callable[[], dict[str, Any]], tuple[int, int], bool], None]
 """Gets what makes the full state, the epoch and step that come next, and whether an epoch has just
@@ -46,11 +48,12 @@ ended, after every step and epoch; keeps the state if it is time (`states.Keeper
 def start_network(spec: TrainSpec, classes: int, file: Path | None) -> Network:
     """The network that a training starts from. `file`: the one that `spec.weights` names.
 
-    Raises UserError.
+    Logs what it took from the file. Raises UserError.
     """
-    return initial_network(
-        spec.model, classes, seed=spec.seed, pretrained=spec.pretrained, file=file
-    )
+    network = build(spec.model, classes, seed=spec.seed, pretrained=spec.pretrained)
+    if file is not None:
+        _log.info(load_weights(network, file, spec.model))
+    return network
 
 
 def train_loader(spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> TrainLoader:
@@ -125,7 +128,9 @@ class Trainer:
         self.spec, self.data, self.device = spec, data, device
         self.network = prepare_for_gradients(network, device)
         classes = network.classes
-        beginning = Beginning(spec, self.network, device, classes, self._ready(teacher))
+        if teacher is not None:
+            teacher = prepare_for_gradients(teacher[0], device), teacher[1]
+        beginning = Beginning(spec, self.network, device, classes, teacher)
         # Before the tricks, which may hook the network.
         self.tracks = [self._carried(track, beginning) for track in tracks]
         self.acts = [trick.begin(beginning) for trick in spec.tricks]
@@ -161,11 +166,6 @@ class Trainer:
         average = track.begin(beginning)
         return Carried(track, average.network, average)
 
-    def _ready(self, teacher: tuple[Network, str] | None) -> tuple[Network, str] | None:
-        if teacher is None:
-            return None
-        return prepare_for_gradients(teacher[0], self.device), teacher[1]
-
     def _trained(self) -> nn.Module:
         """All that the optimiser moves: the network, and the tricks' own layers."""
         own = [act.layers for act in self.acts if act.layers is not None]
@@ -174,8 +174,7 @@ class Trainer:
     @property
     def rdrop_passes(self) -> int | None:
         """Of the trunk in a step, where R-Drop is on."""
-        passes = [act.rdrop_passes for act in self.acts if act.rdrop_passes is not None]
-        return passes[0] if passes else None
+        return next((act.rdrop_passes for act in self.acts if act.rdrop_passes), None)
 
     @property
     def seconds(self) -> float:
@@ -227,17 +226,13 @@ class Trainer:
         wrong = (~losses.isfinite()).nonzero()
         if len(wrong):
             step = int(wrong[0])
+            terms = [self.spec.loss.name, *filter(None, (trick.term for trick in self.spec.tricks))]
             amp = "; run without amp, in which SP overflows" if self.amp else ""
             raise UserError(
                 f"the loss is {float(losses[step])} at step {step} of epoch {self.epoch} "
-                f"({self._parts()}): try a smaller lr, or warmup{amp}"
+                f"({' + '.join(terms)}): try a smaller lr, or warmup{amp}"
             )
         return float((losses * sizes).sum() / sizes.sum())
-
-    def _parts(self) -> str:
-        """What the loss is made of."""
-        terms = [trick.term for trick in self.spec.tricks if trick.term]
-        return " + ".join([self.spec.loss.name, *terms])
 
     def _progress(self) -> Progress:
         best = max((track.best_score for track in self.tracks), default=-math.inf)
@@ -248,11 +243,10 @@ class Trainer:
         return Progress(phase, done, total, self._rate, shown)
 
     def _validated(self, track: Carried, lr: float, train_loss: float, report: Report) -> Epoch:
-        inference = Inference(
-            track.network, self.data.normalize, self.device, autocast=self.autocast
-        )
-        logits = outputs_of(inference, self.data.val, lambda done, total: report(self._progress()))
-        scored = scores(logits, self.data.val.labels, self.spec.loss.make())
+        val, normalize = self.data.val, self.data.normalize
+        inference = Inference(track.network, normalize, self.device, autocast=self.autocast)
+        logits = outputs_of(inference, val, lambda done, total: report(self._progress()))
+        scored = scores(logits, val.labels, self.spec.loss.make())
         return Epoch(
             epoch=self.epoch,
             lr=lr,
@@ -315,11 +309,3 @@ def _restore_track(track: Carried, state: dict[str, Any]) -> None:
     track.history = [Epoch(**row) for row in state["history"]]
     track.best_epoch, track.best_score = state["best_epoch"], state["best_score"]
     track.best_state, track.stopped = state["best_state"], state["stopped"]
-
-
-def write_checkpoint(track: Carried, folder: Path, meta: checkpoint.Meta) -> Path:
-    """The track's best weights, in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / CHECKPOINT
-    checkpoint.save(file, track.best_state, meta)
-    return file

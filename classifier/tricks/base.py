@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from classifier.models.network import Network
 
+TaskLoss = Callable[["Tensor", "Tensor"], "Tensor"]
+"""(logits (N, C), class indices (N,) or probabilities (N, C)) -> the mean over the batch."""
+
 Reduction = Literal["mean", "sum", "whole"]
 """How a loss makes one number of a batch: a mean or a sum over its images, which parts of the batch
 can add up, or in a way that needs the whole of it."""
@@ -45,10 +48,6 @@ class Flag:
     """None: a switch."""
     words: Mapping[Any, Any] = field(default_factory=dict)
     """Our words for the flag's where they differ."""
-
-
-TaskLoss = Callable[["Tensor", "Tensor"], "Tensor"]
-"""(logits (N, C), class indices (N,) or probabilities (N, C)) -> the mean over the batch."""
 
 
 class Others(Protocol):
@@ -151,7 +150,6 @@ class Batch:
     targets: Tensor
     """Class indices (N,) or probabilities (N, C)."""
     task: TaskLoss
-    """The training's loss."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ class BatchLoss:
     total: Tensor | None = None
 
 
-class Update:
+class Update(Protocol):
     """One step of the optimiser, for those who take more than one look at the batch."""
 
     network: Network
@@ -172,12 +170,10 @@ class Update:
     def gradients(self) -> Tensor:
         """Clear the gradients, then add up those of the batch, scaled by `scale`. Gives the loss of
         the batch, unscaled and detached."""
-        raise NotImplementedError
 
     @property
     def scale(self) -> float:
         """What the gradients are multiplied by, lest they vanish in FP16; 1 without amp."""
-        raise NotImplementedError
 
     @property
     def weights(self) -> list[Tensor]:
@@ -187,7 +183,6 @@ class Update:
 
     def apply(self) -> None:
         """Move the weights along the gradients, unless these overflowed."""
-        raise NotImplementedError
 
 
 class Act:

@@ -37,15 +37,13 @@ class SharpnessAware(Act):
     def step(self, update: Update, inner: Callable[[], Tensor]) -> Tensor:
         import torch
 
-        from classifier.basics.randomness import replay
-
-        draw_again = replay(update.device)
-        loss = update.gradients()
+        # Both passes draw the same: the generators are put back to where they were.
+        with torch.random.fork_rng([update.device] if update.device.type == "cuda" else []):
+            loss = update.gradients()
         # Running statistics and other buffers move in the first pass only.
         buffers = [(buffer, buffer.clone()) for buffer in update.network.buffers()]
         weights = [(weight, weight.detach().clone()) for weight in update.weights]
         _climb([weight for weight, _ in weights], update.scale, self._rho)
-        draw_again()
         update.gradients()
         with torch.no_grad():
             for tensor, before in [*weights, *buffers]:

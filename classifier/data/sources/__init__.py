@@ -8,15 +8,14 @@ Pillow, scikit-learn and the like are imported inside functions.
 
 from __future__ import annotations
 
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classifier.basics.errors import UserError
+from classifier.basics.plugins import modules
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -86,9 +85,7 @@ class Source(ABC):
 @cache
 def by_name() -> Mapping[str, Source]:
     """All data sets that have a name, those that need no download first."""
-    sources: dict[str, Source] = {}
-    for file in pkgutil.iter_modules(__path__):
-        module = import_module(f"{__name__}.{file.name}")
-        if hasattr(module, "SOURCE"):
-            sources[file.name] = module.SOURCE
+    sources: dict[str, Source] = {
+        name: file.SOURCE for name, file in modules(__name__).items() if hasattr(file, "SOURCE")
+    }
     return dict(sorted(sources.items(), key=lambda item: item[1].folder(Path()) is not None))

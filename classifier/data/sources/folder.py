@@ -14,7 +14,7 @@ from joblib import Parallel, delayed
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, path_key, sha256, write_atomically
-from classifier.data.images import IMAGE_SUFFIXES, open_file
+from classifier.data.images import images_in, open_file
 from classifier.data.sources import Source
 from classifier.data.split import PARTS
 
@@ -82,22 +82,15 @@ def class_folders(folder: Path) -> list[str]:
 def image_paths(folder: Path) -> Iterator[str]:
     """Paths, relative and with '/', of the images at any depth below the class folders."""
     for name in class_folders(folder):
-        for parent, folders, files in os.walk(folder / name):
-            folders.sort()
-            for file in sorted(files):
-                if Path(file).suffix.lower() in IMAGE_SUFFIXES:
-                    yield _utf8(Path(parent, file).relative_to(folder).as_posix(), folder)
-
-
-def _utf8(path: str, folder: Path) -> str:
-    """The path, which records and hashes can hold. Raises UserError where they can't."""
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"the name {os.fsencode(path)!r} in {folder} is not UTF-8; rename it"
-        ) from error
-    return path
+        for file in images_in(folder / name):
+            path = file.relative_to(folder).as_posix()
+            try:
+                path.encode()  # records and hashes hold it
+            except UnicodeEncodeError as error:
+                raise UserError(
+                    f"the name {os.fsencode(path)!r} in {folder} is not UTF-8; rename it"
+                ) from error
+            yield path
 
 
 def fingerprint(folder: Path, files: Iterable[str]) -> str:
