@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,17 @@ from classifier.basics.console import show_log
 from classifier.config.spec import TrainSpec
 from classifier.data.spec import DataSpec
 from experiments.run.engines.local import probe
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each of pytest's processes has a folder of its own for what is temporary, where the locks on
+    devices lie: a speed that one measures waits for the jobs of no other."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        folder = Path(tempfile.gettempdir(), f"tests-{os.getppid()}-{worker}")
+        folder.mkdir(exist_ok=True)
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture(scope="session", autouse=True)

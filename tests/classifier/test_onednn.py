@@ -155,7 +155,13 @@ def test_what_is_wrong_is_noticed() -> None:
         assert len(held.differences("wrong", backward, given, (None, wrong, bias))) == 1
 
 
-@pytest.fixture(params=["AVX2", "AVX512_CORE", None])
+@pytest.fixture(
+    params=[
+        pytest.param("AVX2", marks=pytest.mark.slow),
+        pytest.param("AVX512_CORE", marks=pytest.mark.slow),
+        None,
+    ]
+)
 def most(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str | None:
     """The newest instruction set that oneDNN may use; None leaves it all that the CPU has."""
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)

@@ -34,7 +34,6 @@ from experiments.run.engines import local
 ROOT = Path(__file__).parents[2]
 SHORT = Ema(decay=0.9, tau=3.0)
 TRACKS = (RAW, SHORT)
-KILLS = 20
 
 Result = list[tuple[TrainRecord, bytes]]
 
@@ -141,8 +140,9 @@ def _child(spec: TrainSpec, folder: Path) -> None:
     (folder / "finished").touch()
 
 
+@pytest.mark.parametrize("kills", [7, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_any_moment_it_goes_on_bit_for_bit(
-    tiny: TrainSpec, whole: tuple[Result, dict[str, str]], tmp_path: Path
+    kills: int, tiny: TrainSpec, whole: tuple[Result, dict[str, str]], tmp_path: Path
 ) -> None:
     """SIGKILL by chance, inside a state's write, and between epochs: the state that is left is that
     of the uninterrupted training at the same step, and so are the results of the survivor."""
@@ -151,10 +151,10 @@ def test_killed_at_any_moment_it_goes_on_bit_for_bit(
     folder = tmp_path / "run0"
     moments = {"by chance": 0, "while writing": 0, "between epochs": 0}
     survivors = 0
-    while sum(moments.values()) < KILLS or not survivors:
+    while sum(moments.values()) < kills or not survivors:
         folder.mkdir(exist_ok=True)
         kind = draw.choice(list(moments))
-        moment = _moment(kind, folder, draw) if sum(moments.values()) < KILLS else None
+        moment = _moment(kind, folder, draw) if sum(moments.values()) < kills else None
         process = local.context().Process(target=_child, args=(spec, folder))
         process.start()
         while process.exitcode is None and not (moment and moment()):
