@@ -256,22 +256,21 @@ def evaluate(
     """
     begun = time.monotonic()
     with _on_device(place) as device:
-        opened = _opened(spec, place, device, checkpoint_file)
+        data, images, loader, inference = _opened(spec, place, device, checkpoint_file)
         progress = _counted(place.report, f"evaluating {spec.split}")
         if spec.tta:
             size, batch_size = spec.training.image_size, spec.training.batch_size
-            logits = ten_crop_logits(opened.inference, opened.images, size, batch_size, progress)
+            logits = ten_crop_logits(inference, images, size, batch_size, progress)
         else:
-            logits = outputs_of(opened.inference, opened.loader, progress)
+            logits = outputs_of(inference, loader, progress)
         peak = _peak_memory(device)
-    loader = opened.loader
     scored = scores(logits, loader.labels, spec.training.loss.make())
     record = EvaluateRecord(
         signature=spec.signature,
         spec=spec,
         training=spec.training,
         environment=_environment(place, device, _precision(spec.precision, device)),
-        data=opened.data,
+        data=data,
         checkpoint=digest(checkpoint_file),
         images=len(loader),
         accuracy=scored.accuracy,
@@ -287,25 +286,17 @@ def evaluate(
 def features_of(spec: EvaluateSpec, place: Place, checkpoint_file: Path) -> Tensor:
     """What the head sees of a part's images, centre-cropped: FP32 (N, F) in the listing's order."""
     with _on_device(place) as device:
-        opened = _opened(spec.model_copy(update={"tta": False}), place, device, checkpoint_file)
-        network = opened.inference.network.trunk
+        cropped = spec.model_copy(update={"tta": False})
+        _, _, loader, inference = _opened(cropped, place, device, checkpoint_file)
         progress = _counted(place.report, f"features of {spec.split}")
-        return outputs_of(replace(opened.inference, network=network), opened.loader, progress)
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """All that an evaluation needs: a part's images, their centre crops in batches, the network."""
-
-    data: Data
-    images: Pixels
-    loader: EvalLoader
-    inference: Inference
+        return outputs_of(replace(inference, network=inference.network.trunk), loader, progress)
 
 
 def _opened(
     spec: EvaluateSpec, place: Place, device: torch.device, checkpoint_file: Path
-) -> _Opened:
+) -> tuple[Data, Pixels, EvalLoader, Inference]:
+    """What an evaluation needs: the data, a part's images, their centre crops in batches, and the
+    network."""
     training, root = spec.training, place.data_root
     _set_determinism(training.deterministic, device)
     listed, data = _open_data(training, place)
@@ -315,7 +306,7 @@ def _opened(
     images = pixels(training.data, root, listed, spec.split, side, data.fingerprint, decoding)
     loader = EvalLoader(images, listed, spec.split, size, training.batch_size)
     inference, _ = load_for_inference(checkpoint_file, spec.precision, device)
-    return _Opened(data, images, loader, inference)
+    return data, images, loader, inference
 
 
 def benchmark(spec: BenchmarkSpec, place: Place) -> Outcome[BenchmarkRecord]:
