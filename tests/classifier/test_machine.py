@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -14,11 +15,18 @@ from classifier.basics import machine
 
 VARIABLES = machine.INSTRUCTION_VARIABLES
 SHOW = """
+import json, os, sys
+import torch  # once for all, as it takes a second: its libraries look when they first compute
 from classifier.basics.machine import instruction_set
-found = instruction_set()
-import torch
-torch.nn.Conv2d(16, 32, 3)(torch.randn(4, 16, 32, 32))
-print(f"ATen {torch.backends.cpu.get_cpu_capability()}; found {found}")
+for asked in json.loads(sys.argv[1]):
+    if os.fork():
+        os.wait()
+        continue
+    os.environ.update(asked)
+    found = instruction_set()
+    torch.nn.Conv2d(16, 32, 3)(torch.randn(4, 16, 32, 32))
+    print(f"ATen {torch.backends.cpu.get_cpu_capability()}; found {found}")
+    break
 """
 ONEDNN_SAYS = {
     "Intel SSE4.1": "SSE41",
@@ -33,8 +41,7 @@ ONEDNN_SAYS = {
 @pytest.mark.skipif(not machine.instruction_set(), reason="no x86 CPU")
 def test_torch_says_the_same() -> None:
     """In processes of their own, as both libraries look once."""
-    started = {}
-    for asked in (
+    asked: list[dict[str, str]] = [
         {},
         {"ONEDNN_MAX_CPU_ISA": "AVX2"},
         {"ATEN_CPU_CAPABILITY": "avx2"},
@@ -45,20 +52,20 @@ def test_torch_says_the_same() -> None:
         {"ONEDNN_MAX_CPU_ISA": "AVX512"},  # not a name of oneDNN's
         {"ONEDNN_MAX_CPU_ISA": "AVX2 "},
         {"ONEDNN_MAX_CPU_ISA": "", "DNNL_MAX_CPU_ISA": "AVX2"},
-    ):
-        environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-        started[str(asked)] = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", SHOW],
-            env={**environment, **asked, "ONEDNN_VERBOSE": "1"},
-            cwd=Path(__file__).parents[2],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    ]
+    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    said = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SHOW, json.dumps(asked)],
+        env={**environment, "ONEDNN_VERBOSE": "1"},
+        cwd=Path(__file__).parents[2],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    isas = re.findall(r"cpu,isa:(.*)", said)
+    shown = re.findall(r"ATen (.*); found (.*)", said)
     seen = set()
-    for given, process in started.items():
-        said, _ = process.communicate()
-        (onednn,) = re.findall(r"cpu,isa:(.*)", said)
-        ((aten, found),) = re.findall(r"ATen (.*); found (.*)", said)
+    for given, onednn, (aten, found) in zip(asked, isas, shown, strict=True):
         used = max((name for name in ONEDNN_SAYS if onednn.startswith(name)), key=len)
         assert found.split(", ATen ")[0] == ONEDNN_SAYS[used], given
         own = found.split(", ATen ")[-1].removesuffix("_FP16")
