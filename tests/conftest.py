@@ -13,6 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+# Read when torch is imported, by each program that a test starts too: a thread that waits for
+# another one sleeps. Else it spins, on a core that another process of tests has a use for.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 import torch
 
 from classifier.basics.console import show_log

@@ -28,7 +28,7 @@ from experiments.run import worker
 from experiments.run.engines import Perform
 from tests.disks import resize, small_disk
 
-pytestmark = pytest.mark.usefixtures("no_process_remains")
+pytestmark = [pytest.mark.usefixtures("no_process_remains"), pytest.mark.xdist_group("faults")]
 
 MATRIX = """\
 title: Small

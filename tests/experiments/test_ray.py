@@ -33,6 +33,8 @@ from experiments.run.scheduler import Summary
 from experiments.store.store import Store
 from tests.experiments import fakes
 
+pytestmark = pytest.mark.xdist_group("ray")
+
 ROOT = Path(__file__).parents[2]
 GPUS = {"first": 1, "second": 1, "third": 2}
 SMALL = """\
@@ -93,7 +95,10 @@ class Nodes:
 @pytest.fixture(scope="module")
 def nodes(_own_cache: None) -> Iterator[Nodes]:
     with (
-        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+        # The paths of Ray's sockets have a limit.
+        tempfile.TemporaryDirectory(
+            dir="/tmp", prefix="ray-", ignore_cleanup_errors=True
+        ) as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("RAY_TMPDIR", folder)  # nobody else finds this cluster
