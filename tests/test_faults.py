@@ -22,18 +22,19 @@ from classifier.config.spec import TrainSpec
 from classifier.data.datasets import listing
 from classifier.data.loader import part_pixels
 from classifier.data.spec import DataSpec
+from classifier.data.split import PARTS
 from classifier.records.record import Record
 from experiments.plan.jobs import Job
 from experiments.run import worker
 from experiments.run.engines import Perform
 from tests.disks import resize, small_disk
 
-pytestmark = [pytest.mark.usefixtures("no_process_remains"), pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.usefixtures("no_process_remains")
 
 MATRIX = """\
 title: Small
-data: {name: digits, limit: 20}
-train: {model: mobilenetv2, image_size: 32, batch_size: 24, epochs: 3, lr: 5e-3}
+data: {name: digits, limit: 10}
+train: {model: mobilenetv2, image_size: 32, batch_size: 12, epochs: 3, lr: 5e-3}
 matrix:
   augment: [false, AutoAugment]
   ema: [false, {decay: 0.9, tau: 5}]
@@ -163,9 +164,9 @@ def test_a_job_that_is_struck_once_is_done_again(
 def test_memory_that_runs_out_is_explained(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = DataSpec(name="digits", limit=20)
+    data = DataSpec(name="digits", limit=10)
     listed, contents = listing(data, here), data.source.fingerprint(here)
-    for part in ("train", "val"):  # decoded before, by threads that would take what is left
+    for part in PARTS:  # decoded before, by threads that would take what is left
         part_pixels(data, here, listed, part, 224, contents, lambda done, total: None)
     with monkeypatch.context() as patch:
         patch.setattr(worker, "perform", starved)

@@ -29,8 +29,6 @@ from classifier.models.network import build
 from classifier.records import runs
 from classifier.records.record import EvaluateRecord, TrainRecord
 
-pytestmark = pytest.mark.xdist_group("changelog")
-
 TRAIN = r"""
 python main.py --model_name mobilenetv2 --config config/config.py --save_path runs/mobilenetv2 --lr 1e-4 --Augment AutoAugment --epoch 150 \
 --pretrained --amp --warmup --imagenet_meanstd

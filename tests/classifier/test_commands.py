@@ -28,8 +28,6 @@ from classifier.records import runs
 from classifier.records.record import EvaluateRecord
 from classifier.tricks.ema import Ema
 
-pytestmark = pytest.mark.xdist_group("commands")
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -29,8 +29,6 @@ from classifier.inference.evaluate import Inference, ten_crop_logits, ten_crop_s
 from classifier.models import checkpoint
 from classifier.models.network import Network, build
 
-pytestmark = pytest.mark.xdist_group("predictor")
-
 SIZE = 32
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.3, 0.25]
 CLASSES = ("a b", "c & d", "Ünï", "x\ny", 'q"', "p|q", "中文", "_u_", "$", "r\rr")

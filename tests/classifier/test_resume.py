@@ -31,8 +31,6 @@ from classifier.tricks.ema import Ema
 from classifier.tricks.mixing import Mixer
 from experiments.run.engines import local
 
-pytestmark = pytest.mark.xdist_group("resume")
-
 ROOT = Path(__file__).parents[2]
 SHORT = Ema(decay=0.9, tau=3.0)
 TRACKS = (RAW, SHORT)

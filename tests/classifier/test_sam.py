@@ -178,7 +178,7 @@ def test_trainings_repeat_and_an_average_changes_nothing(
 
 @pytest.mark.parametrize("method", ["soft_target", "mgd"])
 def test_a_student_climbs_too(method: str, tiny: TrainSpec, tmp_path: Path) -> None:
-    short = tiny.model_copy(update={"epochs": 1})
+    short = tiny.model_copy(update={"epochs": 1, "data": DataSpec(name="digits", limit=5)})
     train(short, tmp_path / "teacher", Place(tmp_path))
     teacher = tmp_path / "teacher" / "train-raw" / "best.safetensors"
     plain = {name: getattr(short, name) for name in TrainSpec.model_fields}

@@ -33,8 +33,6 @@ from experiments.run.scheduler import Summary
 from experiments.store.store import Store
 from tests.experiments import fakes
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 ROOT = Path(__file__).parents[2]
 GPUS = {"first": 1, "second": 1, "third": 2}
 SMALL = """\

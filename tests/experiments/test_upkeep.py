@@ -13,8 +13,6 @@ import pytest
 import runner
 from experiments.store.leases import Leases
 
-pytestmark = pytest.mark.xdist_group("upkeep")
-
 MATRIX = """\
 title: Small
 data: {name: digits, limit: 10}
