@@ -33,7 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = Path(tempfile.gettempdir(), f"tests-{os.getppid()}-{worker}")
         folder.mkdir(exist_ok=True)
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The first process, whose name these folders have, ends last."""
+    for folder in Path(tempfile.gettempdir()).glob(f"tests-{os.getpid()}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 LONGEST = ("runner", "ray", "changelog", "faults", "onednn", "resume")

@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", default=list(NETWORKS), metavar="NAME")
     parser.add_argument("--as-built", action="store_true")
-    parser.add_argument("--seconds", type=float, default=60.0, help="the steps of one network")
+    parser.add_argument("--seconds", type=float, default=240.0, help="the steps of one network")
     options = parser.parse_args()
     faulthandler.enable()  # a crash shows where
     held = HeldAgainstFloat64()
