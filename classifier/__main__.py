@@ -1,4 +1,4 @@
-"""python -m classifier: split | train | metrics | predict."""
+"""python -m classifier: split | train | metrics | predict | tricks."""
 
 import sys
 

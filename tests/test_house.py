@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from classifier import tricks
+from classifier.basics.errors import UserError
+from classifier.basics.plugins import found
 from classifier.cli.main import main
+from classifier.tricks.base import Trick
 
 ROOT = Path(__file__).parents[1]
 STORED = ROOT / "tests" / "reports" / "stored"
@@ -91,3 +95,11 @@ def test_the_page_of_tricks_is_what_the_tricks_say(capsys: pytest.CaptureFixture
     """If this fails: python -m classifier tricks > docs/tricks.md"""
     assert main(["tricks"]) == 0
     assert (ROOT / "docs" / "tricks.md").read_text() == capsys.readouterr().out
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "sam_draft.py"
+    shutil.copy(ROOT / "classifier" / "tricks" / "sam.py", copy)
+    monkeypatch.setattr(tricks, "__path__", [*tricks.__path__, str(tmp_path)])
+    with pytest.raises(UserError, match=r"'sam' is defined twice, in classifier\.tricks\.sam and"):
+        found("classifier.tricks", Trick, name=lambda trick: trick.setting)

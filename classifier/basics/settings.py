@@ -23,8 +23,13 @@ class Settings(BaseModel):
 
     def signed(self) -> dict[str, Any]:
         """The plain data that the signature is made of."""
+        return self._signed_but()
+
+    def _signed_but(self, *left_out: str) -> dict[str, Any]:
         plain: dict[str, Any] = {}
         for name, field in type(self).model_fields.items():
+            if name in left_out:
+                continue
             value = getattr(self, name)
             marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
             if marks.get("unsigned") or (marks.get("neutral") and value == field.default):

@@ -21,7 +21,8 @@ _HEAD = """\
 Written by `python -m classifier tricks > docs/tricks.md` from the files in `classifier/tricks/`.
 
 Each stands in a matrix as a setting or an axis: `rdrop: [false, true]`, `sam: {rho: 0.1}`.
-`true` is all of its options at their defaults.
+`true` is all of its options at their defaults, if each has one. `mixing: cutmix` is short for
+`mixing: {name: cutmix}`.
 """
 
 

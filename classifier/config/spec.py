@@ -55,10 +55,12 @@ T = TypeVar("T", bound=Trick)
 
 Precision = Literal["fp32", "fp16"]
 
-EVERY_TRICK = found("classifier.tricks", Trick)
+EVERY_TRICK = found("classifier.tricks", Trick, name=lambda trick: trick.setting)
 TRICKS = tuple(trick for trick in EVERY_TRICK if not trick.is_track)
 """Those that are settings of a training; the others are tracks of one."""
-LOSSES = found("classifier.tricks.losses", Loss)
+LOSSES = found(
+    "classifier.tricks.losses", Loss, name=lambda loss: str(loss.model_fields["name"].default)
+)
 
 if TYPE_CHECKING:
     AnyLoss = Loss
@@ -109,7 +111,7 @@ class TrainSettings(Spec):
     data: DataSpec
     model: str
     pretrained: str | None = Field(None, description="true, false or the name of the weights")
-    weights: Annotated[Weights | None, BeforeValidator(switch)] = Field(
+    weights: Annotated[Weights | None, BeforeValidator(off)] = Field(
         None, json_schema_extra=NEUTRAL
     )
     image_size: Side = 224
@@ -269,7 +271,7 @@ class EvaluateSpec(Spec):
         return self.ema or RAW
 
     def signed(self) -> dict[str, Any]:
-        return {**super().signed(), "training": self.training.signature}
+        return self._signed_but("training") | {"training": self.training.signature}
 
     @field_serializer("training")
     def _as_signature(self, training: TrainSpec) -> str:

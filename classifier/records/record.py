@@ -7,10 +7,11 @@ the data lay) is a `Cost`, a file beside it.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, ValidationError, model_validator
 
 from classifier.basics.machine import Machine, Platform, without_instructions
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Spec, TrainSpec
@@ -112,10 +113,18 @@ class EvaluateRecord(_Plain):
     @model_validator(mode="before")
     @classmethod
     def _whole_spec(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("spec"), dict):
-            spec = {**values["spec"], "training": values.get("training")}
-            return {**values, "spec": spec}
-        return values
+        if not isinstance(values, dict) or not isinstance(values.get("spec"), dict):
+            return values
+        known_as = values["spec"].get("training")
+        if not isinstance(known_as, str):
+            raise ValueError("spec.training must be the signature of the training")
+        training = values.get("training")
+        with suppress(ValidationError):  # it is said below, with its place
+            training = TrainSpec.model_validate(training)
+        if isinstance(training, TrainSpec) and training.signature != known_as:
+            raise ValueError("spec.training is not the signature of the training")
+        spec = {**values["spec"], "training": training}
+        return {**values, "spec": spec, "training": training}
 
     @property
     def track(self) -> str:

@@ -15,7 +15,7 @@ from experiments.matrix.model import Matrix
 from experiments.plan.estimate import Estimator
 from experiments.plan.jobs import Job, unique
 from experiments.plan.judge import Judge
-from experiments.store.housekeeping import BENCHMARK, Needed
+from experiments.store.layout import BENCHMARK, Needed
 from experiments.store.store import Results
 
 

@@ -25,7 +25,9 @@ from classifier.records.record import EvaluateRecord, Record, TrainRecord
 from classifier.records.runs import PREDICTIONS
 from experiments.store import leases
 from experiments.store.layout import (
+    BENCHMARK,
     DELETED,
+    Needed,
     folders,
     has_failed,
     is_signed,
@@ -34,11 +36,6 @@ from experiments.store.layout import (
     signature_of,
 )
 from experiments.store.store import Store
-
-Needed = tuple[str, str]
-"""A run's signature, and the name of a unit or of a job's work in it; `BENCHMARK` for a speed on
-any device."""
-BENCHMARK = "benchmark-"
 
 
 @dataclass(frozen=True)

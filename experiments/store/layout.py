@@ -28,6 +28,11 @@ FAILURE = "failure.json"
 LOG = "log.txt"
 ATTEMPT = "attempt-"
 LEASES = ".leases"
+BENCHMARK = "benchmark-"
+"""Begins the units of a speed, one for each platform."""
+Needed = tuple[str, str]
+"""A run's signature, and the name of a unit or of a job's work in it; `BENCHMARK` for a speed on
+any platform."""
 DELETED = ".deleted-"
 """Begins the name of what is being deleted, or was when its deletion was interrupted."""
 _SIGNED = re.compile("-[0-9a-f]{12}$")

@@ -5,12 +5,14 @@ Its weights and predictions are left out: a report reads none, and asks only whe
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 import runner
+from classifier.basics.errors import UserError
 from classifier.records import runs
 
 STORED = Path(__file__).parent / "stored"
@@ -37,3 +39,13 @@ def test_an_older_store_is_reported_as_before(
     expected = {file.name: file.read_text() for file in (STORED / "reports" / name).iterdir()}
     written = {file.name: file.read_text() for file in (tmp_path / "reports" / name).iterdir()}
     assert written == expected
+
+
+@pytest.mark.parametrize("known_as", ["000000000000", 5, None])
+def test_an_evaluation_of_another_training_is_damaged(known_as: object, tmp_path: Path) -> None:
+    file = next(STORED.rglob("evaluate-*/record.json"))
+    record = json.loads(file.read_text())
+    record["spec"]["training"] = known_as
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"record\.json is damaged or of another version"):
+        runs.read_record(tmp_path)

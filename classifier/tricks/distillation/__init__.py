@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from classifier.models.stages import Output
 
-METHODS = {method.name: method for method in found(__name__, Method)}
+METHODS = {
+    method.name: method for method in found(__name__, Method, name=lambda method: method.name)
+}
 
 if TYPE_CHECKING:
     MethodName = str
