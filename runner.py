@@ -3,6 +3,7 @@
 python runner.py experiments/ema.yaml
 """
 
+import gc
 import sys
 
 from experiments.cli.main import main
@@ -10,4 +11,5 @@ from experiments.cli.main import main
 __all__ = ["main"]
 
 if __name__ == "__main__":
+    gc.set_threshold(100_000)  # records are many objects, and none of them garbage
     sys.exit(main())

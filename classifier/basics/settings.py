@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -27,15 +28,22 @@ class Settings(BaseModel):
 
     def _signed_but(self, *left_out: str) -> dict[str, Any]:
         plain: dict[str, Any] = {}
-        for name, field in type(self).model_fields.items():
-            if name in left_out:
-                continue
+        for name, neutral in _signed_fields(type(self)):
             value = getattr(self, name)
-            marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-            if marks.get("unsigned") or (marks.get("neutral") and value == field.default):
-                continue
-            plain[name] = _signed(value)
+            if name not in left_out and (neutral is None or value != neutral.default):
+                plain[name] = _signed(value)
         return plain
+
+
+@cache
+def _signed_fields(kind: type[Settings]) -> tuple[tuple[str, FieldInfo | None], ...]:
+    """Each with the field whose default is not signed, if it has one that isn't."""
+    fields = []
+    for name, field in kind.model_fields.items():
+        marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        if not marks.get("unsigned"):
+            fields.append((name, field if marks.get("neutral") else None))
+    return tuple(fields)
 
 
 def _signed(value: Any) -> Any:

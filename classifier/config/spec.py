@@ -81,12 +81,13 @@ class Spec(Settings):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy, which must not take over the signature that was kept."""
+        """A copy, which must not take over the names that were kept."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("signature", None)
+        for name in ("signature", "slug"):
+            copied.__dict__.pop(name, None)
         return copied
 
-    @property
+    @cached_property
     def slug(self) -> str:
         """The part of a folder's name that is for people."""
         raise NotImplementedError
@@ -160,11 +161,12 @@ class TrainSettings(Spec):
                 f"'micro_batch' {self.micro_batch} must be smaller than the batch_size of "
                 f"{self.batch_size}; leave it out"
             )
-        for trick in self.tricks:
+        tricks = self.tricks
+        for trick in tricks:
             trick.check(self)
         self.loss.check(self)
         for place in ("loss", "step"):
-            over = [f"'{trick.setting}'" for trick in self.tricks if place in trick.takes_over]
+            over = [f"'{trick.setting}'" for trick in tricks if place in trick.takes_over]
             if len(over) > 1:
                 raise ValueError(f"{' and '.join(over)} each take over the {place}; leave one out")
         return self
@@ -191,7 +193,7 @@ class TrainSettings(Spec):
         """Whether the trick of that name is on."""
         return getattr(self, setting, None) is not None
 
-    @property
+    @cached_property
     def slug(self) -> str:
         return f"{self.model}{''.join(trick.slug for trick in self.tricks)}-s{self.seed}"
 
@@ -257,7 +259,7 @@ class EvaluateSpec(Spec):
         """An evaluation of that track of the training."""
         return cls(training=training, ema=None if isinstance(track, Raw) else track, **settings)
 
-    @property
+    @cached_property
     def slug(self) -> str:
         tta = "-tta" if self.tta else ""
         return f"{self.track.key}-{self.split}-{self.precision}{tta}"
@@ -293,6 +295,6 @@ class BenchmarkSpec(Spec):
     precision: Precision = "fp32"
     seconds: Positive = 30.0
 
-    @property
+    @cached_property
     def slug(self) -> str:
         return f"{self.model}-fps-{self.precision}-{self.image_size}px-b{self.batch_size}"

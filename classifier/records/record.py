@@ -7,8 +7,10 @@ the data lay) is a `Cost`, a file beside it.
 from __future__ import annotations
 
 import hashlib
+import json
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, ValidationError, model_validator
@@ -120,7 +122,7 @@ class EvaluateRecord(_Plain):
             raise ValueError("spec.training must be the signature of the training")
         training = values.get("training")
         with suppress(ValidationError):  # it is said below, with its place
-            training = TrainSpec.model_validate(training)
+            training = _training(json.dumps(training, sort_keys=True))
         if isinstance(training, TrainSpec) and training.signature != known_as:
             raise ValueError("spec.training is not the signature of the training")
         spec = {**values["spec"], "training": training}
@@ -133,6 +135,12 @@ class EvaluateRecord(_Plain):
     @property
     def unit(self) -> str:
         return evaluate_unit(self.spec)
+
+
+@lru_cache(maxsize=1_024)
+def _training(written: str) -> TrainSpec:
+    """The evaluations of a training lie side by side: it is checked and signed once."""
+    return TrainSpec.model_validate_json(written)
 
 
 class BenchmarkRecord(_Plain):
