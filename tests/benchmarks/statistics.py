@@ -1,0 +1,387 @@
+"""How often the intervals hold what they say, in simulated worlds.
+
+    python -m tests.benchmarks statistics [--full]
+
+In a world every training answers every image by the sign of a sum of normal parts (how easy the
+image is, for all and for one model; what the trick does to it; the seed; the rest), so the true
+difference is known. Each world is drawn 10,000 times (4,000 with 10,000 images) and judged by the
+functions that reports use. Prints a table, a row a group of worlds; ends with 1, naming them, where
+worlds miss their bound by more than 3.3 standard errors of their own count.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
+from statistics import fmean
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
+
+from classifier.basics.progress import duration
+from reports.markdown import grid
+from reports.sections import Grid
+from reports.statistics import (
+    Comparison,
+    Estimate,
+    Pair,
+    compare,
+    compare_unpaired,
+    estimate,
+    estimate_from_shares,
+    over_rows,
+)
+from reports.verdicts import Word, holm, verdict
+
+Floats = NDArray[np.float64]
+IMAGE, MODEL = 1.5, 0.7
+"""Deviations of how easy an image is, for all and for one model; the rest's is 1."""
+
+
+@dataclass(frozen=True)
+class World:
+    seeds: int
+    images: int
+    accuracy: float
+    seed_sd: tuple[float, ...] = (0.0,)
+    """Of the accuracy over seeds; the rows take them in turn."""
+    shared: float = 0.0
+    """The part of the seed's and the rest's variance that both arms have in common."""
+    on_image: float = 0.0
+    """Deviation of what the trick does to an image, in all rows the same."""
+    effect: float = 0.0
+    """The true difference."""
+    moved: int = 0
+    """Instead of an effect: the trick makes right of wrong on about so many images, in all rows,
+    and changes no other."""
+    rows: int = 1
+    models_sd: float = 0.0
+    """Deviation of the effect over models."""
+    classes: int = 0
+    """The score is mean per-class accuracy; the largest class has 20 times the smallest's."""
+
+    @property
+    def draws(self) -> int:
+        return 10_000 if self.images < 10_000 else 4_000
+
+
+@dataclass(frozen=True)
+class Drawn:
+    pairs: list[Pair]
+    """By row."""
+    true: list[float]
+    """Each row's difference: of its two trainings if they have one seed, else of its model."""
+    cell: float
+    """The first baseline's score, likewise."""
+
+
+class Drawing:
+    """Draws of a world."""
+
+    def __init__(self, world: World, stream: int = 0) -> None:
+        self.world = world
+        name = f"{world} {stream}".encode()
+        self.rng = np.random.Generator(np.random.SFC64(zlib.crc32(name)))
+        self.levels, sizes = np.zeros(1), np.array([world.images])
+        self.weights: Floats | None = None
+        if world.classes:
+            parts = np.geomspace(1, 20, world.classes)
+            sizes = np.maximum((parts / parts.sum() * world.images).astype(int), 2)
+            sizes[-1] += world.images - sizes.sum()
+            self.levels = np.linspace(-1.0, 1.0, world.classes)
+            self.weights = np.repeat(1 / world.classes / sizes, sizes)
+        self.easy = np.repeat(self.levels, sizes).astype(np.float32)
+        base = IMAGE**2 + MODEL**2 + 1
+        self.betas = self._in_sum(world.models_sd, base)
+        self.alphas = [self._in_sum(sd, base) for sd in world.seed_sd]
+        self.low, self.high = [], []
+        for alpha in self.alphas:
+            variance = base + alpha**2
+            self.low.append(self._level(world.accuracy, variance))
+            variance += world.on_image**2 + self.betas**2
+            self.high.append(self._level(world.accuracy + world.effect, variance))
+
+    def _in_sum(self, sd: float, variance: float) -> float:
+        """A deviation of the accuracy as one of the sum."""
+        z = ndtri(self.world.accuracy)
+        return float(sd * math.sqrt(2 * math.pi) * math.exp(z * z / 2) * math.sqrt(variance))
+
+    def share(self, level: float, variance: float) -> float:
+        """Right answers on unlimited images, over classes."""
+        return float(ndtr((level + self.levels) / math.sqrt(variance)).mean())
+
+    def _level(self, share: float, variance: float) -> float:
+        return float(brentq(lambda level: self.share(level, variance) - share, -60, 60))
+
+    def _normal(self, *shape: int) -> NDArray[np.float32]:
+        return self.rng.standard_normal(shape, dtype=np.float32)
+
+    def __call__(self) -> Drawn:
+        world = self.world
+        n, s, one_seed = world.images, world.seeds, world.seeds == 1
+        image = self.easy + np.float32(IMAGE) * self._normal(n)
+        on_image = np.float32(world.on_image) * self._normal(n) if world.on_image else 0.0
+        moved = self.rng.random(n) < world.moved / n
+        common, own = np.float32(math.sqrt(world.shared)), np.float32(math.sqrt(1 - world.shared))
+        pairs, true, cell = [], [], 0.0
+        for row in range(world.rows):
+            kind = row % len(self.alphas)
+            alpha, low = self.alphas[kind], self.low[kind]
+            high = self.high[kind] + self.betas * self.rng.standard_normal()
+            seeds = alpha * (common * self._normal(1, s, 1) + own * self._normal(2, s, 1))
+            model = image + np.float32(MODEL) * self._normal(n)
+            together = common * self._normal(s, n) if world.shared else 0.0
+            sums = [model + together + seeds[0] + np.float32(low)]
+            sums += [model + together + seeds[1] + np.float32(high) + on_image]
+            first, second = (sum_ + own * self._normal(s, n) > 0 for sum_ in sums)
+            variance = IMAGE**2 + MODEL**2 + 1 + (0 if one_seed else alpha**2)
+            shifts = (float(seeds[0, 0, 0]), float(seeds[1, 0, 0])) if one_seed else (0.0, 0.0)
+            figure = self.share(low + shifts[0], variance)
+            other = self.share(high + shifts[1], variance + world.on_image**2)
+            if world.moved:
+                first, second, other = first & ~moved, first | moved, figure + world.moved / n
+            pairs.append(Pair(first, second, "images", self.weights))
+            true.append(other - figure)
+            cell = cell or figure
+        return Drawn(pairs, true, cell)
+
+
+@dataclass(frozen=True)
+class Counted:
+    world: World
+    what: str
+    rate: float
+    """Of intervals that cover, or of wrong claims."""
+    bound: float
+    width: float
+    """Mean, of the whole interval; 0 for claims."""
+
+    @property
+    def excess(self) -> float:
+        """By how many standard errors the bound is missed; negative where it is not."""
+        missed = self.bound - self.rate if self.bound > 0.5 else self.rate - self.bound
+        return missed / math.sqrt(self.bound * (1 - self.bound) / self.world.draws)
+
+
+def bound_of(seeds: int) -> float:
+    return {1: 0.937, 2: 0.935}.get(seeds, 0.94)
+
+
+Judged = dict[str, tuple[bool, float]]
+"""By what was looked at: whether it holds (an interval) or is wrong (a claim), and a width."""
+
+
+def holds(found: Estimate | Comparison, true: float) -> tuple[bool, float]:
+    return found.low <= true <= found.high, found.high - found.low
+
+
+def row(draw: Drawing) -> Judged:
+    drawn = draw()
+    pair = drawn.pairs[0]
+    return {"a row": holds(compare(pair.baseline, pair.variant, pair.weights), drawn.true[0])}
+
+
+def cell(draw: Drawing) -> Judged:
+    drawn = draw()
+    pair = drawn.pairs[0]
+    judged = {"a cell alone": holds(estimate(pair.baseline, pair.weights), drawn.cell)}
+    if pair.weights is None:
+        shares = pair.baseline.mean(axis=1).tolist()
+        found = estimate_from_shares(shares, draw.world.images)
+        judged["a cell alone, from shares"] = holds(found, drawn.cell)
+    return judged
+
+
+def unpaired(draw: Drawing) -> Judged:
+    first, second = draw(), draw()
+    one, two = first.pairs[0], second.pairs[0]
+    cells = estimate(one.baseline, one.weights), estimate(two.variant, two.weights)
+    true = second.true[0] + second.cell - first.cell
+    judged = {"a row, unpaired": holds(compare_unpaired(*cells), true)}
+    if one.weights is None:
+        before, after = (
+            estimate_from_shares(arm.mean(axis=1).tolist(), draw.world.images)
+            for arm in (one.baseline, two.variant)
+        )
+        judged["a row, unpaired, from shares"] = holds(compare_unpaired(before, after), true)
+    return judged
+
+
+def lines(draw: Drawing) -> Judged:
+    drawn = draw()
+    line = over_rows(drawn.pairs)
+    population = draw.world.effect or draw.world.moved / draw.world.images
+    judged = {"line, these models": holds(line.these, fmean(drawn.true))}
+    if draw.world.seeds > 1:
+        judged["line, models like these"] = holds(line.like_these, population)
+    return judged
+
+
+def family(draw: Drawing) -> Judged:
+    """Nothing differs: any verdict but `can't tell` or `same` is wrong."""
+    pairs = draw().pairs
+    line = over_rows(pairs)
+    found = [compare(pair.baseline, pair.variant, pair.weights) for pair in pairs]
+    found += [line.these, line.like_these]
+    return {"family after Holm": (min(holm([each.p for each in found])) <= 0.05, 0.0)}
+
+
+def same(draw: Drawing) -> Judged:
+    """The difference is the margin."""
+    pair = draw().pairs[0]
+    found = compare(pair.baseline, pair.variant, pair.weights)
+    said = verdict(found, 1.0, 1, more_is_better=True, margin=abs(draw.world.effect))
+    return {"same, wrongly": (said.word is Word.SAME, 0.0)}
+
+
+@cache
+def variance_over_seeds(world: World) -> float:
+    """Of the difference on unlimited images, from as many seeds as it takes."""
+    draw, rng = Drawing(world), np.random.default_rng(0)
+    common = math.sqrt(world.shared) * rng.standard_normal(50_000)
+    shares = []
+    for level, on_image in ((draw.low[0], 0.0), (draw.high[0], world.on_image)):
+        seed = common + math.sqrt(1 - world.shared) * rng.standard_normal(50_000)
+        deviation = math.sqrt(IMAGE**2 + MODEL**2 + 1 + on_image**2)
+        shares.append(ndtr((level + draw.alphas[0] * seed) / deviation))
+    return float(np.var(shares[1] - shares[0]))
+
+
+def known(draw: Drawing) -> Judged:
+    pair = draw().pairs[0]
+    variance = variance_over_seeds(draw.world)
+    found = compare(pair.baseline, pair.variant, seed_variance=variance)
+    return {"a row, seeds' variance known": holds(found, draw.world.effect)}
+
+
+Look = Callable[[Drawing], Judged]
+
+
+def look(world: World, at: Look) -> list[Counted]:
+    """Draw a world and count."""
+    draw, sums = Drawing(world), defaultdict[str, Floats](lambda: np.zeros(2))
+    for _ in range(world.draws):
+        for what, judged in at(draw).items():
+            sums[what] += judged
+    found = []
+    for what, (count, width) in sums.items():
+        bound = bound_of(world.seeds)
+        bound = 0.065 if at in (family, same) else bound
+        found.append(Counted(world, what, count / world.draws, bound, width / world.draws))
+    return found
+
+
+SIZES = (357, 1_781, 10_000)
+SEEDS = (1, 2, 3, 5, 10)
+
+
+def worlds(full: bool) -> Iterator[tuple[World, Look]]:
+    """The subset takes from the grid corners that differ most in kind."""
+    corners: list[tuple[float, float, float, float, float]]
+    if full:
+        corners = [
+            (accuracy, sd, shared, on_image, effect)
+            for accuracy, sd, shared, on_image, effect in product(
+                (0.6, 0.75, 0.9, 0.97, 0.99), (0, 0.005, 0.01, 0.03), (0, 0.7), (0, 0.7), (0, 0.01)
+            )
+            if accuracy + effect + sd < 1 and (not effect or sd == 0.01)
+        ]
+    else:
+        corners = [
+            (0.6, 0.0, 0.0, 0.0, 0.0),
+            (0.75, 0.03, 0.0, 0.7, 0.0),
+            (0.9, 0.005, 0.7, 0.0, 0.0),
+            (0.97, 0.0, 0.7, 0.7, 0.01),
+            (0.97, 0.01, 0.0, 0.0, 0.0),
+            (0.99, 0.005, 0.7, 0.7, 0.0),
+        ]
+    sizes = SIZES if full else SIZES[:2]
+    for seeds, images, (accuracy, sd, shared, on_image, effect) in product(SEEDS, SIZES, corners):
+        if not full and (images == 10_000 and (seeds == 10 or accuracy in (0.6, 0.75))):
+            continue
+        yield World(seeds, images, accuracy, (sd,), shared, on_image, effect), row
+    for seeds, images, accuracy, sd in product(SEEDS, sizes, (0.75, 0.97, 0.99), (0.0, 0.01)):
+        if not full and seeds in (3, 10):
+            continue
+        world = World(seeds, images, accuracy, (sd * (1 - accuracy) * 8,))
+        yield world, cell
+        yield replace(world, effect=0.005), unpaired
+    for seeds, images, accuracy, shared in product(SEEDS, sizes, (0.75, 0.97), (0.0, 0.7)):
+        if not full and (seeds in (3, 10) or images != 357 + 1_424 * (accuracy > 0.9)):
+            continue
+        mpa = World(seeds, images, accuracy, (0.01,), shared, 0.7, 0.01, classes=10)
+        yield mpa, row
+        yield mpa, cell
+        yield replace(mpa, shared=0.0), unpaired
+    for seeds, images, moved in product(SEEDS, sizes, (3, 7)):
+        yield World(seeds, images, 0.9, shared=1.0, moved=moved), row
+    for seeds, images, sd in product((1, 2, 5), sizes, (0.005, 0.03)):
+        yield World(seeds, images, 0.9, (sd,), 0.0, 0.7, 0.01), known
+    for seeds, images, effect in product(SEEDS, SIZES if full else SIZES[1:2], (0.01, -0.01)):
+        sd = 0.0 if seeds == 1 else 0.005
+        yield World(seeds, images, 0.97, (sd,), 0.7, 0.0, effect), same
+    deviations = (0.0, 0.01, 0.03)
+    for rows, seeds, images in product((2, 6, 12), SEEDS, SIZES if full else SIZES[:1]):
+        world = World(seeds, images, 0.9, deviations, 0.3, 0.7, 0.01, rows=rows)
+        yield world, lines
+        yield replace(world, accuracy=0.97, seed_sd=(0.002, 0.01), models_sd=0.005), lines
+        yield World(seeds, images, 0.9, shared=1.0, rows=rows, moved=3), lines
+        yield replace(world, effect=0.0, seed_sd=deviations if seeds > 1 else (0.0,)), family
+        if full or rows == 6:
+            yield World(seeds, images, 0.9, shared=1.0, rows=rows, moved=7), lines
+            yield replace(world, classes=10), lines
+
+
+def main(*arguments: str) -> int:
+    full = "--full" in arguments
+    start = time.perf_counter()
+    asked = list(worlds(full))
+    found: list[Counted] = []
+    jobs = Parallel(n_jobs=len(os.sched_getaffinity(0)), return_as="generator_unordered")
+    for done, counted in enumerate(jobs(delayed(look)(*each) for each in asked), 1):
+        found += counted
+        if done % 10 == 0 or done == len(asked):
+            left = (time.perf_counter() - start) / done * (len(asked) - done)
+            print(f"{done} of {len(asked)} worlds, about {duration(left)} left", file=sys.stderr)
+    print(grid(table(found)))
+    missed = sorted((each for each in found if each.excess > 3.3), key=lambda each: -each.excess)
+    for each in missed:
+        print(f"- missed: {each.what}: {each.rate:.4f} for {each.bound}, {each.world}")
+    print(f"\n{len(asked)} worlds in {duration(time.perf_counter() - start)}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def table(found: Sequence[Counted]) -> Grid:
+    groups: dict[tuple[str, int, str], list[Counted]] = {}
+    for each in found:
+        kind = "mpa" if each.world.classes else "accuracy"
+        groups.setdefault((each.what, each.world.seeds, kind), []).append(each)
+    return Grid.of(
+        sorted(groups.items()),
+        {
+            "what": lambda group: group[0][0],
+            "seeds": lambda group: str(group[0][1]),
+            "score": lambda group: group[0][2],
+            "worlds": lambda group: str(len(group[1])),
+            "lowest": lambda group: f"{100 * min(each.rate for each in group[1]):.1f} %",
+            "highest": lambda group: f"{100 * max(each.rate for each in group[1]):.1f} %",
+            "bound": lambda group: f"{100 * group[1][0].bound:.1f} %",
+            "mean width": lambda group: (
+                f"{100 * fmean(each.width for each in group[1]):.2f} points"
+                if group[1][0].width
+                else ""
+            ),
+            "missed": lambda group: str(sum(each.excess > 3.3 for each in group[1]) or ""),
+        },
+    )
