@@ -325,6 +325,7 @@ def benchmark(spec: BenchmarkSpec, place: Place) -> Outcome[BenchmarkRecord]:
         quartiles=timing.quartiles,
         iterations=len(timing.seconds),
         warmup=timing.warmup,
+        seconds=timing.seconds,
     )
     return Outcome(record, _cost(time.monotonic() - begun, record.images_per_second, peak))
 

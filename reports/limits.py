@@ -13,10 +13,10 @@ from typing import Protocol
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtrit
 
-LEAST_TAIL = 1e-300
-"""Smaller ones are told no further apart."""
-LARGEST = 700.0
-"""The logarithm of what a float can just hold."""
+LEAST_TAIL = 1e-100
+"""Smaller ones are told no further apart; Student's quantile is sound down to it."""
+LARGEST = 709.0
+"""The logarithm of about the largest float."""
 
 
 Bounds = tuple[float, float]
@@ -162,7 +162,7 @@ class Score:
         """Of a true difference of 0: McNemar's (1947), for the score is his there."""
         changed = self.gained + self.lost
         z = abs(self.gained - self.lost) / math.sqrt(changed) if changed else 0.0
-        return 2 * float(ndtr(-z))
+        return max(2 * float(ndtr(-z)), 2 * LEAST_TAIL)
 
     def _low(self, tail: float) -> float:
         """The true difference at which the score is the quantile."""
@@ -289,7 +289,9 @@ class Ratio:
 def added_df(variances: list[tuple[float, float]]) -> float:
     """The degrees of freedom of a sum of independent variances, each with its own (Satterthwaite
     1946; Welch 1947)."""
-    total = sum(variance for variance, _ in variances)
-    if total == 0:
+    largest = max((variance for variance, _ in variances), default=0.0)
+    if largest == 0:
         return math.inf
-    return total**2 / sum(variance**2 / df for variance, df in variances)
+    parts = [(variance / largest, df) for variance, df in variances]
+    doubt = sum(part * part / df for part, df in parts)
+    return sum(part for part, _ in parts) ** 2 / doubt if doubt else math.inf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from reports.sections import Block, Bullets, Grid, Section
+from reports.blocks import Block, Bullets, Grid, Section
 
 
 def page(sections: Iterable[Section]) -> str:
@@ -17,7 +17,11 @@ def page(sections: Iterable[Section]) -> str:
 
 def grid(of: Grid) -> str:
     """Lines with single spaces; every column is centred."""
-    lines = [of.header, [":----:"] * len(of.header), *of.rows]
+    rows = [
+        [f"**{text}**" if (r, c) in of.strong else text for c, text in enumerate(row)]
+        for r, row in enumerate(of.rows)
+    ]
+    lines = [of.header, [":----:"] * len(of.header), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

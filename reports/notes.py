@@ -1,20 +1,18 @@
-"""What must be known of a table to read it: how large chance is, what ran where, what was asked
-for and not done."""
+"""What must be known of a table to read it: what ran where, what was asked for and not done."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 
 from classifier.basics.machine import Platform, without_instructions
 from experiments.matrix.model import Matrix
+from reports.answers import learnt_nothing
 from reports.select import SelectedTable
 
 
 def notes(matrix: Matrix, table: SelectedTable) -> list[str]:
     """Sentences for under a table of the matrix."""
     said = (
-        *_chance(table),
         *_learnt_nothing(table),
         *_emulation(table),
         *_amp(table),
@@ -25,25 +23,8 @@ def notes(matrix: Matrix, table: SelectedTable) -> list[str]:
     return [note for note in said if note]
 
 
-def _chance(table: SelectedTable) -> Iterator[str]:
-    """How far chance alone can move a difference of two accuracies of this table."""
-    variances = []
-    for record in table.accuracies:
-        # Two right and two wrong answers added: at 0 or 1 the plain formula says there is none.
-        share = (record.accuracy * record.images + 2) / (record.images + 4)
-        variances.append(share * (1 - share) / record.images)
-    if variances:
-        error = math.sqrt(2 * max(variances))
-        sizes = sorted({record.images for record in table.accuracies})
-        yield (
-            "Chance: the standard error of a difference between two of these accuracies is up to "
-            f"{error:.4f} (binomial, estimated, on {' or '.join(f'{size:,}' for size in sizes)} "
-            f"images, not paired); a difference below {2 * error:.3f} is weak evidence."
-        )
-
-
 def _learnt_nothing(table: SelectedTable) -> Iterator[str]:
-    guessing = [r for r in table.accuracies if r.accuracy <= 1.2 / r.data.classes]
+    guessing = [record for record in table.accuracies if learnt_nothing(record)]
     if guessing:
         yield (
             f"{len(guessing)} of {len(table.accuracies)} accuracies are those of guessing: what "

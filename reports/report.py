@@ -10,7 +10,8 @@ from pathlib import Path
 from classifier.basics.errors import UserError
 from classifier.basics.files import write_atomically
 from experiments.matrix.model import Matrix
-from reports import markdown, results_csv
+from reports import markdown, results_csv, verdict_files
+from reports.answers import answers
 from reports.sections import OWNER, bare, sections
 from reports.select import Selection
 
@@ -18,15 +19,19 @@ _PAGE = "report.md"
 
 
 def write(selection: Selection, folder: Path) -> list[Path]:
-    """Write `folder`/<matrix>/: <table>.md for each table, report.md, results.csv, in this order.
+    """Write `folder`/<matrix>/: <table>.md for each table, report.md, results.csv, verdicts.csv and
+    verdicts.json, in this order.
 
     Each file is written whole or not at all. Raises UserError where they can't be, and, before any
     is written, where no job of the matrix has run.
     """
     check_records(selection)
     files = {f"{table.name}.md": markdown.grid(bare(table)) for table in selection.tables}
-    files[_PAGE] = markdown.page(sections(selection))
+    found = answers(selection)
+    files[_PAGE] = markdown.page(sections(selection, found))
     files["results.csv"] = results_csv.text(selection)
+    files["verdicts.csv"] = verdict_files.as_csv(found)
+    files["verdicts.json"] = verdict_files.as_json(found)
     target = folder / selection.matrix.name
     try:
         target.mkdir(parents=True, exist_ok=True)

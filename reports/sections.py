@@ -3,60 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from classifier.basics.progress import duration
 from classifier.data.split import PARTS
 from classifier.records.record import BenchmarkRecord, Cost, Record, TrainRecord
-from experiments.matrix.model import Matrix
+from reports.answers import Answer
+from reports.blocks import Bullets, Columns, Grid, Section
 from reports.notes import notes
-from reports.select import Cell, SelectedTable, Selection
-from reports.tables import deviation, mean, minus, text
+from reports.select import SelectedTable, Selection
+from reports.tables import mean, text
+from reports.wording import (
+    METHOD,
+    headline,
+    published_grid,
+    verdict_grid,
+    verdict_notes,
+    would_tell,
+)
 
 OWNER = "matrix: "
 """What the item that names the page's matrix begins with."""
-T = TypeVar("T")
-Columns = Mapping[str, Callable[[T], str]]
-"""By header how a column says what it says of the thing that has a row."""
 
 
-@dataclass(frozen=True)
-class Grid:
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    """Each as long as the header."""
-
-    @staticmethod
-    def of(things: Iterable[T], columns: Columns[T]) -> Grid:
-        return Grid(list(columns), [[say(thing) for say in columns.values()] for thing in things])
-
-
-@dataclass(frozen=True)
-class Bullets:
-    items: Sequence[str]
-
-
-Block = Grid | Bullets | str
-"""Text is a paragraph."""
-
-
-@dataclass(frozen=True)
-class Section:
-    level: int
-    """1 is the page, 2 its parts, 3 theirs."""
-    heading: str
-    blocks: Sequence[Block] = ()
-
-
-def sections(selection: Selection) -> list[Section]:
-    """Environment, each table with what must be known of it, settings, cost."""
-    matrix = selection.matrix
+def sections(selection: Selection, answers: Sequence[Answer]) -> list[Section]:
+    """The answers, environment, each table with what must be known of it, settings, cost."""
     return [
-        Section(1, matrix.title),
+        Section(1, selection.matrix.title, (Bullets([headline(each) for each in answers]),)),
         _environment([used.record for used in selection.used]),
-        *(part for table in selection.tables for part in _table(matrix, table)),
+        *(part for each in answers for part in _table(selection, each)),
+        Section(2, "Method", (METHOD,)),
         _settings(selection),
         _cost(selection),
     ]
@@ -90,31 +67,19 @@ def _environment(records: Sequence[Record]) -> Section:
     return Section(2, "Environment", (Grid(("System", "CPU", "GPU", "RAM"), rows), Bullets(items)))
 
 
-def _table(matrix: Matrix, table: SelectedTable) -> Iterator[Section]:
-    yield Section(2, table.name, (bare(table), Bullets(notes(matrix, table))))
-    yield from _differences(table)
-    if table.speeds:
-        yield Section(3, "Speeds", (Grid.of(table.speeds, _SPEED),))
-
-
-def _differences(table: SelectedTable) -> Iterator[Section]:
-    """Each figure beside all that any of them can be seen beside."""
-    cells = [cell for row in table.cells for cell in row]
-    beside: dict[str, Callable[[Cell], str]] = {}
-    if any(deviation(cell) is not None for cell in cells):
-        beside["deviation over seeds"] = lambda cell: text(cell.column, deviation(cell))
-    if any(cell.baseline for cell in cells):
-        beside["minus baseline"] = lambda cell: text(cell.column, minus(cell, cell.baseline), "+")
+def _table(selection: Selection, answer: Answer) -> Iterator[Section]:
+    table = answer.table
+    yield Section(2, table.name, (bare(table), Bullets(notes(selection.matrix, table))))
+    if verdicts := verdict_grid(answer):
+        notes_on_them = Bullets(list(verdict_notes(answer)))
+        yield Section(3, f"{table.name}: verdicts", (verdicts, notes_on_them))
+    costs = {used.record.signature: used.cost for used in selection.used if used.cost}
+    if open_ := would_tell(answer, costs):
+        yield Section(3, f"{table.name}: what would tell", (open_,))
     if table.is_published:
-        beside["published"] = lambda cell: text(cell.column, cell.published)
-        beside["minus published"] = lambda cell: text(cell.column, minus(cell, cell.published), "+")
-    if beside:
-        figure: Columns[Cell] = {
-            table.row_header: lambda cell: cell.row,
-            "column": lambda cell: cell.column.header,
-            "measured": lambda cell: text(cell.column, mean(cell)),
-        }
-        yield Section(3, "Differences", (Grid.of(cells, {**figure, **beside}),))
+        yield Section(3, f"{table.name}: published", (published_grid(answer),))
+    if table.speeds:
+        yield Section(3, f"{table.name}: speeds", (Grid.of(table.speeds, _SPEED),))
 
 
 _SPEED: Columns[BenchmarkRecord] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from classifier.config.spec import settings_in_order
@@ -37,6 +38,7 @@ class Cell:
     seeds: tuple[Record | Missing, ...]
     """A record for each seed; of a speed one, which the seeds share."""
     published: float | None
+    margin: float | None = None
     baseline: Cell | None = None
     """The cell that it is compared with."""
 
@@ -94,6 +96,14 @@ class Selection:
     tables: tuple[SelectedTable, ...]
     used: tuple[Used, ...]
     """Each once: trainings, with a record for each track, then evaluations, then speeds."""
+    folders: Mapping[tuple[str, str], Path]
+    """Where a record lies with its files, by its signature and unit."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every figure is there."""
+        cells = (cell for table in self.tables for row in table.cells for cell in row)
+        return all(cell.missing is None for cell in cells)
 
 
 def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()) -> Selection:
@@ -119,6 +129,7 @@ def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()
         has_run=bool(used) or any(signature in results.failures for signature, _ in served),
         tables=tuple(_table(table, records, results.failures) for table in matrix.tables),
         used=used,
+        folders=results.folders,
     )
 
 
@@ -145,8 +156,14 @@ def _table(table: Table, records: Records, failures: Container[str]) -> Selected
 
     cells = [
         [
-            Cell(name, column, tuple(map(seed, asked)), table.published.get((name, column.header)))
-            for column, asked in zip(table.columns, row, strict=True)
+            Cell(
+                name,
+                column,
+                tuple(map(seed, asked)),
+                table.published.get((name, column.header)),
+                margin,
+            )
+            for column, margin, asked in zip(table.columns, table.margins, row, strict=True)
         ]
         for name, row in zip(table.rows, table.cells, strict=True)
     ]

@@ -130,9 +130,9 @@ def compare(
         gained, lost = variant & ~baseline, baseline & ~variant
         limits = Score(int(gained.sum()), int(lost.sum()), images)
     else:
-        floor = floor_of((baseline, variant), weights)
-        differences = numbers(variant) - numbers(baseline)
-        limits = crossed(differences, weights, floor, bounds, seed_variance)
+        floor = _floor_of((baseline, variant), weights)
+        differences = _numbers(variant) - _numbers(baseline)
+        limits = _crossed(differences, weights, floor, bounds, seed_variance)
     if seeds == 1 and seed_variance is not None:
         parts = ((1.0, limits), (1.0, Spread(0.0, seeds=seed_variance)))
         limits = Sum(parts, bounds)
@@ -148,9 +148,9 @@ def estimate(scores: Scores, weights: Floats | None = None, level: float = LEVEL
     if seeds == 1 and scores.dtype == bool and weights is None:
         limits = Wilson(float(scores.mean()), images)
     else:
-        floor = floor_of((scores,), weights)
+        floor = _floor_of((scores,), weights)
         bounds = SHARE if scores.dtype == bool else UNBOUNDED
-        limits = crossed(numbers(scores), weights, floor, bounds)
+        limits = _crossed(_numbers(scores), weights, floor, bounds)
         if scores.dtype == bool and weights is None:
             limits = Widest(limits, Wilson(limits.center, images))
     return Estimate(limits, seeds, images, _scope(seeds), level)
@@ -182,7 +182,7 @@ def _scope(seeds: int) -> Scope:
     return Scope.TRAININGS if seeds == 1 else Scope.MODEL
 
 
-def numbers(scores: Scores) -> Numbers:
+def _numbers(scores: Scores) -> Numbers:
     return scores.astype(np.int64 if scores.dtype == bool else np.float64)
 
 
@@ -192,16 +192,17 @@ def _checked(arms: Sequence[Scores], weights: Floats | None) -> Floats | None:
     if len(shape) != 2 or 0 in shape or any(arm.shape != shape for arm in arms):
         shapes = " and ".join(str(arm.shape) for arm in arms)
         raise ValueError(f"scores are arrays of (seeds, images), the same for both arms: {shapes}")
-    if not all(np.isfinite(arm).all() for arm in arms):
-        raise ValueError("scores must be finite")
+    if not all(arm.dtype.kind in "bf" and np.isfinite(arm).all() for arm in arms):
+        raise ValueError("scores must be bools or finite floats")
     if weights is None:
         return None
-    if weights.shape != shape[1:] or (weights < 0).any() or abs(weights.sum() - 1) > 1e-9:
+    fits = weights.shape == shape[1:] and (weights >= 0).all()
+    if not fits or abs(weights.sum() - 1) > 1e-9:
         raise ValueError(f"weights are one for each of {shape[1]} images, and sum to 1")
     return None if np.ptp(weights) <= 1e-12 else weights
 
 
-def floor_of(arms: Sequence[Scores], weights: Floats | None) -> Floor:
+def _floor_of(arms: Sequence[Scores], weights: Floats | None) -> Floor:
     """One seed's half width where no image differs."""
     images = arms[0].shape[1]
     shares = all(arm.dtype == bool for arm in arms)
@@ -239,7 +240,7 @@ class MeanSquares:
         )
 
 
-def centered(scores: Numbers, weights: Floats | None) -> tuple[float, Numbers]:
+def _centered(scores: Numbers, weights: Floats | None) -> tuple[float, Numbers]:
     """The figure, and an array whose plain mean varies as the figure does."""
     if weights is None:
         figure = float(scores.sum()) / scores.size
@@ -249,7 +250,7 @@ def centered(scores: Numbers, weights: Floats | None) -> tuple[float, Numbers]:
     return figure, len(weights) * weights * (scores - figure)
 
 
-def crossed(
+def _crossed(
     scores: Numbers,
     weights: Floats | None,
     floor: Floor,
@@ -259,7 +260,8 @@ def crossed(
     """Of an array (seeds, images) whose seeds and images are crossed random effects; of one seed
     what images alone give."""
     seeds, images = scores.shape
-    figure, around = centered(scores, weights)
+    figure, around = _centered(scores, weights)
+    figure = min(max(figure, bounds[0]), bounds[1])  # a sum of weights may round to above 1
     if seeds == 1:
         v = (
             float(np.square(around - around.mean() if weights is None else around).sum())
@@ -353,10 +355,16 @@ def _together(rows: Sequence[Pair]) -> Spread:
     floors: list[tuple[float, Floor]] = []
     for pairs in sets.values():
         share, count = len(pairs) / len(rows), pairs[0].baseline.shape[1]
+        if any(pair.baseline.shape[1] != count for pair in pairs):
+            raise ValueError("rows that name the same images have other numbers of them")
         by_image, noise = np.zeros(count), 0.0
+        widest: Floor | None = None
         for pair in pairs:
-            of = numbers(pair.variant) - numbers(pair.baseline)
-            difference, around = centered(of, pair.weights)
+            of = _numbers(pair.variant) - _numbers(pair.baseline)
+            weights = _checked((pair.baseline, pair.variant), pair.weights)
+            difference, around = _centered(of, weights)
+            floor = _floor_of((pair.baseline, pair.variant), weights)
+            widest = floor if widest is None or floor.reach > widest.reach else widest
             figure += difference / len(rows)
             by_image += around.mean(axis=0) / len(pairs)
             if not one_seed:
@@ -367,7 +375,7 @@ def _together(rows: Sequence[Pair]) -> Spread:
         images += share**2 * max(variance_of_images - noise, 0.0) / count
         rest += share**2 * noise / count
         # A set's share of the floor that all sets' images have together, each with its weight.
-        widest = max((floor_of((p.baseline, p.variant), p.weights) for p in pairs), key=_reach)
+        assert widest is not None
         floors.append((share**2, widest))
     return Spread(
         figure,
@@ -377,10 +385,6 @@ def _together(rows: Sequence[Pair]) -> Spread:
         images=images,
         floors=tuple(floors),
     )
-
-
-def _reach(floor: Floor) -> float:
-    return floor.reach
 
 
 BLOCKS = 10
@@ -397,7 +401,7 @@ def compare_speeds(
     comes from the medians of blocks of consecutive passes (Schmeiser 1982), on a logarithm's scale.
     It speaks of this process on this device only: what a new start would give is not in it.
     """
-    if min(len(baseline), len(variant)) < LEAST_PASSES:
+    if min(len(baseline), len(variant)) < LEAST_PASSES or min(*baseline, *variant) <= 0:
         return None
     logarithm = Sum(((-1.0, _slowness(variant)), (1.0, _slowness(baseline)))).spread()
     if logarithm.seeds == 0:

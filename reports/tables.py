@@ -36,5 +36,4 @@ def text(column: Column, figure: float | Missing | None, sign: str = "") -> str:
 
 
 def _figures(cell: Cell) -> list[float]:
-    """A column's metric is the name of a record's field."""
-    return [getattr(record, cell.column.metric) for record in cell.records]
+    return [cell.column.figure(record) for record in cell.records]

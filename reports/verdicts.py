@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -9,7 +10,10 @@ from enum import Enum
 import numpy as np
 
 from reports.limits import Floor, Spread, normal
-from reports.statistics import LEVEL, Comparison, compare
+from reports.statistics import LEVEL, Comparison, Scope, compare
+
+MANY_ROWS = 40
+POWER = 0.8
 
 
 class Word(Enum):
@@ -26,8 +30,9 @@ class Verdict:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Each p value adjusted for all of them (Holm 1979): with those at most 5 % taken for real, the
-    chance that any of these is not is at most 5 %, however the comparisons depend on each other."""
+    """Each p value adjusted for all of them (Holm 1979): where those of at most 5 % are taken for
+    real, the chance that any of these is not is 5 %, as far as the p values are right, however the
+    comparisons depend on each other."""
     adjusted, largest = [0.0] * len(ps), 0.0
     for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
         largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
@@ -69,31 +74,48 @@ def verdict(
 
 def best(
     figures: Sequence[float],
-    p: Callable[[int, int], float],
+    compared: Callable[[int, int], Comparison | None],
     more_is_better: bool,
     alpha: float = 1 - LEVEL,
 ) -> list[bool]:
-    """Which of a column's rows can't be told from the best; `p` of two rows' comparison. Holm's
-    over all pairs of rows, for which of them is the best was not known before."""
+    """Which of a column's rows can't be told from the best; `compared`: two rows, None where that
+    can't be done.
+
+    Holm's over all pairs of rows, for which of them is the best was not known before; of more than
+    40 rows Bonferroni's over all pairs, so that those with the best need to be compared only.
+    """
     rows = range(len(figures))
+    highest = max(figures) if more_is_better else min(figures)
+    tops = [row for row in rows if figures[row] == highest]
     pairs = [(i, j) for i in rows for j in rows if i < j]
-    told = dict(zip(pairs, holm([p(i, j) for i, j in pairs]), strict=True))
-    top = max(figures) if more_is_better else min(figures)
-    tops = [row for row in rows if figures[row] == top]
+    told: dict[tuple[int, int], bool]
+    if len(figures) > MANY_ROWS:
+        level = 1 - alpha / len(pairs)
+        told = {pair: _differ(compared(*pair), level) for pair in pairs if set(pair) & set(tops)}
+    else:
+        found = [compared(*pair) for pair in pairs]
+        adjusted = holm([1.0 if each is None else each.p for each in found])
+        told = {pair: p <= alpha for pair, p in zip(pairs, adjusted, strict=True)}
     return [
-        any(row == best or told[min(row, best), max(row, best)] > alpha for best in tops)
-        for row in rows
+        any(row == top or not told[min(row, top), max(row, top)] for top in tops) for row in rows
     ]
 
 
-POWER = 0.8
+def _differ(comparison: Comparison | None, level: float) -> bool:
+    if comparison is None:
+        return False
+    low, high = comparison.at(level)
+    return low > 0 or high < 0
+
+
 MOST_SEEDS = 1_000
 MOST_IMAGES = 10_000_000
 
 
 @dataclass(frozen=True)
 class Needed:
-    """Of either, the other being as it is; None where more of it can't do it, or nobody knows."""
+    """Of either, the other being as it is; None where more of it can't do it, up to MOST_SEEDS and
+    MOST_IMAGES, or where nobody knows: of seeds, where there is one."""
 
     seeds: int | None
     images: int | None
@@ -122,7 +144,10 @@ def to_show_same(comparison: Comparison, margin: float) -> Needed:
 
 
 def _search(comparison: Comparison, enough: Callable[[Spread], bool]) -> Needed:
-    """With one seed the seeds' part is unknown: of images only, for these trainings."""
+    """With one seed the seeds' part is unknown: of images only, for these trainings. Neither helps
+    where a sample of models or of passes is what is small."""
+    if comparison.scope in (Scope.POPULATION, Scope.PROCESS):
+        return Needed(None, None)
     spread = comparison.limits.spread()
     seeds, images = comparison.seeds, comparison.images
 
@@ -148,14 +173,16 @@ def _least(enough: Callable[[int], bool], first: int, last: int) -> int | None:
 
 def least_shown(seeds: int, images: int, family: int = 1, level: float = LEVEL) -> float | None:
     """The smallest difference of two accuracies that these seeds and images could show at best: no
-    image is lost, and each seed gains others. None where even all images gained would not do."""
+    image is lost, and the seeds gain others, as many each as can be. None where even all images
+    gained would not do."""
     alpha = (1 - level) / family
-    for gained in range(1, images + 1):
-        variant = np.zeros((seeds, images), dtype=bool)
-        for seed in range(seeds):
-            variant[seed, (np.arange(gained) + seed * gained) % images] = True
-        if compare(np.zeros_like(variant), variant).p <= alpha:
-            return gained / images
+    variant = np.zeros((seeds, images), dtype=bool)
+    baseline = np.zeros_like(variant)
+    for gained in range(seeds * images):
+        shift = gained // math.lcm(seeds, images)  # from where on the same answers would come again
+        variant[gained % seeds, (gained + shift) % images] = True
+        if compare(baseline, variant).p <= alpha:
+            return (gained + 1) / (seeds * images)
     return None
 
 

@@ -12,7 +12,7 @@ from classifier.basics.console import show_any_name, show_log
 from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.names import nearest
 
-ALL_DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+ALL_DONE, SOME_FAILED, BAD_INPUT, SOME_MISSING, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def exit_code_of(command: Callable[[], int], interrupted: str = "interrupted") -> int:

@@ -13,7 +13,14 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from classifier.basics.machine import Machine, Platform, without_instructions
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Spec, TrainSpec
@@ -157,6 +164,8 @@ class BenchmarkRecord(_Plain):
     """Seconds of a batch: the first and the third quartile."""
     iterations: int
     warmup: int
+    seconds: tuple[float, ...] | None = Field(None, exclude_if=lambda seconds: seconds is None)
+    """Of each timed batch, in order; older records have none."""
 
     @property
     def unit(self) -> str:

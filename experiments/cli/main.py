@@ -14,7 +14,7 @@ from pathlib import Path
 from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
 from classifier.basics.settings import Weights
-from classifier.cli.entry import ALL_DONE, SOME_FAILED, exit_code_of
+from classifier.cli.entry import ALL_DONE, SOME_FAILED, SOME_MISSING, exit_code_of
 from classifier.config.spec import TrainSpec
 from classifier.data.prepare import prepare
 from classifier.records.record import benchmark_units
@@ -33,7 +33,8 @@ from experiments.store.store import Store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted."""
+    """The exit code: 0 all done, 1 some jobs failed, 2 bad input, 3 a report lacks some figures,
+    130 interrupted."""
     options = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     goes_on = "interrupted; the same command goes on from here"
@@ -47,7 +48,10 @@ def _main(options: argparse.Namespace) -> int:
 
         store = _existing_store(options)
         return housekeeping.show(store) if options.status else housekeeping.check(store)
-    runner = Runner(_matrices(options), options)
+    matrices = _matrices(options)
+    if options.published:
+        return _show_published(matrices, options.data_root)
+    runner = Runner(matrices, options)
     if options.prune:
         from experiments.store import housekeeping
 
@@ -129,7 +133,8 @@ class Runner:
             check_owner(matrix, self.options.reports)
 
     def report(self, here: Platform) -> int:
-        """Write every matrix's report, or none; print the tables."""
+        """Write every matrix's report, or none; print the tables. The exit code says whether every
+        figure is there."""
         from reports.report import check_records, write
         from reports.select import select
 
@@ -147,7 +152,23 @@ class Runner:
             for file in files[:tables]:
                 print(f"\n{file}\n\n{file.read_text(encoding='utf-8')}", end="")
             print(f"\nand {', '.join(map(str, files[tables:]))}")
-        return ALL_DONE
+        whole = all(selection.is_whole for selection in selections)
+        return ALL_DONE if whole else SOME_MISSING
+
+
+def _show_published(matrices: Sequence[Matrix], data_root: Path) -> int:
+    from classifier.data import datasets
+    from reports import markdown, published
+
+    named = [table for matrix in matrices for table in matrix.tables if table.published]
+    if not named:
+        raise UserError("none of these matrices has published figures: a table names them")
+    for matrix in matrices:
+        counted = datasets.counts(matrix.data, data_root)
+        for table in matrix.tables:
+            if table.published:
+                print(markdown.page(published.sections(table, counted and counted[1])))
+    return ALL_DONE
 
 
 def _check_data(plan: Plan, data_root: Path) -> list[Path]:

@@ -22,12 +22,14 @@ examples:
   python runner.py experiments/ema.yaml --devices 0,1  two GPUs, a job on each
   python runner.py experiments/ema.yaml --set train.epochs=10 --seeds 0,1,2
   python runner.py experiments/ema.yaml --report       rebuild the tables from the records
+  python runner.py experiments/ema.yaml --published    what the changelog's own figures can say
   python runner.py --status                            what lies in runs/, how old, how large
   python runner.py --verify                            is all of it whole?
   python runner.py experiments/*.yaml --prune          delete what these matrices do not need
 
 A run that was interrupted goes on with the same command; what is done is not done again.
-exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted
+exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted; of --report 0 where every
+figure is there, 3 while some or all are missing
 """
 
 
@@ -61,6 +63,11 @@ def parser() -> Parser:
     what = made.add_mutually_exclusive_group()
     what.add_argument("--plan", action="store_true", help="show what would run, and run nothing")
     what.add_argument("--report", action="store_true", help="rebuild the reports, run nothing")
+    what.add_argument(
+        "--published",
+        action="store_true",
+        help="what the published figures of these matrices can say; needs no run and no data",
+    )
     what.add_argument("--status", action="store_true", help="show all runs of --runs")
     what.add_argument("--verify", action="store_true", help="read all of --runs, name the damaged")
     what.add_argument("--prune", action="store_true", help="delete runs that no given matrix needs")

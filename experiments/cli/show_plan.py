@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from classifier.basics.progress import duration
 from classifier.data.split import Part
 from experiments.matrix.model import Matrix
-from experiments.plan.plan import Plan
+from experiments.plan.plan import Plan, title_of
 
 
 def show(matrices: Sequence[Matrix], plan: Plan, as_json: bool) -> None:
@@ -42,7 +42,19 @@ def show(matrices: Sequence[Matrix], plan: Plan, as_json: bool) -> None:
             print(f"{matrix.name}: {note}")
     for title, parts in plan.data.items():
         print(f"{title}: {_images(parts)}")
+    _print_at_best(matrices, plan)
     _print_totals(plan)
+
+
+def _print_at_best(matrices: Sequence[Matrix], plan: Plan) -> None:
+    """So that nobody trains for an answer that can't come."""
+    from reports.before import at_best
+
+    for matrix in matrices:
+        images = plan.data.get(title_of(matrix.data))
+        for table in matrix.tables:
+            lines = at_best(table, len(matrix.seeds), images)
+            print("\n  ".join((f"table {table.name} of {matrix.name}: {lines[0]}", *lines[1:])))
 
 
 def _print_totals(plan: Plan) -> None:

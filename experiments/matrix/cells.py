@@ -18,7 +18,7 @@ from classifier.config.spec import BenchmarkSpec, EvaluateSpec
 from classifier.data import datasets
 from experiments.matrix.arms import Arm, Arms, matches
 from experiments.matrix.model import Request, Table
-from experiments.matrix.schema import Column, File, Row, TableSettings
+from experiments.matrix.schema import MARGIN, Column, File, Row, TableSettings
 
 MOST_FIGURES = 1_000_000
 
@@ -63,14 +63,17 @@ class Tables:
             arms = self._arms_of(row, settings.where)
             cells.append(tuple(self._cell(row, column, arms, where) for where, column in columns))
         kept = tuple(column for _, column in columns)
+        baseline = self._baseline(settings.baseline, kept, cells, place)
+        baseline |= self._row_baselines(settings, rows, len(kept), place)
         return Table(
             name=name,
             row_header=row_header,
             rows=tuple(row.name for row in rows),
             columns=kept,
             cells=tuple(cells),
-            baseline=self._baseline(settings.baseline, kept, cells, place),
+            baseline=baseline | self._against(settings, columns, len(rows)),
             published=self._published(settings, place, [row.name for row in rows]),
+            margins=tuple(_margin(column, settings) for column in kept),
         )
 
     def idle_arms(self) -> list[str]:
@@ -236,6 +239,50 @@ class Tables:
             raise self._document.error((*place, "baseline"), message)
         return baselines
 
+    def _row_baselines(
+        self, settings: TableSettings, rows: Sequence[Row], columns: int, place: Where
+    ) -> dict[tuple[int, int], tuple[int, int]]:
+        """For each cell of a row the one below it in column, of the row that it names."""
+        listed = settings.rows if isinstance(settings.rows, list) else []
+        written = {row.name: position for position, row in enumerate(listed)}
+        kept = {row.name: position for position, row in enumerate(rows)}
+        baselines: dict[tuple[int, int], tuple[int, int]] = {}
+        for position, row in enumerate(rows):
+            if row.baseline is None:
+                continue
+            where = (*place, "rows", written[row.name], "baseline")
+            if row.baseline == row.name or row.baseline not in written:
+                which = "itself" if row.baseline == row.name else f"'{row.baseline}'"
+                hint = nearest(row.baseline, set(written) - {row.name})
+                raise self._document.error(where, f"no other row is named {which}{hint}")
+            if row.baseline in kept:  # else the command line pinned it away
+                base = kept[row.baseline]
+                baselines |= {(position, c): (base, c) for c in range(columns)}
+        return baselines
+
+    def _against(
+        self, settings: TableSettings, columns: Sequence[tuple[Where, Column]], rows: int
+    ) -> dict[tuple[int, int], tuple[int, int]]:
+        """For each cell of a column the one beside it, of the column that it names."""
+        written = {column.header: column for column in settings.columns}
+        kept = {column.header: position for position, (_, column) in enumerate(columns)}
+        baselines: dict[tuple[int, int], tuple[int, int]] = {}
+        for position, (place, column) in enumerate(columns):
+            if column.against is None:
+                continue
+            where = (*place, "against")
+            other = written.get(column.against)
+            if other is None or other is column:
+                hint = nearest(column.against, set(written) - {column.header})
+                message = f"no other column has the header '{column.against}'{hint}"
+                raise self._document.error(where, message)
+            if other.metric != column.metric:
+                message = f"'{other.header}' is {other.metric}, and this is {column.metric}"
+                raise self._document.error(where, message)
+            if other.header in kept:
+                baselines |= {(r, position): (r, kept[other.header]) for r in range(rows)}
+        return baselines
+
     def _published(
         self, settings: TableSettings, place: Where, rows: Sequence[str]
     ) -> dict[tuple[str, str], float]:
@@ -255,6 +302,11 @@ class Tables:
                 message = f"{file} has a row '{row}', which the table has not{nearest(row, rows)}"
                 raise self._document.error(where, message)
         return figures
+
+
+def _margin(column: Column, settings: TableSettings) -> float | None:
+    """A speed has none: what would matter there, nobody can say for others."""
+    return None if column.is_speed else column.margin or settings.margin or MARGIN
 
 
 def without_published(table: Table) -> Table:

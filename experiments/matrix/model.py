@@ -49,6 +49,8 @@ class Table:
     """The cell (row, column) that a cell is compared with."""
     published: Mapping[tuple[str, str], float]
     """By row and header."""
+    margins: tuple[float | None, ...]
+    """By column: differences closer to 0 do not matter; None where nothing counts as the same."""
 
 
 @dataclass(frozen=True)

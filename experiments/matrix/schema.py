@@ -12,6 +12,11 @@ from classifier.config.explanations import explain, main_detail
 from classifier.config.spec import ArmSettings, Precision
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
+from classifier.records.record import Record
+
+Margin = Annotated[float, Field(gt=0, lt=1)]
+"""Differences of shares of images that are closer to 0 do not matter."""
+MARGIN: Margin = 0.005
 
 
 class Column(Settings):
@@ -23,10 +28,28 @@ class Column(Settings):
     tta: bool = False
     batch_size: int | None = Field(None, ge=1)
     where: dict[str, Any] = Field(default_factory=dict)
+    against: str | None = None
+    """The header of the column that this one is compared with, row by row."""
+    margin: Margin | None = None
 
     @property
     def is_speed(self) -> bool:
         return self.metric in ("fps", "images_per_second")
+
+    @property
+    def part(self) -> Part:
+        """Whose images it is about; a training is judged on val."""
+        return self.split or "val"
+
+    @property
+    def more_is_better(self) -> bool:
+        """So it is of all metrics that there are."""
+        return True
+
+    def figure(self, record: Record) -> float:
+        """What a record says of this metric, which is the name of its field."""
+        figure: float = getattr(record, self.metric)
+        return figure
 
     @property
     def measure(self) -> tuple[object, ...]:
@@ -40,6 +63,8 @@ class Column(Settings):
         if self.is_speed:
             if self.split or self.stage == "train" or self.tta:
                 raise ValueError(f"metric '{self.metric}' takes no split, no stage and no tta")
+            if self.margin:
+                raise ValueError(f"metric '{self.metric}' takes no margin: it is for shares")
             return self
         if self.batch_size is not None:
             raise ValueError("'batch_size' is for metric fps or images_per_second")
@@ -57,6 +82,8 @@ class Column(Settings):
 class Row(Settings):
     name: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
     where: dict[str, Any]
+    baseline: str | None = None
+    """The name of the row that this one is compared with."""
 
 
 class TableSettings(Settings):
@@ -64,6 +91,7 @@ class TableSettings(Settings):
     columns: list[Column] = Field(min_length=1)
     where: dict[str, Any] = Field(default_factory=dict)
     baseline: dict[str, Any] = Field(default_factory=dict)
+    margin: Margin | None = None
     published: str | None = None
 
 

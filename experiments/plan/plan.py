@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.basics.machine import Platform
+from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.records.runs import work_name
 from experiments.matrix.model import Matrix
@@ -60,8 +61,12 @@ def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root
         for request in matrix.requests()
         if request.training is not None
     }
-    data = {f"{spec.title} ({spec.split})": parts for spec, parts in estimator.counts.items()}
+    data = {title_of(spec): parts for spec, parts in estimator.counts.items()}
     return Plan(tuple(jobs.values()), data, len(separate))
+
+
+def title_of(data: DataSpec) -> str:
+    return f"{data.title} ({data.split})"
 
 
 def current(plan: Plan, results: Results) -> Results:

@@ -37,6 +37,8 @@ class Results:
 
     records: dict[tuple[str, str], Record] = field(default_factory=dict)
     costs: dict[tuple[str, str], Cost] = field(default_factory=dict)
+    folders: dict[tuple[str, str], Path] = field(default_factory=dict)
+    """Of the records that a store holds: where each lies, with its files."""
     failures: dict[str, Failure] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
 
@@ -165,7 +167,9 @@ def _read_run(run: Path, results: Results) -> None:
                     _reason(unit), str(unit / layout.LOG)
                 )
         elif layout.is_unit(unit) and runs.is_whole(unit):
-            results.add(runs.read_record(unit), runs.read_cost(unit))
+            record = runs.read_record(unit)
+            results.add(record, runs.read_cost(unit))
+            results.folders[record.signature, record.unit] = unit
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The benchmarks by name; each prints a Markdown table.
 
-python -m tests.benchmarks ratios | transfer | scale [COUNT] | launchers [COUNT] | kills [COUNT]
+python -m tests.benchmarks ratios | transfer | statistics [--full]
+python -m tests.benchmarks scale [COUNT] | launchers [COUNT] | kills [COUNT]
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("ratios", "transfer", "scale", "launchers", "kills")
+NAMES = ("ratios", "transfer", "statistics", "scale", "launchers", "kills")
 
 
 def main(arguments: list[str]) -> int:
@@ -16,8 +17,8 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     module = importlib.import_module(f"tests.benchmarks.{arguments[0]}")
-    module.main(*map(int, arguments[1:]))
-    return 0
+    options = [int(each) if each.isdecimal() else each for each in arguments[1:]]
+    return int(module.main(*options) or 0)
 
 
 if __name__ == "__main__":

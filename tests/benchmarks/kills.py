@@ -23,8 +23,8 @@ from pathlib import Path
 import psutil
 
 from classifier.basics.files import digest
+from reports.blocks import Grid
 from reports.markdown import grid
-from reports.sections import Grid
 
 ROOT = Path(__file__).parents[2]
 MATRIX = ROOT / "experiments" / "ema.yaml"

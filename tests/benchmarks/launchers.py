@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from reports.blocks import Grid
 from reports.markdown import grid
-from reports.sections import Grid
 from tests.benchmarks.scale import no_ops
 
 RAY_TUNE = """

@@ -32,8 +32,8 @@ from classifier.tricks.ema import Ema
 from classifier.tricks.losses.cross_entropy import CrossEntropy
 from classifier.tricks.rdrop import RDrop, TwoPasses
 from experiments.run.engines import local
+from reports.blocks import Grid
 from reports.markdown import grid
-from reports.sections import Grid
 
 Timed = Callable[[], object]
 

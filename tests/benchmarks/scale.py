@@ -17,11 +17,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from classifier.basics import machine
 from classifier.basics.machine import Platform
 from classifier.basics.place import Place
 from classifier.config.tracks import RAW
-from classifier.records.record import Cost, TrainRecord
+from classifier.records.record import Cost, EvaluateRecord, TrainRecord
+from classifier.records.runs import PREDICTIONS
 from experiments.matrix.load import load
 from experiments.matrix.model import Request
 from experiments.plan.judge import Judge
@@ -31,8 +34,8 @@ from experiments.run.claims import Claims
 from experiments.run.engines import EngineOptions
 from experiments.run.engines.local import LocalEngine, probe
 from experiments.store.store import Store
+from reports.blocks import Grid
 from reports.markdown import grid
-from reports.sections import Grid
 from tests.experiments import fakes
 from tests.records import record_of
 
@@ -40,8 +43,12 @@ ROOT = Path(__file__).parents[2]
 COLUMNS = [("val", "val", "fp32"), ("test", "test", "fp32"), ("half", "test", "fp16")]
 
 
+COMPARED, IMAGES, CLASSES = 250, 357, 10
+
+
 def matrix_file(folder: Path, count: int) -> Path:
-    """A training and three evaluations of it for each of `count` / 4 learning rates."""
+    """A training and three evaluations of it for each of `count` / 4 learning rates. Beside it
+    verdicts.yaml, with one more table: half precision against full for 250 of the rates."""
     rates = ", ".join(f"{1e-4 + index * 1e-7:.8f}" for index in range(count // 4))
     columns = "".join(
         f"      - {{header: {header}, split: {split}, precision: {precision}}}\n"
@@ -52,17 +59,38 @@ def matrix_file(folder: Path, count: int) -> Path:
         f"title: Large\ndata: {{name: digits}}\ntrain: {{model: ghostnet}}\n"
         f"matrix:\n  lr: [{rates}]\ntables:\n  large:\n    rows: lr\n    columns:\n{columns}"
     )
+    rows = "".join(
+        f"      - {{name: '{index}', where: {{lr: {rate}}}}}\n"
+        for index, rate in enumerate(rates.split(", ")[:COMPARED])
+    )
+    against = f"  compared:\n    rows:\n{rows}    columns:\n{columns}".replace(
+        "precision: fp16}", "precision: fp16, against: test}"
+    )
+    (folder / "verdicts.yaml").write_text(file.read_text() + against)
     return file
+
+
+def predict(unit: Path, accuracy: float) -> None:
+    """Predictions of so many right."""
+    labels = np.arange(IMAGES) % CLASSES
+    right = np.arange(IMAGES) < accuracy * IMAGES
+    logits = np.eye(CLASSES, dtype=np.float32)[np.where(right, labels, (labels + 1) % CLASSES)]
+    paths = np.array([f"{label}/{image:04}.png" for image, label in enumerate(labels)])
+    np.savez_compressed(unit / PREDICTIONS, logits=logits, labels=labels, paths=paths)
 
 
 def fill(store: Path, file: Path) -> int:
     """A record, with a history of a hundred epochs, for all that the matrix asks for."""
     contents = load(file).data.source.fingerprint(store)
-    done = set()
+    done: set[Path] = set()
+    predicted: set[Path] = set()
     for request in load(file).requests():
         assert request.training is not None
         for needed in (Request(request.training, request.track), request):
             record = record_of(needed, 0.5, contents)
+            if isinstance(record, EvaluateRecord):
+                seen = round(0.8 * IMAGES) / IMAGES
+                record = record.model_copy(update={"images": IMAGES, "accuracy": seen})
             unit = store / f"{request.training.slug}-{request.training.signature}" / record.unit
             if unit in done:
                 continue
@@ -73,6 +101,9 @@ def fill(store: Path, file: Path) -> int:
                 history = tuple(row.model_copy(update={"epoch": epoch}) for epoch in range(100))
                 record = record.model_copy(update={"history": history})
                 (unit / "best.safetensors").touch()
+            if isinstance(record, EvaluateRecord) and len(predicted) < 3 * COMPARED:
+                predicted.add(unit)
+                predict(unit, record.accuracy)
             (unit / "record.json").write_text(record.model_dump_json(indent=1))
             (unit / "cost.json").write_text(Cost(seconds=1.0).model_dump_json())
     return len(done)
@@ -111,6 +142,9 @@ def main(count: int = 10_000) -> None:
         planned, _ = seconds([*runner, "--plan"], folder)
         records = fill(folder / "runs", file)
         reported, peak = seconds([*runner, "--report"], folder)
+        verdicts = [*runner[:-1], "verdicts.yaml", "--report"]
+        first, again = (seconds(verdicts, folder)[0] for _ in range(2))
+        bare = seconds([*runner, "--report"], folder)[0]
         (folder / "jobs").mkdir()
         ran = no_ops(folder / "jobs", count)
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -118,6 +152,8 @@ def main(count: int = 10_000) -> None:
         (f"planning {count:,} jobs, the whole command", f"{planned:.1f} s"),
         (f"a report over {records:,} records, the whole command", f"{reported:.1f} s"),
         ("its memory at the peak", f"{peak:.0f} MiB"),
+        (f"verdicts on {2 * COMPARED} of them, added to it", f"{first - bare:.1f} s"),
+        ("the same, the second time", f"{again - bare:.1f} s"),
         (f"{count:,} jobs that do nothing, a process each, two at a time", f"{ran:.0f} s"),
         ("the same, a job", f"{ran / count * 1000:.0f} ms"),
         ("the runner's memory at the peak", f"{own:.0f} MiB"),

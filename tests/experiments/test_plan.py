@@ -50,7 +50,7 @@ def planned(*names: str, results: Results | None = None) -> Plan:
         (("ema",), 4, 8),
         (("rdrop",), 8, 8),
         (("fp16",), 4, 4),
-        (("digits",), 6, 9),
+        (("digits",), 18, 27),
         (("distillation",), 20, 21),
     ],
 )

@@ -15,8 +15,10 @@ from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
 from experiments.store.store import Results
 from reports import markdown
+from reports.answers import answers
+from reports.blocks import Bullets, Grid, Section
 from reports.report import check_owner, write
-from reports.sections import Bullets, Grid, sections
+from reports.sections import sections
 from reports.select import select
 from tests.records import results_of
 
@@ -30,8 +32,13 @@ def published(name: str) -> tuple[Matrix, Results]:
     return matrix, results_of(matrix, lambda row, column, seed: known[row, column.header] + 0.001)
 
 
+def page_of(matrix: Matrix, results: Results) -> list[Section]:
+    selection = select(matrix, results)
+    return sections(selection, answers(selection))
+
+
 def test_the_environment_table_is_the_changelogs() -> None:
-    _, environment, *_ = sections(select(*published("ema")))
+    _, environment, *_ = page_of(*published("ema"))
     lines = markdown.page([environment]).splitlines()[2:]
     assert lines[:3] == [
         "| System | CPU | GPU | RAM |",
@@ -46,22 +53,22 @@ def test_a_row_for_each_machine() -> None:
     other = record.environment.machine.model_copy(update={"cpu": "EPYC", "gpu": None})
     moved = record.environment.model_copy(update={"machine": other})
     results.records[key] = record.model_copy(update={"environment": moved})
-    assert "| Ubuntu | EPYC | none | 32G |" in markdown.page(sections(select(matrix, results)))
+    assert "| Ubuntu | EPYC | none | 32G |" in markdown.page(page_of(matrix, results))
 
 
 def test_the_page_says_what_must_be_known(tmp_path: Path) -> None:
     matrix, results = published("fp16")
     write(select(matrix, results), tmp_path)
     page = (tmp_path / "fp16" / "report.md").read_text()
-    assert page.startswith("# FP16 inference\n\n## Environment\n\n| System |")
+    assert page.startswith("# FP16 inference\n\n- fp16: ")
+    assert "\n\n## Environment\n\n| System |" in page
     assert (tmp_path / "fp16" / "fp16.md").read_text() in page
-    assert "| mobilenetv2 | val accuracy(train stage) | 0.74384 | 0.74284 | +0.00100 |" in page
+    assert (
+        "| mobilenetv2 | val accuracy(train stage) | 0.74384 | 0.74284 | +0.00100 | yes |"
+    ) in page
+    assert "| mobilenetv2 | FP32 FPS(batch_size=64) | 52.43 | 52.43 | +0.00 |  |" in page
     assert "FP16 was emulated: this CPU (a CPU) has no FP16 arithmetic of its own" in page
     assert "amp was asked for, but trainings on a CPU ran in FP32" in page
-    assert (
-        "difference between two of these accuracies is up to 0.0148 (binomial, estimated, on "
-        "1,781 images, not paired); a difference below 0.030 is weak evidence" in page
-    )
     assert "guessing" not in page
     assert "The split has the published split's sizes, not its membership" in page
     assert "| mobilenetv2 | fp32 | 64 | 52.43 | 3355.6 |" in page
@@ -73,9 +80,13 @@ def test_differences_to_the_baseline(tmp_path: Path) -> None:
     matrix, results = published("ema")
     write(select(matrix, results), tmp_path)
     page = (tmp_path / "ema" / "report.md").read_text()
-    assert "| model | column | measured | minus baseline | published | minus published |" in page
-    assert "| resnext50 | test accuracy(ema) | 0.82407 | -0.00130 | 0.82307 | +0.00100 |" in page
-    assert "| resnext50 | test accuracy | 0.82537 |  | 0.82437 | +0.00100 |" in page
+    assert (
+        "| model | column | figure | difference | 95 % interval | p | Holm's p | verdict |" in page
+    )
+    assert "| resnext50 | test accuracy(ema) | **0.82407** | -0.00130 | -0.0" in page
+    assert "can't tell; not paired: predictions of seed 0 are missing |" in page
+    assert "| resnext50 | test accuracy | **0.82537** |  |  |  |  |  |" in page
+    assert "| resnext50 | test accuracy(ema) | 0.82407 | 0.82307 | +0.00100 | yes |" in page
 
 
 def test_a_gpu_that_computes_fp16_gets_no_excuse(tmp_path: Path) -> None:
@@ -155,15 +166,16 @@ def test_results_csv_has_a_row_for_each_record(tmp_path: Path) -> None:
 
 def test_results_csv_keeps_every_digit_of_a_seed(tmp_path: Path) -> None:
     matrix = load(EXPERIMENTS / "fp16.yaml", Overrides(seeds=(2**62 + 1,)))
-    *_, file = write(select(matrix, results_of(matrix)), tmp_path)
+    files = write(select(matrix, results_of(matrix)), tmp_path)
+    (file,) = [file for file in files if file.name == "results.csv"]
     assert {line["seed"] for line in csv.DictReader(file.open())} == {str(2**62 + 1), ""}
 
 
 def test_sections_hold_no_markup() -> None:
-    for section in sections(select(*published("fp16"))):
+    for section in page_of(*published("fp16")):
         for block in section.blocks:
             match block:
-                case Grid(header, rows):
+                case Grid(header, rows, _):
                     said = [*header, *(said for row in rows for said in row)]
                 case Bullets(items):
                     said = list(items)
@@ -207,8 +219,8 @@ def test_a_baseline_may_be_a_row_and_seeds_show_their_deviation(tmp_path: Path) 
     results = results_of(matrix, lambda row, column, seed: 0.5 + float(row) + seed / 10)
     write(select(matrix, results), tmp_path)
     page = (tmp_path / "m" / "report.md").read_text()
-    assert "| 0.0 | val | 0.55000 | 0.07071 |  |" in page
-    assert "| 0.1 | val | 0.65000 | 0.07071 | +0.10000 |" in page
+    assert "| 0.0 | val | **0.55000** | 0.07071 |  |" in page
+    assert "| 0.1 | val | **0.65000** | 0.07071 | +0.10000 |" in page
     assert '- arm loss {"name": "cross_entropy", "label_smoothing": 0.1}' in page
     assert '- data: {"name": "digits", "split": "strict"' in page
     frame = pd.read_csv(tmp_path / "m" / "results.csv")

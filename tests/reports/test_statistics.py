@@ -19,7 +19,7 @@ from scipy.optimize import brentq, minimize_scalar
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from reports.limits import Score, Spread, Wilson, normal, p_value, student
+from reports.limits import Score, Spread, Wilson, added_df, normal, p_value, student
 from reports.statistics import (
     Comparison,
     MeanSquares,
@@ -240,10 +240,12 @@ def test_shares_alone_are_never_narrower_than_the_answers() -> None:
         (np.zeros((1, 2)), np.array([[0.0, math.nan]]), None),
         (np.zeros((1, 2), bool), np.zeros((1, 2), bool), np.array([0.5, 0.6])),
         (np.zeros((1, 2), bool), np.zeros((1, 2), bool), np.array([1.0])),
+        (np.zeros((1, 2), bool), np.zeros((1, 2), bool), np.array([math.nan, 1.0])),
+        (np.zeros((1, 2), np.int8), np.ones((1, 2), np.int8), None),
     ],
 )
 def test_what_does_not_fit_is_refused(wrong: tuple[Array, Array, Array | None]) -> None:
-    with pytest.raises(ValueError, match=r"arrays of|finite|weights are"):
+    with pytest.raises(ValueError, match=r"arrays of|bools or finite|weights are"):
         compare(*wrong)
 
 
@@ -337,7 +339,7 @@ def test_the_paired_score_interval_is_inside_what_is_possible(
 
 
 @pytest.mark.parametrize("tail", [0.4, 0.025, 1e-5, 1e-12, 1e-100])
-@pytest.mark.parametrize("df", [1, 2, 3.7, 30])
+@pytest.mark.parametrize("df", [1, 2, 2.183429474267809, 3.7, 30])
 def test_quantiles_far_out_are_scipys(tail: float, df: float) -> None:
     assert normal(tail) == pytest.approx(stats.norm.isf(tail), rel=1e-9)
     assert stats.t.sf(student(tail, df), df) == pytest.approx(tail, rel=1e-6)
@@ -429,6 +431,35 @@ def test_unpaired_rows_add_their_squared_half_widths() -> None:
     )
 
 
+def test_rows_of_one_name_have_the_same_images() -> None:
+    rows = [*line_rows(1, 2), *line_rows(1, 2, images=40)]
+    with pytest.raises(ValueError, match="same images"):
+        over_rows(rows)
+
+
+def test_equal_weights_are_none_over_rows_too() -> None:
+    rows = line_rows(3, 2)
+    weighted = [Pair(r.baseline, r.variant, r.images, np.full(50, 1 / 50)) for r in rows]
+    assert over_rows(weighted) == over_rows(rows)
+
+
+def test_known_seeds_may_be_a_part_of_a_line() -> None:
+    known = compare(answers(1, 50, 0.7), answers(1, 50, 0.8, 1), seed_variance=0.0009)
+    these = over_rows([known, *line_rows(1, 2)]).these
+    assert these.low < these.difference < these.high
+    assert added_df([(0.0009, math.inf)]) == math.inf
+
+
+def test_mean_per_class_accuracy_stays_a_share() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        of = rng.integers(0, 7, size=40)
+        counts = np.bincount(of, minlength=7)
+        weights = 1 / np.count_nonzero(counts) / counts[of]
+        cell = estimate(np.ones((1, 40), bool), weights)
+        assert cell.low <= cell.figure <= cell.high <= 1
+
+
 def test_a_line_needs_rows() -> None:
     with pytest.raises(ValueError, match="two"):
         over_rows(line_rows(1, 2))
@@ -484,6 +515,7 @@ def test_too_few_passes_or_a_clock_that_stands_still_give_no_interval() -> None:
     enough = [0.01, 0.011] * 10
     assert compare_speeds(enough[1:], enough) is None
     assert compare_speeds([0.01] * 30, [0.02] * 30) is None
+    assert compare_speeds([0.0] * 30, [0.02] * 30) is None
     assert isinstance(compare_speeds(enough, enough[::-1]), Comparison | None)
 
 

@@ -9,8 +9,9 @@ import pytest
 from experiments.matrix.load import load
 from experiments.matrix.overrides import Overrides
 from experiments.store.store import Failure, Results
+from reports.blocks import Grid
 from reports.markdown import grid
-from reports.sections import Grid, bare
+from reports.sections import bare
 from reports.select import select
 from reports.tables import mean, text
 from tests.records import results_of

@@ -17,6 +17,7 @@ from statsmodels.stats.multitest import multipletests
 from reports.limits import Floor, Score, Spread
 from reports.statistics import Comparison, Scope, compare
 from reports.verdicts import (
+    Needed,
     Verdict,
     Word,
     best,
@@ -98,15 +99,32 @@ def test_a_verdict_never_says_more_than_its_interval(
     assert said.word is not Word.SAME or (-margin < low and high < margin)
 
 
+def told(p: float) -> Comparison:
+    """A comparison with that p value."""
+    return Comparison(Spread(float(stats.norm.isf(p / 2)), images=1.0), 2, 100, Scope.MODEL)
+
+
 def test_all_that_cannot_be_told_from_the_best_are_best() -> None:
     figures = [0.90, 0.95, 0.94, 0.80]
     ps = {(0, 1): 0.02, (0, 2): 0.5, (0, 3): 0.001, (1, 2): 0.4, (1, 3): 0.0001, (2, 3): 0.001}
     # Alone 0.02 would tell the first from the best; among six comparisons it doesn't.
-    assert best(figures, lambda i, j: ps[i, j], more_is_better=True) == [True, True, True, False]
-    assert best(figures[:2], lambda i, j: 0.02, more_is_better=True) == [False, True]
-    assert best(figures[:2], lambda i, j: 0.02, more_is_better=False) == [True, False]
-    assert best([0.5, 0.5], lambda i, j: 1.0, more_is_better=True) == [True, True]
-    assert best([0.5], lambda i, j: 1.0, more_is_better=True) == [True]
+    assert best(figures, lambda i, j: told(ps[i, j]), True) == [True, True, True, False]
+    assert best(figures[:2], lambda i, j: told(0.02), True) == [False, True]
+    assert best(figures[:2], lambda i, j: told(0.02), False) == [True, False]
+    assert best([0.5, 0.5], lambda i, j: None, True) == [True, True]
+    assert best([0.5], lambda i, j: None, True) == [True]
+
+
+def test_of_many_rows_those_with_the_best_only_are_compared() -> None:
+    figures = [row / 100 for row in range(60)]
+    asked = []
+
+    def compared(i: int, j: int) -> Comparison:
+        asked.append((i, j))
+        return told(1e-9 if j - i > 9 else 0.01)
+
+    assert best(figures, compared, True) == [row >= 50 for row in range(60)]
+    assert asked == [(row, 59) for row in range(59)]
 
 
 # What would tell
@@ -161,6 +179,12 @@ def test_nothing_shows_a_difference_that_was_not_seen() -> None:
     assert (needed.seeds, needed.images) == (None, None)
 
 
+def test_neither_seeds_nor_images_make_up_for_too_few_models_or_passes() -> None:
+    for scope in (Scope.POPULATION, Scope.PROCESS):
+        found = Comparison(Spread(0.02, seeds=0.0003, df=5), 3, 357, scope)
+        assert to_see(found) == to_show_same(found, 0.05) == Needed(None, None)
+
+
 def test_as_many_as_were_needed_do_show_it() -> None:
     """About four times of five, in a world that is as the estimate says."""
     rng = np.random.default_rng(0)
@@ -192,15 +216,18 @@ def test_the_least_that_one_seed_can_show_is_the_least_of_all(images: int) -> No
     assert least_shown(1, images) == (min(shown) if shown else None)
 
 
-def test_the_least_that_two_seeds_can_show_is_the_least_of_all() -> None:
-    images, columns = 8, list(product((-1, 0, 1), repeat=2))
+@pytest.mark.parametrize(("seeds", "images"), [(2, 8), (3, 4)])
+def test_the_least_that_seeds_can_show_is_the_least_of_all(seeds: int, images: int) -> None:
+    columns = list(product((-1, 0, 1), repeat=seeds))
     shown = []
     for chosen in combinations_with_replacement(columns, images):
         difference: NDArray[Any] = np.array(chosen).T
-        found = compare(difference < 0, difference > 0, level=0.8)
-        if found.p <= 0.2 and found.difference > 0:
-            shown.append(found.difference)
-    assert least_shown(2, images, level=0.8) == pytest.approx(min(shown))
+        if difference.sum() > 0:
+            found = compare(difference < 0, difference > 0, level=0.8)
+            if found.low > 0:
+                shown.append(found.difference)
+    least = least_shown(seeds, images, level=0.8)
+    assert least == (pytest.approx(min(shown)) if shown else None)
 
 
 def test_a_larger_family_can_show_less() -> None:

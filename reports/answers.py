@@ -1,0 +1,400 @@
+"""What each table answers: its cells against their baselines, and the trick over the rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, variance
+
+import numpy as np
+
+from classifier.records.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord
+from experiments.matrix.schema import Column
+from reports import scores
+from reports.scores import Answers, NoPredictionsError
+from reports.select import Cell, Missing, SelectedTable, Selection
+from reports.statistics import (
+    LEAST_PASSES,
+    Comparison,
+    Estimate,
+    Pair,
+    compare,
+    compare_speeds,
+    compare_unpaired,
+    estimate,
+    estimate_from_shares,
+    over_rows,
+)
+from reports.verdicts import MANY_ROWS, Verdict, best, holm, verdict
+
+GUESSING = 1.2
+"""An accuracy of at most so many times chance's has learnt nothing."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A cell."""
+
+    cell: Cell
+    estimate: Estimate | None
+    """Its figure with its interval; None for a speed, or where nothing is there."""
+    comparison: Comparison | None = None
+    """With its baseline, over the seeds that both have."""
+    pair: Pair | None = None
+    """What was compared, if it was paired."""
+    adjusted: float | None = None
+    """Holm's p value among the table's family."""
+    verdict: Verdict | None = None
+    doubts: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    """What must be known of the comparison."""
+    is_best: bool = False
+    """Of its column, or can't be told from the best."""
+
+
+@dataclass(frozen=True)
+class JudgedLine:
+    """A column against its baseline, over the rows."""
+
+    column: Column
+    baseline: Column
+    rows: tuple[Judged, ...]
+    comparison: Comparison
+    adjusted: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Answer:
+    table: SelectedTable
+    cells: tuple[tuple[Judged, ...], ...]
+    lines: tuple[JudgedLine, ...]
+    family: int
+    """How many comparisons Holm's correction is over."""
+    no_lines: tuple[str, ...]
+    """The columns that have baselines and no line, and why."""
+
+    @property
+    def compared(self) -> list[Judged]:
+        return [each for row in self.cells for each in row if each.cell.baseline is not None]
+
+
+def answers(selection: Selection) -> list[Answer]:
+    """Of its tables. What is missing or damaged is no error: its row says so."""
+    judging = _Judging(selection)
+    return [_answer(judging, table) for table in selection.tables]
+
+
+def _answer(judging: _Judging, table: SelectedTable) -> Answer:
+    compares = any(cell.baseline for row in table.cells for cell in row)
+    if not compares and len(table.cells) > MANY_ROWS:  # nobody looks for the best of so many
+        plain = tuple(tuple(Judged(cell, None) for cell in row) for row in table.cells)
+        return Answer(table, plain, (), 0, ())
+    cells = [[judging.judge(cell) for cell in row] for row in table.cells]
+    groups = [list(column) for column in zip(*cells, strict=True)]
+    lines: list[tuple[int, Comparison]] = []
+    no_lines = []
+    for position, group in enumerate(groups):
+        compared = [each for each in group if each.comparison is not None]
+        bases = {
+            (each.cell.baseline.row, each.cell.baseline.column.header)
+            for each in compared
+            if each.cell.baseline
+        }
+        header = group[0].cell.column.header
+        if len(compared) < 2 or group[0].cell.column.is_speed:
+            continue
+        if len(bases) < len(compared):
+            no_lines.append(
+                f"{header}: rows that share one baseline are different tricks, so there is no line "
+                "over them"
+            )
+            continue
+        line = over_rows([each.pair or each.comparison for each in compared if each.comparison])
+        lines += [(position, line.these), (position, line.like_these)]
+    found = [each.comparison for row in cells for each in row if each.comparison]
+    found += [line for _, line in lines]
+    adjusted = iter(holm([each.p for each in found]))
+    family = len(found)
+    judged = [[_with_verdict(each, adjusted, family) for each in row] for row in cells]
+    columns = [list(column) for column in zip(*judged, strict=True)]
+    return Answer(
+        table=table,
+        cells=tuple(zip(*(judging.mark_best(column) for column in columns), strict=True)),
+        lines=tuple(
+            _line(columns[position], line, next(adjusted), family) for position, line in lines
+        ),
+        family=family,
+        no_lines=tuple(no_lines),
+    )
+
+
+def _with_verdict(judged: Judged, adjusted: Iterator[float], family: int) -> Judged:
+    if judged.comparison is None:
+        return judged
+    p = next(adjusted)
+    said = verdict(
+        judged.comparison,
+        p,
+        family,
+        more_is_better=judged.cell.column.more_is_better,
+        margin=judged.cell.margin,
+        doubts=judged.doubts,
+    )
+    return replace(judged, adjusted=p, verdict=said)
+
+
+def _line(rows: Sequence[Judged], line: Comparison, adjusted: float, family: int) -> JudgedLine:
+    compared = tuple(each for each in rows if each.comparison is not None)
+    cell = compared[0].cell
+    assert cell.baseline is not None
+    doubtful = [each.cell.row for each in compared if each.doubts]
+    doubts = [f"seeds that failed or only guess in {', '.join(doubtful)}"] if doubtful else []
+    said = verdict(
+        line,
+        adjusted,
+        family,
+        more_is_better=cell.column.more_is_better,
+        margin=cell.margin,
+        doubts=doubts,
+    )
+    return JudgedLine(cell.column, cell.baseline.column, compared, line, adjusted, said)
+
+
+class _Judging:
+    """Compares cells of one selection; each evaluation's answers are read once."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._folders, self._seeds = selection.folders, selection.matrix.seeds
+        self._answers: dict[tuple[str, str], Answers | str] = {}
+        self._trainings: Mapping[tuple[str, str], TrainRecord] = {
+            (record.signature, record.track): record
+            for record in (used.record for used in selection.used)
+            if isinstance(record, TrainRecord)
+        }
+
+    def judge(self, cell: Cell) -> Judged:
+        records = {i: seed for i, seed in enumerate(cell.seeds) if not isinstance(seed, Missing)}
+        judged = Judged(cell, self._estimate(cell, list(records.values())))
+        if cell.baseline is None:
+            return judged
+        others = cell.baseline.seeds
+        both = [i for i in records if i < len(others) and not isinstance(others[i], Missing)]
+        doubts, remarks = self._left_out(cell, cell.baseline)
+        if not both:
+            return replace(judged, doubts=doubts, remarks=remarks)
+        variant = [records[i] for i in both]
+        baseline = [r for r in (others[i] for i in both) if not isinstance(r, Missing)]
+        doubts = (*doubts, *self._guessing(cell, cell.baseline, both))
+        remarks = (*remarks, *self._mixed(variant, baseline))
+        comparison, pair, why = self._compare(cell, baseline, variant)
+        return replace(
+            judged,
+            comparison=comparison,
+            pair=pair,
+            doubts=doubts,
+            remarks=(*remarks, *why),
+        )
+
+    def mark_best(self, column: Sequence[Judged]) -> list[Judged]:
+        """Those that can't be told from the best, where there are several."""
+        there = [each for each in column if each.cell.missing is None]
+        if len(there) < 2:
+            return list(column)
+        cells = [each.cell for each in there]
+        is_any = False
+
+        def compared(i: int, j: int) -> Comparison | None:
+            nonlocal is_any
+            comparison = self._compare(cells[j], cells[i].records, cells[j].records)[0]
+            is_any = is_any or comparison is not None
+            return comparison
+
+        of = cells[0].column
+        figures = [fmean(of.figure(record) for record in cell.records) for cell in cells]
+        marks = iter(best(figures, compared, of.more_is_better))
+        if not is_any:
+            return list(column)  # without intervals nobody knows
+        return [replace(each, is_best=each.cell.missing is None and next(marks)) for each in column]
+
+    def _compare(
+        self, cell: Cell, baseline: Sequence[Record], variant: Sequence[Record]
+    ) -> tuple[Comparison | None, Pair | None, tuple[str, ...]]:
+        """Records of the same seeds; and what must be known of how they were compared."""
+        if cell.column.is_speed:
+            return self._compare_speeds(baseline[0], variant[0])
+        before, after = self._read(baseline), self._read(variant)
+        if not isinstance(before, str) and not isinstance(after, str):
+            if before[0].images == after[0].images:
+                weights = before[0].weights if cell.column.metric == "mpa" else None
+                pair = Pair(_right(before), _right(after), before[0].images, weights)
+                return compare(pair.baseline, pair.variant, weights), pair, ()
+            why = "not paired: other images"
+        else:
+            why = f"not paired: {before if isinstance(before, str) else after}"
+        cells = self._estimate(cell, baseline), self._estimate(cell, variant)
+        if cells[0] is None or cells[1] is None:
+            return None, None, (f"{why}; mean per-class accuracy has no interval without them",)
+        return compare_unpaired(cells[0], cells[1]), None, (why,)
+
+    def _compare_speeds(
+        self, baseline: Record, variant: Record
+    ) -> tuple[Comparison | None, None, tuple[str, ...]]:
+        assert isinstance(baseline, BenchmarkRecord) and isinstance(variant, BenchmarkRecord)
+        passes = [record.seconds or () for record in (baseline, variant)]
+        comparison = compare_speeds(passes[0], passes[1])
+        if comparison is not None:
+            return comparison, None, ()
+        if not all(passes):
+            return None, None, ("no interval: an older record, without its passes' seconds",)
+        least = min(map(len, passes))
+        why = f"{least} passes, below {LEAST_PASSES}" if least < LEAST_PASSES else "no spread"
+        return None, None, (f"no interval: {why}",)
+
+    def _estimate(self, cell: Cell, records: Sequence[Record]) -> Estimate | None:
+        """A cell alone."""
+        if cell.column.is_speed or not records:
+            return None
+        answers = self._read(records)
+        if not isinstance(answers, str):
+            weights = answers[0].weights if cell.column.metric == "mpa" else None
+            return estimate(_right(answers), weights)
+        if cell.column.metric == "mpa":
+            return None
+        shares = [record for record in records if not isinstance(record, BenchmarkRecord)]
+        images = min(record.images for record in shares)
+        return estimate_from_shares([record.accuracy for record in shares], images)
+
+    def _read(self, records: Sequence[Record]) -> list[Answers] | str:
+        """Of evaluations on the same images; else why there are none."""
+        found = []
+        for record in records:
+            if not isinstance(record, EvaluateRecord):
+                return "a training keeps no predictions"
+            key = record.signature, record.unit
+            if key not in self._answers:
+                self._answers[key] = self._opened(record)
+            answers = self._answers[key]
+            if isinstance(answers, str):
+                return f"predictions of seed {record.training.seed} are {answers}"
+            found.append(answers)
+        return found if len({each.images for each in found}) == 1 else "seeds have other images"
+
+    def _opened(self, record: EvaluateRecord) -> Answers | str:
+        folder = self._folders.get((record.signature, record.unit))
+        if folder is None:
+            return "missing"
+        try:
+            return scores.read(folder, record)
+        except NoPredictionsError as error:
+            return str(error)
+
+    def _left_out(self, cell: Cell, base: Cell) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Doubts and remarks on the seeds that only one of the two has."""
+        doubts, remarks = [], []
+        for seed, one, other in zip(self._seeds, cell.seeds, base.seeds, strict=False):
+            missing = [each for each in (one, other) if isinstance(each, Missing)]
+            if not missing:
+                continue
+            where = (
+                "both arms"
+                if len(missing) == 2
+                else _name(cell if one in missing else base, cell, base)
+            )
+            said = f"seed {seed} {missing[0].value} in {where}"
+            if Missing.FAILED in missing and len(missing) == 1:
+                doubts.append(said)
+            else:
+                remarks.append(f"{said}, left out")
+        return tuple(doubts), tuple(remarks)
+
+    def _guessing(self, cell: Cell, base: Cell, both: Sequence[int]) -> Iterator[str]:
+        for each in (cell, base):
+            seeds = [self._seeds[i] for i in both if learnt_nothing(each.seeds[i])]
+            if seeds:
+                said = "seed {} only guesses" if len(seeds) == 1 else "seeds {} only guess"
+                listed = ", ".join(map(str, seeds))
+                yield f"{said.format(listed)} in {_name(each, cell, base)}"
+
+    def _mixed(self, variant: Sequence[Record], baseline: Sequence[Record]) -> Iterator[str]:
+        first, second = ({self._ran(record) for record in arm} for arm in (baseline, variant))
+        if first != second:
+            yield "its arms ran on different devices, threads or versions"
+
+    def _ran(self, record: Record) -> tuple[object, ...]:
+        """Where the record and what it rests on came from."""
+        behind: Record = record
+        if isinstance(record, EvaluateRecord):
+            behind = self._trainings.get((record.training.signature, record.track), record)
+        return tuple(
+            (ran.platform, tuple(sorted(ran.versions.items())))
+            for ran in (behind.environment, record.environment)
+        )
+
+
+def learnt_nothing(record: Record | Missing) -> bool:
+    """Whether its accuracy is that of guessing."""
+    if isinstance(record, TrainRecord | EvaluateRecord):
+        return record.accuracy <= GUESSING / record.data.classes
+    return False
+
+
+def _name(cell: Cell, one: Cell, other: Cell) -> str:
+    """What tells a cell from the one that it is compared with."""
+    return cell.column.header if one.row == other.row else cell.row
+
+
+def _right(answers: Sequence[Answers]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    return np.stack([each.right for each in answers])
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How far the seeds of a table move its figures, and what pairing them saved."""
+
+    between_seeds: float | None
+    """Root mean square difference of two seeds of one arm, over the table's accuracies."""
+    unpaired_trainings: tuple[tuple[str, float], ...]
+    """By column, how many trainings an arm would have needed with seeds of its own."""
+
+
+def noise(of: Answer) -> Noise:
+    shares = [each for row in of.cells for each in row if not each.cell.column.is_speed]
+    spreads = [variance(figures) for each in shares if len(figures := _figures(each.cell)) > 1]
+    saved = []
+    for column in zip(*of.cells, strict=True):
+        arms = differences = 0.0
+        seeds = 0
+        factor = 1
+        for each in column:
+            if each.pair is None or each.cell.baseline is None or len(each.pair.baseline) < 2:
+                continue
+            arm = [_by_seed(each.pair, which) for which in ("baseline", "variant")]
+            arms += variance(arm[0]) + variance(arm[1])
+            differences += variance([b - a for a, b in zip(*arm, strict=True)])
+            seeds = max(seeds, len(arm[0]))
+            factor = 2 if _share_training(each.cell, each.cell.baseline) else 1
+        if differences:
+            saved.append((column[0].cell.column.header, factor * seeds * arms / differences))
+    between = math.sqrt(2 * fmean(spreads)) if spreads else None
+    return Noise(between, tuple(saved))
+
+
+def _figures(cell: Cell) -> list[float]:
+    return [cell.column.figure(record) for record in cell.records]
+
+
+def _by_seed(pair: Pair, which: str) -> list[float]:
+    right = pair.baseline if which == "baseline" else pair.variant
+    figures: list[float] = (
+        right.mean(axis=1) if pair.weights is None else right @ pair.weights
+    ).tolist()
+    return figures
+
+
+def _share_training(cell: Cell, base: Cell) -> bool:
+    """Whether both arms look at one training."""
+    return [r.spec.run.signature for r in cell.records] == [
+        r.spec.run.signature for r in base.records
+    ]

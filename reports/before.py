@@ -1,0 +1,49 @@
+"""What a table could tell at best, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+from classifier.data.split import PARTS, Part
+from experiments.matrix.model import Table
+from reports.verdicts import least_shown, same_in_reach
+
+_least_shown = cache(least_shown)
+
+
+def at_best(table: Table, seeds: int, images: Mapping[Part, int] | None) -> list[str]:
+    """What is compared; then a line for each part of the data: the smallest difference that could
+    show, and whether `same` is in reach."""
+    if not table.baseline:
+        return ["nothing is compared, for no column or row names a baseline"]
+    compared = {c for _, c in table.baseline}
+    family = len(table.baseline) + 2 * sum(_has_line(table, c) for c in compared)
+    lines = [f"{family} comparisons, {seeds} seed{'s' if seeds > 1 else ''}"]
+    if seeds == 1:
+        lines[0] += " (of these trainings: another seed may give another answer)"
+    margins: dict[Part, set[float]] = {}
+    for position in compared:
+        if (margin := table.margins[position]) is not None:
+            margins.setdefault(table.columns[position].part, set()).add(margin)
+    for part in (part for part in PARTS if part in margins):
+        if images is None:
+            lines.append(f"{part}: not there yet, so not counted")
+            continue
+        least = _least_shown(seeds, images[part], family)
+        shown = "no difference" if least is None else f"a difference of {least:.4f}"
+        shown += " shows at best"
+        reached = [
+            f"`same` within {margin:g} is {'' if same_in_reach(images[part], margin) else 'not '}"
+            "in reach"
+            for margin in sorted(margins[part])
+        ]
+        lines.append(f"{part}, {images[part]:,} images: {'; '.join((shown, *reached))}")
+    return lines
+
+
+def _has_line(table: Table, column: int) -> bool:
+    """Whether its rows are one trick: each has a baseline of its own."""
+    bases = [base for (_, c), base in table.baseline.items() if c == column]
+    is_speed = table.columns[column].is_speed
+    return not is_speed and len(bases) > 1 and len(set(bases)) == len(bases)

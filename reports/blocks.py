@@ -1,0 +1,41 @@
+"""What a page is made of, as plain data that knows no markup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+Columns = Mapping[str, Callable[[T], str]]
+"""By header how a column says what it says of the thing that has a row."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    """Each as long as the header."""
+    strong: frozenset[tuple[int, int]] = frozenset()
+    """The cells that stand out, by row and column."""
+
+    @staticmethod
+    def of(things: Iterable[T], columns: Columns[T]) -> Grid:
+        return Grid(list(columns), [[say(thing) for say in columns.values()] for thing in things])
+
+
+@dataclass(frozen=True)
+class Bullets:
+    items: Sequence[str]
+
+
+Block = Grid | Bullets | str
+"""Text is a paragraph."""
+
+
+@dataclass(frozen=True)
+class Section:
+    level: int
+    """1 is the page, 2 its parts, 3 theirs."""
+    heading: str
+    blocks: Sequence[Block] = ()

@@ -1,0 +1,109 @@
+"""The figures of all verdicts for scripts: verdicts.csv, and verdicts.json with the same, typed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from experiments.matrix.schema import Column
+from reports.answers import Answer, Judged, JudgedLine
+from reports.statistics import LEVEL, Comparison
+from reports.tables import mean
+from reports.verdicts import Verdict
+
+COLUMNS = (
+    "table", "row", "column", "metric", "split", "figure", "low", "high", "best",
+    "baseline_row", "baseline_column", "difference", "difference_low", "difference_high",
+    "p", "holm_p", "family", "verdict", "remarks", "speaks_of", "paired", "seeds", "images",
+    "margin",
+)  # fmt: skip
+"""An interval is of 95 %; of a speed a difference is relative. A line over rows has no figure."""
+
+
+def as_csv(answers: Sequence[Answer]) -> str:
+    """What does not exist is empty; yes or no is 1 or 0."""
+    written = io.StringIO()
+    writer = csv.DictWriter(written, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in (row for each in answers for row in _rows(each)):
+        writer.writerow({name: _plain(value) for name, value in row.items()})
+    return written.getvalue()
+
+
+def as_json(answers: Sequence[Answer]) -> str:
+    """`{"level", "verdicts": [...]}`, an object for each row of the CSV; what does not exist is
+    null."""
+    rows = [row for each in answers for row in _rows(each)]
+    content = {"level": LEVEL, "verdicts": rows}
+    return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return "; ".join(value)
+    return int(value) if isinstance(value, bool) else value
+
+
+def _rows(answer: Answer) -> Iterator[dict[str, Any]]:
+    for judged in (each for row in answer.cells for each in row):
+        yield _cell(answer, judged)
+    for line in answer.lines:
+        yield _line(answer, line)
+
+
+def _cell(answer: Answer, judged: Judged) -> dict[str, Any]:
+    cell, base = judged.cell, judged.cell.baseline
+    figure, alone = mean(cell), judged.estimate
+    row = _row(answer, cell.row, cell.column)
+    row |= {
+        "figure": figure if isinstance(figure, float) else None,
+        "low": alone.low if alone and not cell.missing else None,
+        "high": alone.high if alone and not cell.missing else None,
+        "best": judged.is_best,
+        "baseline_row": base.row if base else None,
+        "baseline_column": base.column.header if base else None,
+        "remarks": list(judged.remarks),
+        "margin": cell.margin,
+    }
+    if judged.comparison is None:
+        row["remarks"] += judged.doubts
+        return row
+    return row | _compared(judged.comparison, judged.adjusted, judged.verdict, row["remarks"])
+
+
+def _line(answer: Answer, line: JudgedLine) -> dict[str, Any]:
+    row = _row(answer, None, line.column)
+    row |= {"baseline_column": line.baseline.header, "margin": line.rows[0].cell.margin}
+    return row | _compared(line.comparison, line.adjusted, line.verdict, [])
+
+
+def _row(answer: Answer, name: str | None, column: Column) -> dict[str, Any]:
+    return dict.fromkeys(COLUMNS) | {
+        "table": answer.table.name,
+        "row": name,
+        "column": column.header,
+        "metric": column.metric,
+        "split": None if column.is_speed else column.part,
+        "family": answer.family,
+    }
+
+
+def _compared(
+    comparison: Comparison, adjusted: float | None, verdict: Verdict | None, remarks: list[str]
+) -> dict[str, Any]:
+    return {
+        "difference": comparison.difference,
+        "difference_low": comparison.low,
+        "difference_high": comparison.high,
+        "p": comparison.p,
+        "holm_p": adjusted,
+        "verdict": verdict.word.value if verdict else None,
+        "remarks": [*(verdict.remarks if verdict else ()), *remarks],
+        "speaks_of": comparison.scope.value,
+        "paired": comparison.paired,
+        "seeds": comparison.seeds,
+        "images": comparison.images,
+    }

@@ -1,0 +1,316 @@
+"""Verdicts in words and grids: no more than the intervals say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from classifier.basics.progress import duration
+from classifier.records.record import BenchmarkRecord, Cost
+from experiments.matrix.schema import Column
+from reports.answers import Answer, Judged, JudgedLine, Noise, noise
+from reports.blocks import Grid
+from reports.statistics import (
+    Comparison,
+    Scope,
+    compare_unpaired,
+    estimate_from_shares,
+)
+from reports.tables import deviation, mean, minus, text
+from reports.verdicts import MOST_IMAGES, MOST_SEEDS, Needed, Verdict, Word, to_see, to_show_same
+
+LARGE_FAMILY = 20
+METHOD = (
+    "A difference is the variant's figure minus its baseline's, over the seeds that both have. "
+    "Arms are compared image by image and seed by seed where their predictions are of the same "
+    "images (paired), else as two separate samples (labelled). One seed: the paired score interval "
+    "(Tango 1998), for weighted scores a normal one with a floor; it speaks of these trainings, "
+    "and another seed may give another answer. Several seeds: seeds and images as crossed random "
+    "effects, Student's t for seeds; it speaks of this model on other images and with other seeds. "
+    "Over the rows: of these models together, and of models like these, the rows being a sample of "
+    "them. Speeds: from blocks of passes; they speak of this process on this device. p is the "
+    "level at which the interval just touches 0. A difference is better or worse where Holm's p "
+    "(1979), over all comparisons of its table, is at most 5 %; it is the same where the 90 % "
+    "interval lies inside the margin; else these data can't tell. How well this holds, and the "
+    "sources: docs/statistics.md."
+)
+
+
+def headline(answer: Answer) -> str:
+    """The answer of a table in two sentences."""
+    groups = _groups(answer)
+    if not groups:
+        return f"{answer.table.name}: nothing is compared, for no column or row names a baseline."
+    chosen = _preferred(groups)
+    counted = Counter(each.verdict.word for group in chosen for each in group if each.verdict)
+    lines = [line for line in answer.lines if line.rows[0].cell.column == chosen[0][0].cell.column]
+    told = ", ".join(f"{counted[word]} {word.value}" for word in Word if counted[word])
+    of = sum(len(group) for group in chosen)
+    without = of - counted.total()
+    told += f"{', ' if told else ''}{without} without an interval" if without else ""
+    if not lines:
+        return f"{answer.table.name}: of {of} compared cells {told}.{_most(chosen)}"
+    line = lines[0]
+    return f"{answer.table.name}: {_of_line(line)} Row by row: {told}."
+
+
+def _of_line(line: JudgedLine) -> str:
+    said, column = line.comparison, line.column
+    variant, base = f"“{column.header}”", f"“{line.baseline.header}”"
+    over = f"over these {len(line.rows)} models"
+    seeds = "1 seed each, so of these trainings" if said.seeds == 1 else f"{said.seeds} seeds each"
+    figures = f"{_difference(column, said)}, 95 % interval {_interval(column, said)}"
+    higher = sum(each.comparison.difference > 0 for each in line.rows if each.comparison)
+    figures += f" ({seeds}; {said.images:,} images; higher in {higher} of {len(line.rows)} rows)"
+    match line.verdict.word:
+        case Word.BETTER | Word.WORSE:
+            start = f"{variant} is {line.verdict.word.value} than {base} {over}"
+        case Word.SAME:
+            start = f"{variant} is the same as {base} {over}, within the margin"
+        case _:
+            start = f"it can't be told {over} whether {variant} differs from {base}"
+    return f"{start}: {figures}{''.join(f'; {each}' for each in line.verdict.remarks)}."
+
+
+def _most(groups: Sequence[Sequence[Judged]]) -> str:
+    """The rows that are told apart."""
+    parts = []
+    for word in (Word.BETTER, Word.WORSE):
+        named = [
+            f"{each.cell.row} ({each.cell.column.header}: "
+            f"{_difference(each.cell.column, each.comparison)})"
+            for group in groups
+            for each in group
+            if each.comparison and each.verdict and each.verdict.word is word
+        ]
+        if named:
+            more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+            parts.append(f" {word.value.capitalize()}: {', '.join(named[:3])}{more}.")
+    return "".join(parts)
+
+
+def _groups(answer: Answer) -> list[list[Judged]]:
+    """The compared cells, by column."""
+    columns = zip(*answer.cells, strict=True)
+    groups = ([each for each in column if each.cell.baseline] for column in columns)
+    return [group for group in groups if group]
+
+
+def _preferred(groups: list[list[Judged]]) -> list[list[Judged]]:
+    """Those of test where there are any; else all that are no speeds; else the speeds."""
+    shares = [group for group in groups if not group[0].cell.column.is_speed]
+    test = [group for group in shares if group[0].cell.column.split == "test"]
+    return test or shares or groups
+
+
+def verdict_grid(answer: Answer) -> Grid | None:
+    """A line for each cell, then the lines over the rows; None where it would say no more than the
+    table."""
+    cells = [each for row in answer.cells for each in row]
+    several = any(deviation(each.cell) is not None for each in cells)
+    header = [answer.table.row_header, "column", "figure"]
+    header += ["deviation over seeds"] if several else []
+    compares = bool(answer.compared)
+    header += ["difference", "95 % interval", "p", "Holm's p", "verdict"] if compares else []
+    rows = []
+    for each in cells:
+        column = each.cell.column
+        row = [each.cell.row, column.header, text(column, mean(each.cell))]
+        row += [text(column, deviation(each.cell))] if several else []
+        told = _told(column, each.comparison, each.adjusted, each.verdict, each)
+        rows.append([*row, *(told if compares else ())])
+    for line in answer.lines:
+        row = [_line_name(line), line.column.header, "", *([""] if several else [])]
+        rows.append([*row, *_told(line.column, line.comparison, line.adjusted, line.verdict)])
+    if not (several or compares or any(each.is_best for each in cells)):
+        return None
+    strong = frozenset((position, 2) for position, each in enumerate(cells) if each.is_best)
+    return Grid(header, rows, strong)
+
+
+def _told(
+    column: Column,
+    comparison: Comparison | None,
+    adjusted: float | None,
+    verdict: Verdict | None,
+    judged: Judged | None = None,
+) -> list[str]:
+    remarks = list(judged.remarks) if judged else []
+    if comparison is None or adjusted is None or verdict is None:
+        remarks += judged.doubts if judged else ()
+        return ["", "", "", "", "; ".join(remarks)]
+    said = "; ".join([verdict.word.value, *verdict.remarks, *remarks])
+    difference = _difference(column, comparison)
+    return [difference, _interval(column, comparison), _p(comparison.p), _p(adjusted), said]
+
+
+def _difference(column: Column, comparison: Comparison | None) -> str:
+    if comparison is None:
+        return ""
+    if column.is_speed:
+        return f"{100 * comparison.difference:+.1f} %"
+    return f"{comparison.difference:+.5f}"
+
+
+def _interval(column: Column, comparison: Comparison) -> str:
+    if column.is_speed:
+        return f"{100 * comparison.low:+.1f} to {100 * comparison.high:+.1f} %"
+    return f"{comparison.low:+.5f} to {comparison.high:+.5f}"
+
+
+def _p(p: float) -> str:
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def verdict_notes(answer: Answer) -> Iterator[str]:
+    """What must be known to read the verdicts."""
+    compared = [each for each in answer.compared if each.comparison]
+    if compared:
+        yield from _on_comparisons(answer, compared)
+    if any(each.is_best for row in answer.cells for each in row):
+        yield "Bold: the best of its column, and all that can't be told from it."
+    yield from _noise(noise(answer))
+
+
+def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]:
+    margins = {each.cell.margin: each.cell.column.header for each in compared}
+    written = ", ".join(f"{margin:g}" for margin in sorted(filter(None, margins)))
+    if written:
+        yield f"Margin for `same`: {written}. Holm's p is over {answer.family} comparisons."
+    else:
+        yield f"Holm's p is over {answer.family} comparisons."
+    if answer.family > LARGE_FAMILY:
+        yield (
+            f"With {answer.family} comparisons in one table, Holm's correction asks the first of "
+            f"them for p below {0.05 / answer.family:.2g}; a table of fewer would show more."
+        )
+    if any(each.comparison.scope is Scope.TRAININGS for each in compared if each.comparison):
+        yield (
+            "Verdicts from one seed speak of these trainings: what another seed would give is not "
+            "in them."
+        )
+    if any(
+        each.cell.column.split == "val" or each.cell.column.stage == "train" for each in compared
+    ):
+        yield (
+            "Columns of val: each training's best epoch was chosen on these images, so they "
+            "flatter it; test columns do not."
+        )
+    yield from answer.no_lines
+
+
+def _noise(of: Noise) -> Iterator[str]:
+    if of.between_seeds is not None:
+        yield f"Two seeds of one arm differ by {of.between_seeds:.5f} (root mean square)."
+    for header, trainings in of.unpaired_trainings:
+        yield (
+            f"{header}: two arms with seeds of their own would have needed about {trainings:.0f} "
+            "trainings a row to know as much (estimated from the variance over seeds)."
+        )
+
+
+def would_tell(answer: Answer, costs: Mapping[str, Cost]) -> Grid | None:
+    """What would turn each `can't tell` into a verdict, with what it would cost."""
+    open_: list[tuple[str, Column, Comparison, Sequence[Judged]]] = []
+    for each in answer.compared:
+        if each.comparison and _is_open(each.verdict) and not each.doubts:
+            open_.append((each.cell.row, each.cell.column, each.comparison, [each]))
+    for line in answer.lines:
+        doubtful = any(each.doubts for each in line.rows)
+        is_sample = line.comparison.scope is Scope.POPULATION  # only more rows would tell
+        if _is_open(line.verdict) and not doubtful and not is_sample:
+            name = _line_name(line)
+            open_.append((name, line.column, line.comparison, line.rows))
+    if not open_:
+        return None
+    rows = []
+    for name, column, comparison, judged in open_:
+        cost, margin = _cost_of_a_seed(judged, costs), judged[0].cell.margin
+        see = _needed(to_see(comparison, answer.family), comparison, cost)
+        see = see if comparison.difference else "none was seen"
+        same = "no margin"
+        if margin is not None:
+            same = _needed(to_show_same(comparison, margin), comparison, cost)
+        rows.append((name, column.header, see, same))
+    return Grid(
+        (
+            answer.table.row_header,
+            "column",
+            "to see a difference as large (estimated)",
+            "to show `same`, if there is none (estimated)",
+        ),
+        rows,
+    )
+
+
+def _is_open(verdict: Verdict | None) -> bool:
+    return verdict is not None and verdict.word is Word.CANT_TELL
+
+
+def _line_name(line: JudgedLine) -> str:
+    return f"{len(line.rows)} rows: {line.comparison.scope.value}"
+
+
+def _needed(needed: Needed, comparison: Comparison, cost: float | None) -> str:
+    if comparison.scope is Scope.PROCESS:
+        return "measure longer: benchmark.seconds"
+    ways = []
+    if needed.seeds is not None:
+        more = needed.seeds - comparison.seeds
+        price = f", ~{duration(more * cost)} of job time" if cost is not None and more else ""
+        ways.append(f"{needed.seeds} seeds ({more} more{price})")
+    if needed.images is not None:
+        ways.append(f"{needed.images:,} images instead of {comparison.images:,}")
+    unknown = comparison.seeds == 1
+    if not ways and unknown:
+        return f"no number of images alone (up to {MOST_IMAGES:,})"
+    if not ways:
+        return f"no number of seeds alone (up to {MOST_SEEDS:,}) or images (up to {MOST_IMAGES:,})"
+    return " or ".join(ways) + ("; of seeds one can't say" if unknown else "")
+
+
+def _cost_of_a_seed(judged: Sequence[Judged], costs: Mapping[str, Cost]) -> float | None:
+    """Seconds that one more seed of both arms would take, as those took that are there."""
+    needed: dict[str, None] = {}
+    seeds = 1
+    for each in judged:
+        for cell in (each.cell, each.cell.baseline):
+            for record in cell.records if cell else ():
+                needed |= dict.fromkeys((record.spec.run.signature, record.signature))
+            seeds = max(seeds, len(cell.records) if cell else 0)
+    known = [costs[signature].seconds for signature in needed if signature in costs]
+    return sum(known) / seeds if known else None
+
+
+def published_grid(answer: Answer) -> Grid:
+    """Published figures beside the measured ones, and whether chance alone can be why they differ:
+    whether it is within what both samples of images allow."""
+    header = (
+        answer.table.row_header,
+        "column",
+        "measured",
+        "published",
+        "minus published",
+        "within what chance allows",
+    )
+    rows = []
+    for each in (each for row in answer.cells for each in row):
+        cell, column = each.cell, each.cell.column
+        if cell.published is None:
+            continue
+        difference = text(column, minus(cell, cell.published), "+")
+        figures = (text(column, mean(cell)), text(column, cell.published), difference)
+        rows.append((cell.row, column.header, *figures, _within(each)))
+    return Grid(header, rows)
+
+
+def _within(judged: Judged) -> str:
+    """Binomial of both, unpaired; of accuracies only."""
+    cell, published = judged.cell, judged.cell.published
+    records = [record for record in cell.records if not isinstance(record, BenchmarkRecord)]
+    if published is None or cell.missing or cell.column.metric != "accuracy" or not records:
+        return ""
+    images = min(record.images for record in records)
+    measured = estimate_from_shares([record.accuracy for record in records], images)
+    found = compare_unpaired(estimate_from_shares([published], images), measured)
+    return "yes" if found.low <= 0 <= found.high else "no"

@@ -1,0 +1,530 @@
+"""What is compared with what, and what a report says where something is missing."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from classifier.records.record import BenchmarkRecord, EvaluateRecord, TrainRecord
+from classifier.records.runs import PREDICTIONS
+from experiments.matrix.load import load
+from experiments.matrix.model import Matrix, Request
+from experiments.store.store import Failure, Results
+from reports.answers import Answer, answers
+from reports.report import write
+from reports.select import select
+from reports.statistics import Scope, compare
+from reports.verdicts import Word
+from tests.records import results_of
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+IMAGES, CLASSES = 600, 4
+MATRIX = """\
+title: T
+data: digits
+train: {{model: ghostnet, image_size: 32, batch_size: 32, epochs: 2}}
+matrix:
+  model: [{models}]
+  rdrop: [false, true]
+seeds: [{seeds}]
+tables:
+  t:
+    rows: model
+    columns:
+      - {{header: plain, split: test, where: {{rdrop: false}}{metric}}}
+      - {{header: r-drop, split: test, where: {{rdrop: true}}{metric}}}
+    baseline: {{rdrop: false}}
+    margin: 0.02
+"""
+
+Right = Callable[[Request], NDArray[np.bool_]]
+
+
+def matrix_of(
+    folder: Path, models: str = "ghostnet", seeds: str = "0, 1, 2", metric: str = ""
+) -> Matrix:
+    file = folder / "m.yaml"
+    file.write_text(MATRIX.format(models=models, seeds=seeds, metric=metric))
+    return load(file)
+
+
+def share(of: float) -> Right:
+    """So many right; R-Drop makes one in twelve of the wrong ones right."""
+
+    def right(request: Request) -> NDArray[np.bool_]:
+        assert request.training is not None
+        rng = np.random.default_rng(request.training.seed)
+        answers = rng.random(IMAGES) < of
+        better = np.arange(IMAGES) % 12 == 0
+        return answers | better if request.training.has("rdrop") else answers
+
+    return right
+
+
+def store_of(matrix: Matrix, folder: Path, right: Right | None = None) -> Results:
+    """Records of digits-like data with their predictions in `folder`."""
+    right = right or share(0.8)
+    results = results_of(matrix)
+    labels = np.arange(IMAGES) % CLASSES
+    for request in matrix.requests():
+        key = (request.spec.signature, request.unit or "")
+        record = results.records.get(key)
+        if not isinstance(record, EvaluateRecord):
+            continue
+        answers = right(request)
+        logits = np.eye(CLASSES, dtype=np.float32)[
+            np.where(answers, labels, (labels + 1) % CLASSES)
+        ]
+        unit = folder / "-".join(key)
+        unit.mkdir(parents=True, exist_ok=True)
+        paths = np.array([f"{label}/{image:04}.png" for image, label in enumerate(labels)])
+        with (unit / PREDICTIONS).open("wb") as opened:
+            np.savez_compressed(opened, logits=logits, labels=labels, paths=paths)
+        mpa = float(np.mean([answers[labels == label].mean() for label in range(CLASSES)]))
+        update = {
+            "accuracy": float(answers.mean()),
+            "mpa": mpa,
+            "images": IMAGES,
+            "data": record.data.model_copy(update={"classes": CLASSES, "test": IMAGES}),
+        }
+        results.records[key] = record.model_copy(update=update)
+        results.folders[key] = unit
+    return results
+
+
+def the_answer(matrix: Matrix, results: Results) -> Answer:
+    return answers(select(matrix, results))[0]
+
+
+def requests_of(matrix: Matrix, column: int) -> tuple[Request, ...]:
+    """Of the first row's cell, by seed."""
+    return matrix.tables[0].cells[0][column]
+
+
+def key_of(request: Request) -> tuple[str, str]:
+    return request.spec.signature, request.unit or ""
+
+
+def fail(matrix: Matrix, results: Results, column: int, seed: int) -> None:
+    request = requests_of(matrix, column)[seed]
+    del results.records[key_of(request)]
+    results.failures[request.spec.signature] = Failure("it broke", "log.txt")
+
+
+def test_records_of_the_same_images_are_compared_paired(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    answer = the_answer(matrix, store_of(matrix, tmp_path / "runs"))
+    base, judged = answer.cells[0]
+    expected = compare(
+        np.stack([share(0.8)(request) for request in requests_of(matrix, 0)]),
+        np.stack([share(0.8)(request) for request in requests_of(matrix, 1)]),
+    )
+    assert judged.comparison == expected
+    assert judged.adjusted == expected.p
+    assert judged.verdict is not None and judged.verdict.word is Word.BETTER
+    assert base.comparison is None and base.estimate is not None
+    assert (judged.remarks, judged.doubts) == ((), ())
+
+
+def test_the_order_of_stored_images_does_not_matter(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    results = store_of(matrix, tmp_path / "runs")
+    expected = the_answer(matrix, results).cells[0][1].comparison
+    file = results.folders[key_of(requests_of(matrix, 0)[0])] / PREDICTIONS
+    with np.load(file) as stored:
+        turned = {name: stored[name][::-1] for name in stored.files}
+    np.savez_compressed(file, **turned)
+    assert the_answer(matrix, results).cells[0][1].comparison == expected
+
+
+def test_mean_per_class_accuracy_weighs_classes(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, metric=", metric: mpa")
+    judged = the_answer(matrix, store_of(matrix, tmp_path / "runs")).cells[0][1]
+    assert judged.comparison is not None
+    assert judged.estimate is not None
+    figures = [judged.cell.column.figure(record) for record in judged.cell.records]
+    assert judged.estimate.figure == pytest.approx(np.mean(figures))
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda file: file.unlink(), "not paired: predictions of seed 1 are missing"),
+        (
+            lambda file: file.write_bytes(file.read_bytes()[:400]),
+            "not paired: predictions of seed 1 are damaged",
+        ),
+        (lambda file: file.write_bytes(b""), "not paired: predictions of seed 1 are damaged"),
+    ],
+)
+def test_a_prediction_that_cannot_be_read_is_said(
+    harm: Callable[[Path], Any], said: str, tmp_path: Path
+) -> None:
+    matrix = matrix_of(tmp_path)
+    results = store_of(matrix, tmp_path / "runs")
+    paired = the_answer(matrix, results).cells[0][1].comparison
+    harm(results.folders[key_of(requests_of(matrix, 1)[1])] / PREDICTIONS)
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.remarks == (said,)
+    assert judged.comparison is not None and paired is not None
+    assert not judged.comparison.paired
+    assert judged.comparison.difference == pytest.approx(paired.difference)
+    assert judged.comparison.high - judged.comparison.low > paired.high - paired.low
+
+
+def test_predictions_that_are_not_the_records_are_damaged(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    results = store_of(matrix, tmp_path / "runs")
+    key = key_of(requests_of(matrix, 1)[1])
+    results.records[key] = results.records[key].model_copy(update={"accuracy": 0.5})
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.remarks == ("not paired: predictions of seed 1 are damaged",)
+
+
+def test_what_was_kept_of_predictions_is_never_trusted_blindly(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    results = store_of(matrix, tmp_path / "runs")
+    expected = the_answer(matrix, results).cells[0][1].comparison
+    from classifier.basics.files import cache_folder
+
+    kept = list(cache_folder("answers").iterdir())
+    assert len(kept) >= 6
+    for file in kept:
+        file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\7")
+    assert the_answer(matrix, results).cells[0][1].comparison == expected
+
+
+def test_two_test_sets_are_not_paired(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    results = store_of(matrix, tmp_path / "runs")
+    for request in requests_of(matrix, 1):
+        file = results.folders[key_of(request)] / PREDICTIONS
+        with np.load(file) as stored:
+            moved = {name: stored[name] for name in stored.files}
+        moved["paths"] = np.char.add("other/", moved["paths"])
+        np.savez_compressed(file, **moved)
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.remarks == ("not paired: other images",)
+    assert judged.comparison is not None and not judged.comparison.paired
+
+
+def test_a_training_keeps_no_predictions(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        MATRIX.format(models="ghostnet", seeds="0, 1", metric="").replace(
+            "split: test", "stage: train"
+        )
+    )
+    matrix = load(file)
+    judged = the_answer(matrix, results_of(matrix, lambda row, column, seed: 0.7)).cells[0][1]
+    assert judged.remarks == ("not paired: a training keeps no predictions",)
+    assert judged.comparison is not None and judged.comparison.difference == 0
+
+
+def test_mean_per_class_accuracy_without_predictions_has_no_verdict(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, metric=", metric: mpa")
+    judged = the_answer(matrix, results_of(matrix)).cells[0][1]
+    assert judged.comparison is None and judged.verdict is None
+    assert "mean per-class accuracy has no interval without them" in judged.remarks[0]
+
+
+def test_a_seed_that_is_to_do_in_one_arm_is_left_out(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    results = store_of(matrix, tmp_path / "runs")
+    del results.records[key_of(requests_of(matrix, 1)[2])]
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.remarks == ("seed 2 to do in r-drop, left out",)
+    assert judged.comparison is not None and judged.comparison.seeds == 2
+    assert judged.verdict is not None and judged.doubts == ()
+
+
+@pytest.mark.parametrize(("column", "name"), [(0, "plain"), (1, "r-drop")])
+def test_a_seed_that_failed_forbids_better(column: int, name: str, tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    results = store_of(matrix, tmp_path / "runs")
+    whole = the_answer(matrix, results).cells[0][1]
+    assert whole.verdict is not None and whole.verdict.word is Word.BETTER
+    fail(matrix, results, column, 1)
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.verdict is not None and judged.verdict.word is Word.CANT_TELL
+    assert judged.verdict.remarks == (f"seed 1 failed in {name}",)
+    assert judged.comparison is not None and judged.comparison.seeds == 2
+
+
+def test_a_seed_that_failed_in_both_arms_is_left_out(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    results = store_of(matrix, tmp_path / "runs")
+    for column in (0, 1):
+        fail(matrix, results, column, 1)
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.remarks == ("seed 1 failed in both arms, left out",)
+    assert judged.doubts == () and judged.comparison is not None and judged.comparison.seeds == 2
+
+
+def test_a_seed_that_only_guesses_forbids_better(tmp_path: Path) -> None:
+    def right(request: Request) -> NDArray[np.bool_]:
+        assert request.training is not None
+        guesses = not request.training.has("rdrop") and request.training.seed == 2
+        return np.arange(IMAGES) % CLASSES == 0 if guesses else share(0.8)(request)
+
+    matrix = matrix_of(tmp_path)
+    judged = the_answer(matrix, store_of(matrix, tmp_path / "runs", right)).cells[0][1]
+    assert judged.doubts == ("seed 2 only guesses in plain",)
+    assert judged.verdict is not None and judged.verdict.word is Word.CANT_TELL
+
+
+def test_arms_that_ran_on_different_devices_say_so(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    results = store_of(matrix, tmp_path / "runs")
+    for request in requests_of(matrix, 1):
+        assert request.training is not None
+        key = (request.training.signature, "train-raw")
+        record = results.records[key]
+        assert isinstance(record, TrainRecord)
+        moved = record.environment.model_copy(update={"device": "another CPU"})
+        results.records[key] = record.model_copy(update={"environment": moved})
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.remarks == ("its arms ran on different devices, threads or versions",)
+
+
+def test_lines_over_the_rows(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, models="ghostnet, mobilenetv2, RepVGG-A0")
+    answer = the_answer(matrix, store_of(matrix, tmp_path / "runs"))
+    these, like_these = answer.lines
+    assert these.comparison.scope is Scope.MODELS
+    assert like_these.comparison.scope is Scope.POPULATION
+    assert answer.family == 5
+    assert [each.cell.row for each in these.rows] == ["ghostnet", "mobilenetv2", "RepVGG-A0"]
+
+
+def test_one_seed_speaks_of_these_trainings(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, models="ghostnet, mobilenetv2", seeds="0")
+    results = store_of(matrix, tmp_path / "runs")
+    write(select(matrix, results), tmp_path)
+    page = (tmp_path / "m" / "report.md").read_text()
+    assert "1 seed each, so of these trainings" in page
+    assert "Verdicts from one seed speak of these trainings" in page
+
+
+def test_rows_that_share_one_baseline_get_no_line(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    rows = "".join(
+        f"\n      - {{name: {name}, where: {{run: {name}}}{base}}}"
+        for name, base in (("a", ""), ("b", ", baseline: a"), ("c", ", baseline: a"))
+    )
+    file.write_text(
+        "title: T\ndata: digits\nruns:\n"
+        "  a: {model: ghostnet}\n  b: {model: ghostnet, rdrop: true}\n"
+        f"  c: {{model: mobilenetv2}}\ntables:\n  t:\n    rows:{rows}\n"
+        "    columns: [{header: acc, split: test}]\n"
+    )
+    matrix = load(file)
+    answer = the_answer(matrix, store_of(matrix, tmp_path / "runs"))
+    assert answer.lines == ()
+    assert answer.family == 2
+    assert "different tricks" in answer.no_lines[0]
+    bases = [row[0].cell.baseline for row in answer.cells]
+    assert [base.row if base else None for base in bases] == [None, "a", "a"]
+
+
+def test_all_that_cannot_be_told_from_the_best_are_marked(tmp_path: Path) -> None:
+    def right(request: Request) -> NDArray[np.bool_]:
+        assert request.training is not None
+        shares = {"ghostnet": 0.9, "mobilenetv2": 0.895, "RepVGG-A0": 0.4}
+        rng = np.random.default_rng(request.training.seed)
+        return rng.random(IMAGES) < shares[request.training.model]
+
+    matrix = matrix_of(tmp_path, models="ghostnet, mobilenetv2, RepVGG-A0")
+    results = store_of(matrix, tmp_path / "runs", right)
+    answer = the_answer(matrix, results)
+    assert [row[0].is_best for row in answer.cells] == [True, True, False]
+    files = write(select(matrix, results), tmp_path)
+    page, bare = files[1].read_text(), files[0].read_text()
+    cell = answer.cells[0][0].cell
+    figure = np.mean([cell.column.figure(record) for record in cell.records])
+    assert f"| ghostnet | plain | **{figure:.5f}** |" in page
+    assert "**" not in bare
+
+
+def test_a_table_without_a_baseline_compares_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    text = MATRIX.format(models="ghostnet", seeds="0", metric="")
+    file.write_text(text.replace("    baseline: {rdrop: false}\n", ""))
+    matrix = load(file)
+    results = store_of(matrix, tmp_path / "runs")
+    answer = the_answer(matrix, results)
+    assert answer.compared == [] and answer.family == 0
+    assert all(each.estimate is not None for each in answer.cells[0])
+    page = write(select(matrix, results), tmp_path)[1].read_text()
+    assert "nothing is compared, for no column or row names a baseline" in page
+
+
+def speeds_of(tmp_path: Path, passes: int | None) -> tuple[Matrix, Results]:
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "title: T\ndata: digits\ntrain: {model: ghostnet}\nmatrix: {model: [ghostnet]}\n"
+        "tables:\n  t:\n    rows: model\n    columns:\n"
+        "      - {header: full, metric: fps}\n"
+        "      - {header: half, metric: fps, precision: fp16, against: full}\n"
+    )
+    matrix = load(file)
+    results = results_of(matrix, lambda row, column, seed: 200.0 if column.precision else 100.0)
+    rng = np.random.default_rng(0)
+    for key, record in results.records.items():
+        assert isinstance(record, BenchmarkRecord)
+        if passes is not None:
+            seconds = tuple((1 / record.fps * np.exp(0.01 * rng.normal(size=passes))).tolist())
+            results.records[key] = record.model_copy(update={"seconds": seconds})
+    return matrix, results
+
+
+def test_speeds_are_compared_by_their_passes(tmp_path: Path) -> None:
+    matrix, results = speeds_of(tmp_path, 100)
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.comparison is not None
+    assert judged.comparison.difference == pytest.approx(1, abs=0.02)
+    assert judged.verdict is not None and judged.verdict.word is Word.BETTER
+    assert judged.comparison.scope is Scope.PROCESS
+    page = write(select(matrix, results), tmp_path)[1].read_text()
+    assert "t: of 1 compared cells 1 better. Better: ghostnet (half: +" in page
+
+
+@pytest.mark.parametrize(
+    ("passes", "said"),
+    [
+        (None, "no interval: an older record, without its passes' seconds"),
+        (4, "no interval: 4 passes, below 20"),
+    ],
+)
+def test_speeds_without_enough_passes_have_no_interval(
+    passes: int | None, said: str, tmp_path: Path
+) -> None:
+    matrix, results = speeds_of(tmp_path, passes)
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.comparison is None and judged.remarks == (said,)
+    page = write(select(matrix, results), tmp_path)[1].read_text()
+    assert "t: of 1 compared cells 1 without an interval." in page
+
+
+def test_a_large_family_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "title: T\ndata: digits\ntrain: {model: ghostnet}\n"
+        "matrix:\n  model: [ghostnet, mobilenetv2]\n"
+        f"  loss.label_smoothing: [{', '.join(f'{i / 100:.2f}' for i in range(40))}]\n"
+        "tables:\n  t:\n    rows: model\n    baseline: {loss.label_smoothing: 0.00}\n    columns:\n"
+        + "".join(
+            f"      - {{header: '{i}', split: test, "
+            f"where: {{loss.label_smoothing: {i / 100:.2f}}}}}\n"
+            for i in range(40)
+        )
+    )
+    matrix = load(file)
+    results = store_of(matrix, tmp_path / "runs")
+    answer = the_answer(matrix, results)
+    assert answer.family == 2 * 39 + 2 * 39
+    page = write(select(matrix, results), tmp_path)[1].read_text()
+    assert "With 156 comparisons in one table, Holm's correction asks the first of them" in page
+
+
+def test_files_for_scripts_hold_the_same_figures(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, models="ghostnet, mobilenetv2")
+    results = store_of(matrix, tmp_path / "runs")
+    answer = the_answer(matrix, results)
+    *_, table, whole = write(select(matrix, results), tmp_path)
+    rows = list(csv.DictReader(table.open()))
+    typed = json.loads(whole.read_text())["verdicts"]
+    assert len(rows) == len(typed) == 4 + 2
+    judged = answer.cells[0][1]
+    assert judged.comparison is not None
+    for name, value in (
+        ("difference", judged.comparison.difference),
+        ("difference_low", judged.comparison.low),
+        ("p", judged.comparison.p),
+        ("holm_p", judged.adjusted),
+        ("seeds", 3),
+        ("margin", 0.02),
+    ):
+        assert float(rows[1][name]) == typed[1][name] == value
+    assert judged.verdict is not None
+    assert rows[1]["verdict"] == typed[1]["verdict"] == judged.verdict.word.value
+    assert (rows[0]["difference"], typed[0]["difference"]) == ("", None)
+    assert (rows[4]["row"], typed[4]["speaks_of"]) == ("", "these models")
+
+
+def test_the_noise_of_seeds_and_what_pairing_saved(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    results = store_of(matrix, tmp_path / "runs")
+    arms = [
+        np.array([each.cell.column.figure(record) for record in each.cell.records])
+        for each in the_answer(matrix, results).cells[0]
+    ]
+    variances = [float(np.var(arm, ddof=1)) for arm in arms]
+    paired = float(np.var(arms[1] - arms[0], ddof=1))
+    page = write(select(matrix, results), tmp_path)[1].read_text()
+    between = np.sqrt(2 * np.mean(variances))
+    assert f"Two seeds of one arm differ by {between:.5f} (root mean square)" in page
+    assert f"would have needed about {3 * sum(variances) / paired:.0f} trainings a row" in page
+
+
+def test_what_would_tell_has_a_price(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+
+    def right(request: Request) -> NDArray[np.bool_]:
+        return rng.random(IMAGES) < 0.8
+
+    matrix = matrix_of(tmp_path)
+    page = write(select(matrix, store_of(matrix, tmp_path / "runs", right)), tmp_path)[
+        1
+    ].read_text()
+    assert "### t: what would tell" in page
+    assert "of job time" in page
+
+
+def test_seeds_added_later_are_all_that_runs(tmp_path: Path) -> None:
+    first = matrix_of(tmp_path, seeds="0")
+    asked = {key_of(request) for request in first.requests()}
+    more = matrix_of(tmp_path, seeds="0, 1, 2")
+    assert asked < {key_of(request) for request in more.requests()}
+
+
+@pytest.mark.parametrize("name", ["ema", "rdrop", "fp16", "distillation"])
+def test_published_figures_are_judged_without_a_run(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import runner
+
+    monkeypatch.chdir(tmp_path)
+    assert runner.main([str(EXPERIMENTS / f"{name}.yaml"), "--published"]) == 0
+    page = capsys.readouterr().out
+    lines = (EXPERIMENTS / "published" / f"{name}.csv").read_text().splitlines()
+    for line in lines:
+        assert f"| {' | '.join(line.split(','))} |" in page
+    assert "can't tell" in page
+    assert not list(tmp_path.iterdir())
+
+
+def test_published_figures_alone_seldom_tell(capsys: pytest.CaptureFixture[str]) -> None:
+    import runner
+
+    assert runner.main([str(EXPERIMENTS / "ema.yaml"), "--published"]) == 0
+    page = capsys.readouterr().out
+    lines = [line for line in page.splitlines() if "| test accuracy(ema) | t" in line]
+    verdicts = [line.split(" | ")[-1] for line in lines]
+    assert verdicts == ["can't tell |"] * 4
+
+
+def test_without_published_figures_there_is_nothing_to_judge(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import runner
+
+    assert runner.main([str(EXPERIMENTS / "digits.yaml"), "--published"]) == 2
+    assert "none of these matrices has published figures" in capsys.readouterr().err
