@@ -356,7 +356,7 @@ class Noise:
     between_seeds: float | None
     """Root mean square difference of two seeds of one arm, over the table's accuracies."""
     unpaired_trainings: tuple[tuple[str, float], ...]
-    """By column, how many trainings an arm would have needed with seeds of its own."""
+    """By column, how many times the trainings two arms with seeds of their own would need."""
 
 
 def noise(of: Answer) -> Noise:
@@ -365,7 +365,6 @@ def noise(of: Answer) -> Noise:
     saved = []
     for column in zip(*of.cells, strict=True):
         arms = differences = 0.0
-        seeds = 0
         factor = 1
         for each in column:
             if each.pair is None or each.cell.baseline is None or len(each.pair.baseline) < 2:
@@ -373,10 +372,9 @@ def noise(of: Answer) -> Noise:
             arm = [_by_seed(each.pair, which) for which in ("baseline", "variant")]
             arms += variance(arm[0]) + variance(arm[1])
             differences += variance([b - a for a, b in zip(*arm, strict=True)])
-            seeds = max(seeds, len(arm[0]))
             factor = 2 if _share_training(each.cell, each.cell.baseline) else 1
         if differences:
-            saved.append((column[0].cell.column.header, factor * seeds * arms / differences))
+            saved.append((column[0].cell.column.header, factor * arms / differences))
     between = math.sqrt(2 * fmean(spreads)) if spreads else None
     return Noise(between, tuple(saved))
 

@@ -302,7 +302,7 @@ class Line:
     these: Comparison
     """Of these models."""
     like_these: Comparison
-    """Of models like these, the rows being a sample of them."""
+    """Of models like these, the rows being a sample of them; never narrower than `these`."""
 
 
 def over_rows(rows: Sequence[Pair | Comparison], level: float = LEVEL) -> Line:
@@ -334,13 +334,16 @@ def over_rows(rows: Sequence[Pair | Comparison], level: float = LEVEL) -> Line:
     sets = {row.images: row.baseline.shape[1] for row in paired}
     images = sum(sets.values()) if paired else min(each.images for each in others)
 
-    def comparison(parts: list[tuple[float, Limits]], scope: Scope) -> Comparison:
-        return Comparison(Sum(tuple(parts), bounds), seeds, images, scope, level, not others)
+    def comparison(limits: Limits, scope: Scope) -> Comparison:
+        return Comparison(limits, seeds, images, scope, level, not others)
 
+    # Few rows may agree by luck, but of their kind nothing is known better than of themselves.
+    these = Sum(tuple(trainings), bounds)
+    like_these = Widest(Sum(tuple(models), bounds), these)
     return Line(
         differences=tuple(differences),
-        these=comparison(trainings, Scope.TRAININGS if seeds == 1 else Scope.MODELS),
-        like_these=comparison(models, Scope.POPULATION),
+        these=comparison(these, Scope.TRAININGS if seeds == 1 else Scope.MODELS),
+        like_these=comparison(like_these, Scope.POPULATION),
     )
 
 

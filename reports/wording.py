@@ -17,7 +17,7 @@ from reports.statistics import (
     estimate_from_shares,
 )
 from reports.tables import deviation, mean, minus, text
-from reports.verdicts import MOST_IMAGES, MOST_SEEDS, Needed, Verdict, Word, to_see, to_show_same
+from reports.verdicts import Needed, Verdict, Word, to_see, to_show_same
 
 LARGE_FAMILY = 20
 METHOD = (
@@ -42,16 +42,25 @@ def headline(answer: Answer) -> str:
     if not groups:
         return f"{answer.table.name}: nothing is compared, for no column or row names a baseline."
     chosen = _preferred(groups)
-    counted = Counter(each.verdict.word for group in chosen for each in group if each.verdict)
     lines = [line for line in answer.lines if line.rows[0].cell.column == chosen[0][0].cell.column]
-    told = ", ".join(f"{counted[word]} {word.value}" for word in Word if counted[word])
-    of = sum(len(group) for group in chosen)
-    without = of - counted.total()
-    told += f"{', ' if told else ''}{without} without an interval" if without else ""
+    told = _counted(chosen)
     if not lines:
-        return f"{answer.table.name}: of {of} compared cells {told}.{_most(chosen)}"
+        count = sum(len(group) for group in chosen)
+        cells = "1 compared cell" if count == 1 else f"{count} compared cells"
+        return f"{answer.table.name}: of {cells} {told}.{_most(chosen)}"
     line = lines[0]
+    speeds = [group for group in groups if group[0].cell.column.is_speed and group not in chosen]
+    told += "".join(f"; {group[0].cell.column.header}: {_counted([group])}" for group in speeds)
     return f"{answer.table.name}: {_of_line(line)} Row by row: {told}."
+
+
+def _counted(groups: Sequence[Sequence[Judged]]) -> str:
+    """How often each verdict is said."""
+    cells = [each for group in groups for each in group]
+    counted = Counter(each.verdict.word for each in cells if each.verdict)
+    told = [f"{counted[word]} {word.value}" for word in Word if counted[word]]
+    without = len(cells) - counted.total()
+    return ", ".join([*told, *([f"{without} without an interval"] if without else [])])
 
 
 def _of_line(line: JudgedLine) -> str:
@@ -202,10 +211,10 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
 def _noise(of: Noise) -> Iterator[str]:
     if of.between_seeds is not None:
         yield f"Two seeds of one arm differ by {of.between_seeds:.5f} (root mean square)."
-    for header, trainings in of.unpaired_trainings:
+    for header, times in of.unpaired_trainings:
         yield (
-            f"{header}: two arms with seeds of their own would have needed about {trainings:.0f} "
-            "trainings a row to know as much (estimated from the variance over seeds)."
+            f"{header}: two arms with seeds of their own would have needed {times:.1f} times the "
+            "trainings to know as much (estimated from the variances over seeds)."
         )
 
 
@@ -263,9 +272,9 @@ def _needed(needed: Needed, comparison: Comparison, cost: float | None) -> str:
         ways.append(f"{needed.images:,} images instead of {comparison.images:,}")
     unknown = comparison.seeds == 1
     if not ways and unknown:
-        return f"no number of images alone (up to {MOST_IMAGES:,})"
+        return "images alone can't"
     if not ways:
-        return f"no number of seeds alone (up to {MOST_SEEDS:,}) or images (up to {MOST_IMAGES:,})"
+        return "neither seeds nor images alone"
     return " or ".join(ways) + ("; of seeds one can't say" if unknown else "")
 
 

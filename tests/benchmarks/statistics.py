@@ -237,7 +237,7 @@ def lines(draw: Drawing) -> Judged:
     drawn = draw()
     line = over_rows(drawn.pairs)
     population = draw.world.effect or draw.world.moved / draw.world.images
-    sample = line.like_these.limits.spread()
+    sample = line.like_these.limits.spread()  # t over the rows, and what is added to it
     alone = replace(line.like_these, limits=replace(sample, images=0.0, rest=0.0, floors=()))
     return {
         "line, these models": holds(line.these, fmean(drawn.true)),

@@ -382,8 +382,21 @@ def test_a_line_over_these_models() -> None:
     assert found.differences == pytest.approx([each.mean() for each in differences])
 
     sample = stats.t.ppf(0.975, k - 1) ** 2 * np.var(found.differences, ddof=1) / k
-    half = math.sqrt(sample + Z**2 * images + (Z**2 / (n + Z**2)) ** 2)
+    half = max(half, math.sqrt(sample + Z**2 * images + (Z**2 / (n + Z**2)) ** 2))
     assert found.like_these.high - found.like_these.difference == pytest.approx(half, rel=1e-9)
+
+
+def test_models_like_these_are_never_known_better_than_these() -> None:
+    """Rows that agree by luck."""
+    rng = np.random.default_rng(0)
+    pairs = []
+    for row in range(3):
+        baseline = rng.random((3, 60)) < 0.8
+        moved = np.roll(baseline, row + 1, axis=1)
+        pairs.append(Pair(baseline, moved, "test"))  # every difference is 0
+    found = over_rows(pairs)
+    assert found.differences == (0, 0, 0)
+    assert (found.like_these.low, found.like_these.high) == (found.these.low, found.these.high)
 
 
 def test_a_line_of_one_seed_speaks_of_these_trainings() -> None:
