@@ -139,8 +139,12 @@ def recomputed(row, rows):
 
 
 def compared(mean, half):
-    low, high = max(mean - half(0.025), -1), min(mean + half(0.025), 1)
-    limits = {"difference_low": low, "difference_high": high}
+    limits = {}
+    for low, high, tail in (
+        ("difference_low", "difference_high", 0.025),
+        ("low_90", "high_90", 0.05),
+    ):
+        limits |= {low: max(mean - half(tail), -1), high: min(mean + half(tail), 1)}
     return {"difference": mean, **limits, "p": p_of(mean, half)}
 
 

@@ -93,7 +93,7 @@ def _answer(judging: _Judging, table: SelectedTable) -> Answer:
         return Answer(table, plain, (), 0, ())
     cells = [[judging.judge(cell) for cell in row] for row in table.cells]
     groups = [list(column) for column in zip(*cells, strict=True)]
-    lines: list[tuple[int, Comparison]] = []
+    lines: list[tuple[int, Comparison, bool]] = []
     no_lines = []
     for position, group in enumerate(groups):
         compared = [each for each in group if each.comparison is not None]
@@ -112,9 +112,9 @@ def _answer(judging: _Judging, table: SelectedTable) -> Answer:
             )
             continue
         line = over_rows([each.pair or each.comparison for each in compared if each.comparison])
-        lines += [(position, line.these), (position, line.like_these)]
+        lines += [(position, line.these, True), (position, line.like_these, line.is_sample)]
     found = [each.comparison for row in cells for each in row if each.comparison]
-    found += [line for _, line in lines]
+    found += [line for _, line, _ in lines]
     adjusted = iter(holm([each.p for each in found]))
     family = len(found)
     judged = [[_with_verdict(each, adjusted, family) for each in row] for row in cells]
@@ -123,7 +123,8 @@ def _answer(judging: _Judging, table: SelectedTable) -> Answer:
         table=table,
         cells=tuple(zip(*(judging.mark_best(column) for column in columns), strict=True)),
         lines=tuple(
-            _line(columns[position], line, next(adjusted), family) for position, line in lines
+            _line(columns[position], line, is_sample, next(adjusted), family)
+            for position, line, is_sample in lines
         ),
         family=family,
         no_lines=tuple(no_lines),
@@ -145,12 +146,15 @@ def _with_verdict(judged: Judged, adjusted: Iterator[float], family: int) -> Jud
     return replace(judged, adjusted=p, verdict=said)
 
 
-def _line(rows: Sequence[Judged], line: Comparison, adjusted: float, family: int) -> JudgedLine:
+def _line(
+    rows: Sequence[Judged], line: Comparison, is_sample: bool, adjusted: float, family: int
+) -> JudgedLine:
     compared = tuple(each for each in rows if each.comparison is not None)
     cell = compared[0].cell
     assert cell.baseline is not None
     doubtful = [each.cell.row for each in compared if each.doubts]
     doubts = [f"seeds that failed or only guess in {', '.join(doubtful)}"] if doubtful else []
+    doubts += [] if is_sample else ["rows that differ too little to show how models do"]
     said = verdict(
         line,
         adjusted,
@@ -353,15 +357,17 @@ def _right(answers: Sequence[Answers]) -> np.ndarray[tuple[int, ...], np.dtype[n
 class Noise:
     """How far the seeds of a table move its figures, and what pairing them saved."""
 
-    between_seeds: float | None
-    """Root mean square difference of two seeds of one arm, over the table's accuracies."""
+    between_seeds: Mapping[str, float]
+    """By part of the data, the root mean square difference of two seeds of one arm."""
     unpaired_trainings: tuple[tuple[str, float], ...]
     """By column, how many times the trainings two arms with seeds of their own would need."""
 
 
 def noise(of: Answer) -> Noise:
-    shares = [each for row in of.cells for each in row if not each.cell.column.is_speed]
-    spreads = [variance(figures) for each in shares if len(figures := _figures(each.cell)) > 1]
+    spreads: dict[str, list[float]] = {}
+    for each in (each for row in of.cells for each in row if not each.cell.column.is_speed):
+        if len(figures := _figures(each.cell)) > 1:
+            spreads.setdefault(each.cell.column.part, []).append(variance(figures))
     saved = []
     for column in zip(*of.cells, strict=True):
         arms = differences = 0.0
@@ -375,7 +381,7 @@ def noise(of: Answer) -> Noise:
             factor = 2 if _share_training(each.cell, each.cell.baseline) else 1
         if differences:
             saved.append((column[0].cell.column.header, factor * arms / differences))
-    between = math.sqrt(2 * fmean(spreads)) if spreads else None
+    between = {part: math.sqrt(2 * fmean(each)) for part, each in spreads.items()}
     return Noise(between, tuple(saved))
 
 

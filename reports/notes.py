@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from classifier.basics.machine import Platform, without_instructions
+from classifier.records.record import Environment
 from experiments.matrix.model import Matrix
 from reports.answers import learnt_nothing
 from reports.select import SelectedTable
@@ -32,15 +33,21 @@ def _learnt_nothing(table: SelectedTable) -> Iterator[str]:
         )
 
 
-def _emulation(table: SelectedTable) -> Iterator[str]:
+def emulated_on(table: SelectedTable) -> Environment | None:
+    """Where FP16 was emulated, if it was."""
     for ran in (record.environment for record in table.records):
         if ran.precision == "fp16" and ran.device_kind == "cpu" and not ran.machine.native_fp16:
-            yield (
-                f"FP16 was emulated: this CPU ({without_instructions(ran.device)}) has no FP16 "
-                "arithmetic of its own, so FP16 is slower there than FP32. The FP16 accuracies "
-                "hold; the FP16 speeds say nothing of a GPU."
-            )
-            return  # one is enough
+            return ran
+    return None
+
+
+def _emulation(table: SelectedTable) -> Iterator[str]:
+    if ran := emulated_on(table):
+        yield (
+            f"FP16 was emulated: this CPU ({without_instructions(ran.device)}) has no FP16 "
+            "arithmetic of its own, so FP16 is slower there than FP32. The FP16 speeds say "
+            "nothing of a GPU, and its accuracies may differ in single images."
+        )
 
 
 def _amp(table: SelectedTable) -> Iterator[str]:

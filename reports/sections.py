@@ -16,6 +16,7 @@ from reports.select import SelectedTable, Selection
 from reports.tables import mean, text
 from reports.wording import (
     METHOD,
+    ROUGH,
     headline,
     published_grid,
     verdict_grid,
@@ -75,7 +76,7 @@ def _table(selection: Selection, answer: Answer) -> Iterator[Section]:
         yield Section(3, f"{table.name}: verdicts", (verdicts, notes_on_them))
     costs = {used.record.signature: used.cost for used in selection.used if used.cost}
     if open_ := would_tell(answer, costs):
-        yield Section(3, f"{table.name}: what would tell", (open_,))
+        yield Section(3, f"{table.name}: what would tell", (open_, Bullets([ROUGH])))
     if table.is_published:
         yield Section(3, f"{table.name}: published", (published_grid(answer),))
     if table.speeds:

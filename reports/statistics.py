@@ -52,7 +52,7 @@ class Scope(Enum):
     TRAININGS = "these trainings"
     """Other images; another seed is not in it."""
     MODEL = "this model"
-    """Other images and other seeds."""
+    """Trained again on the same images: other test images and other seeds."""
     MODELS = "these models"
     """The rows together, on other images and with other seeds."""
     POPULATION = "models like these"
@@ -303,6 +303,9 @@ class Line:
     """Of these models."""
     like_these: Comparison
     """Of models like these, the rows being a sample of them; never narrower than `these`."""
+    is_sample: bool
+    """Whether the rows differ enough to show how models do; else `like_these` has the width of
+    `these`, and is no ground to call anything the same."""
 
 
 def over_rows(rows: Sequence[Pair | Comparison], level: float = LEVEL) -> Line:
@@ -339,11 +342,13 @@ def over_rows(rows: Sequence[Pair | Comparison], level: float = LEVEL) -> Line:
 
     # Few rows may agree by luck, but of their kind nothing is known better than of themselves.
     these = Sum(tuple(trainings), bounds)
-    like_these = Widest(Sum(tuple(models), bounds), these)
+    sample = Sum(tuple(models), bounds)
+    like_these = Widest(sample, these)
     return Line(
         differences=tuple(differences),
         these=comparison(these, Scope.TRAININGS if seeds == 1 else Scope.MODELS),
         like_these=comparison(like_these, Scope.POPULATION),
+        is_sample=like_these.at((1 - level) / 2) == sample.at((1 - level) / 2),
     )
 
 

@@ -10,17 +10,19 @@ from typing import Any
 
 from experiments.matrix.schema import Column
 from reports.answers import Answer, Judged, JudgedLine
-from reports.statistics import LEVEL, Comparison
+from reports.statistics import LEVEL, Comparison, Scope
 from reports.tables import mean
 from reports.verdicts import Verdict
 
 COLUMNS = (
     "table", "row", "column", "metric", "split", "figure", "low", "high", "best",
     "baseline_row", "baseline_column", "difference", "difference_low", "difference_high",
+    "low_90", "high_90",
     "p", "holm_p", "family", "verdict", "remarks", "speaks_of", "paired", "seeds", "images",
     "margin",
 )  # fmt: skip
-"""An interval is of 95 %; of a speed a difference is relative. A line over rows has no figure."""
+"""An interval is of 95 %, but that which decides what is the same, of 90 %; of a speed a difference
+is relative. A line over rows has no figure."""
 
 
 def as_csv(answers: Sequence[Answer]) -> str:
@@ -98,6 +100,8 @@ def _compared(
         "difference": comparison.difference,
         "difference_low": comparison.low,
         "difference_high": comparison.high,
+        "low_90": comparison.at(0.90)[0],
+        "high_90": comparison.at(0.90)[1],
         "p": comparison.p,
         "holm_p": adjusted,
         "verdict": verdict.word.value if verdict else None,
@@ -105,5 +109,5 @@ def _compared(
         "speaks_of": comparison.scope.value,
         "paired": comparison.paired,
         "seeds": comparison.seeds,
-        "images": comparison.images,
+        "images": None if comparison.scope is Scope.PROCESS else comparison.images,
     }

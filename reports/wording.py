@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from classifier.basics.progress import duration
 from classifier.records.record import BenchmarkRecord, Cost
 from experiments.matrix.schema import Column
 from reports.answers import Answer, Judged, JudgedLine, Noise, noise
 from reports.blocks import Grid
+from reports.notes import emulated_on
 from reports.statistics import (
     Comparison,
     Scope,
@@ -20,19 +23,27 @@ from reports.tables import deviation, mean, minus, text
 from reports.verdicts import Needed, Verdict, Word, to_see, to_show_same
 
 LARGE_FAMILY = 20
+SAVED = 2.0
+"""From few seeds a ratio of variances below it says nothing."""
 METHOD = (
     "A difference is the variant's figure minus its baseline's, over the seeds that both have. "
-    "Arms are compared image by image and seed by seed where their predictions are of the same "
-    "images (paired), else as two separate samples (labelled). One seed: the paired score interval "
-    "(Tango 1998), for weighted scores a normal one with a floor; it speaks of these trainings, "
-    "and another seed may give another answer. Several seeds: seeds and images as crossed random "
-    "effects, Student's t for seeds; it speaks of this model on other images and with other seeds. "
-    "Over the rows: of these models together, and of models like these, the rows being a sample of "
-    "them. Speeds: from blocks of passes; they speak of this process on this device. p is the "
-    "level at which the interval just touches 0. A difference is better or worse where Holm's p "
-    "(1979), over all comparisons of its table, is at most 5 %; it is the same where the 90 % "
-    "interval lies inside the margin; else these data can't tell. How well this holds, and the "
-    "sources: docs/statistics.md."
+    "Where both arms' predictions are of the same images they are compared image by image and seed "
+    "by seed (paired), else as two separate samples (labelled). One seed: the paired score "
+    "interval (Tango 1998), for weighted scores a normal one with a floor; it speaks of these "
+    "trainings, and another seed may give another answer. Several seeds: seeds and images as "
+    "crossed random effects, Student's t for seeds; it speaks of this model, trained again on the "
+    "same training images with other seeds, on other test images. Over the rows: of the mean of "
+    "these models; and of models like these, as if the rows were a sample of them. Speeds: from "
+    "blocks of passes; they speak of this process on this device. p is the level at which the "
+    "interval just touches 0. A difference is better or worse where Holm's p (1979), over all "
+    "comparisons of its table, is at most 5 %; else it is the same where the 90 % interval lies "
+    "inside the margin (each at 5 % on its own, not corrected); else these data can't tell. How "
+    "well this holds, and the sources: docs/statistics.md."
+)
+
+ROUGH = (
+    "Four times of five, if things are as these few seeds and images suggest: orders of magnitude. "
+    "Of models like these only more rows tell."
 )
 
 
@@ -51,6 +62,7 @@ def headline(answer: Answer) -> str:
     line = lines[0]
     speeds = [group for group in groups if group[0].cell.column.is_speed and group not in chosen]
     told += "".join(f"; {group[0].cell.column.header}: {_counted([group])}" for group in speeds)
+    told += " (FP16 emulated by this CPU)" if speeds and emulated_on(answer.table) else ""
     return f"{answer.table.name}: {_of_line(line)} Row by row: {told}."
 
 
@@ -66,19 +78,24 @@ def _counted(groups: Sequence[Sequence[Judged]]) -> str:
 def _of_line(line: JudgedLine) -> str:
     said, column = line.comparison, line.column
     variant, base = f"“{column.header}”", f"“{line.baseline.header}”"
-    over = f"over these {len(line.rows)} models"
-    seeds = "1 seed each, so of these trainings" if said.seeds == 1 else f"{said.seeds} seeds each"
-    figures = f"{_difference(column, said)}, 95 % interval {_interval(column, said)}"
-    higher = sum(each.comparison.difference > 0 for each in line.rows if each.comparison)
-    figures += f" ({seeds}; {said.images:,} images; higher in {higher} of {len(line.rows)} rows)"
+    over = f"on average over these {len(line.rows)} models"
     match line.verdict.word:
         case Word.BETTER | Word.WORSE:
-            start = f"{variant} is {line.verdict.word.value} than {base} {over}"
+            start = f"{over} {variant} is {line.verdict.word.value} than {base}"
         case Word.SAME:
-            start = f"{variant} is the same as {base} {over}, within the margin"
+            start = f"{over} {variant} differs from {base} by less than {_margin(line.rows[0])}"
         case _:
-            start = f"it can't be told {over} whether {variant} differs from {base}"
-    return f"{start}: {figures}{''.join(f'; {each}' for each in line.verdict.remarks)}."
+            start = f"it can't be told whether {over} {variant} differs from {base}"
+    seeds = "1 seed each, so of these trainings" if said.seeds == 1 else f"{said.seeds} seeds each"
+    signs = Counter(np.sign(each.comparison.difference) for each in line.rows if each.comparison)
+    rows = f"higher in {signs[1]}, equal in {signs[0]}, lower in {signs[-1]} rows"
+    figures = f"{_difference(column, said)}, 95 % interval {_interval(column, said)}"
+    remarks = "".join(f"; {each}" for each in line.verdict.remarks)
+    return f"{start}: {figures} ({seeds}; {said.images:,} images; {rows}){remarks}."
+
+
+def _margin(judged: Judged) -> str:
+    return f"{judged.cell.margin:g}, the margin" if judged.cell.margin else ""
 
 
 def _most(groups: Sequence[Sequence[Judged]]) -> str:
@@ -147,10 +164,26 @@ def _told(
     remarks = list(judged.remarks) if judged else []
     if comparison is None or adjusted is None or verdict is None:
         remarks += judged.doubts if judged else ()
-        return ["", "", "", "", "; ".join(remarks)]
-    said = "; ".join([verdict.word.value, *verdict.remarks, *remarks])
+        return [_alone(judged), "", "", "", "; ".join(remarks)]
+    word = verdict.word.value
+    if verdict.word is Word.SAME:
+        low, high = comparison.at(0.90)
+        word += f" (90 % interval {low:+.5f} to {high:+.5f})"
+    said = "; ".join([word, *verdict.remarks, *remarks])
     difference = _difference(column, comparison)
     return [difference, _interval(column, comparison), _p(comparison.p), _p(adjusted), said]
+
+
+def _alone(judged: Judged | None) -> str:
+    """A difference that has no interval."""
+    if judged is None or judged.cell.baseline is None:
+        return ""
+    cell, base = mean(judged.cell), mean(judged.cell.baseline)
+    if not isinstance(cell, float) or not isinstance(base, float):
+        return ""
+    if judged.cell.column.is_speed:
+        return f"{100 * (cell / base - 1):+.1f} %"
+    return f"{cell - base:+.5f}"
 
 
 def _difference(column: Column, comparison: Comparison | None) -> str:
@@ -177,17 +210,27 @@ def verdict_notes(answer: Answer) -> Iterator[str]:
     if compared:
         yield from _on_comparisons(answer, compared)
     if any(each.is_best for row in answer.cells for each in row):
-        yield "Bold: the best of its column, and all that can't be told from it."
+        yield (
+            "Bold: no other row of this column is shown to be better (which says nothing of the "
+            "baseline). Columns without intervals have none."
+        )
     yield from _noise(noise(answer))
 
 
 def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]:
     margins = {each.cell.margin: each.cell.column.header for each in compared}
     written = ", ".join(f"{margin:g}" for margin in sorted(filter(None, margins)))
+    bases = {
+        each.cell.column.header: each.cell.baseline.column.header
+        for each in compared
+        if each.cell.baseline and each.cell.baseline.row == each.cell.row
+    }
+    if bases:
+        listed = ", ".join(f"“{header}” with “{base}”" for header, base in bases.items())
+        yield f"Compared: {listed}."
     if written:
-        yield f"Margin for `same`: {written}. Holm's p is over {answer.family} comparisons."
-    else:
-        yield f"Holm's p is over {answer.family} comparisons."
+        yield f"Margin for `same`: {written}, as the matrix sets it or by default (0.005)."
+    yield f"Holm's p is over {answer.family} comparisons."
     if answer.family > LARGE_FAMILY:
         yield (
             f"With {answer.family} comparisons in one table, Holm's correction asks the first of "
@@ -203,19 +246,23 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
     ):
         yield (
             "Columns of val: each training's best epoch was chosen on these images, so they "
-            "flatter it; test columns do not."
+            "flatter it, and their intervals and verdicts do not allow for that; test columns are "
+            "free of it."
         )
     yield from answer.no_lines
 
 
 def _noise(of: Noise) -> Iterator[str]:
-    if of.between_seeds is not None:
-        yield f"Two seeds of one arm differ by {of.between_seeds:.5f} (root mean square)."
+    if of.between_seeds:
+        parts = ", ".join(f"{move:.5f} on {part}" for part, move in of.between_seeds.items())
+        yield f"Changing only the seed moves a figure by {parts} (root mean square of two seeds)."
     for header, times in of.unpaired_trainings:
-        yield (
-            f"{header}: two arms with seeds of their own would have needed {times:.1f} times the "
-            "trainings to know as much (estimated from the variances over seeds)."
-        )
+        if times > SAVED:
+            yield (
+                f"{header}: that both arms have the same seeds saved trainings: with seeds of "
+                f"their own they would have needed about {times:.0f} times as many (estimated from "
+                "few seeds, so rough)."
+            )
 
 
 def would_tell(answer: Answer, costs: Mapping[str, Cost]) -> Grid | None:
@@ -245,7 +292,7 @@ def would_tell(answer: Answer, costs: Mapping[str, Cost]) -> Grid | None:
         (
             answer.table.row_header,
             "column",
-            "to see a difference as large (estimated)",
+            "to confirm the difference measured (estimated)",
             "to show `same`, if there is none (estimated)",
         ),
         rows,
@@ -269,12 +316,12 @@ def _needed(needed: Needed, comparison: Comparison, cost: float | None) -> str:
         price = f", ~{duration(more * cost)} of job time" if cost is not None and more else ""
         ways.append(f"{needed.seeds} seeds ({more} more{price})")
     if needed.images is not None:
-        ways.append(f"{needed.images:,} images instead of {comparison.images:,}")
+        ways.append(f"{needed.images:,} images (there are {comparison.images:,})")
     unknown = comparison.seeds == 1
     if not ways and unknown:
-        return "images alone can't"
+        return "not by more images alone"
     if not ways:
-        return "neither seeds nor images alone"
+        return "not by more seeds alone, nor by more images alone"
     return " or ".join(ways) + ("; of seeds one can't say" if unknown else "")
 
 
