@@ -5,29 +5,30 @@ Made from records alone and without a clock: the same records give the same byte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import write_atomically
 from experiments.matrix.model import Matrix
 from reports import markdown, results_csv, verdict_files
-from reports.answers import answers
+from reports.answers import Answer, answers
 from reports.sections import OWNER, bare, sections
 from reports.select import Selection
 
 _PAGE = "report.md"
 
 
-def write(selection: Selection, folder: Path) -> list[Path]:
+def write(selection: Selection, folder: Path, found: Sequence[Answer] | None = None) -> list[Path]:
     """Write `folder`/<matrix>/: <table>.md for each table, report.md, results.csv, verdicts.csv and
-    verdicts.json, in this order.
+    verdicts.json, in this order. `found`: its answers, if they are known already.
 
     Each file is written whole or not at all. Raises UserError where they can't be, and, before any
     is written, where no job of the matrix has run.
     """
     check_records(selection)
     files = {f"{table.name}.md": markdown.grid(bare(table)) for table in selection.tables}
-    found = answers(selection)
+    found = answers(selection) if found is None else found
     files[_PAGE] = markdown.page(sections(selection, found))
     files["results.csv"] = results_csv.text(selection)
     files["verdicts.csv"] = verdict_files.as_csv(found)

@@ -135,8 +135,10 @@ class Runner:
     def report(self, here: Platform) -> int:
         """Write every matrix's report, or none; print the tables. The exit code says whether every
         figure is there."""
+        from reports.answers import answers
         from reports.report import check_records, write
         from reports.select import select
+        from reports.wording import headline
 
         self._check_owners()
         results = self.store.read()
@@ -147,11 +149,14 @@ class Runner:
         for selection in selections:
             check_records(selection)
         for selection in selections:
-            files = write(selection, self.options.reports)
+            found = answers(selection)
+            files = write(selection, self.options.reports, found)
             tables = len(selection.tables)
             for file in files[:tables]:
                 print(f"\n{file}\n\n{file.read_text(encoding='utf-8')}", end="")
-            print(f"\nand {', '.join(map(str, files[tables:]))}")
+            print(f"\nand {', '.join(map(str, files[tables:]))}\n")
+            for answer in found:
+                print(headline(answer))
         whole = all(selection.is_whole for selection in selections)
         return ALL_DONE if whole else SOME_MISSING
 
