@@ -23,6 +23,7 @@ from classifier.basics.progress import OnCount, Progress, Report
 from classifier.basics.settings import Weights
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision, TrainSpec
 from classifier.config.tracks import RAW, Track
+from classifier.data import datasets
 from classifier.data.cache import Pixels, pixels
 from classifier.data.datasets import Listing, listing
 from classifier.data.loader import EvalLoader, part_pixels
@@ -342,7 +343,11 @@ def _cost(seconds: float, rate: float, peak: int, data_root: str | None = None) 
 def _open_data(spec: TrainSpec, place: Place) -> tuple[Listing, Data]:
     listed = listing(spec.data, place.data_root)
     fingerprint = spec.data.source.fingerprint(place.data_root)
-    return listed, Data(fingerprint=fingerprint, classes=len(listed.classes), **listed.counts())
+    counted = listed.counts()
+    left_out = datasets.left_out(spec.data, place.data_root)
+    return listed, Data(
+        fingerprint=fingerprint, classes=len(listed.classes), **counted, left_out=left_out
+    )
 
 
 def _counted(report: Report, phase: str) -> OnCount:

@@ -11,7 +11,7 @@ from experiments.matrix.schema import Column
 from reports.blocks import Bullets, Grid, Section
 from reports.limits import Score
 from reports.statistics import Comparison, Scope, compare_unpaired, estimate_from_shares
-from reports.tables import text
+from reports.tables import rounded, text
 from reports.verdicts import holm, verdict
 
 ONLY_ACCURACY = {
@@ -50,9 +50,9 @@ def sections(table: Table, images: Mapping[Part, int] | None) -> list[Section]:
                 row.name,
                 row.column.header,
                 row.base,
-                f"{compared.difference:+.5f}",
-                f"{compared.low:+.5f} to {compared.high:+.5f}",
-                f"{low:+.5f} to {high:+.5f}",
+                rounded(compared.difference, 5, "+"),
+                f"{rounded(compared.low, 5, '+')} to {rounded(compared.high, 5, '+')}",
+                f"{rounded(low, 5, '+')} to {rounded(high, 5, '+')}",
                 f"{compared.p:.4f}",
                 f"{p:.4f}",
                 "; ".join((said.word.value, *said.remarks)),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from classifier.basics.names import listed
 from classifier.basics.progress import duration
 from classifier.data.split import PARTS
 from classifier.records.record import BenchmarkRecord, Cost, Record, TrainRecord
@@ -107,10 +108,12 @@ def _settings(selection: Selection) -> Section:
         own = [f"{name} {plain(v)}" for name, v in settings.items() if name not in common]
         items.append(f"arm {run}{', '.join(own)}")
     items += [f"{name}: {plain(v)} (override)" for name, v in matrix.overrides.items()]
-    sets = {used.record.data for used in selection.used if used.record.kind != "benchmark"}
-    for data in sorted(sets, key=lambda data: data.fingerprint):
+    of = [used.record.data for used in selection.used if used.record.kind != "benchmark"]
+    sets = {(data.fingerprint, *(getattr(data, part) for part in PARTS)): data for data in of}
+    for _, data in sorted(sets.items()):
         counted = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
         items.append(f"images: {counted}, {data.classes} classes; contents {data.fingerprint}")
+        items += [f"left out: {listed(data.left_out)}"] if data.left_out else []
     return Section(2, "Settings", (Bullets(items),))
 
 

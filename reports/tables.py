@@ -15,9 +15,9 @@ def mean(cell: Cell) -> float | Missing:
 
 
 def deviation(cell: Cell) -> float | None:
-    """The standard deviation (n - 1) over the seeds that have a record, if these are several."""
+    """The standard deviation (n - 1) over the seeds, if these are several and all have a record."""
     figures = _figures(cell)
-    return stdev(figures) if len(figures) > 1 else None
+    return stdev(figures) if len(figures) > 1 and cell.missing is None else None
 
 
 def minus(cell: Cell, other: Cell | float | None) -> float | None:
@@ -32,7 +32,12 @@ def text(column: Column, figure: float | Missing | None, sign: str = "") -> str:
         return ""
     if isinstance(figure, Missing):
         return figure.value
-    return f"{figure:{sign}.{2 if column.is_speed else 5}f}"
+    return rounded(figure, 2 if column.is_speed else 5, sign)
+
+
+def rounded(figure: float, digits: int, sign: str = "") -> str:
+    """Without a minus before what rounds to 0."""
+    return f"{round(figure, digits) + 0.0:{sign}.{digits}f}"
 
 
 def _figures(cell: Cell) -> list[float]:

@@ -19,7 +19,7 @@ from reports.statistics import (
     compare_unpaired,
     estimate_from_shares,
 )
-from reports.tables import deviation, mean, minus, text
+from reports.tables import deviation, mean, minus, rounded, text
 from reports.verdicts import Needed, Verdict, Word, to_see, to_show_same
 
 LARGE_FAMILY = 20
@@ -168,7 +168,7 @@ def _told(
     word = verdict.word.value
     if verdict.word is Word.SAME:
         low, high = comparison.at(0.90)
-        word += f" (90 % interval {low:+.5f} to {high:+.5f})"
+        word += f" (90 % interval {rounded(low, 5, '+')} to {rounded(high, 5, '+')})"
     said = "; ".join([word, *verdict.remarks, *remarks])
     difference = _difference(column, comparison)
     return [difference, _interval(column, comparison), _p(comparison.p), _p(adjusted), said]
@@ -183,7 +183,7 @@ def _alone(judged: Judged | None) -> str:
         return ""
     if judged.cell.column.is_speed:
         return f"{100 * (cell / base - 1):+.1f} %"
-    return f"{cell - base:+.5f}"
+    return rounded(cell - base, 5, "+")
 
 
 def _difference(column: Column, comparison: Comparison | None) -> str:
@@ -191,13 +191,13 @@ def _difference(column: Column, comparison: Comparison | None) -> str:
         return ""
     if column.is_speed:
         return f"{100 * comparison.difference:+.1f} %"
-    return f"{comparison.difference:+.5f}"
+    return rounded(comparison.difference, 5, "+")
 
 
 def _interval(column: Column, comparison: Comparison) -> str:
     if column.is_speed:
         return f"{100 * comparison.low:+.1f} to {100 * comparison.high:+.1f} %"
-    return f"{comparison.low:+.5f} to {comparison.high:+.5f}"
+    return f"{rounded(comparison.low, 5, '+')} to {rounded(comparison.high, 5, '+')}"
 
 
 def _p(p: float) -> str:

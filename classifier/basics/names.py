@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from classifier.basics.files import write_atomically
@@ -29,6 +29,12 @@ def write_csv(file: Path, header: Iterable[str], rows: Iterable[Iterable[object]
     writer.writerows(rows)
     write_atomically(file, text.getvalue().encode(errors="surrogateescape"))
     return file
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """`12 files .txt, 1 file .pdf`."""
+    each = (f"{n:,} file{'s' if n > 1 else ''} {name}" for name, n in counts.items())
+    return ", ".join(each)
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

@@ -40,6 +40,10 @@ _Loader.add_implicit_resolver(
 )
 
 
+_SURPRISING = re.compile(r"^[-+]?(0[0-7_]+|[0-9_]+(?P<colon>:[0-9]+)+)$")
+"""Numbers that YAML 1.1 reads as others than they look: 010 is 8 there, 1:30 is 90."""
+
+
 class Document:
     """`data` with the place (`file:line`, or the option that set it) of every value in it."""
 
@@ -48,6 +52,8 @@ class Document:
         self.source = source
         self._places: dict[Where, str] = {}
         self._values = 0
+        self._merged: set[int] = set()
+        """Mappings that hold what they merge already: an alias comes by again."""
         self.data: Any = self._parse(_read(source) if text is None else text)
 
     def place(self, where: Where) -> str:
@@ -101,6 +107,8 @@ class Document:
         if isinstance(node, yaml.ScalarNode):
             if node.tag not in _SCALARS:
                 raise self._error(node, f"the tag '{_short(node.tag)}' is not allowed")
+            if node.tag.endswith(":int") and (read := _SURPRISING.match(node.value)):
+                raise self._error(node, _surprise(node.value, loader.construct_object(node), read))
             try:
                 value = loader.construct_object(node)
                 str(value)  # Python writes no number of more than 4,300 digits
@@ -114,6 +122,18 @@ class Document:
         raise self._error(node, f"the tag '{_short(node.tag)}' is not allowed")
 
     def _mapping(self, loader: _Loader, node: yaml.MappingNode, where: Where) -> dict[str, Any]:
+        if id(node) not in self._merged:
+            self._check_keys(node)
+            loader.flatten_mapping(node)  # the merge key, <<
+            self._merged.add(id(node))
+        mapping = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._error(key, "a key must be text")
+            mapping[key.value] = self._child(loader, value, (*where, key.value), key)
+        return mapping
+
+    def _check_keys(self, node: yaml.MappingNode) -> None:
         lines: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -122,13 +142,6 @@ class Document:
                 first = lines[key.value]
                 raise self._error(key, f"'{key.value}' is given twice, first in line {first}")
             lines[key.value] = key.start_mark.line + 1
-        loader.flatten_mapping(node)  # the merge key, <<
-        mapping = {}
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise self._error(key, "a key must be text")
-            mapping[key.value] = self._child(loader, value, (*where, key.value), key)
-        return mapping
 
     def _child(self, loader: _Loader, node: yaml.Node, where: Where, shown: yaml.Node) -> Any:
         self._places[where] = f"{self.source}:{shown.start_mark.line + 1}"
@@ -154,6 +167,11 @@ def _read(source: Path) -> str:
         raise UserError(f"{source}: not YAML: not UTF-8 text ({error.reason})") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{source!s}: can't be read: {error}") from error
+
+
+def _surprise(written: str, value: Any, read: re.Match[str]) -> str:
+    plain = "" if read["colon"] else f"{written.replace('_', '').lstrip('+-0') or '0'}, or "
+    return f"YAML reads {written} as {value}; write {plain}'{written}' in quotes if it is text"
 
 
 def _short(tag: str) -> str:

@@ -42,6 +42,11 @@ def main_detail(error: ValidationError) -> ErrorDetails:
     return (unknown or inside or details)[0]
 
 
+def as_written(loc: Sequence[int | str]) -> Where:
+    """A way into the file, without what pydantic calls the choices of a union, as `list[Row]`."""
+    return tuple(part for part in loc if not isinstance(part, str) or "[" not in part)
+
+
 def explain(
     error: ValidationError,
     document: Document,
@@ -55,9 +60,9 @@ def explain(
     """
     detail = main_detail(error)
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
-    names = [part for part in detail["loc"] if isinstance(part, str)]
+    names = [part for part in as_written(detail["loc"]) if isinstance(part, str)]
     name = names[-1] if names else ""
-    if name == "name" and len(names) > 1:
+    if name == "name" and len(names) > 1 and kind != "string_type":
         name = names[-2]  # `data: {name: digit}`: an unknown data, not an unknown name
     shown = given if isinstance(given, str) else text(given)
     shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
@@ -72,6 +77,8 @@ def explain(
         return document.error(where, f"unknown {name} '{shown}'{nearest(shown, choices)}")
     if kind == "value_error":
         return document.error(where, str(context["error"]))
+    if kind == "string_type" and isinstance(given, int | float):
+        return document.error(where, f"'{name}' must be text: write '{shown}', in quotes")
     if kind in ("too_short", "string_too_short"):
         return document.error(where, f"'{name}' is empty")
     if kind == "string_pattern_mismatch":

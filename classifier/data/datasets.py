@@ -107,6 +107,21 @@ def bad_images(data: DataSpec, root: Path, progress: OnCount = uncounted) -> fro
         return frozenset(json.loads(kept.read_bytes()))
 
 
+def left_out(data: DataSpec, root: Path) -> dict[str, int]:
+    """How many files are taken for no image, by the ends of their names; nothing where the data set
+    is not there."""
+    source = data.source
+    if not source.is_there(root):
+        return {}
+    if data.split != "given":
+        return dict(source.left_out(root))
+    counted: Counter[str] = Counter()
+    for part in PARTS:
+        if isinstance(source, Folder) and (source.folder(root) / part).is_dir():
+            counted.update(Folder(f"{source.path}/{part}").left_out(root))
+    return dict(counted)
+
+
 def fingerprint_if_there(data: DataSpec, root: Path) -> str | None:
     """The fingerprint, or None where the data set is not there to be looked at."""
     return data.source.fingerprint(root) if data.source.is_there(root) else None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,16 @@ from classifier.basics.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".ico", ".jfif", ".jp2", ".jpe", ".jpeg"}
+    | {".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
+)
+"""The same on every machine, whatever its Pillow can read: what it can't is an error, not left out.
+No EPS, PDF or MPEG, which Pillow knows too: these are documents and films."""
+NEEDS = {".heic": "pillow-heif", ".heif": "pillow-heif"}
+"""The package that an ending needs beside Pillow."""
+NO_DATA = frozenset({"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"})
+"""What systems leave in folders; so is all whose name begins with a dot."""
 
 TRANSPARENT = (255, 255, 255)
 """What transparent pixels are laid on: white, as most viewers and web pages show them."""
@@ -38,6 +49,8 @@ def open_file(file: Path) -> Image:
     """
     from PIL import Image, ImageOps
 
+    if file.suffix.lower() in NEEDS:
+        _register_heif()
     try:
         with Image.open(file) as image:
             image.load()
@@ -56,11 +69,102 @@ def is_image(file: Path) -> bool:
     return file.suffix.lower() in IMAGE_SUFFIXES
 
 
-def images_in(folder: Path) -> Iterator[Path]:
+def is_data(name: str) -> bool:
+    """Whether a file or folder of that name is the user's, and not a system's."""
+    return not name.startswith(".") and name not in NO_DATA
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies in a folder at any depth, in order; nothing of a system's, see `is_data`."""
+
+    images: tuple[Path, ...]
+    left_out: tuple[Path, ...]
+    """Files that are no images, by the end of their names or for being no files."""
+
+
+def look_through(folder: Path) -> Found:
+    """Links are followed, but not in a circle; of a file that links lead to as well, its own path
+    counts, else the first link's."""
+    own: list[Path] = []
+    linked: list[Path] = []
+    left_out: list[Path] = []
+    order: dict[Path, None] = {}
+    for file in _files(folder, os.path.realpath(folder), is_linked=False):
+        if not is_image(file.path) or not file.is_there:
+            left_out.append(file.path)
+            continue
+        order[file.path] = None
+        (linked if file.is_linked else own).append(file.path)
+    if linked:
+        real = {os.path.realpath(path) for path in own}
+        for path in linked:
+            if (at := os.path.realpath(path)) in real:
+                del order[path]
+            real.add(at)
+    return Found(tuple(order), tuple(left_out))
+
+
+def images_in(folder: Path) -> tuple[Path, ...]:
     """At any depth, in order."""
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
-        yield from filter(is_image, (Path(parent, file) for file in sorted(files)))
+    return look_through(folder).images
+
+
+def check_endings(files: Iterable[str]) -> None:
+    """Raises UserError for images that this Pillow can't read for want of a plugin."""
+    endings = {os.path.splitext(file)[1].lower() for file in files}  # noqa: PTH122 - of 100,000s
+    rare = endings & {".avif", ".heic", ".heif", ".jp2"}
+    if not rare:
+        return
+    from PIL import Image
+
+    _register_heif()
+    for ending in sorted(rare - set(Image.registered_extensions())):
+        package = NEEDS.get(ending, "pillow")
+        raise UserError(
+            f"this Pillow can't read images that end in {ending}: pip install -U {package}"
+        )
+
+
+def _register_heif() -> None:
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    is_linked: bool
+    """Whether a link leads to it, or to a folder that holds it."""
+    is_there: bool
+    """It is a file, and no pipe or socket, whose opening would wait; or a link to nothing, which is
+    named by who opens it."""
+
+
+def _files(folder: Path, real: str, is_linked: bool) -> Iterator[_File]:
+    """A folder's own first; `real`: where it lies."""
+    with os.scandir(folder) as scanned:
+        entries = sorted((entry for entry in scanned if is_data(entry.name)), key=lambda e: e.name)
+    folders = []
+    for entry in entries:
+        if entry.is_dir():
+            folders.append(entry)
+            continue
+        link = entry.is_symlink()
+        is_there = entry.is_file() or (link and not Path(entry.path).exists())
+        yield _File(Path(entry.path), is_linked or link, is_there)
+    for entry in folders:
+        link = entry.is_symlink()
+        inner = os.path.realpath(entry.path) if link else f"{real}/{entry.name}"
+        if not holds(inner, real):
+            yield from _files(Path(entry.path), inner, is_linked or link)
+
+
+def holds(outer: str, inner: str) -> bool:
+    """Whether one real path is the other or lies above it."""
+    return inner == outer or inner.startswith(outer.rstrip("/") + "/")
 
 
 _BROKEN = (

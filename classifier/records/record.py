@@ -65,6 +65,8 @@ class Data(_Plain):
     train: int
     val: int
     test: int
+    left_out: dict[str, int] = Field({}, exclude_if=lambda left_out: not left_out)
+    """Files that were taken for no image, by the ends of their names."""
 
 
 class TrainRecord(_Plain):

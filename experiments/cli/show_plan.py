@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from classifier.basics.names import listed
 from classifier.basics.progress import duration
 from classifier.data.split import Part
 from experiments.matrix.model import Matrix
@@ -42,6 +43,8 @@ def show(matrices: Sequence[Matrix], plan: Plan, as_json: bool) -> None:
             print(f"{matrix.name}: {note}")
     for title, parts in plan.data.items():
         print(f"{title}: {_images(parts)}")
+        if left_out := plan.left_out.get(title):
+            print(f"{title}: left out as no images: {listed(left_out)}")
     _print_at_best(matrices, plan)
     _print_totals(plan)
 

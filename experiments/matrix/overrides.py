@@ -52,7 +52,8 @@ def apply(document: Document, overrides: Overrides) -> dict[str, Any]:
             applied[name] = scalar(value_text)
         except UserError as error:
             shown = value_text if len(value_text) < 60 else f"{value_text[:60]}..."
-            raise UserError(f"--set {name}: '{shown}' is not a YAML value") from error
+            why = str(error).removeprefix("value:1: ")
+            raise UserError(f"--set {name}: '{shown}' is not a YAML value: {why}") from error
         _pin(document, name, applied[name], f"--set {given}")
     if overrides.seeds is not None:
         applied["seeds"] = list(overrides.seeds)

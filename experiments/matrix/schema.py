@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from classifier.basics.settings import Settings, named
 from classifier.config.document import Document
-from classifier.config.explanations import explain, main_detail
+from classifier.config.explanations import as_written, explain, main_detail
 from classifier.config.spec import ArmSettings, Precision
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
@@ -120,7 +120,8 @@ def read(document: Document) -> File:
         return File.model_validate(document.data)
     except ValidationError as error:
         detail = main_detail(error)
-        where, name = detail["loc"], detail["loc"][-1]
+        where = as_written(detail["loc"])
+        name = where[-1]
         if (
             detail["type"] == "extra_forbidden"
             and len(where) == 1

@@ -58,7 +58,7 @@ def show(store: Store) -> int:
     runs = status(store)
     now = time.time()
     rows = [
-        (run.name, run.done, run.state, _megabytes(run.size), f"{duration(now - run.changed)} ago")
+        (run.name, run.done, run.state, _megabytes(run.size), _age(now - run.changed))
         for run in runs
     ]
     if rows:
@@ -101,6 +101,11 @@ def prune(store: Store, needed: Collection[Needed], sure: bool) -> int:
     else:
         print("nothing was deleted")
     return 0
+
+
+def _age(seconds: float) -> str:
+    """A file may be dated by another machine's clock."""
+    return f"{duration(seconds)} ago" if seconds >= 0 else "in the future"
 
 
 def _megabytes(size: int) -> str:

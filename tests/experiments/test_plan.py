@@ -380,3 +380,14 @@ def test_an_option_of_a_named_setting_keeps_the_name(tmp_path: Path) -> None:
     matrix = load(tmp_path / "m.yaml", Overrides(sets=("train.optimizer.weight_decay=0.1",)))
     optimizer = matrix.arms[0].trainings[0].optimizer
     assert (optimizer.name, optimizer.weight_decay) == ("sgd", 0.1)
+
+
+def test_a_mapping_that_merges_may_be_used_again(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "title: T\ndata: digits\ntrain: {model: ghostnet}\nruns:\n"
+        "  a: &a {lr: 1e-3, epochs: 2}\n  b: &b {<<: *a, epochs: 3}\n  c: *b\n"
+        "tables:\n  t: {rows: runs, columns: [{header: h, split: val}]}\n"
+    )
+    specs = [arm.trainings[0] for arm in load(file).arms]
+    assert [(spec.lr, spec.epochs) for spec in specs] == [(1e-3, 2), (1e-3, 3), (1e-3, 3)]

@@ -66,6 +66,10 @@ class Source(ABC):
         part, and records hold it. Raises UserError: `not_there`, or what is wrong with what is.
         """
 
+    def left_out(self, root: Path) -> Mapping[str, int]:
+        """How many files that lie there are taken for no image, by the ends of their names."""
+        return {}
+
     @abstractmethod
     def open(self, root: Path, path: str) -> Image:
         """One image as RGB in its own size; several threads ask at once.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,15 @@ from joblib import Parallel, delayed
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, path_key, sha256, write_atomically
-from classifier.data.images import images_in, open_file
+from classifier.data.images import (
+    check_endings,
+    holds,
+    images_in,
+    is_data,
+    is_image,
+    look_through,
+    open_file,
+)
 from classifier.data.sources import Source
 from classifier.data.split import PARTS
 
@@ -51,7 +60,21 @@ class Folder(Source):
                 f"{folder} is split already (train, val, test): set 'split: given' in data, or "
                 f"name it as --train_path {folder / 'train'}"
             )
-        return paths_by_class(folder)
+        classes = paths_by_class(folder)
+        for paths in classes.values():
+            check_endings(paths)
+        return classes
+
+    def left_out(self, root: Path) -> dict[str, int]:
+        folder = self.there(root)
+        left_out: Counter[str] = Counter()
+        for entry in os.scandir(folder):
+            if is_data(entry.name) and not entry.is_dir():
+                left_out["outside the class folders"] += 1
+        for name in class_folders(folder):
+            for file in look_through(folder / name).left_out:
+                left_out["no file" if is_image(file) else file.suffix.lower() or "no ending"] += 1
+        return dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0])))
 
     def open(self, root: Path, path: str) -> Image:
         return open_file(self.there(root) / path)
@@ -71,12 +94,17 @@ def paths_by_class(folder: Path) -> dict[str, list[str]]:
 
 def class_folders(folder: Path) -> list[str]:
     """Names of the class folders, in label order."""
-    names = sorted(
-        entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
-    )
+    real = os.path.realpath(folder)
+    names = []
+    for entry in os.scandir(folder):
+        if not entry.is_dir() or not is_data(entry.name):
+            continue
+        if entry.is_symlink() and holds(os.path.realpath(entry.path), real):
+            raise UserError(f"{entry.path} is a link to a folder that holds it; remove the link")
+        names.append(entry.name)
     if not names:
         raise UserError(f"{folder} has no class folders: one folder for each class is expected")
-    return names
+    return sorted(names)
 
 
 def image_paths(folder: Path) -> Iterator[str]:
