@@ -202,6 +202,7 @@ def _training_parts(
             spec.data, place.data_root, listed, part, spec.image_size, data.fingerprint, decoding
         )
         for part in PARTS
+        if data.has(part)
     }
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if spec.normalize == "dataset":
@@ -301,6 +302,10 @@ def _opened(
     training, root = spec.training, place.data_root
     _set_determinism(training.deterministic, device)
     listed, data = _open_data(training, place)
+    if not data.has(spec.split):
+        raise UserError(
+            f"{training.data.title} has no {spec.split} images: {spec.split}/ is missing"
+        )
     size = training.image_size
     side = ten_crop_side(size) if spec.tta else size
     decoding = _counted(place.report, "decoding")
@@ -344,9 +349,12 @@ def _open_data(spec: TrainSpec, place: Place) -> tuple[Listing, Data]:
     listed = listing(spec.data, place.data_root)
     fingerprint = spec.data.source.fingerprint(place.data_root)
     counted = listed.counts()
-    left_out = datasets.left_out(spec.data, place.data_root)
     return listed, Data(
-        fingerprint=fingerprint, classes=len(listed.classes), **counted, left_out=left_out
+        fingerprint=fingerprint,
+        classes=len(listed.classes),
+        **counted,
+        left_out=datasets.left_out(spec.data, place.data_root),
+        lacking=listed.lacking(),
     )
 
 

@@ -25,6 +25,7 @@ from reports.wording import (
     would_tell,
 )
 
+MOST_NAMES = 10
 OWNER = "matrix: "
 """What the item that names the page's matrix begins with."""
 
@@ -114,6 +115,9 @@ def _settings(selection: Selection) -> Section:
         counted = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
         items.append(f"images: {counted}, {data.classes} classes; contents {data.fingerprint}")
         items += [f"left out: {listed(data.left_out)}"] if data.left_out else []
+        for part, names in data.lacking.items():
+            some = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+            items.append(f"{part} has no image of {len(names)} class(es): {some}")
     return Section(2, "Settings", (Bullets(items),))
 
 

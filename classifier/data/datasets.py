@@ -15,9 +15,9 @@ from joblib import Parallel, delayed
 from classifier.basics.errors import UserError, told_of
 from classifier.basics.files import cache_folder, write_atomically
 from classifier.basics.progress import OnCount, uncounted
-from classifier.data.images import BadImageError
+from classifier.data.images import BadImageError, check_endings
 from classifier.data.sources import Source
-from classifier.data.sources.folder import Folder, class_folders, image_paths
+from classifier.data.sources.folder import Folder, class_folders, image_paths, part_folders
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS, Part, sizes, split
 
@@ -36,6 +36,15 @@ class Listing:
 
     def counts(self) -> dict[Part, int]:
         return {part: self.parts.count(part) for part in PARTS}
+
+    def lacking(self) -> dict[str, tuple[str, ...]]:
+        """The classes that val or test has no image of, where it has any image."""
+        held = set(zip(self.parts, self.labels, strict=True))
+        lacking = {
+            part: tuple(n for i, n in enumerate(self.classes) if (part, i) not in held)
+            for part in dict.fromkeys(self.parts)
+        }
+        return {part: names for part, names in sorted(lacking.items()) if names}
 
 
 def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
@@ -92,7 +101,12 @@ def bad_images(data: DataSpec, root: Path, progress: OnCount = uncounted) -> fro
     with FileLock(f"{kept}.lock"):
         if not kept.exists():
             if data.split == "given":
-                paths = sorted(image_paths(_split_folder(data, root)))
+                folder = _split_folder(data, root)
+                paths = sorted(
+                    f"{name}/{path}"
+                    for name in part_folders(folder).values()
+                    for path in image_paths(folder / name)
+                )
             else:
                 paths = sorted(chain.from_iterable(source.classes(root).values()))
             good = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
@@ -116,9 +130,9 @@ def left_out(data: DataSpec, root: Path) -> dict[str, int]:
     if data.split != "given":
         return dict(source.left_out(root))
     counted: Counter[str] = Counter()
-    for part in PARTS:
-        if isinstance(source, Folder) and (source.folder(root) / part).is_dir():
-            counted.update(Folder(f"{source.path}/{part}").left_out(root))
+    assert isinstance(source, Folder)
+    for name in part_folders(source.there(root)).values():
+        counted.update(Folder(f"{source.path}/{name}").left_out(root))
     return dict(counted)
 
 
@@ -128,33 +142,29 @@ def fingerprint_if_there(data: DataSpec, root: Path) -> str | None:
 
 
 def _given_listing(data: DataSpec, root: Path, skipped: frozenset[str]) -> Listing:
+    """Labels are train's; val and test may lack classes, and have none of their own."""
     folder = _split_folder(data, root)
-    present = {part: class_folders(folder / part) for part in PARTS if (folder / part).is_dir()}
-    missing = [part for part in PARTS if not present.get(part)]
-    if missing:
-        raise UserError(
-            f"{folder} has no class folders in {missing[0]}/, which split 'given' takes"
-        )
-    names = tuple(present["train"])
+    where = part_folders(folder)
+    names = tuple(class_folders(folder / where["train"]))
     _at_least_two(names, data)
-    for part in PARTS[1:]:
-        odd = sorted(set(present[part]) ^ set(names))
+    images: list[tuple[str, int, Part]] = []
+    for part, name in where.items():
+        odd = sorted(set(class_folders(folder / name)) - set(names))
         if odd:
-            raise UserError(f"class '{odd[0]}' is not in both train/ and {part}/ of {folder}")
-    images = [
-        (f"{part}/{path}", names.index(path.partition("/")[0]), part)
-        for part in PARTS
-        for path in image_paths(folder / part)
-        if f"{part}/{path}" not in skipped
-    ]
-    for part in PARTS:
-        held = {label for _, label, of in images if of == part}
-        for label, name in enumerate(names):
-            if label not in held:
-                raise UserError(f"class '{name}' has no image in {part}/ of {folder}")
+            raise UserError(f"class '{odd[0]}' of {folder / name} is not in {where['train']}/")
+        paths = [f"{name}/{path}" for path in image_paths(folder / name)]
+        check_endings(paths)
+        kept = [path for path in paths if path not in skipped]
+        if not kept:
+            raise UserError(f"{folder / name} has no image")
+        images += ((path, names.index(path.split("/")[1]), part) for path in kept)
+    held = {label for _, label, part in images if part == "train"}
+    for label, class_name in enumerate(names):
+        if label not in held:
+            raise UserError(f"class '{class_name}' has no image in {folder / where['train']}")
     images.sort()
-    paths, labels, parts = zip(*images, strict=True)
-    return Listing(names, paths, labels, parts)
+    listed, labels, parts = zip(*images, strict=True)
+    return Listing(names, listed, labels, parts)
 
 
 def _at_least_two(classes: Collection[str], data: DataSpec) -> None:

@@ -25,6 +25,7 @@ from pydantic import (
 from classifier.basics.machine import Machine, Platform, without_instructions
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Spec, TrainSpec
 from classifier.config.tracks import Track
+from classifier.data.split import Part
 
 
 class _Plain(BaseModel):
@@ -67,6 +68,13 @@ class Data(_Plain):
     test: int
     left_out: dict[str, int] = Field({}, exclude_if=lambda left_out: not left_out)
     """Files that were taken for no image, by the ends of their names."""
+    lacking: dict[str, tuple[str, ...]] = Field({}, exclude_if=lambda lacking: not lacking)
+    """By part the classes that it has no image of; labels are train's."""
+
+    def has(self, part: Part) -> bool:
+        """Whether the part has any image."""
+        images: int = getattr(self, part)
+        return images > 0
 
 
 class TrainRecord(_Plain):

@@ -36,6 +36,7 @@ class Tables:
         self._by_value: dict[str, dict[str, list[Arm]]] = {}
         self._used: set[int] = set()
         self._known_classes: int | None = None
+        self._lacks_test: bool | None = None
         self.notes: list[str] = []
 
     def make(self, name: str, settings: TableSettings) -> Table:
@@ -124,6 +125,7 @@ class Tables:
                 raise self._document.error((*where, "header"), message)
             seen.add(column.header)
             self._arms.check(column.where, (*where, "where"))
+            self._check_part(column, where)
             if self._is_left({**settings.where, **column.where}):
                 kept.append((where, column))
         if not kept:
@@ -132,6 +134,18 @@ class Tables:
             gone = len(settings.columns) - len(kept)
             self.notes.append(f"table {place[1]}: {gone} column(s) pinned away by the command line")
         return kept
+
+    def _check_part(self, column: Column, where: Where) -> None:
+        """Of a split that is given test may be missing; where the data are there, it is known."""
+        data = self._file.data
+        if data.split != "given" or column.split != "test" or self._lacks_test is False:
+            return
+        if self._lacks_test is None:
+            counted = datasets.counts(data, self._data_root)
+            self._lacks_test = counted is not None and counted[1]["test"] == 0
+        if self._lacks_test:
+            message = f"{data.title} has no test/, so there are no test images; take val"
+            raise self._document.error((*where, "split"), message)
 
     def _is_left(self, wanted: Mapping[str, Any]) -> bool:
         """Whether the command line's pins leave arms of this condition."""

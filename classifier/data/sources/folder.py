@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from classifier.data.images import (
     open_file,
 )
 from classifier.data.sources import Source
-from classifier.data.split import PARTS
+from classifier.data.split import Part
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,11 +55,7 @@ class Folder(Source):
 
     def classes(self, root: Path) -> dict[str, list[str]]:
         folder = self.there(root)
-        if set(PARTS) <= set(class_folders(folder)):
-            raise UserError(
-                f"{folder} is split already (train, val, test): set 'split: given' in data, or "
-                f"name it as --train_path {folder / 'train'}"
-            )
+        _check_layout(folder)
         classes = paths_by_class(folder)
         for paths in classes.values():
             check_endings(paths)
@@ -82,6 +78,65 @@ class Folder(Source):
     def fingerprint(self, root: Path) -> str:
         folder = self.there(root)
         return fingerprint(folder, image_paths(folder))
+
+
+PART_FOLDERS: Mapping[Part, tuple[str, ...]] = {
+    "train": ("train",),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test",),
+}
+"""What the folder of a part is called."""
+
+
+def part_folders(folder: Path) -> dict[Part, str]:
+    """The names of the folders that hold a split that is given; of test there may be none. Raises
+    UserError where one is missing, or val is there twice."""
+    found: dict[Part, str] = {}
+    for part, names in PART_FOLDERS.items():
+        there = [name for name in names if (folder / name).is_dir()]
+        if len(there) > 1:
+            raise UserError(f"{folder} has {' and '.join(there)}, which are both {part}; keep one")
+        if there:
+            found[part] = there[0]
+        elif part != "test":
+            listed = " or ".join(f"{name}/" for name in names)
+            raise UserError(f"{folder} has no {listed}, which split 'given' takes")
+    return found
+
+
+def _check_layout(folder: Path) -> None:
+    """Raise UserError where what look like classes are parts of a split, or hold the classes."""
+    names = class_folders(folder)
+    of = {name: part for part, known in PART_FOLDERS.items() for name in known}
+    parts = {of[name] for name in names if name in of}
+    if "train" in parts and len(parts) > 1:
+        listed = ", ".join(name for name in names if name in of)
+        raise UserError(
+            f"{folder} is split already ({listed}): set 'split: given' in data, or name it as "
+            f"--train_path {folder / 'train'}"
+        )
+    inside = [_inside(folder / name) for name in names]
+    first = inside[0]
+    if len(names) == 1 and len(first) > 1:
+        raise UserError(
+            f"{folder} has one folder, '{names[0]}', which holds folders and no image: the classes "
+            "lie one level too deep; move them up"
+        )
+    if len(first) > 1 and all(each == first for each in inside):
+        raise UserError(
+            f"all class folders of {folder} hold the same folders ({', '.join(sorted(first))}) and "
+            "no image beside them: the classes lie one level too deep, or the parts of a split lie "
+            "inside the classes; move them"
+        )
+
+
+def _inside(folder: Path) -> set[str]:
+    """The folders in a folder that holds nothing else; none where there is an image beside them."""
+    with os.scandir(folder) as entries:
+        there = [entry for entry in entries if is_data(entry.name)]
+    if any(not entry.is_dir() and is_image(Path(entry.name)) for entry in there):
+        return set()
+    return {entry.name for entry in there if entry.is_dir()}
 
 
 def paths_by_class(folder: Path) -> dict[str, list[str]]:

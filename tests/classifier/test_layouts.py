@@ -1,0 +1,108 @@
+"""Folders as people have them: which are taken, and what is said of the others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import runner
+from classifier.basics.errors import UserError
+from classifier.data import datasets
+from classifier.data.spec import DataSpec
+from tests.classifier.test_datasets import make_images
+
+BIRDS = DataSpec(folder="birds")
+GIVEN = DataSpec(folder="birds", split="given")
+MATRIX = """\
+title: T
+data: {{folder: birds, split: given}}
+train: {{model: mobilenetv2, image_size: 16, batch_size: 4, epochs: 1, augment: null}}
+matrix: {{rdrop: [false]}}
+tables:
+  t:
+    rows: rdrop
+    columns:
+      - {{header: a, split: val}}
+      - {{header: b, split: {split}, metric: mpa}}
+"""
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "dev"])
+def test_train_and_val_are_enough(val: str, root: Path) -> None:
+    for part, count in {"train": 4, val: 2}.items():
+        make_images(root / "birds" / part, {"a": count, "b": count})
+    listed = datasets.listing(GIVEN, root)
+    assert listed.counts() == {"train": 8, "val": 4, "test": 0}
+    assert {path.split("/")[0] for path in listed.paths} == {"train", val}
+    assert datasets.counts(GIVEN, root) == (2, listed.counts())
+
+
+def test_a_part_that_is_there_twice_is_refused(root: Path) -> None:
+    for part in ("train", "val", "valid"):
+        make_images(root / "birds" / part, {"a": 1, "b": 1})
+    with pytest.raises(UserError, match="has val and valid, which are both val; keep one"):
+        datasets.listing(GIVEN, root)
+
+
+def test_val_is_needed(root: Path) -> None:
+    make_images(root / "birds" / "train", {"a": 1, "b": 1})
+    with pytest.raises(UserError, match="has no val/ or valid/ or validation/ or dev/"):
+        datasets.listing(GIVEN, root)
+
+
+def test_what_asks_for_test_is_an_error_with_its_line(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("train", "valid"):
+        make_images(root / "birds" / part, {"a": 4, "b": 4}, (16, 16))
+    monkeypatch.chdir(root)
+    Path("m.yaml").write_text(MATRIX.format(split="test"))
+    assert runner.main(["m.yaml", "--plan", "--data-root", "."]) == 2
+    assert "m.yaml:10: birds has no test/, so there are no test images" in capsys.readouterr().err
+
+
+def test_a_class_that_val_lacks_is_named_and_does_not_count(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest runs: two of three classes have val images; mpa is the mean over these two."""
+    make_images(root / "birds" / "train", {"a": 4, "b": 4, "rare": 4}, (16, 16))
+    make_images(root / "birds" / "valid", {"a": 6, "b": 2}, (16, 16))
+    monkeypatch.chdir(root)
+    Path("m.yaml").write_text(MATRIX.format(split="val"))
+    assert runner.main(["m.yaml", "--data-root", ".", "--devices", "cpu"]) == 0
+    page = Path("reports/m/report.md").read_text()
+    assert "- val has no image of 1 class(es): rare" in page
+    (file,) = Path("runs").glob("*/evaluate-*/record.json")
+    record = json.loads(file.read_text())
+    import numpy as np
+
+    with np.load(file.with_name("predictions.npz")) as stored:
+        right = stored["logits"].argmax(axis=1) == stored["labels"]
+        per_class = [right[stored["labels"] == label].mean() for label in (0, 1)]
+    assert record["mpa"] == pytest.approx(np.mean(per_class))
+    assert record["data"]["lacking"] == {"val": ["rare"]}
+
+
+@pytest.mark.parametrize("parts", [("train", "val"), ("train", "valid", "test"), ("train", "test")])
+def test_parts_are_not_taken_for_classes(parts: tuple[str, ...], root: Path) -> None:
+    for part in parts:
+        make_images(root / "birds" / part, {"a": 10, "b": 10})
+    with pytest.raises(UserError, match=r"is split already \(.*set 'split: given' in data"):
+        datasets.listing(BIRDS, root)
+
+
+def test_classes_one_level_too_deep_are_refused(root: Path) -> None:
+    make_images(root / "birds" / "birds", {"a": 10, "b": 10})
+    with pytest.raises(UserError, match="the classes lie one level too deep; move them up"):
+        datasets.listing(BIRDS, root)
+
+
+def test_classes_that_hold_the_same_folders_are_refused(root: Path) -> None:
+    for label in ("a", "b"):
+        make_images(root / "birds" / label, {"left": 10, "right": 10})
+    with pytest.raises(UserError, match=r"hold the same folders \(left, right\)"):
+        datasets.listing(BIRDS, root)
+    make_images(root / "birds", {"a": 1})  # an image beside them: they are sorted in some way
+    assert datasets.listing(BIRDS, root).classes == ("a", "b")
