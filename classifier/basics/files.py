@@ -16,11 +16,19 @@ from typing import BinaryIO
 from classifier.basics.errors import UserError
 
 NAME = "classifier-ablations"
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)  # it can be read by setting it only
 
 
 def cache_folder(purpose: str) -> Path:
     """A folder for derived data under XDG_CACHE_HOME (~/.cache); deleting it loses nothing."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:  # a container's bare user id
+        raise UserError(
+            "there is no home folder for the cache: set XDG_CACHE_HOME to a folder that can be "
+            "written, or HOME"
+        ) from error
     folder = base / NAME / purpose
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +55,7 @@ def write_atomically(file: Path, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as opened:
             _write(opened, content, file)
-        temporary.chmod(0o644)
+        temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(file)
     except BaseException:
         temporary.unlink()

@@ -27,6 +27,9 @@ NEEDS = {".heic": "pillow-heif", ".heif": "pillow-heif"}
 NO_DATA = frozenset({"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"})
 """What systems leave in folders; so is all whose name begins with a dot."""
 
+MOST_LONG = 50
+"""Times its short side: a line of pixels, resized by its short side, would fill the memory."""
+
 TRANSPARENT = (255, 255, 255)
 """What transparent pixels are laid on: white, as most viewers and web pages show them."""
 
@@ -53,6 +56,12 @@ def open_file(file: Path) -> Image:
         _register_heif()
     try:
         with Image.open(file) as image:
+            short, long = sorted(image.size)
+            if long > MOST_LONG * short:
+                reason = (
+                    f"it is {image.width} x {image.height} pixels, and at most {MOST_LONG} times"
+                )
+                raise BadImageError(file, f"{reason} as long as wide can be cropped")
             image.load()
             return _rgb(ImageOps.exif_transpose(image))
     except OSError as error:

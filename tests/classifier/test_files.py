@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,14 @@ from PIL import Image
 import runner
 from classifier.basics.errors import UserError
 from classifier.data import datasets
-from classifier.data.images import IMAGE_SUFFIXES, NEEDS, images_in, look_through, open_file
+from classifier.data.images import (
+    IMAGE_SUFFIXES,
+    NEEDS,
+    BadImageError,
+    images_in,
+    look_through,
+    open_file,
+)
 from classifier.data.spec import DataSpec
 
 BIRDS = DataSpec(folder="birds")
@@ -155,3 +163,60 @@ def test_what_is_no_file_is_left_out_and_said(birds: Path, root: Path) -> None:
             os.chdir(here)
         assert datasets.left_out(BIRDS, root) == {"no file": 2}
         assert len(look_through(birds / "a").images) == 10
+
+
+def test_names_that_were_swapped_are_seen(birds: Path, root: Path) -> None:
+    """Of one size and one time: what changes is the inode."""
+    first, second = birds / "a" / "0.png", birds / "b" / "0.png"
+    second.write_bytes(first.read_bytes()[:-1] + b"\0")
+    for file in (first, second):
+        os.utime(file, ns=(0, 0))
+    before = BIRDS.source.fingerprint(root)
+    first.rename(root / "kept.png")
+    second.rename(first)
+    (root / "kept.png").rename(second)
+    assert BIRDS.source.fingerprint(root) != before
+
+
+def test_contents_that_changed_under_an_old_time_are_seen(birds: Path, root: Path) -> None:
+    file = birds / "a" / "0.png"
+    os.utime(file, ns=(0, 0))
+    before = BIRDS.source.fingerprint(root)
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + b"\0")
+    os.utime(file, ns=(0, 0))
+    assert BIRDS.source.fingerprint(root) != before
+
+
+def test_a_line_of_pixels_counts_as_unreadable(birds: Path, root: Path) -> None:
+    Image.new("RGB", (1, 1500)).save(birds / "a" / "line.png")
+    with pytest.raises(BadImageError, match=r"line\.png .*it is 1 x 1500 pixels, and at most 50"):
+        open_file(birds / "a" / "line.png")
+    Image.new("RGB", (10, 500)).save(birds / "a" / "long.png")
+    assert open_file(birds / "a" / "long.png").size == (10, 500)
+    listed = datasets.listing(DataSpec(folder="birds", on_bad_image="skip"), root)
+    assert "a/line.png" not in listed.paths and "a/long.png" in listed.paths
+
+
+def test_without_a_home_folder_the_error_says_what_to_set(
+    birds: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(UserError, match="set XDG_CACHE_HOME"):
+        BIRDS.source.fingerprint(root)
+
+
+def test_files_heed_the_umask(root: Path) -> None:
+    code = (
+        "import os; os.umask(0o027); from pathlib import Path;"
+        "from classifier.basics.files import write_atomically;"
+        "write_atomically(Path('x'), b'')"
+    )
+    root.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=True)
+    assert (root / "x").stat().st_mode & 0o777 == 0o640

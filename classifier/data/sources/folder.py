@@ -179,16 +179,20 @@ def image_paths(folder: Path) -> Iterator[str]:
 def fingerprint(folder: Path, files: Iterable[str]) -> str:
     """16 hex digits over the relative paths and contents of files, whatever their order.
 
-    A file's hash is kept while its size and modification time stay, so that a second look costs
-    one stat a file. Raises UserError, naming the file, where one can't be read.
+    A file's hash is kept while its size, times and inode stay, so that a second look costs one stat
+    a file; `mv` and programs that set the old time change the inode or the time of change. Raises
+    UserError, naming the file, where one can't be read.
     """
     kept = cache_folder("fingerprints") / f"{path_key(folder)}.json"
     hashed = _read_index(kept)
     paths = sorted(files)
     try:
         stats = {path: (folder / path).stat() for path in paths}
-        stamp = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
-        new = [path for path in paths if hashed.get(path, [])[:2] != stamp[path]]
+        stamp = {
+            path: [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+            for path, stat in stats.items()
+        }
+        new = [path for path in paths if hashed.get(path, [])[:-1] != stamp[path]]
         hash_all = Parallel(n_jobs=-1, prefer="threads")
         hashes = hash_all(delayed(sha256)(folder / path) for path in new)
     except OSError as error:  # a link to nowhere, no permission
@@ -199,12 +203,12 @@ def fingerprint(folder: Path, files: Iterable[str]) -> str:
         write_atomically(kept, json.dumps(index).encode())
     whole = hashlib.sha256()
     for path in paths:
-        whole.update(f"{path}\0{index[path][0]}\0{index[path][2]}\n".encode())
+        whole.update(f"{path}\0{index[path][0]}\0{index[path][-1]}\n".encode())
     return whole.hexdigest()[:16]
 
 
 def _read_index(file: Path) -> dict[str, list[int | str]]:
-    """Size, modification time and hash of each file; an index that can't be read is made anew."""
+    """Size, times, inode and hash of each file; an index that can't be read is made anew."""
     try:
         index = json.loads(file.read_bytes())
     except (OSError, ValueError):
