@@ -252,6 +252,19 @@ def test_a_pipe_that_closes_is_no_error() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-"])
+def test_closed_streams_cost_no_job(closed: str, tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(
+        "title: T\ndata: {name: digits, limit: 30}\n"
+        "train: {model: mobilenetv2, image_size: 16, batch_size: 32, epochs: 1}\n"
+        "matrix: {rdrop: [false]}\n"
+        "tables:\n  t: {rows: rdrop, columns: [{header: v, split: val}]}\n"
+    )
+    command = f"{sys.executable} {ROOT / 'runner.py'} m.yaml --devices cpu {closed}"
+    assert subprocess.run(command, shell=True, cwd=tmp_path, check=False).returncode == 0
+    assert "failed" not in (tmp_path / "reports" / "m" / "t.md").read_text()
+
+
 def _wait(condition: object, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 import time
 from typing import TextIO
@@ -13,6 +14,21 @@ from classifier.basics.progress import Progress, duration
 SECONDS = 0.5
 LINES = 10.0
 """Without a terminal, a line of a training this often."""
+
+
+def open_streams() -> None:
+    """Streams that whoever started this has closed (`>&-`) lead to nothing: else the next file that
+    is opened would have their number, and get what is printed."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # with the lowest number that is free
+            os.set_inheritable(opened, True)  # jobs' processes need them too
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def show_any_name() -> None:

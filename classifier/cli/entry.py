@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-from classifier.basics.console import show_any_name, show_log
+from classifier.basics.console import open_streams, show_any_name, show_log
 from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.names import nearest
 
@@ -20,6 +20,7 @@ def exit_code_of(command: Callable[[], int], interrupted: str = "interrupted") -
 
     `interrupted`: what Ctrl-C is answered with.
     """
+    open_streams()
     show_any_name()
     show_log()
     try:
