@@ -12,9 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 
 import runner
 from experiments.store.store import Store
+from tests.classifier.test_datasets import make_images
 
 pytestmark = pytest.mark.usefixtures("no_process_remains")
 
@@ -250,6 +252,25 @@ def test_a_pipe_that_closes_is_no_error() -> None:
     )
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+def test_a_report_after_the_data_changed_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_images(Path("data/birds"), {"a": 10, "b": 10}, (16, 16))
+    Path("m.yaml").write_text(
+        "title: T\ndata: {folder: birds}\n"
+        "train: {model: mobilenetv2, image_size: 16, batch_size: 4, epochs: 1}\n"
+        "matrix: {rdrop: [false]}\n"
+        "tables:\n  t: {rows: rdrop, columns: [{header: v, split: val}]}\n"
+    )
+    assert runner.main(["m.yaml", "--devices", "cpu"]) == 0
+    Image.new("RGB", (16, 16), (1, 2, 3)).save("data/birds/a/0.png")
+    capsys.readouterr()
+    assert runner.main(["m.yaml", "--report"]) == 2
+    said = capsys.readouterr().err
+    assert "error: m.yaml: nothing to report: its 2 record(s) are left out, for the data ch" in said
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-"])

@@ -147,11 +147,20 @@ class Runner:
         self._check_owners()
         results = self.store.read()
         plan = planning.make(self.matrices, results, here, self.options.data_root)
+        left_out = planning.left_out(plan, results)
         results = planning.current(plan, results)
         units = benchmark_units(here)
         selections = [select(matrix, results, units) for matrix in self.matrices]
         for selection in selections:
+            if left_out and not selection.has_run:
+                reason, count = next(iter(left_out.items()))
+                raise UserError(
+                    f"{selection.matrix.source}: nothing to report: its {count} record(s) are left "
+                    f"out, for {reason}; run it again, or put back what was changed"
+                )
             check_records(selection)
+        for reason, count in left_out.items():
+            print(f"{count} record(s) are left out of the report: {reason}", file=sys.stderr)
         for selection in selections:
             found = answers(selection)
             files = write(selection, self.options.reports, found)

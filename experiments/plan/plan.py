@@ -65,8 +65,8 @@ def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root
         if request.training is not None
     }
     data = {title_of(spec): parts for spec, parts in estimator.counts.items()}
-    left_out = {title_of(spec): datasets.left_out(spec, data_root) for spec in estimator.counts}
-    return Plan(tuple(jobs.values()), data, left_out, len(separate))
+    others = {title_of(spec): datasets.left_out(spec, data_root) for spec in estimator.counts}
+    return Plan(tuple(jobs.values()), data, others, len(separate))
 
 
 def title_of(data: DataSpec) -> str:
@@ -75,6 +75,19 @@ def title_of(data: DataSpec) -> str:
 
 def current(plan: Plan, results: Results) -> Results:
     """Without the records that the plan would replace: a report shows none of these."""
-    stale = {job.id for job in plan.todo if not job.is_speed and not job.lacks_a_track}
+    stale = {job.id for job in _stale(plan)}
     records = {key: record for key, record in results.records.items() if key[0] not in stale}
     return replace(results, records=records)
+
+
+def left_out(plan: Plan, results: Results) -> dict[str, int]:
+    """How many records a report leaves out, by the reason why the plan would replace them."""
+    of = Counter(signature for signature, _ in results.records)
+    reasons: Counter[str] = Counter()
+    for job in _stale(plan):
+        reasons[job.reason] += of[job.id]
+    return {reason: count for reason, count in reasons.items() if count}
+
+
+def _stale(plan: Plan) -> list[Job]:
+    return [job for job in plan.todo if not job.is_speed and not job.lacks_a_track]

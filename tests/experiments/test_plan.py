@@ -116,6 +116,8 @@ def test_changed_data_are_done_again_and_the_reason_is_said() -> None:
     trained = [job for job in made.jobs if job.spec.kind != "benchmark"]
     assert {job.state for job in trained} == {"todo"}
     assert all(job.reason.startswith("the data changed (0000") for job in trained)
+    (reason,) = planning.left_out(made, results_of(matrix, fingerprint="0" * 16))
+    assert reason.startswith("the data changed (0000")
 
 
 def test_another_machine_measures_speeds_anew() -> None:
