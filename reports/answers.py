@@ -19,6 +19,7 @@ from reports.statistics import (
     Comparison,
     Estimate,
     Pair,
+    Scores,
     compare,
     compare_speeds,
     compare_unpaired,
@@ -26,6 +27,7 @@ from reports.statistics import (
     estimate_from_shares,
     over_rows,
 )
+from reports.tables import figures
 from reports.verdicts import MANY_ROWS, Verdict, best, holm, verdict
 
 GUESSING = 1.2
@@ -216,8 +218,8 @@ class _Judging:
             return comparison
 
         of = cells[0].column
-        figures = [fmean(of.figure(record) for record in cell.records) for cell in cells]
-        marks = iter(best(figures, compared, of.more_is_better))
+        means = [fmean(figures(cell)) for cell in cells]
+        marks = iter(best(means, compared, of.more_is_better))
         if not is_any:
             return list(column)  # without intervals nobody knows
         return [replace(each, is_best=each.cell.missing is None and next(marks)) for each in column]
@@ -232,14 +234,15 @@ class _Judging:
         if not isinstance(before, str) and not isinstance(after, str):
             if before[0].images == after[0].images:
                 weights = before[0].weights if cell.column.metric == "mpa" else None
-                pair = Pair(_right(before), _right(after), before[0].images, weights)
+                metric = cell.column.metric
+                pair = Pair(_of(metric, before), _of(metric, after), before[0].images, weights)
                 return compare(pair.baseline, pair.variant, weights), pair, ()
             why = "not paired: other images"
         else:
             why = f"not paired: {before if isinstance(before, str) else after}"
         cells = self._estimate(cell, baseline), self._estimate(cell, variant)
         if cells[0] is None or cells[1] is None:
-            return None, None, (f"{why}; mean per-class accuracy has no interval without them",)
+            return None, None, (f"{why}; {cell.column.metric} has no interval without them",)
         return compare_unpaired(cells[0], cells[1]), None, (why,)
 
     def _compare_speeds(
@@ -263,8 +266,8 @@ class _Judging:
         answers = self._read(records)
         if not isinstance(answers, str):
             weights = answers[0].weights if cell.column.metric == "mpa" else None
-            return estimate(_right(answers), weights)
-        if cell.column.metric == "mpa":
+            return estimate(_of(cell.column.metric, answers), weights)
+        if cell.column.metric != "accuracy":
             return None
         shares = [record for record in records if not isinstance(record, BenchmarkRecord)]
         images = min(record.images for record in shares)
@@ -349,8 +352,8 @@ def _name(cell: Cell, one: Cell, other: Cell) -> str:
     return cell.column.header if one.row == other.row else cell.row
 
 
-def _right(answers: Sequence[Answers]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    return np.stack([each.right for each in answers])
+def _of(metric: str, answers: Sequence[Answers]) -> Scores:
+    return np.stack([each.of(metric) for each in answers])
 
 
 @dataclass(frozen=True)
@@ -365,9 +368,9 @@ class Noise:
 
 def noise(of: Answer) -> Noise:
     spreads: dict[str, list[float]] = {}
-    for each in (each for row in of.cells for each in row if not each.cell.column.is_speed):
-        if len(figures := _figures(each.cell)) > 1:
-            spreads.setdefault(each.cell.column.part, []).append(variance(figures))
+    for each in (each for row in of.cells for each in row):
+        if each.cell.column.metric == "accuracy" and len(of_seeds := figures(each.cell)) > 1:
+            spreads.setdefault(each.cell.column.part, []).append(variance(of_seeds))
     saved = []
     for column in zip(*of.cells, strict=True):
         arms = differences = 0.0
@@ -383,10 +386,6 @@ def noise(of: Answer) -> Noise:
             saved.append((column[0].cell.column.header, factor * arms / differences))
     between = {part: math.sqrt(2 * fmean(each)) for part, each in spreads.items()}
     return Noise(between, tuple(saved))
-
-
-def _figures(cell: Cell) -> list[float]:
-    return [cell.column.figure(record) for record in cell.records]
 
 
 def _by_seed(pair: Pair, which: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""Which images an evaluation had right, from its stored predictions."""
+"""How an evaluation did on each image, from its stored predictions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,19 @@ class Answers:
 
     right: NDArray[np.bool_]
     """(images,)."""
+    top5: NDArray[np.bool_]
+    """(images,): whether the label is among the five classes with the largest logits."""
+    nll: NDArray[np.float64]
+    """(images,): minus the logarithm of the label's softmax score, in nats."""
     labels: NDArray[np.int32]
     """(images,)."""
     images: str
     """Names the images with their labels: 16 hex digits."""
+
+    def of(self, metric: str) -> NDArray[Any]:
+        """What a metric is the mean of over images; of mpa with `weights`."""
+        by_name: dict[str, NDArray[Any]] = {"top5": self.top5, "nll": self.nll}
+        return by_name.get(metric, self.right)
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -66,7 +76,7 @@ def _kept(content: bytes) -> Answers:
     short = b""
     file: Path | None = None
     with suppress(OSError, UserError):
-        file = cache_folder("answers") / hashlib.sha256(content).hexdigest()[:24]
+        file = cache_folder("answers-2") / hashlib.sha256(content).hexdigest()[:24]
         short = file.read_bytes()
     body = short[_HEAD:]
     if len(short) < _HEAD or short[_NAME:_HEAD] != b"%08x" % zlib.crc32(body):
@@ -78,19 +88,27 @@ def _kept(content: bytes) -> Answers:
                 part.replace(file)
     else:
         name = short[:_NAME]
-    numbers = np.frombuffer(body, dtype=np.int32)
-    return Answers(numbers % 2 == 1, numbers // 2, name.decode())
+    count = len(body) // 12
+    numbers = np.frombuffer(body, np.int32, count)
+    nll = np.frombuffer(body, np.float64, count, offset=4 * count)
+    return Answers(numbers % 2 == 1, numbers // 2 % 2 == 1, nll, numbers // 4, name.decode())
 
 
 def _shortened(content: bytes) -> tuple[bytes, bytes]:
-    """The images' name; and for each twice its label, and 1 more where it was right."""
+    """The images' name; and for each 4 times its label, and 1 more where it was right and 2 where
+    it was among the first five; then for each the nll."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             logits, labels, paths = stored["logits"], stored["labels"], stored["paths"]
         order = np.argsort(paths, kind="stable")
-        labels = labels[order].astype(np.int32)
-        right = logits.argmax(axis=1)[order] == labels
+        labels, logits = labels[order].astype(np.int32), logits[order].astype(np.float64)
+        right = logits.argmax(axis=1) == labels
+        own = np.take_along_axis(logits, labels[:, None], axis=1)
+        top5 = (logits > own).sum(axis=1) < 5
+        largest = logits.max(axis=1, keepdims=True)
+        nll = np.log(np.exp(logits - largest).sum(axis=1)) + (largest - own)[:, 0]
     except (OSError, ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile) as error:
         raise NoPredictionsError("damaged") from error
     named = hashlib.sha256(paths[order].tobytes() + labels.tobytes()).hexdigest()[:_NAME]
-    return named.encode(), (labels * 2 + right).astype(np.int32).tobytes()
+    numbers = (4 * labels + 2 * top5 + right).astype(np.int32)
+    return named.encode(), numbers.tobytes() + nll.tobytes()

@@ -5,7 +5,7 @@ No other module here sees a store's results, or is told on which device speeds a
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -18,6 +18,7 @@ from experiments.matrix.arms import Arm
 from experiments.matrix.model import Matrix, Request, Table
 from experiments.matrix.schema import Column
 from experiments.store.store import Results
+from reports import scores
 
 Key = tuple[str, str | None]
 """A record's signature and unit; None for a speed, which has a unit for each device."""
@@ -29,6 +30,7 @@ class Missing(Enum):
 
     FAILED = "failed"
     TODO = "to do"
+    NO_PREDICTIONS = "no predictions"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Cell:
     column: Column
     seeds: tuple[Record | Missing, ...]
     """A record for each seed; of a speed one, which the seeds share."""
+    figures: tuple[float | Missing, ...]
+    """What each says of the column's metric."""
     published: float | None
     margin: float | None = None
     baseline: Cell | None = None
@@ -48,8 +52,8 @@ class Cell:
 
     @property
     def missing(self) -> Missing | None:
-        """Why it has no figure; None if all its records are there."""
-        return next((why for why in Missing if why in self.seeds), None)
+        """Why it has no figure; None if all its seeds have one."""
+        return next((why for why in Missing if why in self.figures), None)
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()
             dict.fromkeys(axis for each in served.values() for where in each for axis in where)
         ),
         has_run=bool(used) or any(signature in results.failures for signature, _ in served),
-        tables=tuple(_table(table, records, results.failures) for table in matrix.tables),
+        tables=tuple(_table(table, records, results) for table in matrix.tables),
         used=used,
         folders=results.folders,
     )
@@ -148,21 +152,22 @@ def _find(key: Key, results: Results, benchmark_units: Sequence[str]) -> Record 
     return next((speeds[each] for each in (*benchmark_units, *speeds) if each in speeds), None)
 
 
-def _table(table: Table, records: Records, failures: Container[str]) -> SelectedTable:
+def _table(table: Table, records: Records, results: Results) -> SelectedTable:
     def seed(request: Request) -> Record | Missing:
         keys = _keys(request)
-        failed = any(signature in failures for signature, _ in keys)
+        failed = any(signature in results.failures for signature, _ in keys)
         return records[keys[-1]] or (Missing.FAILED if failed else Missing.TODO)
+
+    def cell(name: str, column: Column, margin: float | None, asked: Sequence[Request]) -> Cell:
+        seeds = tuple(map(seed, asked))
+        figures = tuple(_figure(column, each, results) for each in seeds)
+        return Cell(
+            name, column, seeds, figures, table.published.get((name, column.header)), margin
+        )
 
     cells = [
         [
-            Cell(
-                name,
-                column,
-                tuple(map(seed, asked)),
-                table.published.get((name, column.header)),
-                margin,
-            )
+            cell(name, column, margin, asked)
             for column, margin, asked in zip(table.columns, table.margins, row, strict=True)
         ]
         for name, row in zip(table.rows, table.cells, strict=True)
@@ -180,6 +185,20 @@ def _table(table: Table, records: Records, failures: Container[str]) -> Selected
         records=tuple(record for record in own if record is not None),
         trainings=tuple(record for record in behind if isinstance(record, TrainRecord)),
     )
+
+
+def _figure(column: Column, record: Record | Missing, results: Results) -> float | Missing:
+    if isinstance(record, Missing):
+        return record
+    if column.is_recorded:
+        return column.figure(record)
+    folder = results.folders.get((record.signature, record.unit))
+    if folder is None or not isinstance(record, EvaluateRecord):
+        return Missing.NO_PREDICTIONS
+    try:
+        return float(scores.read(folder, record).of(column.metric).mean())
+    except scores.NoPredictionsError:
+        return Missing.NO_PREDICTIONS
 
 
 def _settings(arms: Sequence[Arm]) -> tuple[dict[str, Any], ...]:

@@ -11,13 +11,13 @@ from reports.select import Cell, Missing
 
 def mean(cell: Cell) -> float | Missing:
     """Over all seeds; where one has no record, why."""
-    return cell.missing or fmean(_figures(cell))
+    return cell.missing or fmean(figures(cell))
 
 
 def deviation(cell: Cell) -> float | None:
     """The standard deviation (n - 1) over the seeds, if these are several and all have a record."""
-    figures = _figures(cell)
-    return stdev(figures) if len(figures) > 1 and cell.missing is None else None
+    each = figures(cell)
+    return stdev(each) if len(each) > 1 and cell.missing is None else None
 
 
 def minus(cell: Cell, other: Cell | float | None) -> float | None:
@@ -40,5 +40,5 @@ def rounded(figure: float, digits: int, sign: str = "") -> str:
     return f"{round(figure, digits) + 0.0:{sign}.{digits}f}"
 
 
-def _figures(cell: Cell) -> list[float]:
-    return [cell.column.figure(record) for record in cell.records]
+def figures(cell: Cell) -> list[float]:
+    return [figure for figure in cell.figures if not isinstance(figure, Missing)]

@@ -319,8 +319,8 @@ class Tables:
 
 
 def _margin(column: Column, settings: TableSettings) -> float | None:
-    """A speed has none: what would matter there, nobody can say for others."""
-    return None if column.is_speed else column.margin or settings.margin or MARGIN
+    """A table's is for shares of images; of the others what would matter nobody can say for all."""
+    return column.margin or ((settings.margin or MARGIN) if column.is_share else None)
 
 
 def without_published(table: Table) -> Table:

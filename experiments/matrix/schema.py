@@ -21,7 +21,7 @@ MARGIN: Margin = 0.005
 
 class Column(Settings):
     header: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
-    metric: Literal["accuracy", "mpa", "fps", "images_per_second"] = "accuracy"
+    metric: Literal["accuracy", "mpa", "top5", "nll", "fps", "images_per_second"] = "accuracy"
     stage: Literal["train", "test"] = "test"
     split: Part | None = None
     precision: Precision | None = None
@@ -43,13 +43,22 @@ class Column(Settings):
 
     @property
     def more_is_better(self) -> bool:
-        """So it is of all metrics that there are."""
-        return True
+        return self.metric != "nll"
 
     def figure(self, record: Record) -> float:
-        """What a record says of this metric, which is the name of its field."""
+        """What a record says of a metric that `is_recorded`: a field has its name."""
         figure: float = getattr(record, self.metric)
         return figure
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share of images."""
+        return self.metric in ("accuracy", "mpa", "top5")
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a record says it; the others take an evaluation's predictions."""
+        return self.metric not in ("top5", "nll")
 
     @property
     def measure(self) -> tuple[object, ...]:
@@ -73,6 +82,11 @@ class Column(Settings):
         ):
             raise ValueError(
                 "stage 'train' is val accuracy while training: no split, no precision, no tta"
+            )
+        if self.stage == "train" and not self.is_recorded:
+            raise ValueError(
+                f"stage 'train' keeps no predictions, which metric '{self.metric}' takes; take "
+                "'split: val'"
             )
         if self.stage == "test" and self.split is None:
             raise ValueError("a column needs 'split' (train, val or test), or 'stage: train'")

@@ -84,6 +84,10 @@ class Drawn:
     """Each row's difference: of its two trainings if they have one seed, else of its model."""
     cell: float
     """The first baseline's score, likewise."""
+    losses: tuple[Floats, Floats]
+    """Of the first row, as a loss of each answer: log(1 + exp(-sum))."""
+    loss: float
+    """The true difference of their means, likewise."""
 
 
 class Drawing:
@@ -121,6 +125,11 @@ class Drawing:
         """Right answers on unlimited images, over classes."""
         return float(ndtr((level + self.levels) / math.sqrt(variance)).mean())
 
+    def loss(self, level: float, variance: float) -> float:
+        """The mean loss on unlimited images."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+        return float(np.logaddexp(0.0, -level - math.sqrt(variance) * nodes) @ weights) / SUM
+
     def _level(self, share: float, variance: float) -> float:
         return float(brentq(lambda level: self.share(level, variance) - share, -60, 60))
 
@@ -144,7 +153,8 @@ class Drawing:
             together = common * self._normal(s, n) if world.shared else 0.0
             sums = [model + together + seeds[0] + np.float32(low)]
             sums += [model + together + seeds[1] + np.float32(high) + on_image]
-            first, second = (sum_ + own * self._normal(s, n) > 0 for sum_ in sums)
+            sums = [sum_ + own * self._normal(s, n) for sum_ in sums]
+            first, second = (sum_ > 0 for sum_ in sums)
             variance = IMAGE**2 + MODEL**2 + 1 + (0 if one_seed else alpha**2)
             shifts = (float(seeds[0, 0, 0]), float(seeds[1, 0, 0])) if one_seed else (0.0, 0.0)
             figure = self.share(low + shifts[0], variance)
@@ -153,8 +163,12 @@ class Drawing:
                 first, second, other = first & ~moved, first | moved, figure + world.moved / n
             pairs.append(Pair(first, second, "images", self.weights))
             true.append(other - figure)
-            cell = cell or figure
-        return Drawn(pairs, true, cell)
+            if row == 0:
+                cell = figure
+                losses = tuple(np.logaddexp(0.0, -sum_.astype(np.float64)) for sum_ in sums)
+                loss = self.loss(high + shifts[1], variance + world.on_image**2)
+                loss -= self.loss(low + shifts[0], variance)
+        return Drawn(pairs, true, cell, (losses[0], losses[1]), loss)
 
 
 @dataclass(frozen=True)
@@ -201,6 +215,8 @@ def row(draw: Drawing) -> Judged:
     pair = drawn.pairs[0]
     found = compare(pair.baseline, pair.variant, pair.weights)
     judged = {"a row": holds(found, drawn.true[0])}
+    if draw.world.classes == 0 and not draw.world.moved and draw.world.images < 10_000:
+        judged["a row, of a loss"] = holds(compare(*drawn.losses), drawn.loss)
     if pair.weights is not None:
         plain = replace(found, limits=replace(found.limits.spread(), floors=()))
         judged[f"{REJECTED}: a row's mpa without a floor"] = holds(plain, drawn.true[0])
@@ -319,6 +335,8 @@ def look(world: World, at: Look) -> list[Counted]:
     return found
 
 
+SUM = math.sqrt(2 * math.pi)
+"""Of the weights of a normal integral's nodes."""
 REJECTED = "rejected"
 """Begins what is shown for comparison, and has no bound."""
 SIZES = (357, 1_781, 10_000)

@@ -100,6 +100,7 @@ CASES: dict[str, tuple[str, str, str]] = {
     "an unknown column to go against": ("split: val, where: {ema: true}", "split: val, where: {ema: true}, against: vall", ":12: no other column has the header 'vall'; did you mean 'val'?"),
     "a column against itself": ("header: val,", "header: val, against: val,", ":11: no other column has the header 'val'; it can be val(ema)"),
     "a column against another measure": ("    baseline: {ema: false}", "      - {header: m, split: val, metric: mpa, where: {ema: true}, against: val}", ":13: 'val' is accuracy, and this is mpa"),
+    "a stage without predictions": ("header: val, split: val", "header: val, stage: train, metric: top5", ":11: stage 'train' keeps no predictions, which metric 'top5' takes; take 'split: val'"),
     "a margin of nothing": ("    baseline: {ema: false}", "    baseline: {ema: false}\n    margin: 0", ":14: 'margin' must be greater than 0, not '0'"),
     "a margin of all": ("    baseline: {ema: false}", "    baseline: {ema: false}\n    margin: 1.5", ":14: 'margin' must be less than 1, not '1.5'"),
     "a speed with a margin": ("header: val, split: val, where: {ema: false}", "header: val, metric: fps, margin: 0.1", ":11: metric 'fps' takes no margin: it is for shares"),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.metrics import log_loss, top_k_accuracy_score
 
 from classifier.records.record import BenchmarkRecord, EvaluateRecord, TrainRecord
 from classifier.records.runs import PREDICTIONS
@@ -149,8 +150,48 @@ def test_mean_per_class_accuracy_weighs_classes(tmp_path: Path) -> None:
     judged = the_answer(matrix, store_of(matrix, tmp_path / "runs")).cells[0][1]
     assert judged.comparison is not None
     assert judged.estimate is not None
-    figures = [judged.cell.column.figure(record) for record in judged.cell.records]
+    figures = [figure for figure in judged.cell.figures if isinstance(figure, float)]
     assert judged.estimate.figure == pytest.approx(np.mean(figures))
+
+
+@pytest.mark.parametrize("metric", ["top5", "nll"])
+def test_columns_from_predictions_are_scikit_learns(metric: str, tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, metric=f", metric: {metric}")
+    results = store_of(matrix, tmp_path / "runs")
+    rng = np.random.default_rng(0)
+    expected = []
+    for request in requests_of(matrix, 1):
+        key = key_of(request)
+        file = results.folders[key] / PREDICTIONS
+        with np.load(file) as stored:
+            kept = {name: stored[name] for name in stored.files}
+        kept["logits"] = rng.normal(size=(IMAGES, 12)).astype(np.float32)
+        kept["labels"] = np.arange(IMAGES) % 12
+        np.savez_compressed(file, **kept)
+        seen = float(np.mean(kept["logits"].argmax(axis=1) == kept["labels"]))
+        results.records[key] = results.records[key].model_copy(update={"accuracy": seen})
+        scores = np.exp(kept["logits"].astype(float))
+        scores /= scores.sum(axis=1, keepdims=True)
+        expected.append(
+            log_loss(kept["labels"], scores)
+            if metric == "nll"
+            else top_k_accuracy_score(kept["labels"], kept["logits"], k=5)
+        )
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.cell.figures == pytest.approx(expected)
+    assert judged.estimate is not None
+    assert judged.estimate.figure == pytest.approx(np.mean(expected))
+    assert judged.cell.margin == (0.02 if metric == "top5" else None)
+    assert judged.cell.column.more_is_better == (metric == "top5")
+
+
+def test_a_column_from_predictions_that_are_gone_says_so(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, metric=", metric: top5")
+    results = store_of(matrix, tmp_path / "runs")
+    (results.folders[key_of(requests_of(matrix, 1)[1])] / PREDICTIONS).unlink()
+    files = write(select(matrix, results), tmp_path)
+    assert "| ghostnet | 1.00000 | no predictions |" in files[0].read_text()
+    assert "predictions of seed 1 are missing; top5 has no interval" in files[1].read_text()
 
 
 @pytest.mark.parametrize(
@@ -194,7 +235,7 @@ def test_what_was_kept_of_predictions_is_never_trusted_blindly(tmp_path: Path) -
     expected = the_answer(matrix, results).cells[0][1].comparison
     from classifier.basics.files import cache_folder
 
-    kept = list(cache_folder("answers").iterdir())
+    kept = list(cache_folder("answers-2").iterdir())
     assert len(kept) >= 6
     for file in kept:
         file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\7")
@@ -232,7 +273,7 @@ def test_mean_per_class_accuracy_without_predictions_has_no_verdict(tmp_path: Pa
     matrix = matrix_of(tmp_path, metric=", metric: mpa")
     judged = the_answer(matrix, results_of(matrix)).cells[0][1]
     assert judged.comparison is None and judged.verdict is None
-    assert "mean per-class accuracy has no interval without them" in judged.remarks[0]
+    assert "mpa has no interval without them" in judged.remarks[0]
 
 
 def test_a_seed_that_is_to_do_in_one_arm_is_left_out(tmp_path: Path) -> None:
