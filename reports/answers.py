@@ -18,6 +18,7 @@ from reports.statistics import (
     LEAST_PASSES,
     Comparison,
     Estimate,
+    Line,
     Pair,
     Scores,
     compare,
@@ -94,27 +95,13 @@ def _answer(judging: _Judging, table: SelectedTable) -> Answer:
         plain = tuple(tuple(Judged(cell, None) for cell in row) for row in table.cells)
         return Answer(table, plain, (), 0, ())
     cells = [[judging.judge(cell) for cell in row] for row in table.cells]
-    groups = [list(column) for column in zip(*cells, strict=True)]
-    lines: list[tuple[int, Comparison, bool]] = []
-    no_lines = []
-    for position, group in enumerate(groups):
-        compared = [each for each in group if each.comparison is not None]
-        bases = {
-            (each.cell.baseline.row, each.cell.baseline.column.header)
-            for each in compared
-            if each.cell.baseline
-        }
-        header = group[0].cell.column.header
-        if len(compared) < 2 or group[0].cell.column.is_speed:
-            continue
-        if len(bases) < len(compared):
-            no_lines.append(
-                f"{header}: rows that share one baseline are different tricks, so there is no line "
-                "over them"
-            )
-            continue
-        line = over_rows([each.pair or each.comparison for each in compared if each.comparison])
-        lines += [(position, line.these, True), (position, line.like_these, line.is_sample)]
+    over = [_over_rows(column) for column in zip(*cells, strict=True)]
+    lines = [
+        (position, *each)
+        for position, line in enumerate(over)
+        if isinstance(line, Line)
+        for each in ((line.these, True), (line.like_these, line.is_sample))
+    ]
     found = [each.comparison for row in cells for each in row if each.comparison]
     found += [line for _, line, _ in lines]
     adjusted = iter(holm([each.p for each in found]))
@@ -129,8 +116,23 @@ def _answer(judging: _Judging, table: SelectedTable) -> Answer:
             for position, line, is_sample in lines
         ),
         family=family,
-        no_lines=tuple(no_lines),
+        no_lines=tuple(line for line in over if isinstance(line, str)),
     )
+
+
+def _over_rows(column: Sequence[Judged]) -> Line | str | None:
+    """The line over a column's rows, or why there is none where two or more are compared."""
+    compared = [each for each in column if each.comparison is not None]
+    of = column[0].cell.column
+    if len(compared) < 2 or of.is_speed:
+        return None
+    bases = {(b.row, b.column.header) for each in compared if (b := each.cell.baseline)}
+    if len(bases) < len(compared):
+        return (
+            f"{of.header}: rows that share one baseline are different tricks, so there is no line "
+            "over them"
+        )
+    return over_rows([each.pair or each.comparison for each in compared if each.comparison])
 
 
 def _with_verdict(judged: Judged, adjusted: Iterator[float], family: int) -> Judged:
