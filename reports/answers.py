@@ -378,7 +378,9 @@ def noise(of: Answer) -> Noise:
         arms = differences = 0.0
         factor = 1
         for each in column:
-            if each.pair is None or each.cell.baseline is None or len(each.pair.baseline) < 2:
+            if each.pair is None or each.cell.baseline is None or each.doubts:
+                continue
+            if len(each.pair.baseline) < 2:
                 continue
             arm = [_by_seed(each.pair, which) for which in ("baseline", "variant")]
             arms += variance(arm[0]) + variance(arm[1])

@@ -7,7 +7,7 @@ from functools import cache
 
 from classifier.data.split import PARTS, Part
 from experiments.matrix.model import Table
-from reports.verdicts import least_shown, same_in_reach
+from reports.verdicts import TWO_SEEDS, least_shown, same_in_reach
 
 _least_shown = cache(least_shown)
 
@@ -22,6 +22,8 @@ def at_best(table: Table, seeds: int, images: Mapping[Part, int] | None) -> list
     lines = [f"{family} comparisons, {seeds} seed{'s' if seeds > 1 else ''}"]
     if seeds == 1:
         lines[0] += " (of these trainings: another seed may give another answer)"
+    if seeds == 2:
+        lines.append(TWO_SEEDS)
     margins: dict[Part, set[float]] = {}
     for position in compared:
         if (margin := table.margins[position]) is not None:

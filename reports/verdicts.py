@@ -14,6 +14,7 @@ from reports.statistics import LEVEL, Comparison, Scope, compare
 
 MANY_ROWS = 40
 POWER = 0.8
+TWO_SEEDS = "Two seeds seldom decide: their interval is about six times as wide as that of five."
 
 
 class Word(Enum):

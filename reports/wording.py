@@ -20,10 +20,10 @@ from reports.statistics import (
     estimate_from_shares,
 )
 from reports.tables import deviation, mean, minus, rounded, text
-from reports.verdicts import Needed, Verdict, Word, to_see, to_show_same
+from reports.verdicts import TWO_SEEDS, Needed, Verdict, Word, to_see, to_show_same
 
 LARGE_FAMILY = 20
-SAVED = 2.0
+SAVED, MOST_SAVED = 2.0, 100
 """From few seeds a ratio of variances below it says nothing."""
 METHOD = (
     "A difference is the variant's figure minus its baseline's, over the seeds that both have. "
@@ -54,16 +54,20 @@ def headline(answer: Answer) -> str:
         return f"{answer.table.name}: nothing is compared, for no column or row names a baseline."
     chosen = _preferred(groups)
     lines = [line for line in answer.lines if line.rows[0].cell.column == chosen[0][0].cell.column]
-    told = _counted(chosen)
+    told = _counted(chosen) if len(chosen) == 1 else _by_column(chosen)
     if not lines:
         count = sum(len(group) for group in chosen)
         cells = "1 compared cell" if count == 1 else f"{count} compared cells"
         return f"{answer.table.name}: of {cells} {told}.{_most(chosen)}"
     line = lines[0]
     speeds = [group for group in groups if group[0].cell.column.is_speed and group not in chosen]
-    told += "".join(f"; {group[0].cell.column.header}: {_counted([group])}" for group in speeds)
+    told += "".join(f"; {_by_column([group])}" for group in speeds)
     told += " (FP16 emulated by this CPU)" if speeds and emulated_on(answer.table) else ""
     return f"{answer.table.name}: {_of_line(line)} Row by row: {told}."
+
+
+def _by_column(groups: Sequence[Sequence[Judged]]) -> str:
+    return "; ".join(f"{group[0].cell.column.header}: {_counted([group])}" for group in groups)
 
 
 def _counted(groups: Sequence[Sequence[Judged]]) -> str:
@@ -218,7 +222,10 @@ def verdict_notes(answer: Answer) -> Iterator[str]:
 
 
 def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]:
-    margins = {each.cell.margin: each.cell.column.header for each in compared}
+    margins: dict[float | None, dict[str, None]] = {}
+    for each in compared:
+        margins.setdefault(each.cell.margin, {})[each.cell.column.header] = None
+    without = margins.pop(None, {})
     written = ", ".join(f"{margin:g}" for margin in sorted(filter(None, margins)))
     bases = {
         each.cell.column.header: each.cell.baseline.column.header
@@ -229,13 +236,16 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
         listed = ", ".join(f"“{header}” with “{base}”" for header, base in bases.items())
         yield f"Compared: {listed}."
     if written:
-        yield f"Margin for `same`: {written}, as the matrix sets it or by default (0.005)."
+        never = f"; never said of {', '.join(without)}, which has no margin" if without else ""
+        yield f"Margin for `same`: {written}, as the matrix sets it or by default (0.005){never}."
     yield f"Holm's p is over {answer.family} comparisons."
     if answer.family > LARGE_FAMILY:
         yield (
             f"With {answer.family} comparisons in one table, Holm's correction asks the first of "
             f"them for p below {0.05 / answer.family:.2g}; a table of fewer would show more."
         )
+    if any(each.comparison.seeds == 2 for each in compared if each.comparison):
+        yield TWO_SEEDS
     if any(each.comparison.scope is Scope.TRAININGS for each in compared if each.comparison):
         yield (
             "Verdicts from one seed speak of these trainings: what another seed would give is not "
@@ -258,10 +268,11 @@ def _noise(of: Noise) -> Iterator[str]:
         yield f"Changing only the seed moves a figure by {parts} (root mean square of two seeds)."
     for header, times in of.unpaired_trainings:
         if times > SAVED:
+            most = f"about {times:.0f}" if times < MOST_SAVED else f"over {MOST_SAVED}"
             yield (
                 f"{header}: that both arms have the same seeds saved trainings: with seeds of "
-                f"their own they would have needed about {times:.0f} times as many (estimated from "
-                "few seeds, so rough)."
+                f"their own they would have needed {most} times as many (estimated from few "
+                "seeds, so rough)."
             )
 
 

@@ -17,7 +17,13 @@ from classifier.basics.files import cache_folder, write_atomically
 from classifier.basics.progress import OnCount, uncounted
 from classifier.data.images import BadImageError, check_endings
 from classifier.data.sources import Source
-from classifier.data.sources.folder import Folder, class_folders, image_paths, part_folders
+from classifier.data.sources.folder import (
+    Folder,
+    class_folders,
+    files_beside,
+    image_paths,
+    part_folders,
+)
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS, Part, sizes, split
 
@@ -129,9 +135,10 @@ def left_out(data: DataSpec, root: Path) -> dict[str, int]:
         return {}
     if data.split != "given":
         return dict(source.left_out(root))
-    counted: Counter[str] = Counter()
     assert isinstance(source, Folder)
-    for name in part_folders(source.there(root)).values():
+    folder = source.there(root)
+    counted = Counter(files_beside(folder))
+    for name in part_folders(folder).values():
         counted.update(Folder(f"{source.path}/{name}").left_out(root))
     return dict(counted)
 

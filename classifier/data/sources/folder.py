@@ -63,10 +63,7 @@ class Folder(Source):
 
     def left_out(self, root: Path) -> dict[str, int]:
         folder = self.there(root)
-        left_out: Counter[str] = Counter()
-        for entry in os.scandir(folder):
-            if is_data(entry.name) and not entry.is_dir():
-                left_out["outside the class folders"] += 1
+        left_out = Counter(files_beside(folder))
         for name in class_folders(folder):
             for file in look_through(folder / name).left_out:
                 left_out["no file" if is_image(file) else file.suffix.lower() or "no ending"] += 1
@@ -160,6 +157,13 @@ def class_folders(folder: Path) -> list[str]:
     if not names:
         raise UserError(f"{folder} has no class folders: one folder for each class is expected")
     return sorted(names)
+
+
+def files_beside(folder: Path) -> dict[str, int]:
+    """How many files lie in a folder of folders itself."""
+    with os.scandir(folder) as entries:
+        count = sum(is_data(entry.name) and not entry.is_dir() for entry in entries)
+    return {"outside the class folders": count} if count else {}
 
 
 def image_paths(folder: Path) -> Iterator[str]:
