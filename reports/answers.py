@@ -126,13 +126,21 @@ def _over_rows(column: Sequence[Judged]) -> Line | str | None:
     of = column[0].cell.column
     if len(compared) < 2 or of.is_speed:
         return None
-    bases = {(b.row, b.column.header) for each in compared if (b := each.cell.baseline)}
-    if len(bases) < len(compared):
-        return (
-            f"{of.header}: rows that share one baseline are different tricks, so there is no line "
-            "over them"
-        )
-    return over_rows([each.pair or each.comparison for each in compared if each.comparison])
+    bases = [each.cell.baseline for each in compared if each.cell.baseline]
+    if len(set(map(_arm, bases))) < len(bases):
+        why = "rows that share one baseline are different tricks"
+    elif len({_arm(cell) for cell in (*bases, *(each.cell for each in compared))}) < 2 * len(bases):
+        why = "an arm is in more than one of its comparisons"
+    elif len({base.column.header for base in bases}) > 1:
+        why = "its rows are compared with different columns"
+    else:
+        return over_rows([each.pair or each.comparison for each in compared if each.comparison])
+    return f"{of.header}: {why}, so there is no line over the rows"
+
+
+def _arm(cell: Cell) -> tuple[tuple[str, str], ...]:
+    """What a cell rests on, whatever its row is called."""
+    return tuple((record.signature, record.unit) for record in cell.records)
 
 
 def _with_verdict(judged: Judged, adjusted: Iterator[float], family: int) -> Judged:
@@ -231,12 +239,12 @@ class _Judging:
     ) -> tuple[Comparison | None, Pair | None, tuple[str, ...]]:
         """Records of the same seeds; and what must be known of how they were compared."""
         if cell.column.is_speed:
-            return self._compare_speeds(baseline[0], variant[0])
-        before, after = self._read(baseline), self._read(variant)
+            return self._compare_speeds(cell.column, baseline[0], variant[0])
+        metric = cell.column.metric
+        before, after = self._read(metric, baseline), self._read(metric, variant)
         if not isinstance(before, str) and not isinstance(after, str):
             if before[0].images == after[0].images:
                 weights = before[0].weights if cell.column.metric == "mpa" else None
-                metric = cell.column.metric
                 pair = Pair(_of(metric, before), _of(metric, after), before[0].images, weights)
                 return compare(pair.baseline, pair.variant, weights), pair, ()
             why = "not paired: other images"
@@ -248,10 +256,14 @@ class _Judging:
         return compare_unpaired(cells[0], cells[1]), None, (why,)
 
     def _compare_speeds(
-        self, baseline: Record, variant: Record
+        self, column: Column, *records: Record
     ) -> tuple[Comparison | None, None, tuple[str, ...]]:
-        assert isinstance(baseline, BenchmarkRecord) and isinstance(variant, BenchmarkRecord)
-        passes = [record.seconds or () for record in (baseline, variant)]
+        """The baseline's and the variant's."""
+        passes: list[tuple[float, ...]] = []
+        for record in records:
+            assert isinstance(record, BenchmarkRecord)
+            per = record.spec.batch_size if column.metric == "images_per_second" else 1
+            passes.append(tuple(seconds / per for seconds in record.seconds or ()))
         comparison = compare_speeds(passes[0], passes[1])
         if comparison is not None:
             return comparison, None, ()
@@ -265,7 +277,7 @@ class _Judging:
         """A cell alone."""
         if cell.column.is_speed or not records:
             return None
-        answers = self._read(records)
+        answers = self._read(cell.column.metric, records)
         if not isinstance(answers, str):
             weights = answers[0].weights if cell.column.metric == "mpa" else None
             return estimate(_of(cell.column.metric, answers), weights)
@@ -275,7 +287,7 @@ class _Judging:
         images = min(record.images for record in shares)
         return estimate_from_shares([record.accuracy for record in shares], images)
 
-    def _read(self, records: Sequence[Record]) -> list[Answers] | str:
+    def _read(self, metric: str, records: Sequence[Record]) -> list[Answers] | str:
         """Of evaluations on the same images; else why there are none."""
         found = []
         for record in records:
@@ -287,6 +299,8 @@ class _Judging:
             answers = self._answers[key]
             if isinstance(answers, str):
                 return f"predictions of seed {record.training.seed} are {answers}"
+            if not np.isfinite(answers.of(metric)).all():
+                return f"predictions of seed {record.training.seed} are not finite"
             found.append(answers)
         return found if len({each.images for each in found}) == 1 else "seeds have other images"
 

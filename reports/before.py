@@ -10,13 +10,14 @@ from experiments.matrix.model import Table
 from reports.verdicts import TWO_SEEDS, least_shown, same_in_reach
 
 _least_shown = cache(least_shown)
+NOTHING = "nothing is compared, for no cell has a baseline in its table"
 
 
 def at_best(table: Table, seeds: int, images: Mapping[Part, int] | None) -> list[str]:
     """What is compared; then a line for each part of the data: the smallest difference that could
     show, and whether `same` is in reach."""
     if not table.baseline:
-        return ["nothing is compared, for no column or row names a baseline"]
+        return [NOTHING]
     compared = {c for _, c in table.baseline}
     family = len(table.baseline) + 2 * sum(_has_line(table, c) for c in compared)
     lines = [f"{family} comparisons, {seeds} seed{'s' if seeds > 1 else ''}"]
@@ -26,7 +27,8 @@ def at_best(table: Table, seeds: int, images: Mapping[Part, int] | None) -> list
         lines.append(TWO_SEEDS)
     margins: dict[Part, set[float]] = {}
     for position in compared:
-        if (margin := table.margins[position]) is not None:
+        margin = table.margins[position]
+        if margin is not None and table.columns[position].is_share:
             margins.setdefault(table.columns[position].part, set()).add(margin)
     for part in (part for part in PARTS if part in margins):
         if images is None:

@@ -124,7 +124,7 @@ def _notes(table: Table, images: Mapping[Part, int] | None, compared: int) -> li
     elif table.baseline:
         notes.append("Nothing that is compared here has a verdict.")
     else:
-        notes.append("Nothing is compared, for no column or row names a baseline.")
+        notes.append("Nothing is compared, for no cell has a baseline in its table.")
     metrics = {"speed" if column.is_speed else column.metric for column in table.columns}
     notes += [reason for metric, reason in ONLY_ACCURACY.items() if metric in metrics]
     return notes

@@ -56,7 +56,10 @@ def check_owner(matrix: Matrix, folder: Path) -> None:
     if not page.exists():
         return
     mark = markdown.item(OWNER)
-    lines = page.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = page.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise UserError(f"the report {page} can't be read: {error.strerror}; remove it") from error
     owner = next((line.removeprefix(mark) for line in lines if line.startswith(mark)), matrix.label)
     if owner != matrix.label:
         raise UserError(

@@ -10,6 +10,7 @@ import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,23 @@ from classifier.records.runs import PREDICTIONS
 
 _NAME, _HEAD = 16, 24
 """Where the images' name ends in a kept file, and the checksum of what comes after."""
+
+
+_BROKEN = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,  # NotImplementedError too: a compression that does not exist
+    SyntaxError,
+    TokenError,
+)
+"""What reading an archive of arrays raises, besides its own errors, where bytes in it are wrong."""
 
 
 class NoPredictionsError(Exception):
@@ -106,8 +124,9 @@ def _shortened(content: bytes) -> tuple[bytes, bytes]:
         own = np.take_along_axis(logits, labels[:, None], axis=1)
         top5 = (logits > own).sum(axis=1) < 5
         largest = logits.max(axis=1, keepdims=True)
-        nll = np.log(np.exp(logits - largest).sum(axis=1)) + (largest - own)[:, 0]
-    except (OSError, ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile) as error:
+        with np.errstate(invalid="ignore", over="ignore"):  # of logits that are not finite
+            nll = np.log(np.exp(logits - largest).sum(axis=1)) + (largest - own)[:, 0]
+    except (*_BROKEN, zipfile.BadZipFile, zlib.error) as error:
         raise NoPredictionsError("damaged") from error
     named = hashlib.sha256(paths[order].tobytes() + labels.tobytes()).hexdigest()[:_NAME]
     numbers = (4 * labels + 2 * top5 + right).astype(np.int32)

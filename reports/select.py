@@ -5,6 +5,7 @@ No other module here sees a store's results, or is told on which device speeds a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -196,9 +197,10 @@ def _figure(column: Column, record: Record | Missing, results: Results) -> float
     if folder is None or not isinstance(record, EvaluateRecord):
         return Missing.NO_PREDICTIONS
     try:
-        return float(scores.read(folder, record).of(column.metric).mean())
+        figure = float(scores.read(folder, record).of(column.metric).mean())
     except scores.NoPredictionsError:
         return Missing.NO_PREDICTIONS
+    return figure if math.isfinite(figure) else Missing.NO_PREDICTIONS
 
 
 def _settings(arms: Sequence[Arm]) -> tuple[dict[str, Any], ...]:

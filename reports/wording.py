@@ -51,7 +51,7 @@ def headline(answer: Answer) -> str:
     """The answer of a table in two sentences."""
     groups = _groups(answer)
     if not groups:
-        return f"{answer.table.name}: nothing is compared, for no column or row names a baseline."
+        return f"{answer.table.name}: nothing is compared, for no cell has a baseline in its table."
     chosen = _preferred(groups)
     lines = [line for line in answer.lines if line.rows[0].cell.column == chosen[0][0].cell.column]
     told = _counted(chosen) if len(chosen) == 1 else _by_column(chosen)
@@ -63,7 +63,7 @@ def headline(answer: Answer) -> str:
     speeds = [group for group in groups if group[0].cell.column.is_speed and group not in chosen]
     told += "".join(f"; {_by_column([group])}" for group in speeds)
     told += " (FP16 emulated by this CPU)" if speeds and emulated_on(answer.table) else ""
-    return f"{answer.table.name}: {_of_line(line)} Row by row: {told}."
+    return f"{answer.table.name}: {_of_line(line, _kind(answer))} Row by row: {told}."
 
 
 def _by_column(groups: Sequence[Sequence[Judged]]) -> str:
@@ -79,10 +79,12 @@ def _counted(groups: Sequence[Sequence[Judged]]) -> str:
     return ", ".join([*told, *([f"{without} without an interval"] if without else [])])
 
 
-def _of_line(line: JudgedLine) -> str:
+def _of_line(line: JudgedLine, kind: str) -> str:
     said, column = line.comparison, line.column
     variant, base = f"“{column.header}”", f"“{line.baseline.header}”"
-    over = f"on average over these {len(line.rows)} models"
+    if column.header == line.baseline.header:
+        base = "that of its baseline's row"
+    over = f"on average over these {len(line.rows)} {kind}s"
     match line.verdict.word:
         case Word.BETTER | Word.WORSE:
             start = f"{over} {variant} is {line.verdict.word.value} than {base}"
@@ -150,7 +152,7 @@ def verdict_grid(answer: Answer) -> Grid | None:
         told = _told(column, each.comparison, each.adjusted, each.verdict, each)
         rows.append([*row, *(told if compares else ())])
     for line in answer.lines:
-        row = [_line_name(line), line.column.header, "", *([""] if several else [])]
+        row = [_line_name(line, _kind(answer)), line.column.header, "", *([""] if several else [])]
         rows.append([*row, *_told(line.column, line.comparison, line.adjusted, line.verdict)])
     if not (several or compares or any(each.is_best for each in cells)):
         return None
@@ -227,14 +229,8 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
         margins.setdefault(each.cell.margin, {})[each.cell.column.header] = None
     without = margins.pop(None, {})
     written = ", ".join(f"{margin:g}" for margin in sorted(filter(None, margins)))
-    bases = {
-        each.cell.column.header: each.cell.baseline.column.header
-        for each in compared
-        if each.cell.baseline and each.cell.baseline.row == each.cell.row
-    }
-    if bases:
-        listed = ", ".join(f"“{header}” with “{base}”" for header, base in bases.items())
-        yield f"Compared: {listed}."
+    listed = ", ".join(f"“{name}” with “{base}”" for name, base in _compared_with(compared))
+    yield f"Compared: {listed}."
     if written:
         never = f"; never said of {', '.join(without)}, which has no margin" if without else ""
         yield f"Margin for `same`: {written}, as the matrix sets it or by default (0.005){never}."
@@ -262,6 +258,19 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
     yield from answer.no_lines
 
 
+def _compared_with(compared: Sequence[Judged]) -> list[tuple[str, str]]:
+    """Columns with columns; where it is rows, rows with rows."""
+    named: dict[tuple[str, str], None] = {}
+    for each in compared:
+        cell, base = each.cell, each.cell.baseline
+        if base is not None:
+            by_row = cell.column.header == base.column.header
+            named[(cell.row, base.row) if by_row else (cell.column.header, base.column.header)] = (
+                None
+            )
+    return list(named)
+
+
 def _noise(of: Noise) -> Iterator[str]:
     if of.between_seeds:
         parts = ", ".join(f"{move:.5f} on {part}" for part, move in of.between_seeds.items())
@@ -286,7 +295,7 @@ def would_tell(answer: Answer, costs: Mapping[str, Cost]) -> Grid | None:
         doubtful = any(each.doubts for each in line.rows)
         is_sample = line.comparison.scope is Scope.POPULATION  # only more rows would tell
         if _is_open(line.verdict) and not doubtful and not is_sample:
-            name = _line_name(line)
+            name = _line_name(line, _kind(answer))
             open_.append((name, line.column, line.comparison, line.rows))
     if not open_:
         return None
@@ -314,8 +323,13 @@ def _is_open(verdict: Verdict | None) -> bool:
     return verdict is not None and verdict.word is Word.CANT_TELL
 
 
-def _line_name(line: JudgedLine) -> str:
-    return f"{len(line.rows)} rows: {line.comparison.scope.value}"
+def _line_name(line: JudgedLine, kind: str) -> str:
+    return f"{len(line.rows)} rows: {line.comparison.scope.value.replace('model', kind)}"
+
+
+def _kind(answer: Answer) -> str:
+    """What its rows are, as far as is known."""
+    return "model" if answer.table.row_header == "model" else "row"
 
 
 def _needed(needed: Needed, comparison: Comparison, cost: float | None) -> str:

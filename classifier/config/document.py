@@ -40,7 +40,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-_SURPRISING = re.compile(r"^[-+]?(0[0-7_]+|[0-9_]+(?P<colon>:[0-9]+)+)$")
+_SURPRISING = re.compile(r"^(?P<sign>[-+]?)(0[0-7_]+|[0-9_]+(?P<colon>:[0-9]+)+(\.[0-9_]*)?)$")
 """Numbers that YAML 1.1 reads as others than they look: 010 is 8 there, 1:30 is 90."""
 
 
@@ -107,14 +107,14 @@ class Document:
         if isinstance(node, yaml.ScalarNode):
             if node.tag not in _SCALARS:
                 raise self._error(node, f"the tag '{_short(node.tag)}' is not allowed")
-            if node.tag.endswith(":int") and (read := _SURPRISING.match(node.value)):
-                raise self._error(node, _surprise(node.value, loader.construct_object(node), read))
             try:
                 value = loader.construct_object(node)
                 str(value)  # Python writes no number of more than 4,300 digits
-                return value
             except (ValueError, IndexError, KeyError) as error:  # by the tag: !!int x, !!bool x
                 raise self._error(node, f"not a {_short(node.tag)}: '{node.value[:60]}'") from error
+            if isinstance(value, int | float) and (read := _SURPRISING.match(node.value)):
+                raise self._error(node, _surprise(node.value, value, read))
+            return value
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
             return [self._child(loader, n, (*where, i), n) for i, n in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
@@ -170,7 +170,8 @@ def _read(source: Path) -> str:
 
 
 def _surprise(written: str, value: Any, read: re.Match[str]) -> str:
-    plain = "" if read["colon"] else f"{written.replace('_', '').lstrip('+-0') or '0'}, or "
+    digits = written.replace("_", "").lstrip("+-0") or "0"
+    plain = "" if read["colon"] else f"{read['sign']}{digits}, or "
     return f"YAML reads {written} as {value}; write {plain}'{written}' in quotes if it is text"
 
 

@@ -32,6 +32,9 @@ class _Plain(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class Epoch(_Plain):
     """One line of a track's history; `epoch` counts from 0, losses are means over images."""
 
@@ -86,9 +89,9 @@ class TrainRecord(_Plain):
     environment: Environment
     data: Data
     track: str
-    accuracy: float
+    accuracy: Share
     """Of the best epoch on val, measured while training with the unrounded weights."""
-    mpa: float
+    mpa: Share
     best_epoch: int
     stopped_early: bool
     checkpoint: str
@@ -124,9 +127,9 @@ class EvaluateRecord(_Plain):
     data: Data
     checkpoint: str
     """Of the weights that were evaluated."""
-    images: int
-    accuracy: float
-    mpa: float
+    images: Annotated[int, Field(ge=1)]
+    accuracy: Share
+    mpa: Share
     loss: float
 
     @model_validator(mode="before")

@@ -46,7 +46,7 @@ class Tables:
             not all(c.isalnum() or c in "-_." for c in name)
             or name[:1] in ".-"
             or name == "report"
-            or len(name) > 80
+            or len(name.encode()) > 80
         ):
             message = (
                 f"'{name[:80]}' can't be a table's name, which is a file's: letters, digits, -_."
@@ -236,17 +236,17 @@ class Tables:
         if not wanted:
             return {}
         self._arms.check(wanted, (*place, "baseline"))
-        positions = {
-            (column.measure, text(dict(cell[0].where))): (r, c)
-            for r, row in enumerate(cells)
-            for c, (column, cell) in enumerate(zip(columns, row, strict=True))
-            if not column.is_speed
-        }
-        baselines = {}
-        for (measure, where), position in positions.items():
-            base = positions.get((measure, text({**json.loads(where), **wanted})))
-            if base is not None and base != position:
-                baselines[position] = base
+        positions: dict[tuple[Any, str], list[tuple[int, int]]] = {}
+        for r, row in enumerate(cells):
+            for c, (column, cell) in enumerate(zip(columns, row, strict=True)):
+                if not column.is_speed:
+                    of = (column.measure, text(dict(cell[0].where)))
+                    positions.setdefault(of, []).append((r, c))
+        baselines: dict[tuple[int, int], tuple[int, int]] = {}
+        for (measure, where), same in positions.items():
+            base = text({**json.loads(where), **wanted})
+            if base != where and (measure, base) in positions:
+                baselines |= dict.fromkeys(same, positions[measure, base][-1])
         pinned = not set(wanted).isdisjoint(self._arms.forced)
         if not baselines and not pinned:
             message = "no cell shows the baseline beside another arm"
@@ -310,7 +310,7 @@ class Tables:
         if not file.is_relative_to(folder):
             raise self._document.error(where, "the published figures must lie beside the matrix")
         with self._document.errors_at(where):
-            figures = _read_published(file, {column.header for column in settings.columns})
+            figures = _read_published(file, {column.header: column for column in settings.columns})
         for row, _ in figures:
             if row not in rows and not self._arms.forced:
                 message = f"{file} has a row '{row}', which the table has not{nearest(row, rows)}"
@@ -349,7 +349,7 @@ def _item(item: tuple[str, Any]) -> tuple[str, str]:
     return item[0], text(item[1])
 
 
-def _read_published(file: Path, headers: set[str]) -> dict[tuple[str, str], float]:
+def _read_published(file: Path, columns: Mapping[str, Column]) -> dict[tuple[str, str], float]:
     """A CSV with a row's name first, then a figure under each header."""
     try:
         lines = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))
@@ -360,8 +360,8 @@ def _read_published(file: Path, headers: set[str]) -> dict[tuple[str, str], floa
     figures = {}
     names = lines[0][1:]
     for name in names:
-        if name not in headers:
-            raise UserError(f"{file}:1: the table has no column '{name}'{nearest(name, headers)}")
+        if name not in columns:
+            raise UserError(f"{file}:1: the table has no column '{name}'{nearest(name, columns)}")
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(lines[0]):
             raise UserError(f"{file}:{number}: {len(line)} fields where {len(lines[0])} belong")
@@ -374,6 +374,10 @@ def _read_published(file: Path, headers: set[str]) -> dict[tuple[str, str], floa
                 raise UserError(f"{file}:{number}: '{figure}' is not a number") from error
             if not math.isfinite(figures[line[0], name]):
                 raise UserError(f"{file}:{number}: '{figure}' is not a figure")
+            if columns[name].is_share and not 0 <= figures[line[0], name] <= 1:
+                raise UserError(
+                    f"{file}:{number}: '{figure}' under '{name}' is no share of images, from 0 to 1"
+                )
     return figures
 
 

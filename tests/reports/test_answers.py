@@ -375,6 +375,140 @@ def test_rows_that_share_one_baseline_get_no_line(tmp_path: Path) -> None:
     assert [base.row if base else None for base in bases] == [None, "a", "a"]
 
 
+ROWS = """\
+title: T
+data: digits
+runs:
+  a: {model: ghostnet}
+  b: {model: ghostnet, rdrop: true}
+  c: {model: mobilenetv2}
+  d: {model: mobilenetv2, rdrop: true}
+tables:
+  t:
+    columns: [{header: acc, split: test}]
+    rows:
+"""
+
+
+@pytest.mark.parametrize(
+    ("baselines", "why"),
+    [
+        ("ab bc", "an arm is in more than one of its comparisons"),  # a chain
+        ("ab ba", "an arm is in more than one of its comparisons"),  # a circle
+        ("ba ca", "rows that share one baseline are different tricks"),
+        ("ab cd", ""),
+    ],
+)
+def test_a_line_is_over_comparisons_that_share_no_arm(
+    baselines: str, why: str, tmp_path: Path
+) -> None:
+    of = {pair[0]: pair[1] for pair in baselines.split()}  # each row with its baseline
+    rows = "".join(
+        f"      - {{name: {name}, where: {{run: {name}}}"
+        + (f", baseline: {of[name]}}}\n" if name in of else "}\n")
+        for name in "abcd"
+    )
+    file = tmp_path / "m.yaml"
+    file.write_text(ROWS + rows)
+    matrix = load(file)
+    results = store_of(matrix, tmp_path / "runs")
+    answer = the_answer(matrix, results)
+    assert len(answer.lines) == (0 if why else 2)
+    assert answer.no_lines == ((f"acc: {why}, so there is no line over the rows",) if why else ())
+    page = write(select(matrix, results), tmp_path)[1].read_text()
+    for name, base in of.items():
+        assert f"“{name}” with “{base}”" in page
+
+
+def test_a_line_is_over_comparisons_of_one_kind(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "title: T\ndata: digits\ntrain: {model: ghostnet}\n"
+        "matrix: {model: [ghostnet, mobilenetv2], ema: [false, true]}\ntables:\n  t:\n"
+        "    rows:\n      - {name: a, where: {model: ghostnet}}\n"
+        "      - {name: b, where: {model: mobilenetv2}, baseline: a}\n"
+        "    columns:\n      - {header: raw, split: test, where: {ema: false}}\n"
+        "      - {header: ema, split: test, where: {ema: true}}\n    baseline: {ema: false}\n"
+    )
+    matrix = load(file)
+    answer = the_answer(matrix, store_of(matrix, tmp_path / "runs"))
+    bases = [row[1].cell.baseline for row in answer.cells]
+    assert [(b.row, b.column.header) if b else None for b in bases] == [("a", "raw"), ("a", "ema")]
+    assert answer.lines == ()
+
+
+def test_columns_of_one_arm_are_each_compared(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    file = tmp_path / "m.yaml"
+    again = "      - {header: again, split: test, where: {rdrop: true}, margin: 0.3}\n"
+    file.write_text(file.read_text().replace("    baseline:", f"{again}    baseline:"))
+    matrix = load(file)
+    answer = the_answer(matrix, store_of(matrix, tmp_path / "runs"))
+    assert [each.cell.margin for each in answer.compared] == [0.02, 0.3]
+    assert all(each.comparison is not None for each in answer.compared)
+
+
+def test_logits_that_are_not_finite_give_no_nll(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, metric=", metric: nll")
+    results = store_of(matrix, tmp_path / "runs")
+    file = results.folders[key_of(requests_of(matrix, 1)[1])] / PREDICTIONS
+    with np.load(file) as stored:
+        kept = {name: stored[name].copy() for name in stored.files}
+    kept["logits"][kept["logits"] == 1] = np.inf
+    np.savez_compressed(file, **kept)
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.cell.missing is not None
+    assert "predictions of seed 1 are not finite" in judged.remarks[0]
+
+
+@pytest.mark.parametrize("at", range(40, 140, 7))
+def test_a_wrong_byte_is_damage(at: int, tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    results = store_of(matrix, tmp_path / "runs")
+    file = results.folders[key_of(requests_of(matrix, 1)[1])] / PREDICTIONS
+    content = bytearray(file.read_bytes())
+    content[at] ^= 0xFF
+    file.write_bytes(content)
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.comparison is not None  # paired still, where the byte says nothing
+    assert judged.comparison.paired or judged.remarks[0].endswith("seed 1 are damaged")
+
+
+def test_images_a_second_are_compared_as_such(tmp_path: Path) -> None:
+    """A batch of 64 takes longer than one of 8, and yet more images a second pass."""
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "title: T\ndata: digits\ntrain: {model: ghostnet}\nmatrix: {model: [ghostnet]}\n"
+        "tables:\n  t:\n    rows: model\n    columns:\n"
+        "      - {header: small, metric: images_per_second, batch_size: 8}\n"
+        "      - {header: large, metric: images_per_second, batch_size: 64, against: small}\n"
+    )
+    matrix = load(file)
+    results = results_of(matrix)
+    for key, record in results.records.items():
+        assert isinstance(record, BenchmarkRecord)
+        rng = np.random.default_rng(record.spec.batch_size)
+        typical = 0.01 if record.spec.batch_size == 8 else 0.04
+        seconds = tuple((typical * np.exp(0.01 * rng.normal(size=60))).tolist())
+        results.records[key] = record.model_copy(update={"seconds": seconds})
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.comparison is not None
+    assert judged.comparison.difference == pytest.approx(1, abs=0.02)
+    assert judged.verdict is not None and judged.verdict.word is Word.BETTER
+
+
+def test_published_figures_are_shares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import runner
+
+    (tmp_path / "p.csv").write_text("model,plain\nghostnet,96.5\n")
+    matrix_of(tmp_path)
+    file = tmp_path / "m.yaml"
+    file.write_text(file.read_text() + "    published: p.csv\n")
+    assert runner.main([str(file), "--published"]) == 2
+    said = capsys.readouterr().err
+    assert "p.csv:2: '96.5' under 'plain' is no share of images, from 0 to 1" in said
+
+
 def test_all_that_cannot_be_told_from_the_best_are_marked(tmp_path: Path) -> None:
     def right(request: Request) -> NDArray[np.bool_]:
         assert request.training is not None
@@ -404,7 +538,7 @@ def test_a_table_without_a_baseline_compares_nothing(tmp_path: Path) -> None:
     assert answer.compared == [] and answer.family == 0
     assert all(each.estimate is not None for each in answer.cells[0])
     page = write(select(matrix, results), tmp_path)[1].read_text()
-    assert "nothing is compared, for no column or row names a baseline" in page
+    assert "nothing is compared, for no cell has a baseline in its table" in page
 
 
 def speeds_of(tmp_path: Path, passes: int | None) -> tuple[Matrix, Results]:

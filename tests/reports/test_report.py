@@ -245,3 +245,15 @@ def test_another_matrix_of_the_same_name_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"is the report of experiments/ema\.yaml, another matrix"):
         check_owner(load(other), tmp_path)
+
+
+def test_an_old_report_that_is_no_text_is_no_obstacle(tmp_path: Path) -> None:
+    matrix, _ = published("ema")
+    page = tmp_path / "ema" / "report.md"
+    page.parent.mkdir()
+    page.write_bytes(b"\xff\xfe")
+    check_owner(matrix, tmp_path)
+    page.unlink()
+    page.mkdir()
+    with pytest.raises(UserError, match="can't be read"):
+        check_owner(matrix, tmp_path)
