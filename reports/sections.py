@@ -110,7 +110,7 @@ def _settings(selection: Selection) -> Section:
         items.append(f"arm {run}{', '.join(own)}")
     items += [f"{name}: {plain(v)} (override)" for name, v in matrix.overrides.items()]
     of = [used.record.data for used in selection.used if used.record.kind != "benchmark"]
-    sets = {(data.fingerprint, *(getattr(data, part) for part in PARTS)): data for data in of}
+    sets = {data.contents: data for data in of}
     for _, data in sorted(sets.items()):
         counted = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
         items.append(f"images: {counted}, {data.classes} classes; contents {data.fingerprint}")

@@ -74,6 +74,11 @@ class Data(_Plain):
     lacking: dict[str, tuple[str, ...]] = Field({}, exclude_if=lambda lacking: not lacking)
     """By part the classes that it has no image of; labels are train's."""
 
+    @property
+    def contents(self) -> tuple[str, int, int, int, int]:
+        """What makes two data sets one; the rest is said for people, and older records lack it."""
+        return self.fingerprint, self.classes, self.train, self.val, self.test
+
     def has(self, part: Part) -> bool:
         """Whether the part has any image."""
         images: int = getattr(self, part)

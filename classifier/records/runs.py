@@ -126,5 +126,5 @@ def _same(old: Record, new: Record) -> bool:
     if isinstance(old, BenchmarkRecord) or isinstance(new, BenchmarkRecord):
         return True
     if isinstance(old, EvaluateRecord) and isinstance(new, EvaluateRecord):
-        return old.data == new.data and old.checkpoint == new.checkpoint
-    return old.data == new.data
+        return old.data.contents == new.data.contents and old.checkpoint == new.checkpoint
+    return old.data.contents == new.data.contents

@@ -11,6 +11,7 @@ import runner
 from classifier.basics.errors import UserError
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
+from classifier.records.record import Data
 from tests.classifier.test_datasets import make_images
 
 BIRDS = DataSpec(folder="birds")
@@ -106,3 +107,10 @@ def test_classes_that_hold_the_same_folders_are_refused(root: Path) -> None:
         datasets.listing(BIRDS, root)
     make_images(root / "birds", {"a": 1})  # an image beside them: they are sorted in some way
     assert datasets.listing(BIRDS, root).classes == ("a", "b")
+
+
+def test_what_is_said_for_people_makes_no_other_data() -> None:
+    old = Data(fingerprint="f" * 16, classes=2, train=4, val=2, test=2)
+    new = old.model_copy(update={"left_out": {".txt": 1}, "lacking": {"val": ("a",)}})
+    assert old != new and old.contents == new.contents
+    assert "left_out" not in old.model_dump_json()
