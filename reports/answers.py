@@ -77,6 +77,8 @@ class Answer:
     """How many comparisons Holm's correction is over."""
     no_lines: tuple[str, ...]
     """The columns that have baselines and no line, and why."""
+    is_judged: bool = True
+    """Whether its cells have been looked at: not where so many are compared with nothing."""
 
     @property
     def compared(self) -> list[Judged]:
@@ -93,7 +95,7 @@ def _answer(judging: _Judging, table: SelectedTable) -> Answer:
     compares = any(cell.baseline for row in table.cells for cell in row)
     if not compares and len(table.cells) > MANY_ROWS:  # nobody looks for the best of so many
         plain = tuple(tuple(Judged(cell, None) for cell in row) for row in table.cells)
-        return Answer(table, plain, (), 0, ())
+        return Answer(table, plain, (), 0, (), is_judged=False)
     cells = [[judging.judge(cell) for cell in row] for row in table.cells]
     over = [_over_rows(column) for column in zip(*cells, strict=True)]
     lines = [

@@ -31,8 +31,9 @@ def write(selection: Selection, folder: Path, found: Sequence[Answer] | None = N
     found = answers(selection) if found is None else found
     files[_PAGE] = markdown.page(sections(selection, found))
     files["results.csv"] = results_csv.text(selection)
-    files["verdicts.csv"] = verdict_files.as_csv(found)
-    files["verdicts.json"] = verdict_files.as_json(found)
+    rows = verdict_files.rows_of(found)
+    files["verdicts.csv"] = verdict_files.as_csv(rows)
+    files["verdicts.json"] = verdict_files.as_json(rows)
     target = folder / selection.matrix.name
     try:
         target.mkdir(parents=True, exist_ok=True)

@@ -25,21 +25,29 @@ COLUMNS = (
 is relative. A line over rows has no figure."""
 
 
-def as_csv(answers: Sequence[Answer]) -> str:
+Row = dict[str, Any]
+
+
+def rows_of(answers: Sequence[Answer]) -> list[Row]:
+    """Of every table its cells, then its lines, by the names of COLUMNS; without tables of more
+    than 40 rows that compare nothing."""
+    return [row for each in answers if each.is_judged for row in _rows(each)]
+
+
+def as_csv(rows: Sequence[Row]) -> str:
     """What does not exist is empty; yes or no is 1 or 0."""
     written = io.StringIO()
     writer = csv.DictWriter(written, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for row in (row for each in answers for row in _rows(each)):
+    for row in rows:
         writer.writerow({name: _plain(value) for name, value in row.items()})
     return written.getvalue()
 
 
-def as_json(answers: Sequence[Answer]) -> str:
+def as_json(rows: Sequence[Row]) -> str:
     """`{"level", "verdicts": [...]}`, an object for each row of the CSV; what does not exist is
     null."""
-    rows = [row for each in answers for row in _rows(each)]
-    content = {"level": LEVEL, "verdicts": rows}
+    content = {"level": LEVEL, "verdicts": list(rows)}
     return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 

@@ -83,7 +83,7 @@ def best(
     can't be done.
 
     Holm's over all pairs of rows, for which of them is the best was not known before; of more than
-    40 rows Bonferroni's over all pairs, so that those with the best need to be compared only.
+    40 rows Bonferroni's over all pairs, so that only those with the best one are to be compared.
     """
     rows = range(len(figures))
     highest = max(figures) if more_is_better else min(figures)
@@ -91,6 +91,7 @@ def best(
     pairs = [(i, j) for i in rows for j in rows if i < j]
     told: dict[tuple[int, int], bool]
     if len(figures) > MANY_ROWS:
+        tops = tops[:1]
         level = 1 - alpha / len(pairs)
         told = {pair: _differ(compared(*pair), level) for pair in pairs if set(pair) & set(tops)}
     else:
@@ -98,7 +99,8 @@ def best(
         adjusted = holm([1.0 if each is None else each.p for each in found])
         told = {pair: p <= alpha for pair, p in zip(pairs, adjusted, strict=True)}
     return [
-        any(row == top or not told[min(row, top), max(row, top)] for top in tops) for row in rows
+        figures[row] == highest or any(not told[min(row, top), max(row, top)] for top in tops)
+        for row in rows
     ]
 
 

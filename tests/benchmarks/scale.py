@@ -48,7 +48,8 @@ COMPARED, IMAGES, CLASSES = 250, 357, 10
 
 def matrix_file(folder: Path, count: int) -> Path:
     """A training and three evaluations of it for each of `count` / 4 learning rates. Beside it
-    verdicts.yaml, with one more table: half precision against full for 250 of the rates."""
+    bare.yaml, with one more table of 250 of the rates, and verdicts.yaml, where that table compares
+    half precision with full."""
     rates = ", ".join(f"{1e-4 + index * 1e-7:.8f}" for index in range(count // 4))
     columns = "".join(
         f"      - {{header: {header}, split: {split}, precision: {precision}}}\n"
@@ -63,10 +64,13 @@ def matrix_file(folder: Path, count: int) -> Path:
         f"      - {{name: '{index}', where: {{lr: {rate}}}}}\n"
         for index, rate in enumerate(rates.split(", ")[:COMPARED])
     )
-    against = f"  compared:\n    rows:\n{rows}    columns:\n{columns}".replace(
-        "precision: fp16}", "precision: fp16, against: test}"
+    table = file.read_text() + f"  compared:\n    rows:\n{rows}    columns:\n{columns}"
+    against = table.replace("precision: fp16}", "precision: fp16, against: test}")
+    first, _, last = against.rpartition("against: test")  # in the new table only
+    (folder / "bare.yaml").write_text(table)
+    (folder / "verdicts.yaml").write_text(
+        first.replace(", against: test", "") + "against: test" + last
     )
-    (folder / "verdicts.yaml").write_text(file.read_text() + against)
     return file
 
 
@@ -142,9 +146,10 @@ def main(count: int = 10_000) -> None:
         planned, _ = seconds([*runner, "--plan"], folder)
         records = fill(folder / "runs", file)
         reported, peak = seconds([*runner, "--report"], folder)
-        verdicts = [*runner[:-1], "verdicts.yaml", "--report"]
-        first, again = (seconds(verdicts, folder)[0] for _ in range(2))
-        bare = seconds([*runner, "--report"], folder)[0]
+        bare, first, again = (
+            seconds([*runner[:-1], f"{name}.yaml", "--report"], folder)[0]
+            for name in ("bare", "verdicts", "verdicts")
+        )
         (folder / "jobs").mkdir()
         ran = no_ops(folder / "jobs", count)
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
