@@ -104,13 +104,11 @@ def part_folders(folder: Path) -> dict[Part, str]:
 def _check_layout(folder: Path) -> None:
     """Raise UserError where what look like classes are parts of a split, or hold the classes."""
     names = class_folders(folder)
-    of = {name: part for part, known in PART_FOLDERS.items() for name in known}
-    parts = {of[name] for name in names if name in of}
-    if "train" in parts and len(parts) > 1:
-        listed = ", ".join(name for name in names if name in of)
+    there = {part: name for part, known in PART_FOLDERS.items() for name in known if name in names}
+    if "train" in there and len(there) > 1:
         raise UserError(
-            f"{folder} is split already ({listed}): set 'split: given' in data, or name it as "
-            f"--train_path {folder / 'train'}"
+            f"{folder} is split already ({', '.join(there.values())}): set 'split: given' in data, "
+            f"or name it as --train_path {folder / 'train'}"
         )
     inside = [_inside(folder / name) for name in names]
     first = inside[0]
