@@ -18,6 +18,7 @@ from reports.statistics import (
     LEAST_PASSES,
     Comparison,
     Estimate,
+    Floats,
     Line,
     Pair,
     Scores,
@@ -246,7 +247,7 @@ class _Judging:
         before, after = self._read(metric, baseline), self._read(metric, variant)
         if not isinstance(before, str) and not isinstance(after, str):
             if before[0].images == after[0].images:
-                weights = before[0].weights if cell.column.metric == "mpa" else None
+                weights = before[0].weights_of(metric)
                 pair = Pair(_of(metric, before), _of(metric, after), before[0].images, weights)
                 return compare(pair.baseline, pair.variant, weights), pair, ()
             why = "not paired: other images"
@@ -254,7 +255,7 @@ class _Judging:
             why = f"not paired: {before if isinstance(before, str) else after}"
         cells = self._estimate(cell, baseline), self._estimate(cell, variant)
         if cells[0] is None or cells[1] is None:
-            return None, None, (f"{why}; {cell.column.metric} has no interval without them",)
+            return None, None, (f"{why}; {metric} has no interval without them",)
         return compare_unpaired(cells[0], cells[1]), None, (why,)
 
     def _compare_speeds(
@@ -279,15 +280,11 @@ class _Judging:
         """A cell alone."""
         if cell.column.is_speed or not records:
             return None
-        answers = self._read(cell.column.metric, records)
+        metric = cell.column.metric
+        answers = self._read(metric, records)
         if not isinstance(answers, str):
-            weights = answers[0].weights if cell.column.metric == "mpa" else None
-            return estimate(_of(cell.column.metric, answers), weights)
-        if cell.column.metric != "accuracy":
-            return None
-        shares = [record for record in records if not isinstance(record, BenchmarkRecord)]
-        images = min(record.images for record in shares)
-        return estimate_from_shares([record.accuracy for record in shares], images)
+            return estimate(_of(metric, answers), answers[0].weights_of(metric))
+        return estimate_from_records(records) if metric == "accuracy" else None
 
     def _read(self, metric: str, records: Sequence[Record]) -> list[Answers] | str:
         """Of evaluations on the same images; else why there are none."""
@@ -358,6 +355,13 @@ class _Judging:
         )
 
 
+def estimate_from_records(records: Sequence[Record]) -> Estimate:
+    """Of accuracies, where no predictions can be looked at."""
+    shares = [record for record in records if not isinstance(record, BenchmarkRecord)]
+    images = min(record.images for record in shares)
+    return estimate_from_shares([record.accuracy for record in shares], images)
+
+
 def learnt_nothing(record: Record | Missing) -> bool:
     """Whether its accuracy is that of guessing."""
     if isinstance(record, TrainRecord | EvaluateRecord):
@@ -394,13 +398,12 @@ def noise(of: Answer) -> Noise:
         arms = differences = 0.0
         factor = 1
         for each in column:
-            if each.pair is None or each.cell.baseline is None or each.doubts:
+            pair = each.pair
+            if pair is None or each.cell.baseline is None or each.doubts or len(pair.baseline) < 2:
                 continue
-            if len(each.pair.baseline) < 2:
-                continue
-            arm = [_by_seed(each.pair, which) for which in ("baseline", "variant")]
-            arms += variance(arm[0]) + variance(arm[1])
-            differences += variance([b - a for a, b in zip(*arm, strict=True)])
+            before, after = (_by_seed(arm, pair.weights) for arm in (pair.baseline, pair.variant))
+            arms += variance(before) + variance(after)
+            differences += variance([b - a for a, b in zip(before, after, strict=True)])
             factor = 2 if _share_training(each.cell, each.cell.baseline) else 1
         if differences:
             saved.append((column[0].cell.column.header, factor * arms / differences))
@@ -408,12 +411,9 @@ def noise(of: Answer) -> Noise:
     return Noise(between, tuple(saved))
 
 
-def _by_seed(pair: Pair, which: str) -> list[float]:
-    right = pair.baseline if which == "baseline" else pair.variant
-    figures: list[float] = (
-        right.mean(axis=1) if pair.weights is None else right @ pair.weights
-    ).tolist()
-    return figures
+def _by_seed(arm: Scores, weights: Floats | None) -> list[float]:
+    each: list[float] = (arm.mean(axis=1) if weights is None else arm @ weights).tolist()
+    return each
 
 
 def _share_training(cell: Cell, base: Cell) -> bool:

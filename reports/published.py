@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from classifier.data.split import Part
 from experiments.matrix.model import Table
 from experiments.matrix.schema import Column
+from reports.before import NOTHING
 from reports.blocks import Bullets, Grid, Section
 from reports.limits import Score
 from reports.statistics import Comparison, Scope, compare_unpaired, estimate_from_shares
-from reports.tables import rounded, text
+from reports.tables import interval, rounded, text
 from reports.verdicts import holm, verdict
 
 ONLY_ACCURACY = {
@@ -44,15 +45,15 @@ def sections(table: Table, images: Mapping[Part, int] | None) -> list[Section]:
             more_is_better=row.column.more_is_better,
             margin=table.margins[table.columns.index(row.column)],
         )
-        compared, (low, high) = row.comparison, row.narrowest
+        compared = row.comparison
         rows.append(
             (
                 row.name,
                 row.column.header,
                 row.base,
                 rounded(compared.difference, 5, "+"),
-                f"{rounded(compared.low, 5, '+')} to {rounded(compared.high, 5, '+')}",
-                f"{rounded(low, 5, '+')} to {rounded(high, 5, '+')}",
+                interval(compared.low, compared.high),
+                interval(*row.narrowest),
                 f"{compared.p:.4f}",
                 f"{p:.4f}",
                 "; ".join((said.word.value, *said.remarks)),
@@ -124,7 +125,7 @@ def _notes(table: Table, images: Mapping[Part, int] | None, compared: int) -> li
     elif table.baseline:
         notes.append("Nothing that is compared here has a verdict.")
     else:
-        notes.append("Nothing is compared, for no cell has a baseline in its table.")
+        notes.append(f"{NOTHING.capitalize()}.")
     metrics = {"speed" if column.is_speed else column.metric for column in table.columns}
     notes += [reason for metric, reason in ONLY_ACCURACY.items() if metric in metrics]
     return notes

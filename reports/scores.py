@@ -62,13 +62,15 @@ class Answers:
     """Names the images with their labels: 16 hex digits."""
 
     def of(self, metric: str) -> NDArray[Any]:
-        """What a metric is the mean of over images; of mpa with `weights`."""
+        """What a metric is the mean of over images, with `weights_of` it."""
         by_name: dict[str, NDArray[Any]] = {"top5": self.top5, "nll": self.nll}
         return by_name.get(metric, self.right)
 
-    @property
-    def weights(self) -> NDArray[np.float64]:
-        """Of each image in the mean per-class accuracy; classes without an image don't count."""
+    def weights_of(self, metric: str) -> NDArray[np.float64] | None:
+        """Of each image in the mean per-class accuracy, where classes without an image don't count;
+        of other metrics none."""
+        if metric != "mpa":
+            return None
         _, of, counts = np.unique(self.labels, return_inverse=True, return_counts=True)
         weights: NDArray[np.float64] = 1 / len(counts) / counts[of]
         return weights

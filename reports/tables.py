@@ -35,6 +35,11 @@ def text(column: Column, figure: float | Missing | None, sign: str = "") -> str:
     return rounded(figure, 2 if column.is_speed else 5, sign)
 
 
+def interval(low: float, high: float) -> str:
+    """Of a difference of shares."""
+    return f"{rounded(low, 5, '+')} to {rounded(high, 5, '+')}"
+
+
 def rounded(figure: float, digits: int, sign: str = "") -> str:
     """Without a minus before what rounds to 0."""
     return f"{round(figure, digits) + 0.0:{sign}.{digits}f}"

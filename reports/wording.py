@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from classifier.basics.progress import duration
-from classifier.records.record import BenchmarkRecord, Cost
+from classifier.records.record import Cost
 from experiments.matrix.schema import Column
-from reports.answers import Answer, Judged, JudgedLine, Noise, noise
+from reports.answers import Answer, Judged, JudgedLine, Noise, estimate_from_records, noise
+from reports.before import NOTHING
 from reports.blocks import Grid
 from reports.notes import emulated_on
 from reports.statistics import (
@@ -19,7 +20,7 @@ from reports.statistics import (
     compare_unpaired,
     estimate_from_shares,
 )
-from reports.tables import deviation, mean, minus, rounded, text
+from reports.tables import deviation, interval, mean, minus, rounded, text
 from reports.verdicts import TWO_SEEDS, Needed, Verdict, Word, to_see, to_show_same
 
 LARGE_FAMILY = 20
@@ -51,7 +52,7 @@ def headline(answer: Answer) -> str:
     """The answer of a table in two sentences."""
     groups = _groups(answer)
     if not groups:
-        return f"{answer.table.name}: nothing is compared, for no cell has a baseline in its table."
+        return f"{answer.table.name}: {NOTHING}."
     chosen = _preferred(groups)
     lines = [line for line in answer.lines if line.rows[0].cell.column == chosen[0][0].cell.column]
     told = _counted(chosen) if len(chosen) == 1 else _by_column(chosen)
@@ -173,8 +174,7 @@ def _told(
         return [_alone(judged), "", "", "", "; ".join(remarks)]
     word = verdict.word.value
     if verdict.word is Word.SAME:
-        low, high = comparison.at(0.90)
-        word += f" (90 % interval {rounded(low, 5, '+')} to {rounded(high, 5, '+')})"
+        word += f" (90 % interval {interval(*comparison.at(0.90))})"
     said = "; ".join([word, *verdict.remarks, *remarks])
     difference = _difference(column, comparison)
     return [difference, _interval(column, comparison), _p(comparison.p), _p(adjusted), said]
@@ -203,7 +203,7 @@ def _difference(column: Column, comparison: Comparison | None) -> str:
 def _interval(column: Column, comparison: Comparison) -> str:
     if column.is_speed:
         return f"{100 * comparison.low:+.1f} to {100 * comparison.high:+.1f} %"
-    return f"{rounded(comparison.low, 5, '+')} to {rounded(comparison.high, 5, '+')}"
+    return interval(comparison.low, comparison.high)
 
 
 def _p(p: float) -> str:
@@ -388,10 +388,8 @@ def published_grid(answer: Answer) -> Grid:
 def _within(judged: Judged) -> str:
     """Binomial of both, unpaired; of accuracies only."""
     cell, published = judged.cell, judged.cell.published
-    records = [record for record in cell.records if not isinstance(record, BenchmarkRecord)]
-    if published is None or cell.missing or cell.column.metric != "accuracy" or not records:
+    if published is None or cell.missing or cell.column.metric != "accuracy":
         return ""
-    images = min(record.images for record in records)
-    measured = estimate_from_shares([record.accuracy for record in records], images)
-    found = compare_unpaired(estimate_from_shares([published], images), measured)
+    measured = estimate_from_records(cell.records)
+    found = compare_unpaired(estimate_from_shares([published], measured.images), measured)
     return "yes" if found.low <= 0 <= found.high else "no"

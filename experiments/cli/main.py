@@ -13,7 +13,6 @@ from pathlib import Path
 
 from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
-from classifier.basics.names import listed
 from classifier.basics.settings import Weights
 from classifier.cli.entry import ALL_DONE, SOME_FAILED, SOME_MISSING, exit_code_of
 from classifier.config.spec import TrainSpec
@@ -58,7 +57,7 @@ def _main(options: argparse.Namespace) -> int:
 
         return housekeeping.prune(_existing_store(options), runner.plan().needed(), options.yes)
     if options.plan or options.json:
-        show_plan.show(runner.matrices, runner.plan(), options.json)
+        show_plan.show(runner.matrices, runner.plan(), options.data_root, options.json)
         return ALL_DONE
     return runner.report(platform_of(options.devices)) if options.report else runner.run()
 
@@ -99,9 +98,8 @@ class Runner:
                 print(f"{matrix.source}: {note}", file=sys.stderr)
         with open_engine(engine_options(self.options), perform) as engine:
             plan, complete = self.plan(engine.platform), True
-            for title, left_out in plan.left_out.items():
-                if left_out:
-                    print(f"{title}: left out as no images: {listed(left_out)}", file=sys.stderr)
+            for line in show_plan.left_out(self.matrices, plan, self.options.data_root).values():
+                print(line, file=sys.stderr)
             if plan.todo:
                 engine.check(_starts(plan), _check_data(plan, self.options.data_root))
                 complete = self._run_jobs(plan, engine)

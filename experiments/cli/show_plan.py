@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from classifier.basics.names import listed
 from classifier.basics.progress import duration
+from classifier.data import datasets
 from classifier.data.split import Part
 from experiments.matrix.model import Matrix
 from experiments.plan.plan import Plan, title_of
 
 
-def show(matrices: Sequence[Matrix], plan: Plan, as_json: bool) -> None:
+def left_out(matrices: Sequence[Matrix], plan: Plan, data_root: Path) -> dict[str, str]:
+    """By the title of the plan's data: how many of its files are taken for no image, if any are."""
+    lines = {}
+    for data in dict.fromkeys(matrix.data for matrix in matrices):
+        title = title_of(data)
+        if title in plan.data and (counts := datasets.left_out(data, data_root)):
+            lines[title] = f"{title}: left out as no images: {listed(counts)}"
+    return lines
+
+
+def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool) -> None:
     """Print the plan, as a table or as one JSON object."""
     if as_json:
         print(json.dumps(plan.as_json(), indent=1))
@@ -41,10 +53,11 @@ def show(matrices: Sequence[Matrix], plan: Plan, as_json: bool) -> None:
             print(f"{matrix.name}: {name} = {json.dumps(value)} (override)")
         for note in matrix.notes:
             print(f"{matrix.name}: {note}")
+    others = left_out(matrices, plan, data_root)
     for title, parts in plan.data.items():
         print(f"{title}: {_images(parts)}")
-        if left_out := plan.left_out.get(title):
-            print(f"{title}: left out as no images: {listed(left_out)}")
+        if title in others:
+            print(others[title])
     _print_at_best(matrices, plan)
     _print_totals(plan)
 

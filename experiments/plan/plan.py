@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from classifier.basics.machine import Platform
-from classifier.data import datasets
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.records.runs import work_name
@@ -26,8 +25,6 @@ class Plan:
     jobs: tuple[Job, ...]
     data: Mapping[str, Mapping[Part, int] | None] = field(default_factory=dict)
     """Images of each part by the data set's title; None where it is not there to be counted."""
-    left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Likewise the files that are taken for no image, by the ends of their names."""
     separate_trainings: int = 0
     """How many trainings one command for each arm of each matrix would run."""
 
@@ -65,8 +62,7 @@ def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root
         if request.training is not None
     }
     data = {title_of(spec): parts for spec, parts in estimator.counts.items()}
-    others = {title_of(spec): datasets.left_out(spec, data_root) for spec in estimator.counts}
-    return Plan(tuple(jobs.values()), data, others, len(separate))
+    return Plan(tuple(jobs.values()), data, len(separate))
 
 
 def title_of(data: DataSpec) -> str:
