@@ -47,6 +47,7 @@ from classifier.records.record import (
     Data,
     Environment,
     EvaluateRecord,
+    Some,
     TrainRecord,
     train_unit,
 )
@@ -56,6 +57,9 @@ from classifier.training.trainer import Trainer, TrainingData, start_network, tr
 from classifier.tricks.distillation import Distill
 
 _log = logging.getLogger(__name__)
+
+MOST_NAMED = 10
+"""Images that a record names of those that are odd."""
 
 _ALLOCATION = "DefaultCPUAllocator: can't allocate memory"
 """What torch says where the machine's memory is at its end."""
@@ -347,15 +351,20 @@ def _cost(seconds: float, rate: float, peak: int, data_root: str | None = None) 
 
 def _open_data(spec: TrainSpec, place: Place) -> tuple[Listing, Data]:
     listed = listing(spec.data, place.data_root)
-    fingerprint = spec.data.source.fingerprint(place.data_root)
-    counted = listed.counts()
+    shared = datasets.shared(spec.data, place.data_root, listed)
     return listed, Data(
-        fingerprint=fingerprint,
+        fingerprint=datasets.fingerprint(spec.data, place.data_root),
         classes=len(listed.classes),
-        **counted,
+        **listed.counts(),
         left_out=datasets.left_out(spec.data, place.data_root),
         lacking=listed.lacking(),
+        skipped=_some(listed.skipped),
+        shared=_some([" = ".join(each) for each in shared]),
     )
+
+
+def _some(names: Sequence[str]) -> Some | None:
+    return Some(count=len(names), first=tuple(names[:MOST_NAMED])) if names else None
 
 
 def _counted(report: Report, phase: str) -> OnCount:

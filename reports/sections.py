@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from classifier.basics.names import listed
+from classifier.basics.names import listed, printable
 from classifier.basics.progress import duration
 from classifier.data.split import PARTS
-from classifier.records.record import BenchmarkRecord, Cost, Record, TrainRecord
+from classifier.records.record import BenchmarkRecord, Cost, Record, Some, TrainRecord
 from reports.answers import Answer
 from reports.blocks import Bullets, Columns, Grid, Section
 from reports.notes import notes
@@ -115,10 +115,19 @@ def _settings(selection: Selection) -> Section:
         counted = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
         items.append(f"images: {counted}, {data.classes} classes; contents {data.fingerprint}")
         items += [f"left out: {listed(data.left_out)}"] if data.left_out else []
+        if data.skipped:
+            items.append(f"left out, for they can't be read: {_some(data.skipped)}")
+        if data.shared:
+            items.append(f"in more than one part, so that test may tell less: {_some(data.shared)}")
         for part, names in data.lacking.items():
             some = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
             items.append(f"{part} has no image of {len(names)} class(es): {some}")
     return Section(2, "Settings", (Bullets(items),))
+
+
+def _some(images: Some) -> str:
+    more = ", ..." if images.count > len(images.first) else ""
+    return f"{images.count:,}: {', '.join(map(printable, images.first))}{more}"
 
 
 def _cost(selection: Selection) -> Section:

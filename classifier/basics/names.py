@@ -31,9 +31,14 @@ def write_csv(file: Path, header: Iterable[str], rows: Iterable[Iterable[object]
     return file
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 image`, `1,200 images`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def listed(counts: Mapping[str, int]) -> str:
     """`12 files .txt, 1 file .pdf`."""
-    each = (f"{n:,} file{'s' if n > 1 else ''} {name}" for name, n in counts.items())
+    each = (f"{counted(n, 'file')} {name}" for name, n in counts.items())
     return ", ".join(each)
 
 

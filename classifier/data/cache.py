@@ -20,10 +20,9 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from torchvision.transforms.functional import resize
 
-from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, explain, sync_folder
 from classifier.basics.progress import OnCount, uncounted
-from classifier.data.datasets import Listing
+from classifier.data.datasets import Listing, refused
 from classifier.data.images import BadImageError
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
@@ -119,7 +118,7 @@ def _make(
                         shapes.append(image.shape[:2])
                     progress(done, len(paths))
                 if bad:
-                    raise _unreadable(bad, len(paths))
+                    raise refused({str(error.file): error.reason for error in bad}, len(paths))
                 file.flush()
                 os.fsync(file.fileno())
             with (temporary / "shapes.npy").open("wb") as file:
@@ -143,12 +142,3 @@ def _decode(
         return np.asarray(resize(data.source.open(root, path), short_side))
     except BadImageError as error:
         return error
-
-
-def _unreadable(bad: list[BadImageError], images: int) -> UserError:
-    named = ", ".join(f"{error.file} ({error.reason})" for error in bad[:5])
-    more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-    return UserError(
-        f"{len(bad)} of {images} images can't be read: {named}{more}. Mend or remove them, or "
-        "leave them out with 'on_bad_image: skip' in data (--on_bad_image skip)"
-    )

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-
-from filelock import FileLock
-from joblib import Parallel, delayed
+from typing import TYPE_CHECKING
 
 from classifier.basics.errors import UserError, told_of
-from classifier.basics.files import cache_folder, write_atomically
 from classifier.basics.progress import OnCount, uncounted
-from classifier.data.images import BadImageError, check_endings
+from classifier.data import duplicates
+from classifier.data.images import BadImageError
+from classifier.data.looked import once
 from classifier.data.sources import Source
-from classifier.data.sources.folder import (
-    Folder,
-    class_folders,
-    files_beside,
-    image_paths,
-    part_folders,
-)
 from classifier.data.spec import DataSpec
-from classifier.data.split import PARTS, Part, sizes, split
+from classifier.data.split import PARTS, Part, sizes, split, split_groups
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MOST_NAMED = 100
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,8 @@ class Listing:
     paths: tuple[str, ...]
     labels: tuple[int, ...]
     parts: tuple[Part, ...]
+    skipped: tuple[str, ...] = ()
+    """Paths of images that can't be read and were left out."""
 
     def indices(self, part: Part) -> list[int]:
         return [index for index, of in enumerate(self.parts) if of == part]
@@ -60,11 +61,12 @@ def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
     """
     source = data.source
     class_sizes = source.sizes()
+    images_tell = class_sizes is None or data.group is not None or data.duplicates == "together"
     may_lack_some = data.on_bad_image == "skip" and source.folder(root) is not None
-    if (class_sizes is None or may_lack_some) and source.is_there(root):
+    if (images_tell or may_lack_some) and source.is_there(root):
         listed = listing(data, root)
         return len(listed.classes), listed.counts()
-    if class_sizes is None:
+    if class_sizes is None or images_tell:
         return None
     total: Counter[Part] = Counter()
     assert data.split != "given", "what has a name has no split of its own"
@@ -76,118 +78,174 @@ def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
 def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listing:
     """What the data set holds and how it is split. Raises UserError where it can't be used.
 
-    `progress` is for the first look with `on_bad_image: skip`, which decodes every image.
+    `progress` is for the first look with `on_bad_image: skip` or `similar`, which decodes every
+    image.
     """
-    skipped = bad_images(data, root, progress) if data.on_bad_image == "skip" else frozenset()
-    if data.split == "given":
-        return _given_listing(data, root, skipped)
-    classes = {
-        name: [path for path in paths if path not in skipped]
-        for name, paths in data.source.classes(root).items()
-    }
+    classes: Mapping[str, Sequence[str]] = data.source.classes(root)
+    skipped: Collection[str] = ()
+    if data.on_bad_image == "skip":
+        skipped = unreadable(data, root, list(chain.from_iterable(classes.values())), progress)
+        classes = {name: [p for p in paths if p not in skipped] for name, paths in classes.items()}
     _at_least_two(classes, data)
     with told_of(data.source.folder(root) or data.title):
-        parts = split(classes, data.split, data.split_seed, data.limit)
+        groups = _groups(data, root, classes)
+        if data.split == "given":
+            parts = _given(data.source.parts(root), classes, groups)
+        elif data.duplicates == "together" or groups:
+            every = list(chain.from_iterable(classes.values()))
+            alike = _alike(data, root, every, progress) if data.duplicates == "together" else []
+            joined = duplicates.joined(groups, alike)
+            parts = split_groups(classes, joined, data.split, data.split_seed, data.limit)
+        else:
+            parts = split(classes, data.split, data.split_seed, data.limit)
     names = tuple(sorted(classes))
     label_of = {path: names.index(name) for name, paths in classes.items() for path in paths}
     paths = tuple(sorted(parts))
-    return Listing(
-        names, paths, tuple(label_of[path] for path in paths), tuple(parts[path] for path in paths)
+    labels, of = tuple(label_of[path] for path in paths), tuple(parts[path] for path in paths)
+    return Listing(names, paths, labels, of, tuple(skipped))
+
+
+def unreadable(
+    data: DataSpec, root: Path, paths: Collection[str], progress: OnCount = uncounted
+) -> dict[str, str]:
+    """Which of the images can't be read, and why. Found by decoding all, once for the same
+    contents."""
+    source = data.source
+    folder = source.folder(root)
+    if folder is None:
+        return {}
+    import PIL
+
+    def reason(path: str) -> str | None:
+        try:
+            source.open(root, path)
+        except BadImageError as error:
+            return error.reason
+        return None
+
+    hashes = _contents(source, root, paths)
+    said = once(f"pillow{PIL.__version__}", folder, hashes, reason, progress)
+    return {path: why for path, why in sorted(said.items()) if why is not None}
+
+
+def refused(bad: Mapping[str, str], images: int) -> UserError:
+    """The error that names the unreadable ones among so many images; `bad`: why, by file."""
+    named = "".join(f"\n  {file}: {why}" for file, why in list(bad.items())[:MOST_NAMED])
+    more = f"\n  and {len(bad) - MOST_NAMED:,} more" if len(bad) > MOST_NAMED else ""
+    return UserError(
+        f"{len(bad):,} of {images:,} images can't be read; mend or remove them, or leave them out "
+        f"with 'on_bad_image: skip' in data (--on_bad_image skip):{named}{more}"
     )
 
 
-def bad_images(data: DataSpec, root: Path, progress: OnCount = uncounted) -> frozenset[str]:
-    """Paths of the images that can't be read. Found by decoding all, once for the same contents."""
-    source = data.source
-    if source.folder(root) is None:
-        return frozenset()
-    import PIL
+def shared(
+    data: DataSpec, root: Path, listed: Listing, progress: OnCount = uncounted
+) -> list[tuple[str, ...]]:
+    """The sets of images that are the same, or alike with `similar`, and lie in several parts."""
+    if data.duplicates == "together":
+        return []
+    part_of = dict(zip(listed.paths, listed.parts, strict=True))
+    return [
+        alike
+        for alike in _alike(data, root, listed.paths, progress)
+        if len({part_of[path] for path in alike}) > 1
+    ]
 
-    kept = cache_folder("bad") / f"{source.fingerprint(root)}-pillow{PIL.__version__}.json"
-    with FileLock(f"{kept}.lock"):
-        if not kept.exists():
-            if data.split == "given":
-                folder = _split_folder(data, root)
-                paths = sorted(
-                    f"{name}/{path}"
-                    for name in part_folders(folder).values()
-                    for path in image_paths(folder / name)
-                )
-            else:
-                paths = sorted(chain.from_iterable(source.classes(root).values()))
-            good = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
-                delayed(_is_good)(source, root, path) for path in paths
-            )
-            bad = []
-            for done, (path, is_good) in enumerate(zip(paths, good, strict=True), start=1):
-                if not is_good:
-                    bad.append(path)
-                progress(done, len(paths))
-            write_atomically(kept, json.dumps(bad).encode())
-        return frozenset(json.loads(kept.read_bytes()))
+
+def fingerprint(data: DataSpec, root: Path) -> str:
+    """16 hex digits that change with an image, with a path, and with which images were found to
+    belong `together`. Raises UserError where the data set can't be read."""
+    of = data.source.fingerprint(root)
+    if data.duplicates != "together":
+        return of
+    paths = list(chain.from_iterable(data.source.classes(root).values()))
+    together = json.dumps([of, _alike(data, root, paths)])
+    return hashlib.sha256(together.encode()).hexdigest()[:16]
+
+
+def fingerprint_if_there(data: DataSpec, root: Path) -> str | None:
+    """The fingerprint, or None where the data set is not there to be looked at."""
+    return fingerprint(data, root) if data.source.is_there(root) else None
 
 
 def left_out(data: DataSpec, root: Path) -> dict[str, int]:
     """How many files are taken for no image, by the ends of their names; nothing where the data set
     is not there."""
-    source = data.source
-    if not source.is_there(root):
-        return {}
-    if data.split != "given":
-        return dict(source.left_out(root))
-    assert isinstance(source, Folder)
-    folder = source.there(root)
-    counted = Counter(files_beside(folder))
-    for name in part_folders(folder).values():
-        counted.update(Folder(f"{source.path}/{name}").left_out(root))
-    return dict(counted)
+    return dict(data.source.left_out(root)) if data.source.is_there(root) else {}
 
 
-def fingerprint_if_there(data: DataSpec, root: Path) -> str | None:
-    """The fingerprint, or None where the data set is not there to be looked at."""
-    return data.source.fingerprint(root) if data.source.is_there(root) else None
+def _groups(data: DataSpec, root: Path, classes: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """By its path the group of each image that has one. Raises UserError for a path in which the
+    user's expression finds none."""
+    if data.group is None:
+        return dict(data.source.groups(root))
+    expression = re.compile(data.group)
+    groups = {}
+    lost = []
+    for path in chain.from_iterable(classes.values()):
+        if found := expression.search(path):
+            groups[path] = "/".join(part or "" for part in found.groups()) or found[0]
+        else:
+            lost.append(path)
+    if lost:
+        raise UserError(
+            f"group '{data.group}' is in {len(groups):,} of {len(groups) + len(lost):,} paths; not "
+            f"in {lost[0]}: every image needs a group, so widen the expression"
+        )
+    return groups
 
 
-def _given_listing(data: DataSpec, root: Path, skipped: frozenset[str]) -> Listing:
-    """Labels are train's; val and test may lack classes, and have none of their own."""
-    folder = _split_folder(data, root)
-    where = part_folders(folder)
-    names = tuple(class_folders(folder / where["train"]))
-    _at_least_two(names, data)
-    images: list[tuple[str, int, Part]] = []
-    for part, name in where.items():
-        odd = sorted(set(class_folders(folder / name)) - set(names))
-        if odd:
-            raise UserError(f"class '{odd[0]}' of {folder / name} is not in {where['train']}/")
-        paths = [f"{name}/{path}" for path in image_paths(folder / name)]
-        check_endings(paths)
-        kept = [path for path in paths if path not in skipped]
-        if not kept:
-            raise UserError(f"{folder / name} has no image")
-        images += ((path, names.index(path.split("/")[1]), part) for path in kept)
-    held = {label for _, label, part in images if part == "train"}
-    for label, class_name in enumerate(names):
-        if label not in held:
-            raise UserError(f"class '{class_name}' has no image in {folder / where['train']}")
-    images.sort()
-    listed, labels, parts = zip(*images, strict=True)
-    return Listing(names, listed, labels, parts)
+def _alike(
+    data: DataSpec, root: Path, paths: Sequence[str], progress: OnCount = uncounted
+) -> list[tuple[str, ...]]:
+    """The sets, of two and more, of images that are the same or alike, by path."""
+    hashes = _contents(data.source, root, paths)
+    if data.similar is None:
+        return duplicates.same(hashes)
+    folder = data.source.folder(root)
+    if folder is None:
+        return []
+
+    def opened(path: str) -> Image:
+        return data.source.open(root, path)
+
+    return duplicates.alike(folder, hashes, data.similar, opened, progress)
+
+
+def _contents(source: Source, root: Path, paths: Collection[str]) -> dict[str, str]:
+    """What stands for an image's contents, by its path; where there are no files, the whole's."""
+    hashes = source.hashes(root)
+    if not hashes:
+        whole = source.fingerprint(root)
+        return {path: f"{whole}/{path}" for path in paths}
+    wanted = set(paths)
+    return {path: of for path, of in hashes.items() if path in wanted}
+
+
+def _given(
+    parts: Mapping[str, Part], classes: Mapping[str, Sequence[str]], groups: Mapping[str, str]
+) -> dict[str, Part]:
+    """The parts that the data set has. Raises UserError where one can't do, or a group is torn."""
+    kept = {path: parts[path] for path in chain.from_iterable(classes.values())}
+    there = set(kept.values())
+    for part in PARTS:
+        if part not in there and (part != "test" or "test" in parts.values()):
+            raise UserError(f"{part} has no image")
+    for name, paths in classes.items():
+        if not any(kept[path] == "train" for path in paths):
+            raise UserError(f"class '{name}' has no image in train")
+    part_of: dict[str, tuple[Part, str]] = {}
+    for path, group in groups.items():
+        if path in kept:
+            part, first = part_of.setdefault(group, (kept[path], path))
+            if part != kept[path]:
+                raise UserError(
+                    f"group '{group}' is in {part} ({first}) and in {kept[path]} ({path}); a group "
+                    "belongs in one part"
+                )
+    return kept
 
 
 def _at_least_two(classes: Collection[str], data: DataSpec) -> None:
     if len(classes) < 2:
         raise UserError(f"{data.title} has one class only, '{next(iter(classes))}'; two are needed")
-
-
-def _split_folder(data: DataSpec, root: Path) -> Path:
-    """The folder that has train/, val/ and test/. Raises UserError where there is none."""
-    assert isinstance(data.source, Folder)
-    return data.source.there(root)
-
-
-def _is_good(source: Source, root: Path, path: str) -> bool:
-    try:
-        source.open(root, path)
-    except BadImageError:
-        return False
-    return True

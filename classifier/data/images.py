@@ -50,7 +50,7 @@ def open_file(file: Path) -> Image:
 
     Raises BadImageError where the contents are at fault, UserError where the file can't be read.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     if file.suffix.lower() in NEEDS:
         _register_heif()
@@ -64,6 +64,8 @@ def open_file(file: Path) -> Image:
                 raise BadImageError(file, f"{reason} as long as wide can be cropped")
             image.load()
             return _rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise BadImageError(file, "its contents are no image") from error
     except OSError as error:
         # Pillow's own complaints have no errno: with one, it is the disk's or the permissions'.
         if error.errno is not None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from classifier.basics.console import Counted, Transfer
-from classifier.basics.names import printable
-from classifier.data.datasets import Listing, bad_images, listing
+from classifier.basics.errors import UserError
+from classifier.basics.names import counted, printable
+from classifier.data import datasets
+from classifier.data.datasets import Listing
 from classifier.data.spec import DataSpec
 
 _log = logging.getLogger(__name__)
@@ -16,14 +19,40 @@ MOST_NAMED = 5
 
 
 def prepare(data: DataSpec, root: Path) -> Listing:
-    """Fetch what is not there and can be fetched, check the rest, name the images left out.
+    """Fetch what is not there and can be fetched, check the rest, name the images left out and
+    those that are in more than one part.
 
     Raises UserError where the data set can't be used.
     """
     data.source.fetch(root, Transfer())
-    listed = listing(data, root, Counted("looking at images"))
-    bad = sorted(bad_images(data, root)) if data.on_bad_image == "skip" else []
+    listed = datasets.listing(data, root, Counted("looking at images"))
+    if listed.skipped:
+        number = counted(len(listed.skipped), "image")
+        _log.warning("left out, for they can't be read: %s: %s", number, some(listed.skipped))
+    bad = datasets.unreadable(data, root, listed.paths, Counted("looking at images"))
     if bad:
-        named = ", ".join(map(printable, bad[:MOST_NAMED])) + (", ..." if bad[MOST_NAMED:] else "")
-        _log.warning("%d images can't be read and are left out: %s", len(bad), named)
+        folder = data.source.folder(root) or root
+        raise datasets.refused({str(folder / p): why for p, why in bad.items()}, len(listed.paths))
+    shared = datasets.shared(data, root, listed, Counted("comparing images"))
+    if shared:
+        _say_shared(data, shared)
     return listed
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of them."""
+    more = ", ..." if len(names) > MOST_NAMED else ""
+    return ", ".join(map(printable, names[:MOST_NAMED])) + more
+
+
+def _say_shared(data: DataSpec, shared: Sequence[Sequence[str]]) -> None:
+    kind = "equal" if data.similar is None else "similar"
+    number = f"{len(shared):,} set{'' if len(shared) == 1 else 's'} of {kind} images"
+    named = some([" = ".join(each) for each in shared])
+    said = f"{data.title} has {number} in more than one part: {named}"
+    if data.duplicates == "error":
+        raise UserError(
+            f"{said}; remove all but one of each, or set 'duplicates: together' to have them in "
+            "one part"
+        )
+    _log.warning("%s", said)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -10,7 +12,8 @@ from pydantic_core import PydanticKnownError
 from classifier.basics.settings import NEUTRAL, Count, Settings
 from classifier.data import sources
 from classifier.data.sources import Source
-from classifier.data.sources.folder import Folder
+from classifier.data.sources.folder import Folder, SplitFolder
+from classifier.data.sources.labelled import Labelled
 
 
 def _known(name: object) -> object:
@@ -21,15 +24,46 @@ def _known(name: object) -> object:
     return name
 
 
+def _file(value: object) -> object:
+    """`train.csv` is short for `{file: train.csv}`."""
+    return {"file": value} if isinstance(value, str) else value
+
+
+class Labels(Settings):
+    """A CSV that says which class each image of a folder has; its columns by their names."""
+
+    file: str = Field(min_length=1, max_length=1000)
+    path: str = "path"
+    label: str = "label"
+    part: str | None = Field(None, json_schema_extra=NEUTRAL)
+    group: str | None = Field(None, json_schema_extra=NEUTRAL)
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Labels:
+        path = PurePosixPath(self.file)
+        if path.is_absolute() or ".." in path.parts or "\0" in self.file:
+            raise ValueError(
+                f"'{self.file}' must be a file under the data root or in the data's folder, "
+                "without '..'"
+            )
+        return self
+
+
 class DataSpec(Settings):
     """A data set and the rule that splits it.
 
     `name` is a data set of `sources`, found by its file; `folder` is one of the user's own, a
-    folder of class folders under the data root. `split`: `strict` is 6:2:2 of each class by largest
-    remainder, `sequential` the older rule that the changelog's tables were measured on (a fifth for
-    test, then a fifth of what is left for val), `given` takes train/, val/ and test/ as they are.
-    `limit` keeps that many images of each class. `on_bad_image`: an image that can't be read is an
-    `error`, or with `skip` left out before the split is made.
+    folder of class folders under the data root, or with `labels` one of images. `split`: `strict`
+    is 6:2:2 of each class by largest remainder, `sequential` the older rule that the changelog's
+    tables were measured on (a fifth for test, then a fifth of what is left for val), `given` takes
+    train/, val/ and test/ as they are, or the parts that `labels` say. `limit` keeps that many
+    images of each class. `on_bad_image`: an image that can't be read is an `error`, or with `skip`
+    left out before the split is made.
+
+    Images of one group stay in one part: `group` is a regular expression that finds its name in a
+    path (what its brackets hold, if it has any). `duplicates`: images that are the same, byte for
+    byte, in more than one part are named (`warn`), refused (`error`) or brought `together` into
+    one; with `similar` also those whose perceptual hashes differ in at most so many of 64 bits.
     """
 
     name: Annotated[str | None, BeforeValidator(_known)] = None
@@ -38,6 +72,12 @@ class DataSpec(Settings):
     split_seed: int = Field(0, ge=0)
     limit: Count | None = Field(None, json_schema_extra=NEUTRAL)
     on_bad_image: Literal["error", "skip"] = Field("error", json_schema_extra=NEUTRAL)
+    labels: Annotated[Labels | None, BeforeValidator(_file)] = Field(
+        None, json_schema_extra=NEUTRAL
+    )
+    group: str | None = Field(None, min_length=1, max_length=1000, json_schema_extra=NEUTRAL)
+    duplicates: Literal["warn", "error", "together"] = Field("warn", json_schema_extra=NEUTRAL)
+    similar: int | None = Field(None, ge=0, le=20, json_schema_extra=NEUTRAL)
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSpec:
@@ -54,6 +94,38 @@ class DataSpec(Settings):
             raise ValueError("'limit' chooses images before the split; with split 'given' it can't")
         return self
 
+    @model_validator(mode="after")
+    def _labels_fit(self) -> DataSpec:
+        if self.labels is None:
+            return self
+        if self.folder is None:
+            raise ValueError(f"'labels' are for a 'folder'; {self.name} has labels of its own")
+        if (self.split == "given") != (self.labels.part is not None):
+            raise ValueError(
+                "split 'given' with 'labels' takes the column that says train, val or test: name "
+                "it as 'part' in labels"
+                if self.split == "given"
+                else f"a 'part' in labels is for split 'given', and this is '{self.split}'"
+            )
+        if self.group is not None and self.labels.group is not None:
+            raise ValueError("'group' is given twice, here and in labels; leave one out")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> DataSpec:
+        if self.group is not None:
+            try:
+                re.compile(self.group)
+            except (re.error, RecursionError, OverflowError) as error:
+                raise ValueError(
+                    f"group '{self.group}' is no regular expression: {error}"
+                ) from error
+        if self.duplicates == "together" and self.split == "given":
+            raise ValueError(
+                "duplicates 'together' chooses parts, which split 'given' has; take 'error'"
+            )
+        return self
+
     @property
     def title(self) -> str:
         return self.name or str(self.folder)
@@ -61,4 +133,10 @@ class DataSpec(Settings):
     @property
     def source(self) -> Source:
         """Where its images come from."""
-        return Folder(str(self.folder)) if self.name is None else sources.by_name()[self.name]
+        if self.name is not None:
+            return sources.by_name()[self.name]
+        folder = str(self.folder)
+        if self.labels is not None:
+            of = self.labels
+            return Labelled(folder, of.file, of.path, of.label, of.part, of.group)
+        return SplitFolder(folder) if self.split == "given" else Folder(folder)

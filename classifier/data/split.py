@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import chain
 from typing import Literal
 
 from classifier.basics.errors import UserError
@@ -85,6 +87,50 @@ def split(
         ends = (count["test"], count["test"] + count["val"])
         for position, path in enumerate(kept):
             parts[path] = "test" if position < ends[0] else "val" if position < ends[1] else "train"
+    return parts
+
+
+def split_groups(
+    classes: Mapping[str, Sequence[str]],
+    groups: Mapping[str, str],
+    rule: Rule,
+    seed: int,
+    limit: int | None = None,
+) -> dict[str, Part]:
+    """As `split`, but whole groups; an image that `groups` does not name is one of its own.
+
+    Class after class its groups that have no part yet, in the order of their hash, go to test until
+    that has its share of the class, then to val, the rest to train: so parts get a little more than
+    their shares, and a group of several classes goes where the first of these sends it. Raises
+    UserError, naming the class, where train would lack one, or a part would be empty.
+    """
+    kept = {
+        name: sorted(sorted(paths), key=lambda path: _shuffle_key(seed, path))[:limit]
+        for name, paths in classes.items()
+    }
+    members: dict[str, list[str]] = {}
+    for path in chain.from_iterable(kept.values()):
+        members.setdefault(groups.get(path, path), []).append(path)
+    parts: dict[str, Part] = {}
+    for name in sorted(kept):
+        share = sizes(len(kept[name]), rule)
+        there = Counter(parts[path] for path in kept[name] if path in parts)
+        own = Counter(groups.get(path, path) for path in kept[name])
+        for group in sorted(own, key=lambda group: (_shuffle_key(seed, group), group)):
+            if members[group][0] in parts:
+                continue
+            full = [part for part in PARTS if there[part] >= share[part]]
+            part: Part = "test" if "test" not in full else "val" if "val" not in full else "train"
+            parts |= dict.fromkeys(members[group], part)
+            there[part] += own[group]
+        if not there["train"]:
+            raise UserError(
+                f"class '{name}' has {len(own)} group(s), too few to give train one; add images, "
+                "choose smaller groups or leave the class out"
+            )
+    for part in PARTS:
+        if part not in parts.values():
+            raise UserError(f"the groups are too few: {part} has no image")
     return parts
 
 

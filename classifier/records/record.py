@@ -63,6 +63,13 @@ class Environment(_Plain):
         return Platform(self.device, self.threads, self.versions["torch"])
 
 
+class Some(_Plain):
+    """How many there are, and the first few by name."""
+
+    count: int
+    first: tuple[str, ...]
+
+
 class Data(_Plain):
     fingerprint: str
     classes: int
@@ -73,6 +80,10 @@ class Data(_Plain):
     """Files that were taken for no image, by the ends of their names."""
     lacking: dict[str, tuple[str, ...]] = Field({}, exclude_if=lambda lacking: not lacking)
     """By part the classes that it has no image of; labels are train's."""
+    skipped: Some | None = Field(None, exclude_if=lambda skipped: skipped is None)
+    """Images that can't be read and were left out."""
+    shared: Some | None = Field(None, exclude_if=lambda shared: shared is None)
+    """Images that are the same, or alike, in several parts: `a/1.png = b/2.png`."""
 
     @property
     def contents(self) -> tuple[str, int, int, int, int]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from sklearn.datasets import load_digits
 
 from classifier.basics.errors import UserError
 from classifier.data import datasets
+from classifier.data import images as image_files
 from classifier.data.cache import pixels
+from classifier.data.prepare import prepare
 from classifier.data.sources import folder as folder_source
 from classifier.data.sources.cub200 import class_sizes
 from classifier.data.spec import DataSpec
@@ -22,10 +25,11 @@ BIRDS = DataSpec(folder="birds")
 
 def make_images(folder: Path, names: dict[str, int], size: tuple[int, int] = (12, 9)) -> None:
     """Small distinct PNGs: `names` has the number of images of each class."""
+    blue = zlib.crc32(folder.name.encode()) % 256  # so that parts of a split hold other images
     for label, (name, count) in enumerate(names.items()):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for index in range(count):
-            image = Image.new("RGB", size, (label * 40, index * 5, 200))
+            image = Image.new("RGB", size, (label * 40, index * 5, blue))
             image.save(folder / name / f"{index}.png")
 
 
@@ -151,18 +155,42 @@ def break_images(folder: Path, names: list[str]) -> None:
         file.write_bytes(file.read_bytes()[:40])
 
 
-def test_broken_images_are_counted_and_the_first_five_named(root: Path) -> None:
+def test_broken_images_are_all_named_before_anything_trains(root: Path) -> None:
     make_images(root / "birds", {"a": 20, "b": 20})
     listed = datasets.listing(BIRDS, root)
     train = [listed.paths[index] for index in listed.indices("train")]
     break_images(root / "birds", train[:7])
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError) as before:
+        prepare(BIRDS, root)
+    assert str(before.value).startswith("7 of 40 images can't be read; mend or remove them, or ")
+    with pytest.raises(UserError) as later:  # broken while the job was on its way
         pixels(BIRDS, root, listed, "train", 8, BIRDS.source.fingerprint(root))
-    message = str(caught.value)
-    assert message.startswith("7 of 24 images can't be read: ")
-    assert message.endswith("'on_bad_image: skip' in data (--on_bad_image skip)")
-    assert [str(root / "birds" / path) in message for path in train[:7]] == [True] * 5 + [False] * 2
-    assert "and 2 more" in message
+    assert str(later.value).startswith("7 of 24 images can't be read; mend or remove them, or ")
+    for message in (str(before.value), str(later.value)):
+        lines = message.splitlines()[1:]
+        assert sorted(lines) == sorted(
+            f"  {root / 'birds' / path}: its contents are no image" for path in train[:7]
+        )
+
+
+def test_images_are_looked_at_once_for_their_contents(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_images(root / "birds", {"a": 6, "b": 6})
+    opened: list[str] = []
+
+    def open_file(file: Path) -> Image.Image:
+        opened.append(file.name)
+        return image_files.open_file(file)
+
+    monkeypatch.setattr(folder_source, "open_file", open_file)
+    prepare(BIRDS, root)
+    assert len(opened) == 12
+    prepare(BIRDS, root)
+    assert len(opened) == 12
+    Image.new("RGB", (9, 9), (1, 2, 3)).save(root / "birds" / "b" / "5.png")
+    prepare(BIRDS, root)
+    assert opened[12:] == ["5.png"]
 
 
 def test_broken_images_are_left_out_before_the_split(
@@ -173,7 +201,7 @@ def test_broken_images_are_left_out_before_the_split(
     skip = DataSpec(folder="birds", on_bad_image="skip")
     calls: list[tuple[int, int]] = []
     listed = datasets.listing(skip, root, lambda *call: calls.append(call))
-    assert calls[-1] == (22, 22)
+    assert calls[-1] == (21, 21)  # what is left of the two is the same
     assert not {"a/3.png", "a/7.png"} & set(listed.paths)
     assert listed.counts() == {"train": 12, "val": 4, "test": 4}, "6:2:2 of the good ones"
     assert datasets.counts(skip, root) == (2, listed.counts())

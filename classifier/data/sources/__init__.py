@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from classifier.basics.errors import UserError
 from classifier.basics.plugins import modules
+from classifier.data.split import Part
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,6 +66,20 @@ class Source(ABC):
         A path is relative, with '/', and names an image for good: its hash decides the image's
         part, and records hold it. Raises UserError: `not_there`, or what is wrong with what is.
         """
+
+    def parts(self, root: Path) -> Mapping[str, Part]:
+        """The part of each image, by its path, of a set that has a split of its own."""
+        return {}
+
+    def groups(self, root: Path) -> Mapping[str, str]:
+        """By its path the group that an image belongs to (a patient, a video), where the data say
+        so: one group's images stay in one part."""
+        return {}
+
+    def hashes(self, root: Path) -> Mapping[str, str]:
+        """By its path what is the same for files that are the same byte for byte; nothing where
+        there are no files."""
+        return {}
 
     def left_out(self, root: Path) -> Mapping[str, int]:
         """How many files that lie there are taken for no image, by the ends of their names."""

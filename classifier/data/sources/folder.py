@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,16 +66,51 @@ class Folder(Source):
         folder = self.there(root)
         left_out = Counter(files_beside(folder))
         for name in class_folders(folder):
-            for file in look_through(folder / name).left_out:
-                left_out["no file" if is_image(file) else file.suffix.lower() or "no ending"] += 1
+            left_out.update(by_ending(look_through(folder / name).left_out))
         return dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0])))
 
     def open(self, root: Path, path: str) -> Image:
         return open_file(self.there(root) / path)
 
+    def hashes(self, root: Path) -> dict[str, str]:
+        folder = self.there(root)
+        return {path: sha for path, (_, sha) in hashed(folder, image_paths(folder)).items()}
+
     def fingerprint(self, root: Path) -> str:
         folder = self.there(root)
         return fingerprint(folder, image_paths(folder))
+
+
+@dataclass(frozen=True)
+class SplitFolder(Folder):
+    """A folder that is split: train/, val/ and, if there is one, test/, of class folders each."""
+
+    def classes(self, root: Path) -> dict[str, list[str]]:
+        """Labels are train's; val and test may lack classes, and have none of their own."""
+        folder = self.there(root)
+        where = part_folders(folder)
+        classes: dict[str, list[str]] = {
+            name: [] for name in class_folders(folder / where["train"])
+        }
+        for name in where.values():
+            for of, paths in paths_by_class(folder / name).items():
+                if of not in classes:
+                    raise UserError(f"class '{of}' of {folder / name} is not in {where['train']}/")
+                check_endings(paths)
+                classes[of] += [f"{name}/{path}" for path in paths]
+        return classes
+
+    def parts(self, root: Path) -> dict[str, Part]:
+        part_of = {name: part for part, name in part_folders(self.there(root)).items()}
+        paths = chain.from_iterable(self.classes(root).values())
+        return {path: part_of[path.partition("/")[0]] for path in paths}
+
+    def left_out(self, root: Path) -> dict[str, int]:
+        folder = self.there(root)
+        counted = Counter(files_beside(folder))
+        for name in part_folders(folder).values():
+            counted.update(Folder(f"{self.path}/{name}").left_out(root))
+        return dict(counted)
 
 
 PART_FOLDERS: Mapping[Part, tuple[str, ...]] = {
@@ -157,6 +193,11 @@ def class_folders(folder: Path) -> list[str]:
     return sorted(names)
 
 
+def by_ending(files: Iterable[Path]) -> Counter[str]:
+    """How many of the files that were left out end in what."""
+    return Counter("no file" if is_image(f) else f.suffix.lower() or "no ending" for f in files)
+
+
 def files_beside(folder: Path) -> dict[str, int]:
     """How many files lie in a folder of folders itself."""
     with os.scandir(folder) as entries:
@@ -167,19 +208,33 @@ def files_beside(folder: Path) -> dict[str, int]:
 def image_paths(folder: Path) -> Iterator[str]:
     """Paths, relative and with '/', of the images at any depth below the class folders."""
     for name in class_folders(folder):
-        for file in images_in(folder / name):
-            path = file.relative_to(folder).as_posix()
-            try:
-                path.encode()  # records and hashes hold it
-            except UnicodeEncodeError as error:
-                raise UserError(
-                    f"the name {os.fsencode(path)!r} in {folder} is not UTF-8; rename it"
-                ) from error
-            yield path
+        yield from relative(images_in(folder / name), folder)
+
+
+def relative(files: Iterable[Path], folder: Path) -> Iterator[str]:
+    """The files' paths from the folder, with '/'. Raises UserError for a name that is no text."""
+    for file in files:
+        path = file.relative_to(folder).as_posix()
+        try:
+            path.encode()  # records and hashes hold it
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"the name {os.fsencode(path)!r} in {folder} is not UTF-8; rename it"
+            ) from error
+        yield path
 
 
 def fingerprint(folder: Path, files: Iterable[str]) -> str:
-    """16 hex digits over the relative paths and contents of files, whatever their order.
+    """16 hex digits over the relative paths and contents of files, whatever their order. Raises
+    UserError as `hashed`."""
+    whole = hashlib.sha256()
+    for path, (size, sha) in hashed(folder, files).items():
+        whole.update(f"{path}\0{size}\0{sha}\n".encode())
+    return whole.hexdigest()[:16]
+
+
+def hashed(folder: Path, files: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """Size and SHA-256 of each file, in order of their relative paths.
 
     A file's hash is kept while its size, times and inode stay, so that a second look costs one stat
     a file; `mv` and programs that set the old time change the inode or the time of change. Raises
@@ -203,10 +258,7 @@ def fingerprint(folder: Path, files: Iterable[str]) -> str:
     index.update({path: [*stamp[path], digest] for path, digest in zip(new, hashes, strict=True)})
     if index != hashed:
         write_atomically(kept, json.dumps(index).encode())
-    whole = hashlib.sha256()
-    for path in paths:
-        whole.update(f"{path}\0{index[path][0]}\0{index[path][-1]}\n".encode())
-    return whole.hexdigest()[:16]
+    return {path: (int(index[path][0]), str(index[path][-1])) for path in paths}
 
 
 def _read_index(file: Path) -> dict[str, list[int | str]]:

@@ -1,0 +1,115 @@
+"""Which images are the same, or nearly: one of them in test says nothing if train has the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.basics.errors import UserError
+from classifier.basics.progress import OnCount, uncounted
+from classifier.data.images import BadImageError
+from classifier.data.looked import once
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Open = Callable[[str], "Image"]
+"""Gives the image of a path; raises BadImageError."""
+Pairs = NDArray[np.int64]
+"""(pairs, 2) positions."""
+
+BITS = 64
+BLOCK = 4_096
+"""So many images are compared with all others at once."""
+
+
+def same(hashes: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """The sets of two and more paths with one hash, in order."""
+    by_hash: dict[str, list[str]] = {}
+    for path, of in hashes.items():
+        by_hash.setdefault(of, []).append(path)
+    return sorted(tuple(sorted(paths)) for paths in by_hash.values() if len(paths) > 1)
+
+
+def alike(
+    folder: Path,
+    hashes: Mapping[str, str],
+    distance: int,
+    open_image: Open,
+    progress: OnCount = uncounted,
+) -> list[tuple[str, ...]]:
+    """The sets of images whose perceptual hashes (pHash of 64 bits, Zauner 2010) differ in at most
+    `distance` bits; where a is like b and b like c, all three are one set. `hashes`: of the
+    contents of files in `folder`, by path. Raises UserError where the library is missing."""
+    perceived = _perceived(folder, hashes, open_image, progress)
+    paths = sorted(path for path, of in perceived.items() if of is not None)
+    bits = np.array([_bits(perceived[path] or "") for path in paths]).reshape(-1, BITS)
+    return same(dict(zip(paths, _components(len(paths), _near(bits, distance)), strict=True)))
+
+
+def joined(groups: Mapping[str, str], sets: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Groups by path, with those made one that a set of images joins."""
+    by_group: dict[str, list[str]] = {}
+    for path, group in groups.items():
+        by_group.setdefault(group, []).append(path)
+    together = [*by_group.values(), *sets]
+    paths = sorted({path for each in together for path in each})
+    at = {path: position for position, path in enumerate(paths)}
+    pairs = [(at[each[0]], at[other]) for each in together for other in each]
+    found = _components(len(paths), np.array(pairs, np.int64).reshape(-1, 2))
+    names: dict[str, str] = {}
+    for path, component in zip(paths, found, strict=True):
+        names.setdefault(component, groups.get(path, path))
+    return {path: names[component] for path, component in zip(paths, found, strict=True)}
+
+
+def _perceived(
+    folder: Path, hashes: Mapping[str, str], open_image: Open, progress: OnCount
+) -> dict[str, str | None]:
+    """By path, 16 hex digits; None for an image that can't be read."""
+    try:
+        import imagehash
+    except ImportError as error:
+        raise UserError(
+            "'similar' compares perceptual hashes, which take a library: pip install ImageHash"
+        ) from error
+    import PIL
+
+    def perceived(path: str) -> str | None:
+        try:
+            return str(imagehash.phash(open_image(path)))
+        except BadImageError:
+            return None
+
+    what = f"phash{imagehash.__version__}-pillow{PIL.__version__}"
+    return once(what, folder, hashes, perceived, progress)
+
+
+def _bits(hexadecimal: str) -> list[float]:
+    """1 or -1 each."""
+    return [1.0 if bit == "1" else -1.0 for bit in f"{int(hexadecimal, 16):0{BITS}b}"]
+
+
+def _near(bits: NDArray[np.float64], distance: int) -> Pairs:
+    """The pairs that differ in at most so many bits: of 1 and -1 the product of two rows is BITS
+    minus twice the bits that differ."""
+    rows = bits.astype(np.float32)
+    found = [np.empty((0, 2), np.int64)]
+    for start in range(0, len(rows), BLOCK):
+        near = rows[start : start + BLOCK] @ rows[start:].T >= BITS - 2 * distance
+        found.append(np.argwhere(np.triu(near, 1)) + start)
+    return np.concatenate(found)
+
+
+def _components(count: int, pairs: Pairs) -> list[str]:
+    """A name for each position, the same for those that pairs connect."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ones = np.ones(len(pairs), dtype=np.int8)
+    graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return [str(component) for component in connected_components(graph, directed=False)[1]]
