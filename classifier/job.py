@@ -25,8 +25,9 @@ from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision, Train
 from classifier.config.tracks import RAW, Track
 from classifier.data import datasets
 from classifier.data.cache import Pixels, pixels
-from classifier.data.datasets import Listing, listing
+from classifier.data.datasets import Listing
 from classifier.data.loader import EvalLoader, part_pixels
+from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS, Part
 from classifier.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from classifier.inference.benchmark import measure
@@ -150,7 +151,8 @@ def train(
     with _on_device(place) as device:
         start.check(spec)
         _set_determinism(spec.deterministic, device)
-        listed, data = _open_data(spec, place)
+        listed = datasets.listing(spec.data, place.data_root)
+        data = _record_of(spec.data, listed, place)
         parts, normalize = _training_parts(spec, place, listed, data, device)
         training_data = TrainingData(
             train_loader(spec, parts["train"], listed, place.workers),
@@ -217,7 +219,7 @@ def _training_parts(
 def check_start(spec: TrainSpec, data_root: Path, start: Start) -> None:
     """Have at hand what a training starts from, before it does: its pretrained weights are
     fetched, its files are tried. Raises UserError."""
-    classes = listing(spec.data, data_root).classes
+    classes = datasets.listing(spec.data, data_root).classes
     start.teacher_network(classes)
     start_network(spec, len(classes), start.weights)
 
@@ -305,7 +307,13 @@ def _opened(
     network."""
     training, root = spec.training, place.data_root
     _set_determinism(training.deterministic, device)
-    listed, data = _open_data(training, place)
+    inference, meta = load_for_inference(checkpoint_file, spec.precision, device)
+    of = spec.data or training.data
+    if spec.data is not None:
+        listed = datasets.other(spec.data, root, meta.classes)
+    else:
+        listed = datasets.listing(training.data, root)
+    data = _record_of(of, listed, place)
     if not data.has(spec.split):
         raise UserError(
             f"{training.data.title} has no {spec.split} images: {spec.split}/ is missing"
@@ -313,9 +321,8 @@ def _opened(
     size = training.image_size
     side = ten_crop_side(size) if spec.tta else size
     decoding = _counted(place.report, "decoding")
-    images = pixels(training.data, root, listed, spec.split, side, data.fingerprint, decoding)
+    images = pixels(of, root, listed, spec.split, side, data.fingerprint, decoding)
     loader = EvalLoader(images, listed, spec.split, size, training.batch_size)
-    inference, _ = load_for_inference(checkpoint_file, spec.precision, device)
     return data, images, loader, inference
 
 
@@ -349,14 +356,14 @@ def _cost(seconds: float, rate: float, peak: int, data_root: str | None = None) 
     )
 
 
-def _open_data(spec: TrainSpec, place: Place) -> tuple[Listing, Data]:
-    listed = listing(spec.data, place.data_root)
-    shared = datasets.shared(spec.data, place.data_root, listed)
-    return listed, Data(
-        fingerprint=datasets.fingerprint(spec.data, place.data_root),
+def _record_of(spec: DataSpec, listed: Listing, place: Place) -> Data:
+    root = place.data_root
+    shared = datasets.shared(spec, root, listed)
+    return Data(
+        fingerprint=datasets.fingerprint(spec, root),
         classes=len(listed.classes),
         **listed.counts(),
-        left_out=datasets.left_out(spec.data, place.data_root),
+        left_out=datasets.left_out(spec, root),
         lacking=listed.lacking(),
         skipped=_some(listed.skipped),
         shared=_some([" = ".join(each) for each in shared]),

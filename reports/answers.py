@@ -392,7 +392,7 @@ def noise(of: Answer) -> Noise:
     spreads: dict[str, list[float]] = {}
     for each in (each for row in of.cells for each in row):
         if each.cell.column.metric == "accuracy" and len(of_seeds := figures(each.cell)) > 1:
-            spreads.setdefault(each.cell.column.part, []).append(variance(of_seeds))
+            spreads.setdefault(each.cell.column.images, []).append(variance(of_seeds))
     saved = []
     for column in zip(*of.cells, strict=True):
         arms = differences = 0.0

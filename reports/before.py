@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from classifier.data.split import PARTS, Part
+from classifier.data.split import PARTS
 from experiments.matrix.model import Table
 from reports.verdicts import TWO_SEEDS, least_shown, same_in_reach
 
@@ -13,9 +13,9 @@ _least_shown = cache(least_shown)
 NOTHING = "nothing is compared, for no cell has a baseline in its table"
 
 
-def at_best(table: Table, seeds: int, images: Mapping[Part, int] | None) -> list[str]:
+def at_best(table: Table, seeds: int, images: Mapping[str, int] | None) -> list[str]:
     """What is compared; then a line for each part of the data: the smallest difference that could
-    show, and whether `same` is in reach."""
+    show, and whether `same` is in reach. `images`: how many each part has, or other data."""
     if not table.baseline:
         return [NOTHING]
     compared = {c for _, c in table.baseline}
@@ -25,13 +25,13 @@ def at_best(table: Table, seeds: int, images: Mapping[Part, int] | None) -> list
         lines[0] += " (of these trainings: another seed may give another answer)"
     if seeds == 2:
         lines.append(TWO_SEEDS)
-    margins: dict[Part, set[float]] = {}
+    margins: dict[str, set[float]] = {}
     for position in compared:
         margin = table.margins[position]
         if margin is not None and table.columns[position].is_share:
-            margins.setdefault(table.columns[position].part, set()).add(margin)
-    for part in (part for part in PARTS if part in margins):
-        if images is None:
+            margins.setdefault(table.columns[position].images, set()).add(margin)
+    for part in sorted(margins, key=[*PARTS, *margins].index):
+        if images is None or part not in images:
             lines.append(f"{part}: not there yet, so not counted")
             continue
         least = _least_shown(seeds, images[part], family)

@@ -94,7 +94,7 @@ def _compared(table: Table, images: Mapping[Part, int]) -> list[_Row]:
         column, base = table.columns[c], table.columns[base_c]
         after = table.published.get((table.rows[r], column.header))
         before = table.published.get((table.rows[base_r], base.header))
-        if column.metric != "accuracy" or after is None or before is None:
+        if column.metric != "accuracy" or column.data or after is None or before is None:
             continue
         count = images[column.part]
         comparison = compare_unpaired(

@@ -52,7 +52,7 @@ def _row(used: Used) -> dict[str, Any]:
         case TrainRecord(spec=spec):
             row |= _accuracy(record) | {"split": "val", "best_epoch": record.best_epoch}
         case EvaluateRecord(training=spec):
-            row |= _accuracy(record) | {"split": record.spec.split}
+            row |= _accuracy(record) | {"split": record.spec.images}
     return row | {"model": spec.model, "image_size": spec.image_size, "batch_size": spec.batch_size}
 
 

@@ -9,7 +9,15 @@ from typing import Any
 from classifier.basics.names import listed, printable
 from classifier.basics.progress import duration
 from classifier.data.split import PARTS
-from classifier.records.record import BenchmarkRecord, Cost, Record, Some, TrainRecord
+from classifier.records.record import (
+    BenchmarkRecord,
+    Cost,
+    Data,
+    EvaluateRecord,
+    Record,
+    Some,
+    TrainRecord,
+)
 from reports.answers import Answer
 from reports.blocks import Bullets, Columns, Grid, Section
 from reports.notes import notes
@@ -109,11 +117,14 @@ def _settings(selection: Selection) -> Section:
         own = [f"{name} {plain(v)}" for name, v in settings.items() if name not in common]
         items.append(f"arm {run}{', '.join(own)}")
     items += [f"{name}: {plain(v)} (override)" for name, v in matrix.overrides.items()]
-    of = [used.record.data for used in selection.used if used.record.kind != "benchmark"]
-    sets = {data.contents: data for data in of}
-    for _, data in sorted(sets.items()):
+    sets: dict[tuple[str, str, int, int, int, int], Data] = {}
+    for record in (used.record for used in selection.used if used.record.kind != "benchmark"):
+        other = record.spec.data if isinstance(record, EvaluateRecord) else None
+        sets[other.as_test if other else "", *record.data.contents] = record.data
+    for (name, *_), data in sorted(sets.items()):
         counted = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
-        items.append(f"images: {counted}, {data.classes} classes; contents {data.fingerprint}")
+        counted = f"{name}: {data.test:,} images" if name else f"images: {counted}"
+        items.append(f"{counted}, {data.classes} classes; contents {data.fingerprint}")
         items += [f"left out: {listed(data.left_out)}"] if data.left_out else []
         if data.skipped:
             items.append(f"left out, for they can't be read: {_some(data.skipped)}")

@@ -96,7 +96,7 @@ def _row(answer: Answer, name: str | None, column: Column) -> dict[str, Any]:
         "row": name,
         "column": column.header,
         "metric": column.metric,
-        "split": None if column.is_speed else column.part,
+        "split": None if column.is_speed else column.images,
         "family": answer.family,
     }
 

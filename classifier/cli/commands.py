@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from classifier.basics import interruptions
 from classifier.basics.console import Counted, Epochs
@@ -24,7 +25,8 @@ from classifier.cli.train_flags import folder_of_paths, known_file, spec_of
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision
 from classifier.config.tracks import RAW, track_of
 from classifier.data.datasets import fingerprint_if_there
-from classifier.data.prepare import prepare
+from classifier.data.prepare import prepare, prepare_other
+from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.inference import metrics_report
 from classifier.job import Start, benchmark, evaluate, features_of, train
@@ -135,6 +137,30 @@ def checkpoint_of(run: Path, track: str | None) -> Path:
     return runs.checkpoint_of(files[wanted].parent)[1]
 
 
+def other_data(options: argparse.Namespace, file: Path) -> DataSpec | None:
+    """What `--test_path` names, if that is not the test part of the data that a checkpoint's run
+    was trained on: a folder of class folders. Raises UserError where it can't be meant."""
+    path: Path | None = options.test_path
+    if path is None or _is_part_of(runs.read_training(file.parent).spec.data, path):
+        return None
+    for flag in ("data_root", "train_path", "val_path"):
+        if getattr(options, flag) is not None:
+            named = f"--{flag}".replace("--data_root", "--data-root")
+            raise UserError(f"--test_path {path} is other data than the run's; leave out {named}")
+    if options.task != "test":
+        raise UserError(f"--test_path {path} is other data than the run's: it is for --task test")
+    try:
+        return DataSpec(folder=path.absolute().name)
+    except ValidationError as error:
+        raise UserError(f"--test_path {path}: that is no name of a folder") from error
+
+
+def _is_part_of(data: DataSpec, path: Path) -> bool:
+    """Whether a path is test/ of the data, as far as names tell."""
+    at = path.absolute()
+    return data.split == "given" and (data.folder, "test") == (at.parent.name, at.name)
+
+
 def data_root_of(options: argparse.Namespace, file: Path) -> Path:
     """Where the data of a checkpoint's run lie: as the flags say, else where it was trained on,
     else `data`. Raises UserError for paths of other data."""
@@ -159,17 +185,21 @@ def evaluate_run(
     *,
     visual: bool,
     tsne: bool,
+    data: DataSpec | None = None,
 ) -> Path:
     """Evaluate a run's checkpoint, unless it is done, and write its metrics into the run's folder.
+    `data`: other data than the run's.
 
     Gives the folder that they are in.
     """
     training, run = runs.read_training(file.parent), file.parent.parent
     spec = EvaluateSpec.of(
-        training.spec, track_of(training.track), split=part, precision=precision, tta=tta
+        training.spec, track_of(training.track), split=part, precision=precision, tta=tta, data=data
     )
+    if data is not None:
+        prepare_other(data, where.data_root, checkpoint.read_meta(file).classes)
     unit = run / evaluate_unit(spec)
-    if not _is_done(unit, training, where.data_root):
+    if not _is_done(unit, spec, training, where.data_root):
         _evaluate(spec, file, where)
     kept = np.load(unit / runs.PREDICTIONS)
     features = None
@@ -189,12 +219,13 @@ def evaluate_run(
     return folder
 
 
-def _is_done(unit: Path, training: TrainRecord, root: Path) -> bool:
+def _is_done(unit: Path, spec: EvaluateSpec, training: TrainRecord, root: Path) -> bool:
     """Whether this checkpoint is evaluated, on these data if they are there to be looked at."""
     if not unit.exists():
         return False
     record = runs.read_evaluation(unit)
-    same_data = fingerprint_if_there(training.spec.data, root) in (None, record.data.fingerprint)
+    now = fingerprint_if_there(spec.data or training.spec.data, root)
+    same_data = now in (None, record.data.fingerprint)
     return same_data and record.checkpoint == training.checkpoint
 
 

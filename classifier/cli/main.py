@@ -63,6 +63,7 @@ def metrics(options: argparse.Namespace) -> int:
         checkpoint_of,
         data_root_of,
         evaluate_run,
+        other_data,
         place,
         time_run,
     )
@@ -70,7 +71,9 @@ def metrics(options: argparse.Namespace) -> int:
 
     file = checkpoint_of(options.save_path, options.track)
     check_labels(options.label_path, read_meta(file).classes)
-    at = place(options.device, data_root_of(options, file))
+    other = other_data(options, file)
+    root = options.test_path.absolute().parent if other else data_root_of(options, file)
+    at = place(options.device, root)
     if options.task == "fps":
         return time_run(file, _precision(options), options.batch_size, at)
     folder = evaluate_run(
@@ -81,6 +84,7 @@ def metrics(options: argparse.Namespace) -> int:
         at,
         visual=options.visual,
         tsne=options.tsne,
+        data=other,
     )
     print(f"{folder / 'summary.md'}\n\n{(folder / 'summary.md').read_text('utf-8')}", end="")
     return ALL_DONE

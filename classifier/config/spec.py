@@ -48,6 +48,8 @@ from classifier.tricks.ema import Ema
 from classifier.tricks.losses.base import Loss
 from classifier.tricks.losses.cross_entropy import CrossEntropy
 
+MOST_TITLE = 30
+"""Characters of a data set's name in a slug."""
 SCHEMA = 1
 """Part of every signature. Raise it when the meaning of an existing field changes."""
 
@@ -240,7 +242,8 @@ class ArmSettings(TrainSpec):
 
 class EvaluateSpec(Spec):
     """Accuracy of one track's stored checkpoint on one part of the data, centre-cropped, without
-    augmentation; `train` too.
+    augmentation; `train` too. With `data` on all images of another data set, or on its test part
+    where its split is `given`; `split` is `test` then.
 
     `training` is signed, and written into JSON, as its signature.
     """
@@ -253,6 +256,9 @@ class EvaluateSpec(Spec):
     precision: Precision = "fp32"
     tta: bool = Field(False, json_schema_extra=NEUTRAL)
     """Ten crops: the mean of their logits."""
+    data: DataSpec | None = Field(
+        None, json_schema_extra=NEUTRAL, exclude_if=lambda data: data is None
+    )
 
     @classmethod
     def of(cls, training: TrainSpec, track: Track, **settings: Any) -> Self:
@@ -262,7 +268,8 @@ class EvaluateSpec(Spec):
     @cached_property
     def slug(self) -> str:
         tta = "-tta" if self.tta else ""
-        return f"{self.track.key}-{self.split}-{self.precision}{tta}"
+        on = "" if self.data is None else f"-on-{self.data.title[:MOST_TITLE]}"
+        return f"{self.track.key}-{self.split}-{self.precision}{tta}{on}"
 
     @property
     def trained(self) -> TrainSpec:
@@ -271,6 +278,11 @@ class EvaluateSpec(Spec):
     @property
     def track(self) -> Track:
         return self.ema or RAW
+
+    @property
+    def images(self) -> str:
+        """Which it is about: a part of the training's data, or other data."""
+        return self.data.as_test if self.data else self.split
 
     def signed(self) -> dict[str, Any]:
         return self._signed_but("training") | {"training": self.training.signature}

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classifier.basics.errors import UserError, told_of
+from classifier.basics.names import nearest
 from classifier.basics.progress import OnCount, uncounted
 from classifier.data import duplicates
 from classifier.data.images import BadImageError
 from classifier.data.looked import once
 from classifier.data.sources import Source
 from classifier.data.spec import DataSpec
-from classifier.data.split import PARTS, Part, sizes, split, split_groups
+from classifier.data.split import PARTS, Part, in_order, sizes, split, split_groups
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -103,6 +104,53 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
     paths = tuple(sorted(parts))
     labels, of = tuple(label_of[path] for path in paths), tuple(parts[path] for path in paths)
     return Listing(names, paths, labels, of, tuple(skipped))
+
+
+def other(
+    data: DataSpec, root: Path, classes: Sequence[str], progress: OnCount = uncounted
+) -> Listing:
+    """Images that a network which knows `classes` is tried on: all of the data set, as a test part,
+    or its own test part where its split is given. Raises UserError where it can't be used.
+    """
+    found: Mapping[str, Sequence[str]] = data.source.classes(root)
+    strange = [name for name in found if name not in classes]
+    place = data.source.folder(root) or data.title
+    if strange:
+        raise UserError(
+            f"{place}: class '{strange[0]}' is none of those that were trained"
+            f"{nearest(strange[0], classes)}; classes are matched by their names"
+        )
+    if data.split == "given":
+        parts = data.source.parts(root)
+        found = {name: [p for p in paths if parts[p] == "test"] for name, paths in found.items()}
+    skipped: tuple[str, ...] = ()
+    if data.on_bad_image == "skip":
+        bad = unreadable(data, root, list(chain.from_iterable(found.values())), progress)
+        skipped = tuple(bad)
+        found = {name: [path for path in paths if path not in bad] for name, paths in found.items()}
+    labels = {name: label for label, name in enumerate(classes)}
+    label_of = {
+        path: labels[name]
+        for name, paths in found.items()
+        for path in in_order(paths, data.split_seed)[: data.limit]
+    }
+    if not label_of:
+        raise UserError(f"{place}: test has no image")
+    kept = tuple(sorted(label_of))
+    given: list[Part] = ["test"] * len(kept)
+    of = tuple(label_of[path] for path in kept)
+    return Listing(tuple(classes), kept, of, tuple(given), skipped)
+
+
+def count_other(data: DataSpec, root: Path) -> int | None:
+    """How many images `other` gives, before any is looked at; None where they are not there."""
+    if not data.source.is_there(root):
+        return None
+    parts = data.source.parts(root) if data.split == "given" else {}
+    return sum(
+        min(sum(parts.get(path, "test") == "test" for path in paths), data.limit or len(paths))
+        for paths in data.source.classes(root).values()
+    )
 
 
 def unreadable(

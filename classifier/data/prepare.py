@@ -26,6 +26,22 @@ def prepare(data: DataSpec, root: Path) -> Listing:
     """
     data.source.fetch(root, Transfer())
     listed = datasets.listing(data, root, Counted("looking at images"))
+    _check_images(data, root, listed)
+    shared = datasets.shared(data, root, listed, Counted("comparing images"))
+    if shared:
+        _say_shared(data, shared)
+    return listed
+
+
+def prepare_other(data: DataSpec, root: Path, classes: Sequence[str]) -> Listing:
+    """As `prepare`, for data that a network which knows `classes` is tried on."""
+    data.source.fetch(root, Transfer())
+    listed = datasets.other(data, root, classes, Counted("looking at images"))
+    _check_images(data, root, listed)
+    return listed
+
+
+def _check_images(data: DataSpec, root: Path, listed: Listing) -> None:
     if listed.skipped:
         number = counted(len(listed.skipped), "image")
         _log.warning("left out, for they can't be read: %s: %s", number, some(listed.skipped))
@@ -33,10 +49,6 @@ def prepare(data: DataSpec, root: Path) -> Listing:
     if bad:
         folder = data.source.folder(root) or root
         raise datasets.refused({str(folder / p): why for p, why in bad.items()}, len(listed.paths))
-    shared = datasets.shared(data, root, listed, Counted("comparing images"))
-    if shared:
-        _say_shared(data, shared)
-    return listed
 
 
 def some(names: Sequence[str]) -> str:

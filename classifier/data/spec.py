@@ -72,12 +72,23 @@ class DataSpec(Settings):
     split_seed: int = Field(0, ge=0)
     limit: Count | None = Field(None, json_schema_extra=NEUTRAL)
     on_bad_image: Literal["error", "skip"] = Field("error", json_schema_extra=NEUTRAL)
+    # What follows is written only where it is set: records are older than these settings.
     labels: Annotated[Labels | None, BeforeValidator(_file)] = Field(
-        None, json_schema_extra=NEUTRAL
+        None, json_schema_extra=NEUTRAL, exclude_if=lambda labels: labels is None
     )
-    group: str | None = Field(None, min_length=1, max_length=1000, json_schema_extra=NEUTRAL)
-    duplicates: Literal["warn", "error", "together"] = Field("warn", json_schema_extra=NEUTRAL)
-    similar: int | None = Field(None, ge=0, le=20, json_schema_extra=NEUTRAL)
+    group: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        json_schema_extra=NEUTRAL,
+        exclude_if=lambda group: group is None,
+    )
+    duplicates: Literal["warn", "error", "together"] = Field(
+        "warn", json_schema_extra=NEUTRAL, exclude_if=lambda duplicates: duplicates == "warn"
+    )
+    similar: int | None = Field(
+        None, ge=0, le=20, json_schema_extra=NEUTRAL, exclude_if=lambda similar: similar is None
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSpec:
@@ -129,6 +140,11 @@ class DataSpec(Settings):
     @property
     def title(self) -> str:
         return self.name or str(self.folder)
+
+    @property
+    def as_test(self) -> str:
+        """What it is called as the data that a network is tried on, and not trained on."""
+        return f"{'test' if self.split == 'given' else 'all'} of {self.title}"
 
     @property
     def source(self) -> Source:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import chain
 from typing import Literal
@@ -77,7 +77,7 @@ def split(
     """
     parts: dict[str, Part] = {}
     for name, paths in classes.items():
-        kept = sorted(sorted(paths), key=lambda path: _shuffle_key(seed, path))[:limit]
+        kept = in_order(paths, seed)[:limit]
         count = sizes(len(kept), rule, shares)
         if min(count.values()) == 0:
             raise UserError(
@@ -104,10 +104,7 @@ def split_groups(
     their shares, and a group of several classes goes where the first of these sends it. Raises
     UserError, naming the class, where train would lack one, or a part would be empty.
     """
-    kept = {
-        name: sorted(sorted(paths), key=lambda path: _shuffle_key(seed, path))[:limit]
-        for name, paths in classes.items()
-    }
+    kept = {name: in_order(paths, seed)[:limit] for name, paths in classes.items()}
     members: dict[str, list[str]] = {}
     for path in chain.from_iterable(kept.values()):
         members.setdefault(groups.get(path, path), []).append(path)
@@ -116,7 +113,7 @@ def split_groups(
         share = sizes(len(kept[name]), rule)
         there = Counter(parts[path] for path in kept[name] if path in parts)
         own = Counter(groups.get(path, path) for path in kept[name])
-        for group in sorted(own, key=lambda group: (_shuffle_key(seed, group), group)):
+        for group in in_order(own, seed):
             if members[group][0] in parts:
                 continue
             full = [part for part in PARTS if there[part] >= share[part]]
@@ -134,5 +131,8 @@ def split_groups(
     return parts
 
 
-def _shuffle_key(seed: int, path: str) -> bytes:
-    return hashlib.sha256(f"{seed}/{path}".encode()).digest()
+def in_order(names: Iterable[str], seed: int) -> list[str]:
+    """By the hash of the seed and the name."""
+    return sorted(
+        sorted(names), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    )

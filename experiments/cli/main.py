@@ -15,8 +15,9 @@ from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
 from classifier.basics.settings import Weights
 from classifier.cli.entry import ALL_DONE, SOME_FAILED, SOME_MISSING, exit_code_of
-from classifier.config.spec import TrainSpec
-from classifier.data.prepare import prepare
+from classifier.config.spec import EvaluateSpec, TrainSpec
+from classifier.data.prepare import prepare, prepare_other
+from classifier.data.spec import DataSpec
 from classifier.records.record import benchmark_units
 from classifier.tricks.distillation import Distill
 from experiments.cli import show_plan
@@ -189,14 +190,18 @@ def _show_published(matrices: Sequence[Matrix], data_root: Path) -> int:
 
 def _check_data(plan: Plan, data_root: Path) -> list[Path]:
     """What is not there, or can't be split, is said before anything runs. The data's folders."""
-    folders = []
-    trainings = [job.spec.trained for job in plan.todo]
-    for data in dict.fromkeys(training.data for training in trainings if training is not None):
-        prepare(data, data_root)
-        folder = data.source.folder(data_root)
-        if folder is not None:
-            folders.append(folder.absolute())
-    return folders
+    used: dict[DataSpec, None] = {}
+    others: dict[tuple[DataSpec, DataSpec], None] = {}
+    for spec in (job.spec for job in plan.todo):
+        if spec.trained is not None:
+            used[spec.trained.data] = None
+        if isinstance(spec, EvaluateSpec) and spec.data is not None:
+            others[spec.data, spec.training.data] = None
+    classes = {data: prepare(data, data_root).classes for data in used}
+    for data, trained_on in others:
+        prepare_other(data, data_root, classes[trained_on])
+    folders = (data.source.folder(data_root) for data in (*used, *(data for data, _ in others)))
+    return [folder.absolute() for folder in dict.fromkeys(folders) if folder is not None]
 
 
 def _starts(plan: Plan) -> list[TrainSpec]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from classifier.basics.names import listed
+from classifier.basics.names import counted, listed
 from classifier.basics.progress import duration
 from classifier.data import datasets
 from classifier.data.split import Part
@@ -58,6 +58,8 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
         print(f"{title}: {_images(parts)}")
         if title in others:
             print(others[title])
+    for name, count in plan.others.items():
+        print(f"{name}: {'not there yet' if count is None else counted(count, 'image')}")
     _print_at_best(matrices, plan)
     _print_totals(plan)
 
@@ -67,7 +69,11 @@ def _print_at_best(matrices: Sequence[Matrix], plan: Plan) -> None:
     from reports.before import at_best
 
     for matrix in matrices:
-        images = plan.data.get(title_of(matrix.data))
+        parts = plan.data.get(title_of(matrix.data))
+        images: dict[str, int] | None = None
+        if parts is not None:
+            others = {name: count for name, count in plan.others.items() if count is not None}
+            images = {**others, **{str(part): count for part, count in parts.items()}}
         for table in matrix.tables:
             lines = at_best(table, len(matrix.seeds), images)
             print("\n  ".join((f"table {table.name} of {matrix.name}: {lines[0]}", *lines[1:])))

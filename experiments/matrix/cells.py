@@ -37,6 +37,8 @@ class Tables:
         self._used: set[int] = set()
         self._known_classes: int | None = None
         self._lacks_test: bool | None = None
+        self._names: tuple[str, ...] | None = None
+        """Of the training's classes."""
         self.notes: list[str] = []
 
     def make(self, name: str, settings: TableSettings) -> Table:
@@ -126,6 +128,7 @@ class Tables:
             seen.add(column.header)
             self._arms.check(column.where, (*where, "where"))
             self._check_part(column, where)
+            self._check_other(column, where)
             if self._is_left({**settings.where, **column.where}):
                 kept.append((where, column))
         if not kept:
@@ -146,6 +149,17 @@ class Tables:
         if self._lacks_test:
             message = f"{data.title} has no test/, so there are no test images; take val"
             raise self._document.error((*where, "split"), message)
+
+    def _check_other(self, column: Column, where: Where) -> None:
+        """Other data have the training's classes; where both are there, it is known."""
+        own, root = self._file.data, self._data_root
+        if column.data is None or not column.data.source.is_there(root):
+            return
+        if self._names is None and own.source.is_there(root):
+            self._names = datasets.listing(own, root).classes
+        if self._names is not None:
+            with self._document.errors_at((*where, "data")):
+                datasets.other(column.data, root, self._names)
 
     def _is_left(self, wanted: Mapping[str, Any]) -> bool:
         """Whether the command line's pins leave arms of this condition."""
@@ -334,13 +348,13 @@ def _requests(column: Column, arm: Arm) -> Iterator[Request]:
         if column.stage == "train":
             yield Request(spec, arm.track, teacher, arm.where)
             continue
-        assert column.split is not None
         evaluation = EvaluateSpec.of(
             spec,
             arm.track,
-            split=column.split,
+            split=column.part,
             precision=column.precision or "fp32",
             tta=column.tta,
+            data=column.data,
         )
         yield Request(evaluation, arm.track, teacher, arm.where)
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from classifier.config.document import Document
+from classifier.data.spec import DataSpec
 from experiments.matrix import schema
 from experiments.matrix.arms import Arms
 from experiments.matrix.cells import Tables, without_published
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import NO_OVERRIDES, SMOKE, Overrides, apply, mark
+from experiments.matrix.schema import TableSettings
 
 
 def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path("data")) -> Matrix:
@@ -32,7 +34,8 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
     arms = Arms(document, file, forced, data_root)
     loose = [name[6:] for name in SMOKE if name.startswith("train.")] if overrides.smoke else []
     tables = Tables(document, file, arms, data_root, loose)
-    made = tuple(tables.make(name, settings) for name, settings in file.tables.items())
+    wanted = {n: _on_smoke_data(s) if overrides.smoke else s for n, s in file.tables.items()}
+    made = tuple(tables.make(name, settings) for name, settings in wanted.items())
     return Matrix(
         name=path.stem + mark(overrides, applied),
         title=file.title + (" (smoke)" if overrides.smoke else ""),
@@ -44,3 +47,10 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
         notes=(*tables.notes, *tables.idle_arms()),
         overrides=applied,
     )
+
+
+def _on_smoke_data(settings: TableSettings) -> TableSettings:
+    """Columns that look at other data look at all of the smoke run's."""
+    data = DataSpec.model_validate(SMOKE["data"])
+    columns = [c.model_copy(update={"data": data}) if c.data else c for c in settings.columns]
+    return settings.model_copy(update={"columns": columns})

@@ -27,6 +27,8 @@ class Column(Settings):
     precision: Precision | None = None
     tta: bool = False
     batch_size: int | None = Field(None, ge=1)
+    data: Annotated[DataSpec | None, BeforeValidator(named)] = None
+    """Other data than the training's: all of its images, or its test part if its split is given."""
     where: dict[str, Any] = Field(default_factory=dict)
     against: str | None = None
     """The header of the column that this one is compared with, row by row."""
@@ -39,7 +41,12 @@ class Column(Settings):
     @property
     def part(self) -> Part:
         """Whose images it is about; a training is judged on val."""
-        return self.split or "val"
+        return "test" if self.data else self.split or "val"
+
+    @property
+    def images(self) -> str:
+        """The same, with other data by their name."""
+        return self.data.as_test if self.data else self.part
 
     @property
     def more_is_better(self) -> bool:
@@ -65,13 +72,13 @@ class Column(Settings):
         """All that a column says except its header and its arm."""
         split = self.split if self.is_speed or self.stage == "test" else "val"
         precision, batch_size = self.precision or "fp32", self.batch_size or 64
-        return (self.metric, self.stage, split, precision, self.tta, batch_size)
+        return (self.metric, self.stage, split, precision, self.tta, batch_size, self.data)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Column:
         if self.is_speed:
-            if self.split or self.stage == "train" or self.tta:
-                raise ValueError(f"metric '{self.metric}' takes no split, no stage and no tta")
+            if self.split or self.stage == "train" or self.tta or self.data:
+                raise ValueError(f"metric '{self.metric}' takes no split, stage, data or tta")
             if self.margin:
                 raise ValueError(f"metric '{self.metric}' takes no margin: it is for shares")
             return self
@@ -88,7 +95,14 @@ class Column(Settings):
                 f"stage 'train' keeps no predictions, which metric '{self.metric}' takes; take "
                 "'split: val'"
             )
-        if self.stage == "test" and self.split is None:
+        if self.data and (self.split or self.stage == "train"):
+            raise ValueError(
+                "'data' of a column is looked at as a whole (its test/ if its split is given): "
+                "leave out split and stage"
+            )
+        if self.data and self.data.duplicates != "warn":
+            raise ValueError("'duplicates' are for data that is split; a column's is not")
+        if self.stage == "test" and self.split is None and self.data is None:
             raise ValueError("a column needs 'split' (train, val or test), or 'stage: train'")
         return self
 

@@ -28,6 +28,8 @@ class Estimator:
         """From the records of this device."""
         self._root = data_root
         self.counts: dict[DataSpec, Mapping[Part, int] | None] = {}
+        self.others: dict[DataSpec, int | None] = {}
+        """Of data that networks are tried on only."""
         self._rates: dict[Group, tuple[float, float]] = {}
         for key, record in results.records.items():
             elsewhere = not is_device(record.environment.device, device)
@@ -70,10 +72,12 @@ class Estimator:
         return spec.epochs * (3.0 * parts["train"] * passes + parts["val"] * tracks)
 
     def _evaluated(self, spec: EvaluateSpec) -> float | None:
-        parts = self._counted(spec.training.data)
-        if parts is None:
-            return None
-        return float(parts[spec.split]) * (TEN_CROPS if spec.tta else 1)
+        if spec.data is not None:
+            images = self._counted_other(spec.data)
+        else:
+            parts = self._counted(spec.training.data)
+            images = None if parts is None else parts[spec.split]
+        return None if images is None else float(images) * (TEN_CROPS if spec.tta else 1)
 
     def _counted(self, data: DataSpec) -> Mapping[Part, int] | None:
         """Counted once: a folder has to be listed for it."""
@@ -81,6 +85,11 @@ class Estimator:
             counted = datasets.counts(data, self._root)
             self.counts[data] = None if counted is None else counted[1]
         return self.counts[data]
+
+    def _counted_other(self, data: DataSpec) -> int | None:
+        if data not in self.others:
+            self.others[data] = datasets.count_other(data, self._root)
+        return self.others[data]
 
 
 def _done(record: TrainRecord | EvaluateRecord) -> tuple[str, TrainSpec, float]:

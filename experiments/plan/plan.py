@@ -25,6 +25,8 @@ class Plan:
     jobs: tuple[Job, ...]
     data: Mapping[str, Mapping[Part, int] | None] = field(default_factory=dict)
     """Images of each part by the data set's title; None where it is not there to be counted."""
+    others: Mapping[str, int | None] = field(default_factory=dict)
+    """Images of data that networks are only tried on, likewise."""
     separate_trainings: int = 0
     """How many trainings one command for each arm of each matrix would run."""
 
@@ -62,7 +64,8 @@ def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root
         if request.training is not None
     }
     data = {title_of(spec): parts for spec, parts in estimator.counts.items()}
-    return Plan(tuple(jobs.values()), data, len(separate))
+    others = {spec.as_test: count for spec, count in estimator.others.items()}
+    return Plan(tuple(jobs.values()), data, others, len(separate))
 
 
 def title_of(data: DataSpec) -> str:

@@ -167,6 +167,6 @@ def test_joined_groups_are_the_smallest_that_hold_both(
 def test_every_part_has_an_image(root: Path) -> None:
     classes = {"a": ["a/0", "a/1"], "b": ["b/0", "b/1"]}
     groups = {"a/0": "x", "b/0": "x", "a/1": "y", "b/1": "y"}
-    with pytest.raises(UserError, match="the groups are too few: (val|test) has no image"):
+    with pytest.raises(UserError, match=r"the groups are too few: (val|test) has no image"):
         split_groups(classes, groups, "strict", 0)
     assert set(PARTS) == {"train", "val", "test"}
