@@ -132,7 +132,7 @@ def _groups(answer: Answer) -> list[list[Judged]]:
 def _preferred(groups: list[list[Judged]]) -> list[list[Judged]]:
     """Those of test where there are any; else all that are no speeds; else the speeds."""
     shares = [group for group in groups if not group[0].cell.column.is_speed]
-    test = [group for group in shares if group[0].cell.column.split == "test"]
+    test = [group for group in shares if group[0].cell.column.part == "test"]
     return test or shares or groups
 
 
