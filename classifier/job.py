@@ -42,6 +42,7 @@ from classifier.inference.evaluate import (
 )
 from classifier.models import checkpoint
 from classifier.models.network import Network
+from classifier.models.size import multiply_adds, trainable_parameters
 from classifier.records.record import (
     BenchmarkRecord,
     Cost,
@@ -160,6 +161,9 @@ def train(
             normalize,
         )
         network = start_network(spec, data.classes, start.weights)
+        # Before the tricks hook it, and on the CPU still: it costs no memory of the device.
+        parameters = trainable_parameters(network)
+        work = multiply_adds(network, spec.image_size)
         teacher = start.teacher_network(listed.classes)
         trainer = Trainer(spec, tracks, training_data, network, device, teacher)
         precision = "fp16 autocast" if trainer.amp else _precision("fp32", device)
@@ -192,6 +196,9 @@ def train(
             moved=moved,
             rdrop_passes=trainer.rdrop_passes,
             history=tuple(carried.history),
+            parameters=parameters,
+            multiply_adds=work,
+            checkpoint_bytes=weights.stat().st_size,
         )
         outcomes.append(Outcome(record, cost))
     return tuple(outcomes)

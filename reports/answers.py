@@ -42,7 +42,7 @@ class Judged:
 
     cell: Cell
     estimate: Estimate | None
-    """Its figure with its interval; None for a speed, or where nothing is there."""
+    """Its figure with its interval; None for a speed or a cost, or where nothing is there."""
     comparison: Comparison | None = None
     """With its baseline, over the seeds that both have."""
     pair: Pair | None = None
@@ -83,7 +83,7 @@ class Answer:
 
     @property
     def compared(self) -> list[Judged]:
-        return [each for row in self.cells for each in row if each.cell.baseline is not None]
+        return [each for row in self.cells for each in row if each.cell.is_compared]
 
 
 def answers(selection: Selection) -> list[Answer]:
@@ -93,7 +93,7 @@ def answers(selection: Selection) -> list[Answer]:
 
 
 def _answer(judging: _Judging, table: SelectedTable) -> Answer:
-    compares = any(cell.baseline for row in table.cells for cell in row)
+    compares = any(cell.is_compared for row in table.cells for cell in row)
     if not compares and len(table.cells) > MANY_ROWS:  # nobody looks for the best of so many
         plain = tuple(tuple(Judged(cell, None) for cell in row) for row in table.cells)
         return Answer(table, plain, (), 0, (), is_judged=False)
@@ -154,11 +154,17 @@ def _with_verdict(judged: Judged, adjusted: Iterator[float], family: int) -> Jud
         judged.comparison,
         p,
         family,
-        more_is_better=judged.cell.column.more_is_better,
+        more_is_better=_more_is_better(judged.cell.column),
         margin=judged.cell.margin,
         doubts=judged.doubts,
     )
     return replace(judged, adjusted=p, verdict=said)
+
+
+def _more_is_better(column: Column) -> bool:
+    """Of a column that gets verdicts, and so has a better side."""
+    assert column.more_is_better is not None
+    return column.more_is_better
 
 
 def _line(
@@ -174,7 +180,7 @@ def _line(
         line,
         adjusted,
         family,
-        more_is_better=cell.column.more_is_better,
+        more_is_better=_more_is_better(cell.column),
         margin=cell.margin,
         doubts=doubts,
     )
@@ -194,6 +200,8 @@ class _Judging:
         }
 
     def judge(self, cell: Cell) -> Judged:
+        if cell.column.is_cost:
+            return Judged(cell, None)
         records = {i: seed for i, seed in enumerate(cell.seeds) if not isinstance(seed, Missing)}
         judged = Judged(cell, self._estimate(cell, list(records.values())))
         if cell.baseline is None:
@@ -219,7 +227,7 @@ class _Judging:
     def mark_best(self, column: Sequence[Judged]) -> list[Judged]:
         """Those that can't be told from the best, where there are several."""
         there = [each for each in column if each.cell.missing is None]
-        if len(there) < 2:
+        if len(there) < 2 or there[0].cell.column.is_cost:
             return list(column)
         cells = [each.cell for each in there]
         is_any = False
@@ -232,7 +240,7 @@ class _Judging:
 
         of = cells[0].column
         means = [fmean(figures(cell)) for cell in cells]
-        marks = iter(best(means, compared, of.more_is_better))
+        marks = iter(best(means, compared, _more_is_better(of)))
         if not is_any:
             return list(column)  # without intervals nobody knows
         return [replace(each, is_best=each.cell.missing is None and next(marks)) for each in column]

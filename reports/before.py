@@ -16,10 +16,11 @@ NOTHING = "nothing is compared, for no cell has a baseline in its table"
 def at_best(table: Table, seeds: int, images: Mapping[str, int] | None) -> list[str]:
     """What is compared; then a line for each part of the data: the smallest difference that could
     show, and whether `same` is in reach. `images`: how many each part has, or other data."""
-    if not table.baseline:
+    baselines = {cell for cell in table.baseline if not table.columns[cell[1]].is_cost}
+    if not baselines:
         return [NOTHING]
-    compared = {c for _, c in table.baseline}
-    family = len(table.baseline) + 2 * sum(_has_line(table, c) for c in compared)
+    compared = {c for _, c in baselines}
+    family = len(baselines) + 2 * sum(_has_line(table, c) for c in compared)
     lines = [f"{family} comparisons, {seeds} seed{'s' if seeds > 1 else ''}"]
     if seeds == 1:
         lines[0] += " (of these trainings: another seed may give another answer)"

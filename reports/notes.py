@@ -8,17 +8,19 @@ from classifier.basics.machine import Platform, without_instructions
 from classifier.records.record import Environment
 from experiments.matrix.model import Matrix
 from reports.answers import learnt_nothing
-from reports.select import SelectedTable
+from reports.select import Missing, SelectedTable
 
 
 def notes(matrix: Matrix, table: SelectedTable) -> list[str]:
     """Sentences for under a table of the matrix."""
     said = (
         *_learnt_nothing(table),
+        *_not_recorded(table),
         *_emulation(table),
         *_amp(table),
         " ".join(_mixed(table)),
-        *_means(matrix),
+        *_shared(table),
+        *_means(matrix, table),
         *_sequential(matrix, table),
     )
     return [note for note in said if note]
@@ -51,13 +53,15 @@ def _emulation(table: SelectedTable) -> Iterator[str]:
 
 
 def _amp(table: SelectedTable) -> Iterator[str]:
-    if any(r.training.amp and r.environment.device_kind == "cpu" for r in table.accuracies):
+    ran = (*table.accuracies, *table.trainings)
+    if any(r.training.amp and r.environment.device_kind == "cpu" for r in ran):
         yield "amp was asked for, but trainings on a CPU ran in FP32."
 
 
 def _mixed(table: SelectedTable) -> Iterator[str]:
     """On what did not all run alike: sentences of one item."""
     ran = {r.environment.platform for r in (*table.accuracies, *table.trainings)}
+    trained = {record.environment.platform for record in table.trainings}
     measured = {record.environment.platform for record in table.speeds}
     moved = {record.spec.slug for record in table.trainings if record.moved}
     if len(ran) > 1:
@@ -70,6 +74,8 @@ def _mixed(table: SelectedTable) -> Iterator[str]:
             "Between instruction sets rounding differs in every step, so accuracies may differ as "
             "those of two seeds do."
         )
+    if len(trained) > 1 and table.carried:
+        yield "What trainings took in different places can't be compared."
     if len(measured) > 1:
         yield f"Its speeds were measured in different places: {_listed(measured)}."
     if moved:
@@ -84,9 +90,32 @@ def _listed(platforms: Iterable[Platform]) -> str:
     return "; ".join(shown)
 
 
-def _means(matrix: Matrix) -> Iterator[str]:
+def _not_recorded(table: SelectedTable) -> Iterator[str]:
+    if any(cell.missing is Missing.NOT_RECORDED for row in table.cells for cell in row):
+        yield (
+            f"{Missing.NOT_RECORDED.value}: a training from before this was kept; it stays so "
+            "unless its folder in the runs is deleted and it is trained again."
+        )
+
+
+def _shared(table: SelectedTable) -> Iterator[str]:
+    several = [tracks for tracks in table.carried if len(tracks) > 1]
+    if several:
+        listed = "; ".join(dict.fromkeys(", ".join(tracks) for tracks in several))
+        yield (
+            f"{len(several)} of {len(table.carried)} trainings carried several tracks ({listed}): "
+            "their seconds and memory are the whole training's, the same for each track, and were "
+            "spent once."
+        )
+
+
+def _means(matrix: Matrix, table: SelectedTable) -> Iterator[str]:
     if len(matrix.seeds) > 1:
-        yield f"Each accuracy is the mean over seeds {', '.join(map(str, matrix.seeds))}."
+        columns = [cell.column for cell in table.cells[0]]
+        each = "Each accuracy"
+        if any(column.is_cost for column in columns):
+            each += " and each figure of a training's cost"
+        yield f"{each} is the mean over seeds {', '.join(map(str, matrix.seeds))}."
 
 
 def _sequential(matrix: Matrix, table: SelectedTable) -> Iterator[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from classifier.records.record import BenchmarkRecord, EvaluateRecord, TrainRecord
+from experiments.matrix.schema import COSTS
 from reports.sections import plain
-from reports.select import Selection, Used
+from reports.select import Selection, Used, cost_of
 
 _SPEC = ("model", "seed", "rdrop", "track", "split", "precision", "image_size", "batch_size")
 _MEASURED = ("accuracy", "mpa", "best_epoch", "fps", "images_per_second")
@@ -18,11 +20,12 @@ _RAN = ("device", "threads", "torch", "seconds")
 def text(selection: Selection) -> str:
     """With a column for each axis of the matrix, after a record's kind and signature."""
     axes = [f"axis:{name}" for name in selection.axes]
-    columns = ("kind", "signature", *axes, *_SPEC, *_MEASURED, *_RAN)
+    costs = _costs(selection)
+    columns = ("kind", "signature", *axes, *_SPEC, *_MEASURED, *_RAN, *costs)
     written = io.StringIO()
     writer = csv.DictWriter(written, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(used) | _axes(used) for used in selection.used)
+    writer.writerows(_row(used) | _axes(used) | _cost(used, costs) for used in selection.used)
     return written.getvalue()
 
 
@@ -33,6 +36,20 @@ def _axes(used: Used) -> dict[str, str]:
         for name, value in where.items():
             values.setdefault(f"axis:{name}", {})[plain(value)] = None
     return {column: "; ".join(each) for column, each in values.items()}
+
+
+def _costs(selection: Selection) -> list[str]:
+    """Those that its tables show: reports without them stay as they were."""
+    shown = {column.metric for table in selection.matrix.tables for column in table.columns}
+    return [metric for metric in COSTS if metric in shown]
+
+
+def _cost(used: Used, costs: Sequence[str]) -> dict[str, float | None]:
+    """Of a training; its tracks share the seconds and the memory."""
+    record = used.record
+    if not isinstance(record, TrainRecord):
+        return {}
+    return {metric: cost_of(metric, record, used.cost) for metric in costs}
 
 
 def _row(used: Used) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from classifier.records.record import (
 from reports.answers import Answer
 from reports.blocks import Bullets, Columns, Grid, Section
 from reports.notes import notes
-from reports.select import SelectedTable, Selection
-from reports.tables import mean, text
+from reports.select import Selection
+from reports.tables import bare, mean, text
 from reports.wording import (
     METHOD,
     ROUGH,
@@ -50,11 +50,10 @@ def sections(selection: Selection, answers: Sequence[Answer]) -> list[Section]:
     ]
 
 
-def bare(table: SelectedTable) -> Grid:
-    """The table alone, as the changelog has it."""
-    header = [table.row_header, *(cell.column.header for cell in table.cells[0])]
-    figures = [[text(cell.column, mean(cell)) for cell in row] for row in table.cells]
-    return Grid(header, [[row[0].row, *of] for row, of in zip(table.cells, figures, strict=True)])
+def shown(answer: Answer) -> Grid:
+    """An answer's table, as measured."""
+    cells = answer.table.cells
+    return bare(answer.table, [[text(cell.column, mean(cell)) for cell in row] for row in cells])
 
 
 def plain(setting: Any) -> str:
@@ -80,7 +79,7 @@ def _environment(records: Sequence[Record]) -> Section:
 
 def _table(selection: Selection, answer: Answer) -> Iterator[Section]:
     table = answer.table
-    yield Section(2, table.name, (bare(table), Bullets(notes(selection.matrix, table))))
+    yield Section(2, table.name, (shown(answer), Bullets(notes(selection.matrix, table))))
     if verdicts := verdict_grid(answer):
         notes_on_them = Bullets(list(verdict_notes(answer)))
         yield Section(3, f"{table.name}: verdicts", (verdicts, notes_on_them))

@@ -32,6 +32,8 @@ class Missing(Enum):
     FAILED = "failed"
     TODO = "to do"
     NO_PREDICTIONS = "no predictions"
+    NOT_RECORDED = "not recorded"
+    """By a job that was done before its figure was kept: running again mends nothing."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Cell:
         """Why it has no figure; None if all its seeds have one."""
         return next((why for why in Missing if why in self.figures), None)
 
+    @property
+    def is_compared(self) -> bool:
+        """Whether it is to get a verdict: what a model costs has a difference only."""
+        return self.baseline is not None and not self.column.is_cost
+
 
 @dataclass(frozen=True)
 class SelectedTable:
@@ -66,9 +73,11 @@ class SelectedTable:
     cells: tuple[tuple[Cell, ...], ...]
     """By row, then column."""
     records: tuple[Record, ...]
-    """Of the cells, each once, row by row."""
+    """Of the cells, each once, row by row; those of what models cost are among `trainings`."""
     trainings: tuple[TrainRecord, ...]
-    """Those that its accuracies rest on, each once."""
+    """Those that its accuracies rest on, or whose cost it shows, each once."""
+    carried: tuple[tuple[str, ...], ...]
+    """The tracks of each training whose seconds or memory it shows."""
 
     @property
     def accuracies(self) -> list[TrainRecord | EvaluateRecord]:
@@ -106,9 +115,9 @@ class Selection:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every figure is there."""
+        """Whether every figure is there that a run can give."""
         cells = (cell for table in self.tables for row in table.cells for cell in row)
-        return all(cell.missing is None for cell in cells)
+        return all(cell.missing in (None, Missing.NOT_RECORDED) for cell in cells)
 
 
 def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()) -> Selection:
@@ -175,9 +184,14 @@ def _table(table: Table, records: Records, results: Results) -> SelectedTable:
     ]
     for (r, c), (base_r, base_c) in table.baseline.items():
         cells[r][c] = replace(cells[r][c], baseline=cells[base_r][base_c])
-    keys = [_keys(request) for row in table.cells for cell in row for request in cell]
-    own = (records[key] for key in dict.fromkeys(of[-1] for of in keys))
-    behind = (records[key] for key in dict.fromkeys(of[0] for of in keys))
+    asked = [
+        (column, _keys(request))
+        for row in table.cells
+        for column, cell in zip(table.columns, row, strict=True)
+        for request in cell
+    ]
+    own = (records[key] for key in dict.fromkeys(of[-1] for c, of in asked if not c.is_cost))
+    behind = (records[key] for key in dict.fromkeys(of[0] for _, of in asked))
     return SelectedTable(
         name=table.name,
         row_header=table.row_header,
@@ -185,12 +199,35 @@ def _table(table: Table, records: Records, results: Results) -> SelectedTable:
         cells=tuple(map(tuple, cells)),
         records=tuple(record for record in own if record is not None),
         trainings=tuple(record for record in behind if isinstance(record, TrainRecord)),
+        carried=_carried(cells, results),
     )
+
+
+def _carried(cells: Sequence[Sequence[Cell]], results: Results) -> tuple[tuple[str, ...], ...]:
+    timed = [cell for row in cells for cell in row if cell.column.is_of_all_tracks]
+    records = {record.signature: record for cell in timed for record in cell.records}
+    return tuple(
+        results.carried(each) for each in records.values() if isinstance(each, TrainRecord)
+    )
+
+
+def cost_of(metric: str, record: TrainRecord, cost: Cost | None) -> float | None:
+    """What a metric that is a cost says of a training; None where it was not recorded."""
+    match metric:
+        case "train_seconds":
+            return cost.seconds if cost else None
+        case "peak_memory_mib":
+            return cost.peak_memory_mib if cost else None
+    figure: float | None = getattr(record, metric)
+    return figure
 
 
 def _figure(column: Column, record: Record | Missing, results: Results) -> float | Missing:
     if isinstance(record, Missing):
         return record
+    if isinstance(record, TrainRecord) and column.is_cost:
+        figure = cost_of(column.metric, record, results.costs.get((record.signature, record.unit)))
+        return Missing.NOT_RECORDED if figure is None else float(figure)
     if column.is_recorded:
         return column.figure(record)
     folder = results.folders.get((record.signature, record.unit))

@@ -1,12 +1,20 @@
-"""The figures of a table's cells, in their column's unit (shares of 1, or batches or images a
-second), and how they are written."""
+"""The figures of a table's cells, in their column's unit (shares of 1, batches or images a
+second, what a training cost), and how they are written."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from experiments.matrix.schema import Column
-from reports.select import Cell, Missing
+from experiments.matrix.schema import DIGITS, Column
+from reports.blocks import Grid
+from reports.select import Cell, Missing, SelectedTable
+
+
+def bare(table: SelectedTable, texts: Sequence[Sequence[str]]) -> Grid:
+    """The table alone, as the changelog has it. `texts`: by row, then column."""
+    header = [table.row_header, *(cell.column.header for cell in table.cells[0])]
+    return Grid(header, [[row[0].row, *of] for row, of in zip(table.cells, texts, strict=True)])
 
 
 def mean(cell: Cell) -> float | Missing:
@@ -27,12 +35,12 @@ def minus(cell: Cell, other: Cell | float | None) -> float | None:
 
 
 def text(column: Column, figure: float | Missing | None, sign: str = "") -> str:
-    """Accuracies to 5 decimals, speeds to 2; nothing for None. `sign`: "+" for a difference."""
+    """With its metric's decimals; nothing for None. `sign`: "+" for a difference."""
     if figure is None:
         return ""
     if isinstance(figure, Missing):
         return figure.value
-    return rounded(figure, 2 if column.is_speed else 5, sign)
+    return rounded(figure, DIGITS.get(column.metric, 5), sign)
 
 
 def interval(low: float, high: float) -> str:

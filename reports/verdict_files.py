@@ -65,7 +65,8 @@ def _rows(answer: Answer) -> Iterator[dict[str, Any]]:
 
 
 def _cell(answer: Answer, judged: Judged) -> dict[str, Any]:
-    cell, base = judged.cell, judged.cell.baseline
+    cell = judged.cell
+    base = cell.baseline if cell.is_compared else None
     figure, alone = mean(cell), judged.estimate
     row = _row(answer, cell.row, cell.column)
     row |= {
@@ -96,7 +97,7 @@ def _row(answer: Answer, name: str | None, column: Column) -> dict[str, Any]:
         "row": name,
         "column": column.header,
         "metric": column.metric,
-        "split": None if column.is_speed else column.images,
+        "split": None if column.is_speed or column.is_cost else column.images,
         "family": answer.family,
     }
 

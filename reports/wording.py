@@ -125,7 +125,7 @@ def _most(groups: Sequence[Sequence[Judged]]) -> str:
 def _groups(answer: Answer) -> list[list[Judged]]:
     """The compared cells, by column."""
     columns = zip(*answer.cells, strict=True)
-    groups = ([each for each in column if each.cell.baseline] for column in columns)
+    groups = ([each for each in column if each.cell.is_compared] for column in columns)
     return [group for group in groups if group]
 
 
@@ -137,9 +137,9 @@ def _preferred(groups: list[list[Judged]]) -> list[list[Judged]]:
 
 
 def verdict_grid(answer: Answer) -> Grid | None:
-    """A line for each cell, then the lines over the rows; None where it would say no more than the
-    table."""
-    cells = [each for row in answer.cells for each in row]
+    """A line for each cell that can have a verdict, then the lines over the rows; None where it
+    would say no more than the table."""
+    cells = [each for row in answer.cells for each in row if not each.cell.column.is_cost]
     several = any(deviation(each.cell) is not None for each in cells)
     header = [answer.table.row_header, "column", "figure"]
     header += ["deviation over seeds"] if several else []

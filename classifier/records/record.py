@@ -116,6 +116,28 @@ class TrainRecord(_Plain):
     """It was interrupted, and went on with another device, number of threads or version."""
     rdrop_passes: int | None
     history: tuple[Epoch, ...]
+    parameters: int | None = Field(None, exclude_if=lambda count: count is None)
+    """Trainable ones of the network with its head; tricks' own layers, which go, don't count."""
+    multiply_adds: int | None = Field(None, exclude_if=lambda count: count is None)
+    """Of a forward pass of one image at its size; None too where they can't be counted."""
+    checkpoint_bytes: int | None = Field(None, exclude_if=lambda count: count is None)
+    """Of the stored weights. Older records have none of the three."""
+
+    @property
+    def gflops(self) -> float | None:
+        """10^9 multiply-adds of a forward pass of one image."""
+        return None if self.multiply_adds is None else self.multiply_adds / 1e9
+
+    @property
+    def checkpoint_mib(self) -> float | None:
+        return None if self.checkpoint_bytes is None else self.checkpoint_bytes / 2**20
+
+    @property
+    def images_seen(self) -> int:
+        """By the optimiser, until this track stopped: one that several passes look at (R-Drop, SAM)
+        counts once. A last batch of one image is left out, as `TrainLoader` leaves it out."""
+        left_out = self.data.train % self.spec.batch_size == 1
+        return len(self.history) * (self.data.train - left_out)
 
     @property
     def training(self) -> TrainSpec:

@@ -30,7 +30,7 @@ from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
 from experiments.run.engines import Engine, open_engine
 from experiments.run.engines.local import platform_of
-from experiments.store.store import Store
+from experiments.store.store import Results, Store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -176,14 +176,15 @@ class Runner:
 def _show_published(matrices: Sequence[Matrix], data_root: Path) -> int:
     from classifier.data import datasets
     from reports import markdown, published
+    from reports.select import select
 
-    named = [table for matrix in matrices for table in matrix.tables if table.published]
+    named = [matrix for matrix in matrices if any(table.published for table in matrix.tables)]
     if not named:
         raise UserError("none of these matrices has published figures: a table names them")
-    for matrix in matrices:
+    for matrix in named:
         counted = datasets.counts(matrix.data, data_root)
-        for table in matrix.tables:
-            if table.published:
+        for table in select(matrix, Results()).tables:
+            if table.is_published:
                 print(markdown.page(published.sections(table, counted and counted[1])))
     return ALL_DONE
 

@@ -345,7 +345,7 @@ def without_published(table: Table) -> Table:
 def _requests(column: Column, arm: Arm) -> Iterator[Request]:
     """What a column needs of an arm, for each seed."""
     for spec, teacher in zip(arm.trainings, arm.teachers, strict=True):
-        if column.stage == "train":
+        if column.stage == "train" or column.is_cost:
             yield Request(spec, arm.track, teacher, arm.where)
             continue
         evaluation = EvaluateSpec.of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
@@ -19,9 +19,29 @@ Margin = Annotated[float, Field(gt=0, lt=1)]
 MARGIN: Margin = 0.005
 
 
+Costs = Literal[
+    "parameters", "gflops", "checkpoint_mib", "train_seconds", "images_seen", "peak_memory_mib"
+]
+"""What a model costs: figures of its training."""
+COSTS: tuple[str, ...] = get_args(Costs)
+DIGITS = {
+    "fps": 2,
+    "images_per_second": 2,
+    "parameters": 0,
+    "gflops": 3,
+    "checkpoint_mib": 2,
+    "train_seconds": 1,
+    "images_seen": 0,
+    "peak_memory_mib": 0,
+}
+"""Decimals of a metric's figures; of others 5."""
+
+
 class Column(Settings):
     header: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
-    metric: Literal["accuracy", "mpa", "top5", "nll", "fps", "images_per_second"] = "accuracy"
+    metric: Literal["accuracy", "mpa", "top5", "nll", "fps", "images_per_second", Costs] = (
+        "accuracy"
+    )
     stage: Literal["train", "test"] = "test"
     split: Part | None = None
     precision: Precision | None = None
@@ -39,6 +59,16 @@ class Column(Settings):
         return self.metric in ("fps", "images_per_second")
 
     @property
+    def is_cost(self) -> bool:
+        """Whether it is of a training, and has no verdict."""
+        return self.metric in COSTS
+
+    @property
+    def is_of_all_tracks(self) -> bool:
+        """Whether the tracks that one training carries share it."""
+        return self.metric in ("train_seconds", "peak_memory_mib")
+
+    @property
     def part(self) -> Part:
         """Whose images it is about; a training is judged on val."""
         return "test" if self.data else self.split or "val"
@@ -49,8 +79,11 @@ class Column(Settings):
         return self.data.as_test if self.data else self.part
 
     @property
-    def more_is_better(self) -> bool:
-        return self.metric != "nll"
+    def more_is_better(self) -> bool | None:
+        """None where neither is better."""
+        if self.metric == "images_seen":
+            return None
+        return self.metric != "nll" and not self.is_cost
 
     def figure(self, record: Record) -> float:
         """What a record says of a metric that `is_recorded`: a field has its name."""
@@ -82,6 +115,9 @@ class Column(Settings):
             if self.margin:
                 raise ValueError(f"metric '{self.metric}' takes no margin: it is for shares")
             return self
+        if self.is_cost:
+            self._check_cost()
+            return self
         if self.batch_size is not None:
             raise ValueError("'batch_size' is for metric fps or images_per_second")
         if self.stage == "train" and (
@@ -105,6 +141,16 @@ class Column(Settings):
         if self.stage == "test" and self.split is None and self.data is None:
             raise ValueError("a column needs 'split' (train, val or test), or 'stage: train'")
         return self
+
+    def _check_cost(self) -> None:
+        taken = {"split", "precision", "tta", "stage", "batch_size"} & self.model_fields_set
+        if taken:
+            raise ValueError(
+                f"metric '{self.metric}' is of the training: it takes no split, no precision, no "
+                "tta, no stage and no batch_size"
+            )
+        if self.margin:
+            raise ValueError(f"metric '{self.metric}' gets no verdict, so it takes no margin")
 
 
 class Row(Settings):

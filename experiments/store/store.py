@@ -20,7 +20,7 @@ from classifier.basics.files import write_atomically
 from classifier.config.spec import Spec
 from classifier.config.tracks import Track
 from classifier.records import runs
-from classifier.records.record import BenchmarkRecord, Cost, Record, train_unit
+from classifier.records.record import BenchmarkRecord, Cost, Record, TrainRecord, train_unit
 from experiments.store import layout, leases
 
 
@@ -62,6 +62,14 @@ class Results:
         units = sorted(self._units.get(signature, ()))
         records = [self.records[signature, unit] for unit in units]
         return [record for record in records if isinstance(record, BenchmarkRecord)]
+
+    def carried(self, record: TrainRecord) -> tuple[str, ...]:
+        """The tracks of the training that a record is of: those whose cost is one with its own."""
+        keys = [(record.signature, unit) for unit in self._units.get(record.signature, ())]
+        spent = self.costs.get((record.signature, record.unit))
+        others = [self.records.get(key) for key in keys if spent and self.costs.get(key) == spent]
+        tracks = {each.track for each in others if isinstance(each, TrainRecord)}
+        return tuple(sorted(tracks | {record.track}, reverse=True))
 
 
 class Store:

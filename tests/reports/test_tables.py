@@ -9,9 +9,10 @@ import pytest
 from experiments.matrix.load import load
 from experiments.matrix.overrides import Overrides
 from experiments.store.store import Failure, Results
+from reports.answers import answers
 from reports.blocks import Grid
 from reports.markdown import grid
-from reports.sections import bare
+from reports.sections import shown
 from reports.select import select
 from reports.tables import mean, text
 from tests.records import results_of
@@ -53,8 +54,8 @@ def test_published_figures_as_records_give_the_changelogs_lines(name: str) -> No
     matrix = load(EXPERIMENTS / f"{name}.yaml")
     (asked,) = matrix.tables
     results = results_of(matrix, lambda row, column, seed: asked.published[row, column.header])
-    (selected,) = select(matrix, results).tables
-    assert grid(bare(selected)) == CHANGELOG[name]
+    (answer,) = answers(select(matrix, results))
+    assert grid(shown(answer)) == CHANGELOG[name]
 
 
 def test_a_cell_is_the_mean_over_seeds() -> None:
@@ -70,10 +71,10 @@ def test_what_is_missing_says_why() -> None:
     first = next(matrix.requests())
     assert first.training is not None
     lacking = Results({k: r for k, r in whole.records.items() if k[0] != first.spec.signature})
-    (table,) = select(matrix, lacking).tables
-    cell = table.cells[0][0]
+    (answer,) = answers(select(matrix, lacking))
+    cell = answer.table.cells[0][0]
     assert text(cell.column, mean(cell)) == "to do"
-    assert grid(bare(table)).splitlines()[2].startswith("| mobilenetv2 | to do | 0.50000 |")
+    assert grid(shown(answer)).splitlines()[2].startswith("| mobilenetv2 | to do | 0.50000 |")
     for signature in (first.spec.signature, first.training.signature):
         lacking.failures = {signature: Failure("no memory", "log.txt")}
         (table,) = select(matrix, lacking).tables
