@@ -95,7 +95,7 @@ def answers(selection: Selection) -> list[Answer]:
 def _answer(judging: _Judging, table: SelectedTable) -> Answer:
     compares = any(cell.is_compared for row in table.cells for cell in row)
     if not compares and len(table.cells) > MANY_ROWS:  # nobody looks for the best of so many
-        plain = tuple(tuple(Judged(cell, None) for cell in row) for row in table.cells)
+        plain = tuple(tuple(map(judging.alone, row)) for row in table.cells)
         return Answer(table, plain, (), 0, (), is_judged=False)
     cells = [[judging.judge(cell) for cell in row] for row in table.cells]
     over = [_over_rows(column) for column in zip(*cells, strict=True)]
@@ -198,6 +198,11 @@ class _Judging:
             for record in (used.record for used in selection.used)
             if isinstance(record, TrainRecord)
         }
+
+    def alone(self, cell: Cell) -> Judged:
+        """Compared with nothing: its interval is looked at where its table shows it."""
+        is_shown = cell.form.spread == "interval"
+        return Judged(cell, self._estimate(cell, cell.records) if is_shown else None)
 
     def judge(self, cell: Cell) -> Judged:
         if cell.column.is_cost:

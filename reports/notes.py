@@ -8,12 +8,14 @@ from classifier.basics.machine import Platform, without_instructions
 from classifier.records.record import Environment
 from experiments.matrix.model import Matrix
 from reports.answers import learnt_nothing
-from reports.select import Missing, SelectedTable
+from reports.select import Cell, Missing, SelectedTable
 
 
 def notes(matrix: Matrix, table: SelectedTable) -> list[str]:
     """Sentences for under a table of the matrix."""
     said = (
+        *on_form(table),
+        *_spread(matrix, table),
         *_learnt_nothing(table),
         *_not_recorded(table),
         *_emulation(table),
@@ -24,6 +26,57 @@ def notes(matrix: Matrix, table: SelectedTable) -> list[str]:
         *_sequential(matrix, table),
     )
     return [note for note in said if note]
+
+
+def on_form(table: SelectedTable) -> list[str]:
+    """How its figures are written, where it is not as the changelog writes them."""
+    cells = [cell for row in table.cells for cell in row if not cell.form.is_hidden]
+    notes = []
+    if percent := _quoted(cell.column.header for cell in cells if cell.form.percent):
+        notes.append(
+            f"In percent, differences in points: {percent}. Verdicts, the other tables of a report "
+            "and its CSVs have shares of 1."
+        )
+    if differences := [cell for cell in cells if cell.shows_difference]:
+        pairs = dict.fromkeys(_pair(cell) for cell in differences)
+        notes.append(f"A figure with a sign is a difference: {', '.join(pairs)}.")
+    rows = _quoted(row[0].row for row in table.cells if all(c.form.is_hidden for c in row))
+    columns = zip(*table.cells, strict=True)
+    hidden = _quoted(of[0].column.header for of in columns if all(c.form.is_hidden for c in of))
+    if rows or hidden:
+        notes.append(
+            f"Not shown: {' and '.join(filter(None, (rows, hidden)))}. The verdicts and the CSVs "
+            "have them."
+        )
+    return notes
+
+
+def _pair(cell: Cell) -> str:
+    """What is subtracted from what, by column or by row."""
+    base = cell.baseline
+    assert base is not None
+    by_row = base.column.header == cell.column.header
+    names = (cell.row, base.row) if by_row else (cell.column.header, base.column.header)
+    return " minus ".join(f"“{name}”" for name in names)
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"“{name}”" for name in dict.fromkeys(names))
+
+
+def _spread(matrix: Matrix, table: SelectedTable) -> Iterator[str]:
+    cells = [cell for row in table.cells for cell in row if not cell.form.is_hidden]
+    spreads, seeds = {cell.form.spread for cell in cells}, len(matrix.seeds)
+    if "deviation" in spreads:
+        if seeds > 1:
+            differ = any(c.shows_difference and c.form.spread == "deviation" for c in cells)
+            of = "; of a difference that of the seeds' differences" if differ else ""
+            yield f"±: the standard deviation (n - 1) over {seeds} seeds{of}."
+        else:
+            yield "± is not there: a deviation takes two seeds at least."
+    if "interval" in spreads:
+        speaks = f"over {seeds} seeds" if seeds > 1 else "from one seed: another is not in it"
+        yield f"[ ]: the 95 % interval of the figure before it, {speaks}."
 
 
 def _learnt_nothing(table: SelectedTable) -> Iterator[str]:

@@ -9,9 +9,10 @@ from classifier.data.split import Part
 from reports.before import NOTHING
 from reports.blocks import Bullets, Grid, Section
 from reports.limits import Score
+from reports.notes import on_form
 from reports.select import Cell, SelectedTable
 from reports.statistics import Comparison, Scope, compare_unpaired, estimate_from_shares
-from reports.tables import bare, interval, rounded, text
+from reports.tables import bare, in_form, interval, rounded
 from reports.verdicts import holm, verdict
 
 ONLY_ACCURACY = {
@@ -70,14 +71,19 @@ def sections(table: SelectedTable, images: Mapping[Part, int] | None) -> list[Se
         "verdict",
     )
     judged = [Grid(header, rows)] if rows else []
+    told = bare(table, [[_said(cell) for cell in row] for row in table.cells])
     return [
-        Section(2, f"{table.name}, as published", (_bare(table),)),
+        Section(2, f"{table.name}, as published", (told, Bullets(on_form(table)))),
         Section(3, f"{table.name}: verdicts", (*judged, Bullets(_notes(table, images, len(rows))))),
     ]
 
 
-def _bare(table: SelectedTable) -> Grid:
-    return bare(table, [[text(cell.column, cell.published) for cell in row] for row in table.cells])
+def _said(cell: Cell) -> str:
+    """What was published, in the cell's form; nothing where nothing was."""
+    base = cell.baseline.published if cell.shows_difference and cell.baseline else 0.0
+    if cell.published is None or base is None:
+        return ""
+    return in_form(cell.form, cell.published - base, "+" if cell.shows_difference else "")
 
 
 def _compared(table: SelectedTable, images: Mapping[Part, int]) -> list[_Row]:

@@ -13,7 +13,7 @@ from classifier.basics.files import write_atomically
 from experiments.matrix.model import Matrix
 from reports import markdown, results_csv, verdict_files
 from reports.answers import Answer, answers
-from reports.sections import OWNER, sections, shown
+from reports.sections import OWNER, measured, sections
 from reports.select import Selection
 
 _PAGE = "report.md"
@@ -28,7 +28,7 @@ def write(selection: Selection, folder: Path, found: Sequence[Answer] | None = N
     """
     check_records(selection)
     found = answers(selection) if found is None else found
-    files = {f"{each.table.name}.md": markdown.grid(shown(each)) for each in found}
+    files = {f"{each.table.name}.md": markdown.grid(measured(each)) for each in found}
     files[_PAGE] = markdown.page(sections(selection, found))
     files["results.csv"] = results_csv.text(selection)
     rows = verdict_files.rows_of(found)

@@ -18,11 +18,11 @@ from classifier.records.record import (
     Some,
     TrainRecord,
 )
-from reports.answers import Answer
+from reports.answers import Answer, Judged
 from reports.blocks import Bullets, Columns, Grid, Section
 from reports.notes import notes
 from reports.select import Selection
-from reports.tables import bare, mean, text
+from reports.tables import bare, shown
 from reports.wording import (
     METHOD,
     ROUGH,
@@ -50,10 +50,16 @@ def sections(selection: Selection, answers: Sequence[Answer]) -> list[Section]:
     ]
 
 
-def shown(answer: Answer) -> Grid:
-    """An answer's table, as measured."""
-    cells = answer.table.cells
-    return bare(answer.table, [[text(cell.column, mean(cell)) for cell in row] for row in cells])
+def measured(answer: Answer) -> Grid:
+    """An answer's table alone."""
+    texts = [[shown(each.cell, _limits(each)) for each in row] for row in answer.cells]
+    return bare(answer.table, texts)
+
+
+def _limits(judged: Judged) -> tuple[float, float] | None:
+    """Of what its cell shows."""
+    of = judged.comparison if judged.cell.shows_difference else judged.estimate
+    return None if of is None else (of.low, of.high)
 
 
 def plain(setting: Any) -> str:
@@ -79,7 +85,7 @@ def _environment(records: Sequence[Record]) -> Section:
 
 def _table(selection: Selection, answer: Answer) -> Iterator[Section]:
     table = answer.table
-    yield Section(2, table.name, (shown(answer), Bullets(notes(selection.matrix, table))))
+    yield Section(2, table.name, (measured(answer), Bullets(notes(selection.matrix, table))))
     if verdicts := verdict_grid(answer):
         notes_on_them = Bullets(list(verdict_notes(answer)))
         yield Section(3, f"{table.name}: verdicts", (verdicts, notes_on_them))

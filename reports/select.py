@@ -16,7 +16,7 @@ from classifier.config.spec import settings_in_order
 from classifier.config.tracks import RAW
 from classifier.records.record import BenchmarkRecord, Cost, EvaluateRecord, Record, TrainRecord
 from experiments.matrix.arms import Arm
-from experiments.matrix.model import Matrix, Request, Table
+from experiments.matrix.model import Form, Matrix, Request, Table
 from experiments.matrix.schema import Column
 from experiments.store.store import Results
 from reports import scores
@@ -45,6 +45,7 @@ class Cell:
     figures: tuple[float | Missing, ...]
     """What each says of the column's metric."""
     published: float | None
+    form: Form
     margin: float | None = None
     baseline: Cell | None = None
     """The cell that it is compared with."""
@@ -57,6 +58,10 @@ class Cell:
     def missing(self) -> Missing | None:
         """Why it has no figure; None if all its seeds have one."""
         return next((why for why in Missing if why in self.figures), None)
+
+    @property
+    def shows_difference(self) -> bool:
+        return self.form.is_difference and self.baseline is not None
 
     @property
     def is_compared(self) -> bool:
@@ -168,20 +173,20 @@ def _table(table: Table, records: Records, results: Results) -> SelectedTable:
         failed = any(signature in results.failures for signature, _ in keys)
         return records[keys[-1]] or (Missing.FAILED if failed else Missing.TODO)
 
-    def cell(name: str, column: Column, margin: float | None, asked: Sequence[Request]) -> Cell:
-        seeds = tuple(map(seed, asked))
-        figures = tuple(_figure(column, each, results) for each in seeds)
+    def cell(r: int, c: int) -> Cell:
+        name, column, form = table.rows[r], table.columns[c], table.forms[c]
+        seeds = tuple(map(seed, table.cells[r][c]))
         return Cell(
-            name, column, seeds, figures, table.published.get((name, column.header)), margin
+            row=name,
+            column=column,
+            seeds=seeds,
+            figures=tuple(_figure(column, each, results) for each in seeds),
+            published=table.published.get((name, column.header)),
+            form=replace(form, is_hidden=form.is_hidden or r in table.hidden_rows),
+            margin=table.margins[c],
         )
 
-    cells = [
-        [
-            cell(name, column, margin, asked)
-            for column, margin, asked in zip(table.columns, table.margins, row, strict=True)
-        ]
-        for name, row in zip(table.rows, table.cells, strict=True)
-    ]
+    cells = [[cell(r, c) for c in range(len(table.columns))] for r in range(len(table.rows))]
     for (r, c), (base_r, base_c) in table.baseline.items():
         cells[r][c] = replace(cells[r][c], baseline=cells[base_r][base_c])
     asked = [

@@ -6,15 +6,60 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
+from experiments.matrix.model import Form
 from experiments.matrix.schema import DIGITS, Column
 from reports.blocks import Grid
 from reports.select import Cell, Missing, SelectedTable
 
 
 def bare(table: SelectedTable, texts: Sequence[Sequence[str]]) -> Grid:
-    """The table alone, as the changelog has it. `texts`: by row, then column."""
-    header = [table.row_header, *(cell.column.header for cell in table.cells[0])]
-    return Grid(header, [[row[0].row, *of] for row, of in zip(table.cells, texts, strict=True)])
+    """The table alone, without what is hidden; as the changelog has it, unless it says how else.
+    `texts`: by row, then column."""
+    columns = [c for c, cells in enumerate(zip(*table.cells, strict=True)) if _are_shown(cells)]
+    header = [table.row_header, *(table.cells[0][c].column.header for c in columns)]
+    rows = [
+        [cells[0].row, *(of[c] for c in columns)]
+        for cells, of in zip(table.cells, texts, strict=True)
+        if _are_shown(cells)
+    ]
+    return Grid(header, rows)
+
+
+def _are_shown(cells: Sequence[Cell]) -> bool:
+    """Of a row or a column."""
+    return not all(cell.form.is_hidden for cell in cells)
+
+
+def shown(cell: Cell, limits: tuple[float, float] | None = None) -> str:
+    """A cell in its form: its mean, or the difference to its baseline, with its spread if it has
+    one. `limits`: the 95 % interval of what is shown."""
+    base = cell.baseline if cell.shows_difference else None
+    missing = cell.missing or (base and base.missing)
+    if missing:
+        return missing.value
+    figure, sign = fmean(figures(cell)), ""
+    if base is not None:
+        figure, sign = figure - fmean(figures(base)), "+"
+    said = in_form(cell.form, figure, sign)
+    if cell.form.spread == "deviation" and (moved := _deviation(cell, base)) is not None:
+        return f"{said} ± {in_form(cell.form, moved)}"
+    if cell.form.spread == "interval" and limits is not None:
+        low, high = (in_form(cell.form, limit, sign) for limit in limits)
+        return f"{said} [{low}, {high}]"
+    return said
+
+
+def _deviation(cell: Cell, base: Cell | None) -> float | None:
+    """Over the seeds, as `deviation`; of the difference to a baseline seed by seed."""
+    each = figures(cell)
+    if base is not None:
+        each = [figure - other for figure, other in zip(each, figures(base), strict=True)]
+    return stdev(each) if len(each) > 1 else None
+
+
+def in_form(form: Form, figure: float, sign: str = "") -> str:
+    """With its decimals, of 1 or in percent. `sign`: "+" for a difference."""
+    return rounded(100 * figure if form.percent else figure, form.digits, sign)
 
 
 def mean(cell: Cell) -> float | Missing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from classifier.config.explanations import text
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec
 from classifier.data import datasets
 from experiments.matrix.arms import Arm, Arms, matches
-from experiments.matrix.model import Request, Table
-from experiments.matrix.schema import MARGIN, Column, File, Row, TableSettings
+from experiments.matrix.model import Form, Request, Table
+from experiments.matrix.schema import DIGITS, MARGIN, Column, File, Row, TableSettings
 
 MOST_FIGURES = 1_000_000
 
@@ -68,15 +68,19 @@ class Tables:
         kept = tuple(column for _, column in columns)
         baseline = self._baseline(settings.baseline, kept, cells, place)
         baseline |= self._row_baselines(settings, rows, len(kept), place)
+        baseline |= self._against(settings, columns, len(rows))
+        self._check_form(settings, columns, {position for _, position in baseline}, place)
         return Table(
             name=name,
             row_header=row_header,
             rows=tuple(row.name for row in rows),
             columns=kept,
             cells=tuple(cells),
-            baseline=baseline | self._against(settings, columns, len(rows)),
+            baseline=baseline,
             published=self._published(settings, place, [row.name for row in rows]),
             margins=tuple(_margin(column, settings) for column in kept),
+            forms=tuple(_form(column, settings) for column in kept),
+            hidden_rows=frozenset(position for position, row in enumerate(rows) if row.hide),
         )
 
     def idle_arms(self) -> list[str]:
@@ -99,6 +103,7 @@ class Tables:
             kept = [row for row in settings.rows if self._is_left({**settings.where, **row.where})]
             if not kept:
                 raise self._document.error(where, "the command line leaves this table no row")
+            self._check_shown("row", kept, settings.rows, where)
             if len(kept) < len(names):
                 gone = len(names) - len(kept)
                 self.notes.append(
@@ -133,10 +138,45 @@ class Tables:
                 kept.append((where, column))
         if not kept:
             raise self._document.error(place, "the command line leaves this table no column")
+        self._check_shown(
+            "column", [column for _, column in kept], settings.columns, (*place, "columns")
+        )
         if len(kept) < len(settings.columns):
             gone = len(settings.columns) - len(kept)
             self.notes.append(f"table {place[1]}: {gone} column(s) pinned away by the command line")
         return kept
+
+    def _check_shown(
+        self, what: str, kept: Sequence[Row | Column], written: Sequence[Row | Column], where: Where
+    ) -> None:
+        """At least one row and one column are shown."""
+        if all(each.hide for each in written):
+            raise self._document.error(where, f"every {what} is hidden, so nothing is shown")
+        if all(each.hide for each in kept):
+            message = f"the command line leaves this table hidden {what}s only"
+            raise self._document.error(where, message)
+
+    def _check_form(
+        self,
+        settings: TableSettings,
+        columns: Sequence[tuple[Where, Column]],
+        compared: Container[int],
+        place: Where,
+    ) -> None:
+        """`compared`: the positions of the columns that have baselines. Where the command line pins
+        an axis they may be gone, and figures are shown."""
+        if settings.percent and not any(column.is_share for column in settings.columns):
+            message = "'percent' is for shares of images, and no column of this table is one"
+            raise self._document.error((*place, "percent"), message)
+        if not self._arms.forced.keys().isdisjoint(self._arms.axes):
+            return
+        for position, (where, column) in enumerate(columns):
+            if column.show == "difference" and position not in compared:
+                message = (
+                    f"'{column.header}' has no baseline to show a difference to: give it "
+                    "'against', or a row or the table a 'baseline'"
+                )
+                raise self._document.error((*where, "show"), message)
 
     def _check_part(self, column: Column, where: Where) -> None:
         """Of a split that is given test may be missing; where the data are there, it is known."""
@@ -335,6 +375,28 @@ class Tables:
 def _margin(column: Column, settings: TableSettings) -> float | None:
     """A table's is for shares of images; of the others what would matter nobody can say for all."""
     return column.margin or ((settings.margin or MARGIN) if column.is_share else None)
+
+
+def _form(column: Column, settings: TableSettings) -> Form:
+    """What a column says goes before what its table says, where that has a meaning for it: decimals
+    none for whole numbers."""
+    percent = column.percent
+    if percent is None:
+        percent = bool(settings.percent) and column.is_share
+    usual = 2 if percent else DIGITS.get(column.metric, 5)
+    of_table = (
+        settings.digits if settings.digits is not None and not column.is_whole_number else usual
+    )
+    spread = column.spread or settings.spread
+    if spread == "none" or column.is_speed or (column.is_cost and spread == "interval"):
+        spread = None
+    return Form(
+        digits=of_table if column.digits is None else column.digits,
+        percent=percent,
+        spread=spread,
+        is_difference=column.show == "difference",
+        is_hidden=column.hide,
+    )
 
 
 def without_published(table: Table) -> Table:

@@ -12,7 +12,7 @@ from classifier.config.tracks import RAW, Track
 from classifier.data.spec import DataSpec
 from classifier.records.record import unit_of
 from experiments.matrix.arms import Arm
-from experiments.matrix.schema import Column
+from experiments.matrix.schema import Column, Spread
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,19 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Form:
+    """How a cell's figure is written."""
+
+    digits: int
+    """Decimals."""
+    percent: bool = False
+    spread: Spread | None = None
+    is_difference: bool = False
+    """Of a cell with a baseline: the difference to it stands in place of the figure."""
+    is_hidden: bool = False
+
+
+@dataclass(frozen=True)
 class Table:
     name: str
     row_header: str
@@ -51,6 +64,9 @@ class Table:
     """By row and header."""
     margins: tuple[float | None, ...]
     """By column: differences closer to 0 do not matter; None where nothing counts as the same."""
+    forms: tuple[Form, ...]
+    """By column."""
+    hidden_rows: frozenset[int]
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,18 @@ DIGITS = {
 """Decimals of a metric's figures; of others 5."""
 
 
-class Column(Settings):
+Spread = Literal["deviation", "interval"]
+
+
+class FormSettings(Settings):
+    """How a column's figures are written, and those of a table's columns that do not say."""
+
+    digits: int | None = Field(None, ge=0, le=10)
+    percent: bool | None = None
+    spread: Literal[Spread, "none"] | None = None
+
+
+class Column(FormSettings):
     header: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
     metric: Literal["accuracy", "mpa", "top5", "nll", "fps", "images_per_second", Costs] = (
         "accuracy"
@@ -53,6 +64,9 @@ class Column(Settings):
     against: str | None = None
     """The header of the column that this one is compared with, row by row."""
     margin: Margin | None = None
+    show: Literal["figure", "difference"] = "figure"
+    hide: bool = False
+    """It is computed and compared, and not in the table that is shown."""
 
     @property
     def is_speed(self) -> bool:
@@ -62,6 +76,11 @@ class Column(Settings):
     def is_cost(self) -> bool:
         """Whether it is of a training, and has no verdict."""
         return self.metric in COSTS
+
+    @property
+    def is_whole_number(self) -> bool:
+        """Whether a seed's figures are."""
+        return DIGITS.get(self.metric) == 0
 
     @property
     def is_of_all_tracks(self) -> bool:
@@ -109,6 +128,7 @@ class Column(Settings):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Column:
+        self._check_form()
         if self.is_speed:
             if self.split or self.stage == "train" or self.tta or self.data:
                 raise ValueError(f"metric '{self.metric}' takes no split, stage, data or tta")
@@ -142,6 +162,14 @@ class Column(Settings):
             raise ValueError("a column needs 'split' (train, val or test), or 'stage: train'")
         return self
 
+    def _check_form(self) -> None:
+        if self.percent and not self.is_share:
+            raise ValueError(f"metric '{self.metric}' takes no percent: it is no share of images")
+        if self.spread in ("deviation", "interval") and self.is_speed:
+            raise ValueError(f"metric '{self.metric}' takes no spread: the seeds share one speed")
+        if self.spread == "interval" and self.is_cost:
+            raise ValueError(f"metric '{self.metric}' has no interval; take 'spread: deviation'")
+
     def _check_cost(self) -> None:
         taken = {"split", "precision", "tta", "stage", "batch_size"} & self.model_fields_set
         if taken:
@@ -151,6 +179,10 @@ class Column(Settings):
             )
         if self.margin:
             raise ValueError(f"metric '{self.metric}' gets no verdict, so it takes no margin")
+        if self.against and self.show == "figure":
+            raise ValueError(
+                f"metric '{self.metric}' gets no verdict, so 'against' is for 'show: difference'"
+            )
 
 
 class Row(Settings):
@@ -158,9 +190,11 @@ class Row(Settings):
     where: dict[str, Any]
     baseline: str | None = None
     """The name of the row that this one is compared with."""
+    hide: bool = False
+    """As of a column."""
 
 
-class TableSettings(Settings):
+class TableSettings(FormSettings):
     rows: str | list[Row]
     columns: list[Column] = Field(min_length=1)
     where: dict[str, Any] = Field(default_factory=dict)

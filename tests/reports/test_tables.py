@@ -12,7 +12,7 @@ from experiments.store.store import Failure, Results
 from reports.answers import answers
 from reports.blocks import Grid
 from reports.markdown import grid
-from reports.sections import shown
+from reports.sections import measured
 from reports.select import select
 from reports.tables import mean, text
 from tests.records import results_of
@@ -55,7 +55,7 @@ def test_published_figures_as_records_give_the_changelogs_lines(name: str) -> No
     (asked,) = matrix.tables
     results = results_of(matrix, lambda row, column, seed: asked.published[row, column.header])
     (answer,) = answers(select(matrix, results))
-    assert grid(shown(answer)) == CHANGELOG[name]
+    assert grid(measured(answer)) == CHANGELOG[name]
 
 
 def test_a_cell_is_the_mean_over_seeds() -> None:
@@ -74,7 +74,7 @@ def test_what_is_missing_says_why() -> None:
     (answer,) = answers(select(matrix, lacking))
     cell = answer.table.cells[0][0]
     assert text(cell.column, mean(cell)) == "to do"
-    assert grid(shown(answer)).splitlines()[2].startswith("| mobilenetv2 | to do | 0.50000 |")
+    assert grid(measured(answer)).splitlines()[2].startswith("| mobilenetv2 | to do | 0.50000 |")
     for signature in (first.spec.signature, first.training.signature):
         lacking.failures = {signature: Failure("no memory", "log.txt")}
         (table,) = select(matrix, lacking).tables
