@@ -23,7 +23,7 @@ from classifier.basics.progress import OnCount, Progress, Report
 from classifier.basics.settings import Weights
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision, TrainSpec
 from classifier.config.tracks import RAW, Track
-from classifier.data import datasets
+from classifier.data import batches, datasets
 from classifier.data.cache import Pixels, pixels
 from classifier.data.datasets import Listing
 from classifier.data.loader import EvalLoader, part_pixels
@@ -174,8 +174,9 @@ def train(
         meta = checkpoint.Meta(
             spec.model, listed.classes, spec.image_size, normalize.mean, normalize.std
         )
-        rate, root = data.train * trainer.epoch / trainer.seconds, str(place.data_root.resolve())
-        cost = _cost(trainer.seconds, rate, _peak_memory(device), root)
+        images = batches.seen(data.train, spec.batch_size) * trainer.epoch
+        root = str(place.data_root.resolve())
+        cost = _cost(trainer.seconds, images / trainer.seconds, _peak_memory(device), root)
     outcomes = []
     for carried in trainer.tracks:
         best = carried.history[carried.best_epoch]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from classifier.basics.machine import Platform, without_instructions
+from classifier.data.batches import left_over
 from classifier.records.record import Environment
 from experiments.matrix.model import Matrix
 from reports.answers import learnt_nothing
@@ -20,6 +21,7 @@ def notes(matrix: Matrix, table: SelectedTable) -> list[str]:
         *_not_recorded(table),
         *_emulation(table),
         *_amp(table),
+        *_left_over(table),
         " ".join(_mixed(table)),
         *_shared(table),
         *_means(matrix, table),
@@ -109,6 +111,14 @@ def _amp(table: SelectedTable) -> Iterator[str]:
     ran = (*table.accuracies, *table.trainings)
     if any(r.training.amp and r.environment.device_kind == "cpu" for r in ran):
         yield "amp was asked for, but trainings on a CPU ran in FP32."
+
+
+def _left_over(table: SelectedTable) -> Iterator[str]:
+    """On the trainings that saw not all of their images in each epoch."""
+    sizes = {(record.data.train, record.training.batch_size) for record in table.accuracies}
+    for said in (left_over(images, batch_size) for images, batch_size in sorted(sizes)):
+        if said:
+            yield f"{said[0].upper()}{said[1:]}."
 
 
 def _mixed(table: SelectedTable) -> Iterator[str]:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import runner
+from classifier.cli.main import main as commands
 from experiments.store.store import Store
 from tests.classifier.test_datasets import make_images
 
@@ -100,6 +101,36 @@ def test_an_added_column_costs_only_itself(small: Path) -> None:
     after = records()
     assert len(after) == len(done) + 4
     assert all(after[path] == written for path, written in done.items())
+
+
+def test_parts_of_one_image_and_what_batches_leave_out(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the plan to the report, and by hand."""
+    for part, classes in {"train": {"a": 4, "b": 1}, "val": {"a": 1}, "test": {"b": 1}}.items():
+        make_images(Path("data/odd", part), classes, size=(32, 32))
+    column = "      - {header: test, split: test}\n    baseline: {augment: false}\n"
+    odd = SMALL.replace("{name: digits, limit: 10}", "{folder: odd, split: given}") + column
+    Path("small.yaml").write_text(odd.replace("batch_size: 16", "batch_size: 2"))
+    said = "each epoch leaves out one of the 5 training images, drawn anew: in batches of 2 "
+    assert runner.main(["small.yaml", "--plan"]) == 0
+    assert f"odd (given): {said}" in capsys.readouterr().out
+    assert runner.main(["small.yaml"]) == 0
+    assert capsys.readouterr().err.count(f"odd (given): {said}") == 1
+    page = Path("reports/small/report.md").read_text()
+    assert f"\n- E{said[1:]}" in page and "5 train / 1 val / 1 test, 2 classes" in page
+    costs = [json.loads(file.read_bytes()) for file in Path("runs").rglob("train-*/cost.json")]
+    # Two epochs of four images; both figures are rounded.
+    assert all(abs(c["images_per_second"] * c["seconds"] - 8) < 0.1 for c in costs)
+    flags = "--image_size 32 --epoch 1 --batch_size 2 --val_path data/odd/val"
+    by_hand = "train --model_name mobilenetv2 --save_path run --train_path data/odd/train"
+    assert commands([*by_hand.split(), *flags.split(), "--device", "cpu"]) == 0
+    assert capsys.readouterr().err.count(said) == 1
+    Path("small.yaml").write_text(odd)
+    assert runner.main(["small.yaml", "--plan"]) == 0
+    out = capsys.readouterr().out
+    assert "odd (given): batch_size 16 is more than the 5 training images" in out
+    assert said not in out
 
 
 def test_the_order_of_jobs_changes_no_number(small: Path) -> None:

@@ -24,6 +24,7 @@ from classifier.basics.settings import Weights
 from classifier.cli.train_flags import folder_of_paths, known_file, spec_of
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision
 from classifier.config.tracks import RAW, track_of
+from classifier.data import batches
 from classifier.data.datasets import fingerprint_if_there
 from classifier.data.prepare import prepare, prepare_other
 from classifier.data.spec import DataSpec
@@ -52,7 +53,8 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
     teacher, by = _teacher(options.teacher_path) if options.kd else (None, None)
     spec, track = spec_of(options, by)
     run: Path = options.save_path
-    check_labels(options.label_path, prepare(spec.data, where.data_root).classes)
+    listed = prepare(spec.data, where.data_root)
+    check_labels(options.label_path, listed.classes)
     for unit in run.glob("train-*"):
         if runs.read_training(unit).signature != spec.signature:
             raise UserError(
@@ -63,6 +65,8 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
         return 0
     if spec.amp and where.device == "cpu":
         print("amp is for CUDA: on this CPU the training runs in FP32", file=sys.stderr)
+    if remark := batches.remark(listed.counts()["train"], spec.batch_size):
+        print(remark, file=sys.stderr)
     work = run / runs.work_name(spec)
     make_folder(work)
     if not options.resume:

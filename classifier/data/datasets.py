@@ -20,7 +20,7 @@ from classifier.data.images import BadImageError
 from classifier.data.looked import once
 from classifier.data.sources import Source
 from classifier.data.spec import DataSpec
-from classifier.data.split import PARTS, Part, in_order, sizes, split, split_groups
+from classifier.data.split import PARTS, Part, check_sizes, in_order, sizes, split, split_groups
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,7 +58,8 @@ class Listing:
 def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
     """Number of classes and of images in each part, or None while only images would tell.
 
-    `on_bad_image: skip` looks at the images once they are there.
+    `on_bad_image: skip` looks at the images once they are there. Raises UserError where a class is
+    too small for the split.
     """
     source = data.source
     class_sizes = source.sizes()
@@ -71,6 +72,8 @@ def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
         return None
     total: Counter[Part] = Counter()
     assert data.split != "given", "what has a name has no split of its own"
+    with told_of(data.title):
+        check_sizes(class_sizes, data.split, data.limit)
     for images in class_sizes.values():
         total.update(sizes(min(images, data.limit or images), data.split))
     return len(class_sizes), {part: total[part] for part in PARTS}
@@ -100,7 +103,7 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
         else:
             parts = split(classes, data.split, data.split_seed, data.limit)
     names = tuple(sorted(classes))
-    label_of = {path: names.index(name) for name, paths in classes.items() for path in paths}
+    label_of = {path: label for label, name in enumerate(names) for path in classes[name]}
     paths = tuple(sorted(parts))
     labels, of = tuple(label_of[path] for path in paths), tuple(parts[path] for path in paths)
     return Listing(names, paths, labels, of, tuple(skipped))

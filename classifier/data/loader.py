@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from classifier.basics.errors import UserError
 from classifier.basics.progress import OnCount
 from classifier.basics.randomness import generator, keyed
+from classifier.data import batches
 from classifier.data.cache import Pixels, pixels
 from classifier.data.datasets import Listing
 from classifier.data.spec import DataSpec
@@ -70,18 +72,18 @@ class _Order(Sampler[list[tuple[int, int]]]):
         shuffled = torch.randperm(
             self._images, generator=generator(self._seed, "order", self.epoch)
         ).tolist()
-        for start in range(self.first * self._batch_size, self._images, self._batch_size):
-            batch = shuffled[start : start + self._batch_size]
-            if len(batch) > 1:  # batch norm has no variance of a single image
-                yield [(self.epoch, position) for position in batch]
+        seen = shuffled[: batches.seen(self._images, self._batch_size)]
+        for start in range(self.first * self._batch_size, len(seen), self._batch_size):
+            batch = seen[start : start + self._batch_size]
+            yield [(self.epoch, position) for position in batch]
 
     def __len__(self) -> int:
-        whole, rest = divmod(self._images, self._batch_size)
-        return whole + (rest > 1)
+        return math.ceil(batches.seen(self._images, self._batch_size) / self._batch_size)
 
 
 class TrainLoader:
-    """The training part, by epochs. The last, smaller batch is kept unless it has one image."""
+    """The training part, by epochs. The last, smaller batch is kept unless it has one image, see
+    `batches`."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, count
 from typing import Literal
 
 from classifier.basics.errors import UserError
@@ -72,19 +72,15 @@ def split(
 ) -> dict[str, Part]:
     """The part of every path. `classes` holds the relative paths of each class.
 
-    `limit` keeps that many images of each class. Raises UserError, naming the class, where one is
-    too small to give every part an image.
+    `limit` keeps that many images of each class. Raises UserError where a class is too small, see
+    `check_sizes`.
     """
+    check_sizes({name: len(paths) for name, paths in classes.items()}, rule, limit, shares)
     parts: dict[str, Part] = {}
-    for name, paths in classes.items():
+    for paths in classes.values():
         kept = in_order(paths, seed)[:limit]
-        count = sizes(len(kept), rule, shares)
-        if min(count.values()) == 0:
-            raise UserError(
-                f"class '{name}' has {len(kept)} image(s), too few to give train, val and test one "
-                f"each under the {rule} split; add images or leave the class out"
-            )
-        ends = (count["test"], count["test"] + count["val"])
+        of_part = sizes(len(kept), rule, shares)
+        ends = (of_part["test"], of_part["test"] + of_part["val"])
         for position, path in enumerate(kept):
             parts[path] = "test" if position < ends[0] else "val" if position < ends[1] else "train"
     return parts
@@ -135,4 +131,29 @@ def in_order(names: Iterable[str], seed: int) -> list[str]:
     """By the hash of the seed and the name."""
     return sorted(
         sorted(names), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    )
+def check_sizes(
+    classes: Mapping[str, int], rule: Rule, limit: int | None = None, shares: Shares = SHARES
+) -> None:
+    """Raise UserError, naming the first class, where some are too small to give every part an
+    image. `classes` holds how many images each has, `limit` how many of them are kept."""
+
+    def is_small(images: int) -> bool:
+        return min(sizes(images, rule, shares).values()) == 0
+
+    small = [name for name, images in classes.items() if is_small(min(images, limit or images))]
+    if not small:
+        return
+    name, images = small[0], min(classes[small[0]], limit or classes[small[0]])
+    so_have = f" (so have {len(small) - 1:,} more classes)" if small[1:] else ""
+    mend = (
+        "add images, leave the class out, or put its images into train/, val/ and test/ yourself "
+        "and set 'split: given', where val and test may lack a class"
+    )
+    if limit and not is_small(classes[name]):
+        least = next(more for more in count(limit + 1) if not is_small(more))
+        mend = f"'limit' must be {least} or more, for it keeps {limit} of its {classes[name]}"
+    raise UserError(
+        f"class '{name}' has {images} image(s), too few to give train, val and test one each "
+        f"under the {rule} split{so_have}; {mend}"
     )

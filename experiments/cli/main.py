@@ -99,7 +99,8 @@ class Runner:
                 print(f"{matrix.source}: {note}", file=sys.stderr)
         with open_engine(engine_options(self.options), perform) as engine:
             plan, complete = self.plan(engine.platform), True
-            for line in show_plan.left_out(self.matrices, plan, self.options.data_root).values():
+            left_out = show_plan.left_out(self.matrices, plan, self.options.data_root)
+            for line in (*left_out.values(), *show_plan.odd_batches(plan)):
                 print(line, file=sys.stderr)
             if plan.todo:
                 engine.check(_starts(plan), _check_data(plan, self.options.data_root))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from classifier.basics.names import counted, listed
 from classifier.basics.progress import duration
-from classifier.data import datasets
+from classifier.config.spec import TrainSpec
+from classifier.data import batches, datasets
 from classifier.data.split import Part
 from experiments.matrix.model import Matrix
 from experiments.plan.plan import Plan, title_of
@@ -22,6 +23,18 @@ def left_out(matrices: Sequence[Matrix], plan: Plan, data_root: Path) -> dict[st
         if title in plan.data and (counts := datasets.left_out(data, data_root)):
             lines[title] = f"{title}: left out as no images: {listed(counts)}"
     return lines
+
+
+def odd_batches(plan: Plan) -> list[str]:
+    """What must be said of how the plan's trainings put their images into batches."""
+    lines: dict[str, None] = {}
+    for training in (job.spec for job in plan.jobs if isinstance(job.spec, TrainSpec)):
+        title = title_of(training.data)
+        parts = plan.data.get(title)
+        said = "" if parts is None else batches.remark(parts["train"], training.batch_size)
+        if said:
+            lines[f"{title}: {said}"] = None
+    return list(lines)
 
 
 def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool) -> None:
@@ -60,6 +73,8 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
             print(others[title])
     for name, count in plan.others.items():
         print(f"{name}: {'not there yet' if count is None else counted(count, 'image')}")
+    for line in odd_batches(plan):
+        print(line)
     _print_at_best(matrices, plan)
     _print_totals(plan)
 

@@ -29,7 +29,7 @@ def make_images(folder: Path, names: dict[str, int], size: tuple[int, int] = (12
     for label, (name, count) in enumerate(names.items()):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for index in range(count):
-            image = Image.new("RGB", size, (label * 40, index * 5, blue))
+            image = Image.new("RGB", size, (label * 40 % 256, index * 5, blue))
             image.save(folder / name / f"{index}.png")
 
 

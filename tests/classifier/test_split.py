@@ -125,6 +125,29 @@ def test_a_class_too_small_is_named() -> None:
         split({"rare": list("xyz")}, "strict", 0)
 
 
+def test_what_mends_a_class_too_small_is_named() -> None:
+    with pytest.raises(UserError, match=r"more classes\); add images, .* and set 'split: given'"):
+        split({name: [f"{name}/0.jpg"] for name in map(str, range(1000))}, "strict", 0)
+    with pytest.raises(UserError, match="add images"):
+        split({"a": list("abc")}, "strict", 0, limit=2)  # no limit would do
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_limit_that_would_do_is_named_and_does(rule: Rule) -> None:
+    listed = {"a": [f"a/{i}" for i in range(50)], "b": [f"b/{i}" for i in range(50)]}
+    with pytest.raises(UserError, match="it keeps 2 of its 50") as caught:
+        split(listed, rule, 0, limit=2)
+    least = int(str(caught.value).partition("'limit' must be ")[2].split()[0])
+    assert set(split(listed, rule, 0, limit=least).values()) == set(PARTS)
+    with pytest.raises(UserError, match="'limit' must be"):
+        split(listed, rule, 0, limit=least - 1)
+
+
+def test_what_is_too_small_is_counted_as_an_error_too(root: Path) -> None:
+    with pytest.raises(UserError, match="digits: class '0' has 3 image"):
+        datasets.counts(DataSpec(name="digits", limit=3), root)
+
+
 def test_limit_keeps_that_many_of_each_class() -> None:
     listed = {"a": [f"a/{i}" for i in range(50)], "b": [f"b/{i}" for i in range(7)]}
     parts = split(listed, "strict", 0, limit=10)

@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pydantic import ValidationError
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from classifier.basics.errors import UserError
+from classifier.basics.files import sha256
 from classifier.basics.place import Place
 from classifier.basics.randomness import keyed
 from classifier.config.schedules import TorchSchedule, Warmup
 from classifier.config.spec import EvaluateSpec, TrainSpec
 from classifier.config.tracks import RAW, Track
+from classifier.data import batches
 from classifier.data.augment import Transform
 from classifier.data.cache import Pixels
 from classifier.data.custom import Custom
@@ -27,7 +30,7 @@ from classifier.data.split import Part
 from classifier.data.transforms import Normalize
 from classifier.inference import evaluate as evaluation
 from classifier.inference import metrics
-from classifier.job import Outcome, evaluate, train
+from classifier.job import FRESH, Outcome, Start, evaluate, train
 from classifier.models.network import build
 from classifier.records.record import TrainRecord
 from classifier.training import trainer
@@ -35,6 +38,7 @@ from classifier.training.optimizer import make_optimizer
 from classifier.training.schedule import learning_rates
 from classifier.training.trainer import train_loader
 from classifier.tricks.ema import Average, Ema
+from tests.classifier.test_datasets import make_images
 
 ALBUMENTATIONS = [
     "HorizontalFlip",
@@ -137,6 +141,124 @@ def test_the_last_batch_is_kept_unless_it_has_one_image(tiny: TrainSpec, tmp_pat
         loader = train_loader(tiny.model_copy(update={"batch_size": batch_size}), cached, listed, 0)
         assert [len(labels) for _, labels in loader.epoch(0)] == expected
         assert len(loader) == len(expected)
+        assert batches.seen(60, batch_size) == sum(expected)
+
+
+def test_each_epoch_leaves_out_another_image(tiny: TrainSpec, tmp_path: Path) -> None:
+    listed = listing(tiny.data, tmp_path)
+    cached = images_of(tiny.data, tmp_path, listed, "train")
+    order = train_loader(tiny.model_copy(update={"batch_size": 59}), cached, listed, 0)._order
+    left: set[int] = set()
+    for order.epoch in range(20):
+        (batch,) = order
+        seen = {position for _, position in batch}
+        assert len(seen) == 59
+        left |= set(range(60)) - seen
+    assert len(left) > 10, "or some images are hardly ever seen"
+
+
+ODD = {
+    "train": {"a": 9, "b": 7, "lone": 1},
+    "val": {"a": 1},
+    "test": {"lone": 1},
+}
+"""17 images in batches of 16 leave one over; parts of one image, and a class of one."""
+DISTILLED = ("at", "mgd", "soft_target", "sp")
+
+
+@pytest.fixture
+def odd(root: Path) -> TrainSpec:
+    rng = np.random.default_rng(0)
+    for part, classes in ODD.items():
+        for name, images in classes.items():
+            (root / "odd" / part / name).mkdir(parents=True)
+            for index in range(images):
+                pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
+                Image.fromarray(pixels).save(root / "odd" / part / name / f"{index}.png")
+    data = DataSpec(folder="odd", split="given")
+    return TrainSpec(data=data, model="mobilenetv2", image_size=32, batch_size=16, epochs=2)
+
+
+def changed(spec: TrainSpec, **changes: Any) -> TrainSpec:
+    plain = {name: getattr(spec, name) for name in TrainSpec.model_fields}
+    return TrainSpec.model_validate(plain | changes)
+
+
+def trained_on(
+    root: Path, spec: TrainSpec, name: str, start: Start = FRESH
+) -> tuple[list[TrainRecord], list[bytes]]:
+    """Raw and averaged weights: the records without what the spec says, and the checkpoints."""
+    out = root.parent / name
+    out.mkdir()
+    outcomes = train(spec, out, Place(root), tracks=(RAW, SHORT), start=start)
+    records = [outcome.record for outcome in outcomes]
+    plain = [record.model_copy(update={"spec": None, "signature": ""}) for record in records]
+    return plain, [(out / record.unit / "best.safetensors").read_bytes() for record in records]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"class_balance": True, "mixing": {"name": "mixup", "probability": 1.0}},
+        {"rdrop": True, "mixing": {"name": "cutmix", "probability": 1.0}, "loss": "poly"},
+        {"sam": True, "class_balance": True, "loss": "focal", "micro_batch": 5},
+        {"batch_size": 2, "rdrop": True, "class_balance": True, "sam": True},
+    ],
+)
+def test_odd_sizes_train(changes: dict[str, Any], odd: TrainSpec, root: Path) -> None:
+    spec = changed(odd, **changes)
+    records, _ = trained_on(root, spec, "run")
+    for record in records:
+        assert record.data.train == 17 and record.data.val == record.data.test == 1
+        assert len(record.history) == 2
+        assert np.isfinite([(row.train_loss, row.val_loss) for row in record.history]).all()
+        assert record.accuracy in (0.0, 1.0), "of one image"
+    file = root.parent / "run" / records[0].unit / "best.safetensors"
+    for part, tta in (("val", False), ("test", True)):
+        wanted = EvaluateSpec.of(spec, RAW, split=part, tta=tta)
+        found = evaluate(wanted, root.parent / "run", Place(root), file).record
+        assert found.images == 1 and found.accuracy in (0.0, 1.0)
+
+
+@pytest.mark.parametrize("method", DISTILLED)
+def test_odd_sizes_are_distilled(method: str, odd: TrainSpec, root: Path) -> None:
+    trained_on(root, changed(odd, batch_size=17, epochs=1), "teacher")
+    file = root.parent / "teacher" / "train-raw" / "best.safetensors"
+    teacher = {"file": "teacher.safetensors", "sha256": sha256(file)}
+    for batch_size in (15, 16):  # a last batch of two, and one that would be of one image
+        spec = changed(odd, batch_size=batch_size, distill={"method": method, "teacher": teacher})
+        records, _ = trained_on(root, spec, f"student-{batch_size}", Start(teacher=file))
+        for row in records[0].history:
+            assert np.isfinite([row.train_loss, row.val_loss]).all()
+
+
+def test_batches_of_all_images_are_one_training(odd: TrainSpec, root: Path) -> None:
+    """Bit for bit, as it is said before a training with more than there are images."""
+    (records, weights), *others = [
+        trained_on(root, changed(odd, **changes), name)
+        for name, changes in {
+            "17": {"batch_size": 17},
+            "18": {"batch_size": 18},
+            "1000": {"batch_size": 1000},
+            "16": {"batch_size": 1000, "micro_batch": 16},  # a last part of one goes with it
+        }.items()
+    ]
+    assert all(other == (records, weights) for other in others)
+
+
+def test_a_thousand_classes_of_one_image(root: Path) -> None:
+    names = {f"c{label:03}": 1 for label in range(1000)}
+    make_images(root / "many" / "train", names)
+    make_images(root / "many" / "val", {"c007": 1, "c999": 1})
+    data = DataSpec(folder="many", split="given")
+    listed = listing(data, root)
+    assert listed.counts() == {"train": 1000, "val": 2, "test": 0}
+    assert [listed.classes[label] for label in listed.labels[1000:]] == ["c007", "c999"]
+    spec = TrainSpec(data=data, model="mobilenetv2", image_size=32, batch_size=111, epochs=1)
+    records, _ = trained_on(root, changed(spec, class_balance=True, mixing="mixup"), "run")
+    # Of one image left over by batches of 111; with equal weights the loss of guessing is ln 1000.
+    assert records[0].data.train - batches.seen(1000, 111) == 1
+    assert records[0].history[0].val_loss == pytest.approx(np.log(1000), rel=0.2)
 
 
 def test_the_rate_is_torchs_after_the_warm_up(tiny: TrainSpec) -> None:

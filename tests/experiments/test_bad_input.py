@@ -272,6 +272,8 @@ def test_no_such_file(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--data-root", "nowhere", "--set", "data={name: cub200}"], "cub200 is not at nowhere/CUB_200_2011/images. Fetch"),
         (["--set", "data={folder: birds}"], "the data folder data/birds is not there"),
         (["--set", "data={name: digits, limit: 4}", "--set", "data.split=sequential"], "too few to give train, val and test one each"),
+        (["--set", "data={name: digits, limit: 3}"], "(so have 9 more classes); 'limit' must be 4 or more, for it keeps 3 of its 178"),
+        (["--set", "data={name: digits, limit: 3}", "--plan"], "'limit' must be 4 or more"),
         (["--unknown"], "unrecognized arguments"),
         (["--stall-minutes", "40000"], "'40000' is not a number of minutes from 0 to 30,000"),
     ],
