@@ -133,6 +133,21 @@ def test_parts_of_one_image_and_what_batches_leave_out(
     assert said not in out
 
 
+@pytest.mark.parametrize(
+    "data", ["鳥" * 80, "a" * 240, "b" * 255], ids=["multi-byte", "240", "255"]
+)
+def test_the_longest_names_run(data: str, small: Path) -> None:
+    """Of the data's folder and of the matrix, whose report has a mark at its end."""
+    make_images(Path("data", data), {"a": 5, "b": 5})
+    one = SMALL.replace("{name: digits, limit: 10}", f"{{folder: {data}}}")
+    for name in (f"{'m' * 249}1", f"{'m' * 249}2"):
+        Path(f"{name}.yaml").write_text(one.replace("[false, AutoAugment]", "[false]"))
+        assert runner.main([f"{name}.yaml", "--seeds", "0", "--set", "train.epochs=1"]) == 0
+    first, second = (folder.name for folder in sorted(Path("reports").iterdir()))
+    assert len(first) == len(second) == 255 and first[:200] == second[:200]
+    assert first[-9:] == second[-9:] and first[-9] == "+", "the mark is whole"
+
+
 def test_the_order_of_jobs_changes_no_number(small: Path) -> None:
     Path("backwards.yaml").write_text(
         SMALL.replace("[false, AutoAugment]", "[AutoAugment, false]").replace("[0, 1]", "[1, 0]")

@@ -16,6 +16,10 @@ from typing import BinaryIO
 from classifier.basics.errors import UserError
 
 NAME = "classifier-ablations"
+LONGEST_NAME = 255
+"""Bytes of a file's name, as nearly all file systems have it."""
+AROUND = 10
+"""Bytes of a temporary name beside the name it stands for: two dots, and eight of tempfile's."""
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)  # it can be read by setting it only
 
@@ -48,9 +52,26 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"the folder {folder} can't be made: {error.strerror}") from error
 
 
+def longest_name(folder: Path) -> int:
+    """Bytes that a file's name may have in a folder; fewer where names are encrypted."""
+    most = os.pathconf(folder, "PC_NAME_MAX")
+    return most if 0 < most < LONGEST_NAME else LONGEST_NAME
+
+
+def short_name(name: str, most: int = LONGEST_NAME) -> str:
+    """The name itself where it has at most so many bytes; else its beginning, whole characters, and
+    8 hex digits that stand for all of it."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= most:
+        return name
+    stands_for_all = f"-{hashlib.sha256(encoded).hexdigest()[:8]}"
+    return encoded[: most - len(stands_for_all)].decode(errors="ignore") + stands_for_all
+
+
 def write_atomically(file: Path, content: bytes) -> None:
     """Write, fsync, rename: a reader sees the old content or the new, never a part."""
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    begins = short_name(file.name, longest_name(file.parent) - AROUND)
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{begins}.")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -40,6 +41,9 @@ def exit_code_of(command: Callable[[], int], interrupted: str = "interrupted") -
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ALL_DONE
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            print(f"error: {error.filename}: too long for a file's name", file=sys.stderr)
+            return BAD_INPUT
         print(f"error: {error}", file=sys.stderr)
         return SOME_FAILED
 

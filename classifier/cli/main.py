@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from classifier.basics.console import Counted
-from classifier.basics.files import make_folder
+from classifier.basics.files import LONGEST_NAME, make_folder, short_name
 from classifier.cli.entry import ALL_DONE, SOME_FAILED, Parser, at_least, exit_code_of, one_of
 from classifier.cli.train_flags import add_flags, add_paths
 from classifier.config.spec import Precision
@@ -32,7 +32,8 @@ def split(options: argparse.Namespace) -> int:
     from classifier.data.arrange import Arrangement, arrange
 
     data_path: Path = options.data_path
-    out = options.out or data_path.with_name(f"{data_path.name}-split")
+    name = short_name(data_path.name, LONGEST_NAME - len("-split"))
+    out = options.out or data_path.with_name(f"{name}-split")
     wanted = Arrangement(
         data_path,
         out,

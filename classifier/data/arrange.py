@@ -106,6 +106,8 @@ def _write(wanted: Arrangement, parts: Parts, progress: OnCount) -> None:
         (out / PLACING).unlink(missing_ok=True)
         (out / UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # no second try helps
+            raise
         place = error.filename2 or error.filename or out
         raise UserError(f"{place}: {error.strerror}; the same command goes on from here") from error
 

@@ -20,7 +20,14 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from torchvision.transforms.functional import resize
 
-from classifier.basics.files import cache_folder, explain, sync_folder
+from classifier.basics.files import (
+    AROUND,
+    cache_folder,
+    explain,
+    longest_name,
+    short_name,
+    sync_folder,
+)
 from classifier.basics.progress import OnCount, uncounted
 from classifier.data.datasets import Listing, refused
 from classifier.data.images import BadImageError
@@ -80,8 +87,10 @@ def pixels(
     """The images of `part`, in the listing's order; made on first use, by one process at a time."""
     paths = [listed.paths[index] for index in listed.indices(part)]
     identity = json.dumps([FORMAT, PIL.__version__, fingerprint, short_side, paths])
-    name = f"{data.title}-{part}-{short_side}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-    folder = cache_folder("pixels") / name
+    told_apart = f"-{part}-{short_side}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    kept = cache_folder("pixels")
+    title = short_name(data.title, longest_name(kept) - AROUND - len(told_apart))
+    folder = kept / f"{title}{told_apart}"
     with FileLock(f"{folder}.lock"):
         try:
             return Pixels(folder)

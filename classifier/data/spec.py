@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
@@ -9,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticKnownError
 
+from classifier.basics.files import LONGEST_NAME
 from classifier.basics.settings import NEUTRAL, Count, Settings
 from classifier.data import sources
 from classifier.data.sources import Source
@@ -97,6 +99,11 @@ class DataSpec(Settings):
             raise ValueError(f"data needs either 'name' ({names}) or 'folder'")
         if self.folder in (".", ".."):
             raise ValueError("'folder' must be the name of a folder under the data root")
+        if self.folder and (size := len(os.fsencode(self.folder))) > LONGEST_NAME:
+            raise ValueError(
+                f"'folder' has {size} bytes, more than the {LONGEST_NAME} of a file's name; rename "
+                "the folder"
+            )
         if self.split == "given" and self.folder is None:
             raise ValueError(
                 f"split 'given' is for a 'folder'; {self.name} has no split of its own"

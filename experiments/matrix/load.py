@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from classifier.basics.files import LONGEST_NAME, short_name
 from classifier.config.document import Document
 from classifier.data.spec import DataSpec
 from experiments.matrix import schema
@@ -36,8 +37,9 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
     tables = Tables(document, file, arms, data_root, loose)
     wanted = {n: _on_smoke_data(s) if overrides.smoke else s for n, s in file.tables.items()}
     made = tuple(tables.make(name, settings) for name, settings in wanted.items())
+    marked = mark(overrides, applied)
     return Matrix(
-        name=path.stem + mark(overrides, applied),
+        name=short_name(path.stem, LONGEST_NAME - len(marked)) + marked,
         title=file.title + (" (smoke)" if overrides.smoke else ""),
         source=path,
         data=file.data,

@@ -17,7 +17,7 @@ from tabulate import tabulate
 
 from classifier.basics.console import Counted
 from classifier.basics.errors import UserError
-from classifier.basics.files import digest
+from classifier.basics.files import digest, short_name
 from classifier.basics.progress import OnCount, duration
 from classifier.inference import metrics
 from classifier.records import runs
@@ -235,5 +235,5 @@ def delete(folders: Iterable[Path]) -> None:
     for folder in folders:
         doomed = folder
         if not folder.name.startswith(DELETED):
-            doomed = folder.rename(folder.with_name(DELETED + folder.name))
+            doomed = folder.rename(folder.with_name(short_name(DELETED + folder.name)))
         shutil.rmtree(doomed)

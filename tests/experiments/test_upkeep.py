@@ -183,6 +183,16 @@ def test_prune_leaves_links_and_hand_made_runs_alone(
     assert not Path("runs/mobilenetv2-s9-bbbbbbbbbbbb").exists()
 
 
+def test_prune_deletes_runs_of_the_longest_name(here: Path) -> None:
+    """It gets a beginning while it is deleted."""
+    for run in {unit.parent for unit in units("train")}:
+        run.rename(run.with_name(f"{'m' * 242}-{run.name.rpartition('-')[2]}"))
+    assert runner.main(["half.yaml", "--prune", "--yes"]) == 0
+    (left,) = {unit.parent for unit in units("train")}
+    assert len(left.name) == 255
+    assert not list(Path("runs").glob(".deleted*"))
+
+
 def test_what_has_begun_while_prune_asked_is_left_alone(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
