@@ -7,11 +7,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -20,10 +22,19 @@ from classifier.records.record import BenchmarkRecord, Record
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
 from experiments.run.engines import Slot
+from experiments.run.short_names import least_room, told_apart
 from experiments.store.store import Store
 
 PLAIN_SECONDS = 30.0
 """Without a terminal, a line for each running job this often."""
+
+HEADERS = ("device", "at", "images/s", "best val", "time left")
+GIVE_WAY = ("images/s", "device", "best val", "time left", "at")
+"""In which order these columns leave a terminal that is too narrow for all."""
+ROOM = 16
+"""Cells of a name for which columns give way, though fewer would tell the names apart."""
+GAP = 2
+"""Cells between columns."""
 
 
 @dataclass
@@ -104,7 +115,7 @@ class View:
             self._tries[job.id] += 1
             if self._live is None:
                 which = self._which_try(job)
-                self._say(f"started  {job.spec.kind} {job.name} on {_where(slots)}{which}")
+                self._say(f"started  {_named(job)} on {_where(slots)}{which}")
 
     def progressed(self, job: Job, progress: Progress) -> None:
         with self._lock:
@@ -114,16 +125,14 @@ class View:
             running.update(progress)
             if self._live is None and time.monotonic() - running.printed >= PLAIN_SECONDS:
                 running.printed = time.monotonic()
-                self._say(f"running  {job.spec.kind} {job.name}: {_figures(running)}")
+                self._say(f"running  {_named(job)}: {_figures(running)}")
 
     def finished(self, job: Job, records: list[Record]) -> None:
         with self._lock:
             seconds = self._ended(job)
             self._finished += 1
             result = ", ".join(map(_result, records)) or "by another runner as well"
-            self._say(
-                f"[green]done[/]     {job.spec.kind} {job.name}: {result} in {duration(seconds)}"
-            )
+            self._say(f"[green]done[/]     {_named(job)}: {result} in {duration(seconds)}")
 
     def failed(self, job: Job, reason: str) -> None:
         with self._lock:
@@ -131,32 +140,32 @@ class View:
             self._todo.pop(job.id)
             self._lost += 1
             log = self._store.log(job.spec)
-            name = f"{job.spec.kind} {job.name}{self._which_try(job)}"
-            self._say(f"[red]FAILED[/]   {name}: {_escaped(reason)}")
-            self._say(f"         its output and traceback: {_escaped(str(log))}")
+            name = f"{_named(job)}{self._which_try(job)}"
+            self._say(f"[red]FAILED[/]   {name}: {escape(reason)}")
+            self._say(f"         its output and traceback: {escape(str(log))}")
 
     def retried(self, job: Job, reason: str) -> None:
         with self._lock:
             self._running.pop(job.id)
-            name = f"{job.spec.kind} {job.name}{self._which_try(job)}"
-            self._say(f"[yellow]again[/]    {name}: {_escaped(reason)}; it is tried again")
+            name = f"{_named(job)}{self._which_try(job)}"
+            self._say(f"[yellow]again[/]    {name}: {escape(reason)}; it is tried again")
 
     def found(self, job: Job) -> None:
         with self._lock:
             self._todo.pop(job.id)
             self._finished += 1
-            self._say(f"[green]done[/]     {job.spec.kind} {job.name}: there already")
+            self._say(f"[green]done[/]     {_named(job)}: there already")
 
     def skipped(self, job: Job, reason: str) -> None:
         with self._lock:
             self._todo.pop(job.id)
             self._lost += 1
-            self._say(f"[yellow]skipped[/]  {job.spec.kind} {job.name}: {_escaped(reason)}")
+            self._say(f"[yellow]skipped[/]  {_named(job)}: {escape(reason)}")
 
     def stopped(self, job: Job) -> None:
         with self._lock:
             self._running.pop(job.id)
-            self._say(f"stopped  {job.spec.kind} {job.name}: it goes on from here")
+            self._say(f"stopped  {_named(job)}: it goes on from here")
 
     def interrupted(self, why: str) -> None:
         with self._lock:
@@ -217,21 +226,32 @@ class View:
 
     def _rendered(self) -> RenderableType:
         with self._lock:
-            table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-            for header in ("running", "device", "at", "images/s", "best val", "time left"):
-                table.add_column(header, no_wrap=True)
-            for running in self._running.values():
-                latest = running.latest or Progress("starting", 0, 1)
-                count = "" if latest.phase.startswith("epoch") else f" {latest.done}/{latest.total}"
-                table.add_row(
-                    running.job.name + self._which_try(running.job),
-                    _where(running.slots),
-                    latest.phase + (count if running.latest else ""),
-                    f"{latest.images_per_second:.0f}" if latest.images_per_second else "",
-                    f"{latest.best:.5f}" if latest.best is not None else "",
-                    duration(running.seconds_left),
-                )
-            return Group(self._summary(), table)
+            return Group(self._summary(), self._table(self._console.width))
+
+    def _table(self, width: int) -> Table:
+        """A row for each running job, in `width` cells: columns give way, the least needed first,
+        until the names can be told apart in what is left."""
+        names = self._names()
+        columns = _columns(self._running.values())
+        wanted = max(least_room(names), min(max(map(cell_len, ("running", *names))), ROOM))
+        leaving = iter(GIVE_WAY)
+        while _room(columns, width) < wanted and (gone := next(leaving, None)):
+            del columns[gone]
+        shown = told_apart(names, tuple(self._running), max(_room(columns, width), 1))
+        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
+        for header in ("running", *columns):
+            table.add_column(header, no_wrap=True)
+        for row in zip(map(Text, shown), *columns.values(), strict=True):
+            table.add_row(*row)
+        return table
+
+    def _names(self) -> tuple[str, ...]:
+        """Of what runs, each another: those of two data sets may be the same, which `--plan` tells
+        apart by their ids."""
+        names = [one.job.name + self._which_try(one.job) for one in self._running.values()]
+        often = Counter(names)
+        named = zip(names, self._running, strict=True)
+        return tuple(f"{name} {job_id}" if often[name] > 1 else name for name, job_id in named)
 
     def _summary(self) -> Text:
         waiting = len(self._todo) - len(self._running)
@@ -247,6 +267,31 @@ class View:
         return Text("  ".join(parts), style="bold")
 
 
+def _columns(running: Iterable[_Running]) -> dict[str, list[str]]:
+    """What is said of each running job beside its name, by the column's header."""
+    columns: dict[str, list[str]] = {header: [] for header in HEADERS}
+    for one in running:
+        latest = one.latest or Progress("starting", 0, 1)
+        count = "" if latest.phase.startswith("epoch") else f" {latest.done}/{latest.total}"
+        cells = (
+            _where(one.slots),
+            latest.phase + (count if one.latest else ""),
+            f"{latest.images_per_second:.0f}" if latest.images_per_second else "",
+            f"{latest.best:.5f}" if latest.best is not None else "",
+            duration(one.seconds_left),
+        )
+        for header, cell in zip(HEADERS, cells, strict=True):
+            columns[header].append(cell)
+    return columns
+
+
+def _room(columns: Mapping[str, Sequence[str]], width: int) -> int:
+    """Cells that the other columns leave for the names."""
+    return width - sum(
+        GAP + max(map(cell_len, (header, *cells))) for header, cells in columns.items()
+    )
+
+
 def _figures(running: _Running) -> str:
     latest = running.latest
     assert latest is not None
@@ -258,6 +303,11 @@ def _figures(running: _Running) -> str:
     return ", ".join([*parts, f"about {duration(running.seconds_left)} left"])
 
 
+def _named(job: Job) -> str:
+    """As markup: a name may have brackets, for a run's is in it."""
+    return f"{job.spec.kind} {escape(job.name)}"
+
+
 def _result(record: Record) -> str:
     if isinstance(record, BenchmarkRecord):
         return f"{record.fps:.2f} batches/s ({record.images_per_second:.0f} images/s)"
@@ -267,7 +317,3 @@ def _result(record: Record) -> str:
 
 def _where(slots: Sequence[Slot]) -> str:
     return slots[0].name
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")
