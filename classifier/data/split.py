@@ -132,6 +132,8 @@ def in_order(names: Iterable[str], seed: int) -> list[str]:
     return sorted(
         sorted(names), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest()
     )
+
+
 def check_sizes(
     classes: Mapping[str, int], rule: Rule, limit: int | None = None, shares: Shares = SHARES
 ) -> None:

@@ -25,6 +25,7 @@ from pydantic import (
 from classifier.basics.machine import Machine, Platform, without_instructions
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Spec, TrainSpec
 from classifier.config.tracks import Track
+from classifier.data import batches
 from classifier.data.split import Part
 
 
@@ -135,9 +136,8 @@ class TrainRecord(_Plain):
     @property
     def images_seen(self) -> int:
         """By the optimiser, until this track stopped: one that several passes look at (R-Drop, SAM)
-        counts once. A last batch of one image is left out, as `TrainLoader` leaves it out."""
-        left_out = self.data.train % self.spec.batch_size == 1
-        return len(self.history) * (self.data.train - left_out)
+        counts once."""
+        return len(self.history) * batches.seen(self.data.train, self.spec.batch_size)
 
     @property
     def training(self) -> TrainSpec:
