@@ -321,7 +321,7 @@ def _opened(
         listed = datasets.other(spec.data, root, meta.classes)
     else:
         listed = datasets.listing(training.data, root)
-    data = _record_of(of, listed, place)
+    data = _record_of(of, listed, place, tried_by=training.data if spec.data else None)
     if not data.has(spec.split):
         raise UserError(
             f"{training.data.title} has no {spec.split} images: {spec.split}/ is missing"
@@ -364,9 +364,15 @@ def _cost(seconds: float, rate: float, peak: int, data_root: str | None = None) 
     )
 
 
-def _record_of(spec: DataSpec, listed: Listing, place: Place) -> Data:
+def _record_of(
+    spec: DataSpec, listed: Listing, place: Place, tried_by: DataSpec | None = None
+) -> Data:
+    """`tried_by`: what the network was trained on, where it is tried on other data."""
     root = place.data_root
-    shared = datasets.shared(spec, root, listed)
+    if tried_by is not None:
+        shared = datasets.also_trained(spec, listed, tried_by, root)
+    else:
+        shared = [" = ".join(each) for each in datasets.shared(spec, root, listed)]
     return Data(
         fingerprint=datasets.fingerprint(spec, root),
         classes=len(listed.classes),
@@ -374,7 +380,8 @@ def _record_of(spec: DataSpec, listed: Listing, place: Place) -> Data:
         left_out=datasets.left_out(spec, root),
         lacking=listed.lacking(),
         skipped=_some(listed.skipped),
-        shared=_some([" = ".join(each) for each in shared]),
+        shared=_some(shared),
+        groups=listed.groups,
     )
 
 

@@ -376,7 +376,10 @@ def estimate_from_records(records: Sequence[Record]) -> Estimate:
 
 
 def learnt_nothing(record: Record | Missing) -> bool:
-    """Whether its accuracy is that of guessing."""
+    """Whether its accuracy is that of guessing; on other data than the training's that may be what
+    these do to a network that knows its own."""
+    if isinstance(record, EvaluateRecord) and record.spec.data is not None:
+        return False
     if isinstance(record, TrainRecord | EvaluateRecord):
         return record.accuracy <= GUESSING / record.data.classes
     return False

@@ -130,14 +130,17 @@ def _settings(selection: Selection) -> Section:
         counted = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
         counted = f"{name}: {data.test:,} images" if name else f"images: {counted}"
         items.append(f"{counted}, {data.classes} classes; contents {data.fingerprint}")
+        if data.groups:
+            items.append(f"groups: {data.groups:,}, each in one part")
         items += [f"left out: {listed(data.left_out)}"] if data.left_out else []
         if data.skipped:
             items.append(f"left out, for they can't be read: {_some(data.skipped)}")
         if data.shared:
-            items.append(f"in more than one part, so that test may tell less: {_some(data.shared)}")
+            where = "in train or val too" if name else "in more than one part"
+            items.append(f"{where}, and a copy of what was learnt flatters: {_some(data.shared)}")
         for part, names in data.lacking.items():
             some = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
-            items.append(f"{part} has no image of {len(names)} class(es): {some}")
+            items.append(f"{name or part} has no image of {len(names)} class(es): {some}")
     return Section(2, "Settings", (Bullets(items),))
 
 

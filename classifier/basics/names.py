@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from classifier.basics.files import write_atomically
 def printable(name: str) -> str:
     """The name on one line: characters that can't be printed as their escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def composed(name: str) -> str:
+    """The name in Unicode's composed form (NFC): a Mac writes an umlaut as two characters, others
+    as one, and both look the same."""
+    return unicodedata.normalize("NFC", name)
 
 
 def write_csv(file: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> Path:

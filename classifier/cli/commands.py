@@ -201,7 +201,8 @@ def evaluate_run(
         training.spec, track_of(training.track), split=part, precision=precision, tta=tta, data=data
     )
     if data is not None:
-        prepare_other(data, where.data_root, checkpoint.read_meta(file).classes)
+        classes = checkpoint.read_meta(file).classes
+        prepare_other(data, where.data_root, classes, training.spec.data)
     unit = run / evaluate_unit(spec)
     if not _is_done(unit, spec, training, where.data_root):
         _evaluate(spec, file, where)

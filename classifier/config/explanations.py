@@ -74,7 +74,10 @@ def explain(
     if kind in ("literal_error", "union_tag_invalid"):
         shown = context.get("tag", shown)
         choices = re.findall(r"'([^']*)'", context.get("expected_tags") or context["expected"])
-        return document.error(where, f"unknown {name} '{shown}'{nearest(shown, choices)}")
+        hint = nearest(shown, choices)
+        if name == "data":
+            hint += "; a folder of your own is {folder: NAME}"
+        return document.error(where, f"unknown {name} '{shown}'{hint}")
     if kind == "value_error":
         return document.error(where, str(context["error"]))
     if kind == "string_type" and isinstance(given, int | float):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classifier.basics.errors import UserError, told_of
-from classifier.basics.names import nearest
+from classifier.basics.names import composed, nearest
 from classifier.basics.progress import OnCount, uncounted
 from classifier.data import duplicates
 from classifier.data.images import BadImageError
@@ -38,6 +38,8 @@ class Listing:
     parts: tuple[Part, ...]
     skipped: tuple[str, ...] = ()
     """Paths of images that can't be read and were left out."""
+    groups: int | None = None
+    """How many the images belong to, where any do."""
 
     def indices(self, part: Part) -> list[int]:
         return [index for index, of in enumerate(self.parts) if of == part]
@@ -106,7 +108,8 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
     label_of = {path: label for label, name in enumerate(names) for path in classes[name]}
     paths = tuple(sorted(parts))
     labels, of = tuple(label_of[path] for path in paths), tuple(parts[path] for path in paths)
-    return Listing(names, paths, labels, of, tuple(skipped))
+    together = len({groups[path] for path in paths if path in groups}) or None
+    return Listing(names, paths, labels, of, tuple(skipped), together)
 
 
 def other(
@@ -115,13 +118,16 @@ def other(
     """Images that a network which knows `classes` is tried on: all of the data set, as a test part,
     or its own test part where its split is given. Raises UserError where it can't be used.
     """
-    found: Mapping[str, Sequence[str]] = data.source.classes(root)
-    strange = [name for name in found if name not in classes]
+    known = {composed(name): label for label, name in enumerate(classes)}
+    found: Mapping[str, Sequence[str]] = {
+        composed(name): paths for name, paths in data.source.classes(root).items()
+    }
+    strange = [name for name in found if name not in known]
     place = data.source.folder(root) or data.title
     if strange:
         raise UserError(
             f"{place}: class '{strange[0]}' is none of those that were trained"
-            f"{nearest(strange[0], classes)}; classes are matched by their names"
+            f"{nearest(strange[0], classes)}; rename it as the class that it is, or move it away"
         )
     if data.split == "given":
         parts = data.source.parts(root)
@@ -131,9 +137,8 @@ def other(
         bad = unreadable(data, root, list(chain.from_iterable(found.values())), progress)
         skipped = tuple(bad)
         found = {name: [path for path in paths if path not in bad] for name, paths in found.items()}
-    labels = {name: label for label, name in enumerate(classes)}
     label_of = {
-        path: labels[name]
+        path: known[name]
         for name, paths in found.items()
         for path in in_order(paths, data.split_seed)[: data.limit]
     }
@@ -203,6 +208,19 @@ def shared(
     ]
 
 
+def also_trained(data: DataSpec, listed: Listing, own: DataSpec, root: Path) -> list[str]:
+    """The images of other data that are equal, byte for byte, to images of the training's train or
+    val: `a/1.png = b/2.png`. Nothing where the training's data are not there."""
+    if not own.source.is_there(root):
+        return []
+    trained = listing(own, root)
+    of = zip(trained.paths, trained.parts, strict=True)
+    hashes = _contents(own.source, root, [path for path, part in of if part != "test"])
+    by_hash = {of: path for path, of in hashes.items()}
+    found = _contents(data.source, root, listed.paths)
+    return [f"{path} = {by_hash[of]}" for path, of in sorted(found.items()) if of in by_hash]
+
+
 def fingerprint(data: DataSpec, root: Path) -> str:
     """16 hex digits that change with an image, with a path, and with which images were found to
     belong `together`. Raises UserError where the data set can't be read."""
@@ -242,6 +260,7 @@ def _groups(data: DataSpec, root: Path, classes: Mapping[str, Sequence[str]]) ->
         raise UserError(
             f"group '{data.group}' is in {len(groups):,} of {len(groups) + len(lost):,} paths; not "
             f"in {lost[0]}: every image needs a group, so widen the expression"
+            + ("; a column of the CSV is named in labels, as group: NAME" if data.labels else "")
         )
     return groups
 

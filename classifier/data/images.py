@@ -65,7 +65,8 @@ def open_file(file: Path) -> Image:
             image.load()
             return _rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
-        raise BadImageError(file, "its contents are no image") from error
+        reason = "its contents are no image" if file.stat().st_size else "it is empty"
+        raise BadImageError(file, reason) from error
     except OSError as error:
         # Pillow's own complaints have no errno: with one, it is the disk's or the permissions'.
         if error.errno is not None:

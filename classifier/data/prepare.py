@@ -29,15 +29,21 @@ def prepare(data: DataSpec, root: Path) -> Listing:
     _check_images(data, root, listed)
     shared = datasets.shared(data, root, listed, Counted("comparing images"))
     if shared:
-        _say_shared(data, shared)
+        _say_shared(data, listed, shared)
     return listed
 
 
-def prepare_other(data: DataSpec, root: Path, classes: Sequence[str]) -> Listing:
-    """As `prepare`, for data that a network which knows `classes` is tried on."""
+def prepare_other(data: DataSpec, root: Path, classes: Sequence[str], own: DataSpec) -> Listing:
+    """As `prepare`, for data that a network which knows `classes` is tried on; `own`: what it was
+    trained on."""
     data.source.fetch(root, Transfer())
     listed = datasets.other(data, root, classes, Counted("looking at images"))
     _check_images(data, root, listed)
+    trained = datasets.also_trained(data, listed, own, root)
+    if trained:
+        number, named = counted(len(trained), "image"), some(trained)
+        said = f"{data.as_test}: {number} of train or val of {own.title} among them: {named}"
+        _log.warning("%s", said)
     return listed
 
 
@@ -57,14 +63,18 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(map(printable, names[:MOST_NAMED])) + more
 
 
-def _say_shared(data: DataSpec, shared: Sequence[Sequence[str]]) -> None:
+def _say_shared(data: DataSpec, listed: Listing, shared: Sequence[Sequence[str]]) -> None:
+    """Raises UserError where they are refused."""
     kind = "equal" if data.similar is None else "similar"
     number = f"{len(shared):,} set{'' if len(shared) == 1 else 's'} of {kind} images"
-    named = some([" = ".join(each) for each in shared])
-    said = f"{data.title} has {number} in more than one part: {named}"
+    said = f"{data.title} has {number} in more than one part"
+    part_of = dict(zip(listed.paths, listed.parts, strict=True))
+    named = [" = ".join(f"{printable(p)} ({part_of[p]})" for p in paths) for paths in shared]
     if data.duplicates == "error":
-        raise UserError(
-            f"{said}; remove all but one of each, or set 'duplicates: together' to have them in "
-            "one part"
-        )
-    _log.warning("%s", said)
+        advice = "remove all but one of each"
+        if data.split != "given":
+            advice += ", or set 'duplicates: together' to have them in one part"
+        lines = "".join(f"\n  {each}" for each in named[: datasets.MOST_NAMED])
+        more = len(named) - datasets.MOST_NAMED
+        raise UserError(f"{said}; {advice}:{lines}" + (f"\n  and {more:,} more" * (more > 0)))
+    _log.warning("%s: %s", said, some(named))

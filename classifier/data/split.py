@@ -119,7 +119,7 @@ def split_groups(
         if not there["train"]:
             raise UserError(
                 f"class '{name}' has {len(own)} group(s), too few to give train one; add images, "
-                "choose smaller groups or leave the class out"
+                "choose smaller groups (a smaller 'similar') or leave the class out"
             )
     for part in PARTS:
         if part not in parts.values():

@@ -84,7 +84,10 @@ class Data(_Plain):
     skipped: Some | None = Field(None, exclude_if=lambda skipped: skipped is None)
     """Images that can't be read and were left out."""
     shared: Some | None = Field(None, exclude_if=lambda shared: shared is None)
-    """Images that are the same, or alike, in several parts: `a/1.png = b/2.png`."""
+    """Images that are the same, or alike, in several parts, or in other data than the training's
+    and in its train or val: `a/1.png = b/2.png`."""
+    groups: int | None = Field(None, exclude_if=lambda groups: groups is None)
+    """How many the images belong to; each is in one part."""
 
     @property
     def contents(self) -> tuple[str, int, int, int, int]:

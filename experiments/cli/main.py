@@ -201,7 +201,7 @@ def _check_data(plan: Plan, data_root: Path) -> list[Path]:
             others[spec.data, spec.training.data] = None
     classes = {data: prepare(data, data_root).classes for data in used}
     for data, trained_on in others:
-        prepare_other(data, data_root, classes[trained_on])
+        prepare_other(data, data_root, classes[trained_on], trained_on)
     folders = (data.source.folder(data_root) for data in (*used, *(data for data, _ in others)))
     return [folder.absolute() for folder in dict.fromkeys(folders) if folder is not None]
 

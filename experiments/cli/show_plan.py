@@ -21,7 +21,7 @@ def left_out(matrices: Sequence[Matrix], plan: Plan, data_root: Path) -> dict[st
     for data in dict.fromkeys(matrix.data for matrix in matrices):
         title = title_of(data)
         if title in plan.data and (counts := datasets.left_out(data, data_root)):
-            lines[title] = f"{title}: left out as no images: {listed(counts)}"
+            lines[title] = f"{title}: left out: {listed(counts)}"
     return lines
 
 

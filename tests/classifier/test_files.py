@@ -79,7 +79,7 @@ def test_what_is_left_out_is_named(
         "tables:\n  t: {rows: rdrop, columns: [{header: h, split: val}]}\n"
     )
     assert runner.main(["m.yaml", "--plan", "--data-root", "."]) == 0
-    assert "birds (strict): left out as no images: 1 file .txt" in capsys.readouterr().out
+    assert "birds (strict): left out: 1 file .txt" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("ending", sorted(IMAGE_SUFFIXES))

@@ -104,11 +104,15 @@ def test_equal_images_in_two_parts_are_named(root: Path, caplog: pytest.LogCaptu
     logging.getLogger("classifier").propagate = True
     listed = prepare(data, root)
     assert set(datasets.shared(data, root, listed)) == expected
-    first = " = ".join(min(expected))
-    said = f"birds has {len(expected)} sets of equal images in more than one part: {first}"
-    assert said in caplog.text
-    with pytest.raises(UserError, match=r"more than one part: .*; remove all but one of each, or"):
+    part_of = dict(zip(listed.paths, listed.parts, strict=True))
+    named = [" = ".join(f"{p} ({part_of[p]})" for p in pair) for pair in sorted(expected)]
+    said = f"birds has {len(expected)} sets of equal images in more than one part"
+    assert f"{said}: {', '.join(named)}" in caplog.text
+    with pytest.raises(UserError) as caught:
         prepare(DataSpec(folder="birds", duplicates="error"), root)
+    first, *lines = str(caught.value).splitlines()
+    assert first.startswith(f"{said}; remove all but one of each, or set 'duplicates: together'")
+    assert lines == [f"  {each}" for each in named]
 
 
 def test_together_brings_them_into_one_part(root: Path) -> None:

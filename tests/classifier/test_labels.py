@@ -152,3 +152,25 @@ def test_a_part_or_a_group_that_is_no_word_for_one(dogs: Path) -> None:
     labels = Labels(file="labels.csv", path="id", label="breed", group="video")
     with pytest.raises(UserError, match=r"csv:3: no video; an image of no group needs its own"):
         datasets.listing(DataSpec(folder="dogs", labels=labels), dogs)
+
+
+def test_names_as_a_mac_writes_them(root: Path) -> None:
+    """An umlaut as two characters on the disk, as one in the CSV; and the other way round."""
+    apart, whole = "Bla\u0308tter", "Bl\u00e4tter"
+    make_images(root / "dogs", {apart: 15})
+    lines = [f"{whole}/{i}.png,{(apart, whole, 'x')[i % 3]}" for i in range(15)]
+    write(root, "id,breed", *lines)
+    listed = datasets.listing(DOGS, root)
+    assert listed.classes == (whole, "x") and len(listed.paths) == 15
+    assert {path.split("/")[0] for path in listed.paths} == {apart}, "as it lies there"
+    other = datasets.other(DataSpec(folder="dogs"), root, ("z", whole))
+    assert set(other.labels) == {1}
+
+
+def test_semicolons_are_named(root: Path) -> None:
+    make_images(root / "dogs", {"a": 10})
+    write(root, "id;breed", "0;x")
+    with pytest.raises(
+        UserError, match=r"csv:1: its fields are separated by ';': save it with com"
+    ):
+        datasets.listing(DOGS, root)

@@ -114,3 +114,23 @@ def test_what_is_said_for_people_makes_no_other_data() -> None:
     new = old.model_copy(update={"left_out": {".txt": 1}, "lacking": {"val": ("a",)}})
     assert old != new and old.contents == new.contents
     assert "left_out" not in old.model_dump_json()
+
+
+def test_folders_named_as_parts_are_no_classes(root: Path) -> None:
+    make_images(root / "birds", {"train_images": 10, "test_images": 10})
+    with pytest.raises(
+        UserError, match=r"named as parts, not as classes .*: if a CSV has the clas"
+    ):
+        datasets.listing(BIRDS, root)
+    make_images(root / "birds", {"owl": 10})
+    assert datasets.listing(BIRDS, root).classes == ("owl", "test_images", "train_images")
+
+
+def test_a_folder_of_train_and_test_is_told_what_to_do(root: Path) -> None:
+    for part in ("train", "test"):
+        make_images(root / "birds" / part, {"a": 10, "b": 10})
+    with pytest.raises(
+        UserError, match=r"has no val/ .*To draw val from train: --data-root .*birds"
+    ):
+        datasets.listing(GIVEN, root)
+    assert datasets.listing(DataSpec(folder="train"), root / "birds").counts()["val"] == 4

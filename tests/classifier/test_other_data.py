@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from classifier.basics.errors import UserError
 from classifier.cli.main import main
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
+from classifier.records.runs import read_evaluation
+from reports.answers import learnt_nothing
 from tests.classifier.test_datasets import make_images
 
 MATRIX = """\
@@ -57,7 +60,7 @@ def test_a_column_of_other_data(birds: Path, capsys: pytest.CaptureFixture[str])
     page = Path("reports/m/report.md").read_text()
     assert f"| {right.mean():.5f} |" in Path("reports/m/t.md").read_text()
     assert "- all of shifted: 9 images, 3 classes; contents " in page
-    assert "- test has no image of 1 class(es): a" in page
+    assert "- all of shifted has no image of 1 class(es): a" in page
     rows = list(csv.DictReader(Path("reports/m/results.csv").read_text().splitlines()))
     assert [row["split"] for row in rows] == ["val", "test", "all of shifted"]
     assert runner.main([*RUN, "--plan"]) == 0
@@ -148,3 +151,30 @@ def test_metrics_takes_another_test_path(birds: Path, capsys: pytest.CaptureFixt
         assert message in capsys.readouterr().err
     assert main([*command, "nothing"]) == 2
     assert "nothing is not there" in capsys.readouterr().err
+
+
+def test_images_that_were_trained_on_are_named(
+    birds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = datasets.listing(DataSpec(folder="birds"), birds)
+    by_part = {part: listed.paths[listed.indices(part)[0]] for part in ("train", "val", "test")}
+    for part, path in by_part.items():
+        shutil.copy(birds / "birds" / path, birds / "shifted" / "b" / f"{part}.png")
+    assert runner.main(RUN) == 0
+    assert (
+        "all of shifted: 2 images of train or val of birds among them: " in capsys.readouterr().err
+    )
+    page = Path("reports/m/report.md").read_text()
+    assert (
+        f"in train or val too, and a copy of what was learnt flatters: 2: b/train.png = "
+        f"{by_part['train']}, b/val.png = {by_part['val']}"
+    ) in page
+
+
+def test_a_network_that_a_shift_breaks_has_learnt_something(birds: Path) -> None:
+    assert runner.main(RUN) == 0
+    (file,) = Path("runs").glob("*/evaluate-*-on-shifted-*")
+    record = read_evaluation(file).model_copy(update={"accuracy": 0.0})
+    assert not learnt_nothing(record)
+    own = record.spec.model_copy(update={"data": None})
+    assert learnt_nothing(record.model_copy(update={"spec": own}))

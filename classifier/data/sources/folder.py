@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -133,8 +134,21 @@ def part_folders(folder: Path) -> dict[Part, str]:
             found[part] = there[0]
         elif part != "test":
             listed = " or ".join(f"{name}/" for name in names)
-            raise UserError(f"{folder} has no {listed}, which split 'given' takes")
+            lacks = f"{folder} has no {listed}, which split 'given' takes"
+            if part == "val" and "train" in found:
+                lacks += (
+                    f". To draw val from train: --data-root {folder} with data: {{folder: train}}, "
+                    "and for the images beside it a column with data: {folder: NAME}"
+                )
+            raise UserError(lacks)
     return found
+
+
+_LIKE_A_PART = re.compile(
+    r"(train|training|test|testing|val|valid|validation|dev)([-_ ]?(images?|imgs?|set|data))?$",
+    re.IGNORECASE,
+)
+"""As train_images and test_images are."""
 
 
 def _check_layout(folder: Path) -> None:
@@ -145,6 +159,12 @@ def _check_layout(folder: Path) -> None:
         raise UserError(
             f"{folder} is split already ({', '.join(there.values())}): set 'split: given' in data, "
             f"or name it as --train_path {folder / 'train'}"
+        )
+    if len(names) > 1 and all(map(_LIKE_A_PART.match, names)):
+        raise UserError(
+            f"the folders of {folder} are named as parts, not as classes ({', '.join(names)}): if "
+            "a CSV has the classes, name it as 'labels' in data (labels: train.csv); else rename "
+            "them"
         )
     inside = [_inside(folder / name) for name in names]
     first = inside[0]

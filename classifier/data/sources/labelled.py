@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from classifier.basics.errors import UserError
-from classifier.basics.names import nearest
+from classifier.basics.names import composed, nearest
 from classifier.data.images import IMAGE_SUFFIXES, check_endings, look_through
 from classifier.data.sources.folder import PART_FOLDERS, Folder, by_ending, hashed, relative
 from classifier.data.split import Part
@@ -108,7 +108,7 @@ class Labelled(Folder):
             if path in lines:
                 raise UserError(f"{place}: {path} has a line already, {lines[path]}")
             lines[path] = line
-            label = values[self.label_column]
+            label = composed(values[self.label_column])
             if not label:
                 raise UserError(f"{place}: {path} has no {self.label_column}")
             rows.append(Row(path, label, self._part(values, place), self._group(values, place)))
@@ -169,6 +169,11 @@ class Labelled(Folder):
             if name is None:
                 continue
             if name not in header:
+                if len(header) == 1 and ";" in header[0]:
+                    raise UserError(
+                        f"{file}:1: its fields are separated by ';': save it with commas, or with "
+                        "tabs as .tsv"
+                    )
                 raise UserError(
                     f"{file}:1: no column '{name}'{nearest(name, header)}; say in labels which "
                     f"column it is, as {setting}: NAME"
@@ -185,7 +190,7 @@ class _Images:
         self._paths = set(relative(look_through(folder).images, folder))
         self._by_name: dict[str, list[str]] = {}
         for path in self._paths:
-            name = path.rpartition("/")[2]
+            name = composed(path.rpartition("/")[2])
             for known_as in {name, os.path.splitext(name)[0]}:  # noqa: PTH122 - of 100,000s
                 self._by_name.setdefault(known_as, []).append(path)
 
@@ -198,10 +203,13 @@ class _Images:
         if not named or named.startswith("/") or ".." in named.split("/"):
             raise UserError(f"{place}: '{named}' is no path of an image in {self._folder}")
         has_ending = os.path.splitext(named)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
+        named = composed(named)
         found = [
             path
             for path in self._by_name.get(named.rpartition("/")[2], [])
-            if f"/{path if has_ending else os.path.splitext(path)[0]}".endswith(f"/{named}")  # noqa: PTH122
+            if f"/{composed(path if has_ending else os.path.splitext(path)[0])}".endswith(  # noqa: PTH122
+                f"/{named}"
+            )
         ]
         if not found:
             raise UserError(f"{place}: {self._folder} has no image '{named}'")
