@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from classifier.basics.names import counted
 from classifier.data.split import PARTS
 from experiments.matrix.model import Table
 from reports.verdicts import TWO_SEEDS, least_shown, same_in_reach
@@ -21,7 +22,7 @@ def at_best(table: Table, seeds: int, images: Mapping[str, int] | None) -> list[
         return [NOTHING]
     compared = {c for _, c in baselines}
     family = len(baselines) + 2 * sum(_has_line(table, c) for c in compared)
-    lines = [f"{family} comparisons, {seeds} seed{'s' if seeds > 1 else ''}"]
+    lines = [f"{counted(family, 'comparison')}, {counted(seeds, 'seed')}"]
     if seeds == 1:
         lines[0] += " (of these trainings: another seed may give another answer)"
     if seeds == 2:

@@ -99,8 +99,9 @@ def _print_totals(plan: Plan) -> None:
     saved = plan.separate_trainings - totals["train"]
     instead = f" (one command for each arm would train {plan.separate_trainings} times)"
     print(
-        f"{totals['train']} trainings{instead if saved > 0 else ''}, "
-        f"{totals['evaluate']} evaluations, {totals['benchmark']} benchmarks; "
+        f"{counted(totals['train'], 'training')}{instead if saved > 0 else ''}, "
+        f"{counted(totals['evaluate'], 'evaluation')}, "
+        f"{counted(totals['benchmark'], 'benchmark')}; "
         f"{totals['todo']} to do"
     )
     todo = plan.todo

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import runner
@@ -77,8 +79,6 @@ def test_a_class_that_val_lacks_is_named_and_does_not_count(
     assert "- val has no image of 1 class(es): rare" in page
     (file,) = Path("runs").glob("*/evaluate-*/record.json")
     record = json.loads(file.read_text())
-    import numpy as np
-
     with np.load(file.with_name("predictions.npz")) as stored:
         right = stored["logits"].argmax(axis=1) == stored["labels"]
         per_class = [right[stored["labels"] == label].mean() for label in (0, 1)]
@@ -134,3 +134,52 @@ def test_a_folder_of_train_and_test_is_told_what_to_do(root: Path) -> None:
     ):
         datasets.listing(GIVEN, root)
     assert datasets.listing(DataSpec(folder="train"), root / "birds").counts()["val"] == 4
+
+
+CLASSES = ("ash", "elm", "oak")
+TRAIN = """\
+train: {model: mobilenetv2, image_size: 16, batch_size: 4, epochs: 2, augment: null}
+matrix: {rdrop: [false]}
+tables:
+  t: {rows: rdrop, columns: [{header: val, split: val}, {header: mpa, split: val, metric: mpa}]}
+"""
+
+
+def _folder(root: Path) -> str:
+    make_images(root / "trees", {"oak": 20, "ash": 10, "elm": 7}, (16, 16))
+    return "{folder: trees}"
+
+
+def _given(root: Path) -> str:
+    make_images(root / "trees" / "train", {"oak": 6, "ash": 6, "elm": 6}, (16, 16))
+    make_images(root / "trees" / "valid", {"oak": 5, "elm": 3}, (16, 16))
+    return "{folder: trees, split: given}"
+
+
+def _labels(root: Path) -> str:
+    make_images(root / "trees", {"images": 30, "unknown": 3}, (16, 16))
+    rows = (f"images/{i}.png,{CLASSES[i % 3]},{i // 3}" for i in range(30))
+    (root / "trees" / "l.csv").write_text("\n".join(("path,label,site", *rows)))
+    return "{folder: trees, labels: {file: l.csv, group: site}}"
+
+
+@pytest.mark.parametrize("layout", [_folder, _given, _labels])
+def test_a_tables_figures_are_those_counted_by_hand(
+    layout: Callable[[Path], str], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the stored predictions, with each image's class as it was made."""
+    monkeypatch.chdir(root)
+    Path("m.yaml").write_text(f"title: T\ndata: {layout(root)}\n{TRAIN}")
+    assert runner.main(["m.yaml", "--data-root", ".", "--devices", "cpu"]) == 0
+    (file,) = Path("runs").glob("*/evaluate-*/predictions.npz")
+    right: dict[str, list[bool]] = {}
+    with np.load(file) as stored:
+        for path, logits in zip(stored["paths"].tolist(), stored["logits"], strict=True):
+            folder, name = path.split("/")[-2:]
+            of = folder if folder in CLASSES else CLASSES[int(name.removesuffix(".png")) % 3]
+            right.setdefault(of, []).append(CLASSES[int(np.argmax(logits))] == of)
+    each = [answer for answers in right.values() for answer in answers]
+    accuracy = sum(each) / len(each)
+    mpa = sum(sum(answers) / len(answers) for answers in right.values()) / len(right)
+    row = f"| false | {accuracy:.5f} | {mpa:.5f} |\n"
+    assert Path("reports/m/t.md").read_text().endswith(row)

@@ -73,7 +73,7 @@ def test_only_what_changed_is_done_again(birds: Path, capsys: pytest.CaptureFixt
     assert runner.main(RUN) == 0
     Path("m.yaml").write_text(MATRIX)
     assert runner.main([*RUN, "--plan"]) == 0
-    assert "1 trainings, 2 evaluations, 0 benchmarks; 1 to do" in capsys.readouterr().out
+    assert "1 training, 2 evaluations, 0 benchmarks; 1 to do" in capsys.readouterr().out
     assert runner.main(RUN) == 0
     Image.new("RGB", (16, 16), (9, 9, 9)).save("shifted/b/0.png")
     assert runner.main([*RUN, "--plan"]) == 0
