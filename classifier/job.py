@@ -6,7 +6,7 @@ import logging
 import os
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -152,8 +152,9 @@ def train(
     with _on_device(place) as device:
         start.check(spec)
         _set_determinism(spec.deterministic, device)
-        listed = datasets.listing(spec.data, place.data_root)
-        data = _record_of(spec.data, listed, place)
+        listed, data = _looked_at(
+            spec.data, place, lambda: datasets.listing(spec.data, place.data_root)
+        )
         parts, normalize = _training_parts(spec, place, listed, data, device)
         training_data = TrainingData(
             train_loader(spec, parts["train"], listed, place.workers),
@@ -264,15 +265,22 @@ def _run(
 
 
 def evaluate(
-    spec: EvaluateSpec, out: Path, place: Place, checkpoint_file: Path
+    spec: EvaluateSpec, out: Path, place: Place, checkpoint_file: Path, trained_on: str
 ) -> Outcome[EvaluateRecord]:
-    """Evaluate a track's checkpoint, and leave the predictions in `out`.
+    """Evaluate a track's checkpoint, and leave the predictions in `out`. `trained_on`: the
+    fingerprint of the data that its training's record has.
 
-    Raises UserError for what the user can mend.
+    Raises UserError for what the user can mend, and where these data are others now: images of test
+    may be among those that were trained on.
     """
     begun = time.monotonic()
     with _on_device(place) as device:
         data, images, loader, inference = _opened(spec, place, device, checkpoint_file)
+        if spec.data is None and data.fingerprint != trained_on:
+            raise UserError(
+                f"{spec.training.data.title} has changed since this was trained ({trained_on} -> "
+                f"{data.fingerprint}); train again"
+            )
         progress = _counted(place.report, f"evaluating {spec.split}")
         if spec.tta:
             size, batch_size = spec.training.image_size, spec.training.batch_size
@@ -318,10 +326,11 @@ def _opened(
     inference, meta = load_for_inference(checkpoint_file, spec.precision, device)
     of = spec.data or training.data
     if spec.data is not None:
-        listed = datasets.other(spec.data, root, meta.classes)
+        listed, data = _looked_at(of, place, lambda: datasets.other(of, root, meta.classes), spec)
     else:
-        listed = datasets.listing(training.data, root)
-    data = _record_of(of, listed, place, tried_by=training.data if spec.data else None)
+        listed, data = _looked_at(of, place, lambda: datasets.listing(of, root))
+        if listed.classes != meta.classes:
+            raise UserError(f"{of.title} has other classes now than those that were trained")
     if not data.has(spec.split):
         raise UserError(
             f"{training.data.title} has no {spec.split} images: {spec.split}/ is missing"
@@ -364,17 +373,22 @@ def _cost(seconds: float, rate: float, peak: int, data_root: str | None = None) 
     )
 
 
-def _record_of(
-    spec: DataSpec, listed: Listing, place: Place, tried_by: DataSpec | None = None
-) -> Data:
-    """`tried_by`: what the network was trained on, where it is tried on other data."""
+def _looked_at(
+    spec: DataSpec, place: Place, look: Callable[[], Listing], tries: EvaluateSpec | None = None
+) -> tuple[Listing, Data]:
+    """What `look` finds, and what a record says of it. `tries`: the evaluation that looks at other
+    data than its training's. Raises UserError where they change meanwhile."""
     root = place.data_root
-    if tried_by is not None:
-        shared = datasets.also_trained(spec, listed, tried_by, root)
+    before = datasets.fingerprint(spec, root)
+    listed = look()
+    if tries is not None:
+        shared = datasets.also_trained(spec, listed, tries.training.data, root)
     else:
         shared = [" = ".join(each) for each in datasets.shared(spec, root, listed)]
-    return Data(
-        fingerprint=datasets.fingerprint(spec, root),
+    if datasets.fingerprint(spec, root) != before:
+        raise UserError(f"{spec.title} changed while it was looked at; run it again")
+    return listed, Data(
+        fingerprint=before,
         classes=len(listed.classes),
         **listed.counts(),
         left_out=datasets.left_out(spec, root),

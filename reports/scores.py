@@ -8,7 +8,7 @@ import os
 import zipfile
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -59,7 +59,7 @@ class Answers:
     labels: NDArray[np.int32]
     """(images,)."""
     images: str
-    """Names the images with their labels: 16 hex digits."""
+    """Names the images with their labels, and the data that they are of."""
 
     def of(self, metric: str) -> NDArray[Any]:
         """What a metric is the mean of over images, with `weights_of` it."""
@@ -88,7 +88,7 @@ def read(unit: Path, record: EvaluateRecord) -> Answers:
     answers = _kept(content)
     if len(answers.right) != record.images or float(np.mean(answers.right)) != record.accuracy:
         raise NoPredictionsError("damaged")
-    return answers
+    return replace(answers, images=f"{answers.images}-{record.data.fingerprint}")
 
 
 def _kept(content: bytes) -> Answers:

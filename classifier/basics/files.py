@@ -41,6 +41,10 @@ def cache_folder(purpose: str) -> Path:
             f"the cache folder {folder} can't be made ({error.strerror}); set XDG_CACHE_HOME to a "
             "folder that can be written"
         ) from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(
+            f"the cache folder {folder} can't be written; set XDG_CACHE_HOME to one that can be"
+        )
     return folder
 
 

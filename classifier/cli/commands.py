@@ -145,7 +145,7 @@ def other_data(options: argparse.Namespace, file: Path) -> DataSpec | None:
     """What `--test_path` names, if that is not the test part of the data that a checkpoint's run
     was trained on: a folder of class folders. Raises UserError where it can't be meant."""
     path: Path | None = options.test_path
-    if path is None or _is_part_of(runs.read_training(file.parent).spec.data, path):
+    if path is None or _is_own_test(file.parent, path):
         return None
     for flag in ("data_root", "train_path", "val_path"):
         if getattr(options, flag) is not None:
@@ -153,16 +153,23 @@ def other_data(options: argparse.Namespace, file: Path) -> DataSpec | None:
             raise UserError(f"--test_path {path} is other data than the run's; leave out {named}")
     if options.task != "test":
         raise UserError(f"--test_path {path} is other data than the run's: it is for --task test")
+    if not path.is_dir():
+        raise UserError(f"--test_path {path} is {'no folder' if path.exists() else 'not there'}")
     try:
         return DataSpec(folder=path.absolute().name)
     except ValidationError as error:
         raise UserError(f"--test_path {path}: that is no name of a folder") from error
 
 
-def _is_part_of(data: DataSpec, path: Path) -> bool:
-    """Whether a path is test/ of the data, as far as names tell."""
-    at = path.absolute()
-    return data.split == "given" and (data.folder, "test") == (at.parent.name, at.name)
+def _is_own_test(unit: Path, path: Path) -> bool:
+    """Whether a path is test/ of the data that a training's record has; where it does not say at
+    which place these lay, as far as names tell."""
+    data, cost, at = runs.read_training(unit).spec.data, runs.read_cost(unit), path.absolute()
+    if data.split != "given" or data.labels is not None:
+        return False
+    if cost is not None and cost.data_root and Path(cost.data_root).is_dir():
+        return at.resolve() == (Path(cost.data_root) / str(data.folder) / "test").resolve()
+    return (data.folder, "test") == (at.parent.name, at.name)
 
 
 def data_root_of(options: argparse.Namespace, file: Path) -> Path:
@@ -205,7 +212,7 @@ def evaluate_run(
         prepare_other(data, where.data_root, classes, training.spec.data)
     unit = run / evaluate_unit(spec)
     if not _is_done(unit, spec, training, where.data_root):
-        _evaluate(spec, file, where)
+        _evaluate(spec, file, where, training.data.fingerprint)
     kept = np.load(unit / runs.PREDICTIONS)
     features = None
     if tsne:
@@ -234,11 +241,11 @@ def _is_done(unit: Path, spec: EvaluateSpec, training: TrainRecord, root: Path) 
     return same_data and record.checkpoint == training.checkpoint
 
 
-def _evaluate(spec: EvaluateSpec, file: Path, where: Place) -> None:
+def _evaluate(spec: EvaluateSpec, file: Path, where: Place, trained_on: str) -> None:
     run = file.parent.parent
     counted = replace(where, report=_counted(f"evaluating {spec.split}"))
     with tempfile.TemporaryDirectory(dir=run, prefix=".evaluate-") as work:
-        outcome = evaluate(spec, Path(work), counted, file)
+        outcome = evaluate(spec, Path(work), counted, file, trained_on)
         runs.publish(outcome.record, outcome.cost, Path(work), run)
 
 

@@ -16,7 +16,7 @@ from classifier.basics.errors import UserError, told_of
 from classifier.basics.names import composed, nearest
 from classifier.basics.progress import OnCount, uncounted
 from classifier.data import duplicates
-from classifier.data.images import BadImageError
+from classifier.data.images import BadImageError, decoders
 from classifier.data.looked import once
 from classifier.data.sources import Source
 from classifier.data.spec import DataSpec
@@ -87,16 +87,17 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
     `progress` is for the first look with `on_bad_image: skip` or `similar`, which decodes every
     image.
     """
-    classes: Mapping[str, Sequence[str]] = data.source.classes(root)
+    seen = data.source.look(root)
+    classes: Mapping[str, Sequence[str]] = seen.classes
     skipped: Collection[str] = ()
     if data.on_bad_image == "skip":
         skipped = unreadable(data, root, list(chain.from_iterable(classes.values())), progress)
         classes = {name: [p for p in paths if p not in skipped] for name, paths in classes.items()}
     _at_least_two(classes, data)
     with told_of(data.source.folder(root) or data.title):
-        groups = _groups(data, root, classes)
+        groups = dict(seen.groups) if data.group is None else _groups(data, classes)
         if data.split == "given":
-            parts = _given(data.source.parts(root), classes, groups)
+            parts = _given(seen.parts, classes, groups)
         elif data.duplicates == "together" or groups:
             every = list(chain.from_iterable(classes.values()))
             alike = _alike(data, root, every, progress) if data.duplicates == "together" else []
@@ -119,8 +120,9 @@ def other(
     or its own test part where its split is given. Raises UserError where it can't be used.
     """
     known = {composed(name): label for label, name in enumerate(classes)}
+    seen = data.source.look(root)
     found: Mapping[str, Sequence[str]] = {
-        composed(name): paths for name, paths in data.source.classes(root).items()
+        composed(name): paths for name, paths in seen.classes.items()
     }
     strange = [name for name in found if name not in known]
     place = data.source.folder(root) or data.title
@@ -130,7 +132,7 @@ def other(
             f"{nearest(strange[0], classes)}; rename it as the class that it is, or move it away"
         )
     if data.split == "given":
-        parts = data.source.parts(root)
+        parts = seen.parts
         found = {name: [p for p in paths if parts[p] == "test"] for name, paths in found.items()}
     skipped: tuple[str, ...] = ()
     if data.on_bad_image == "skip":
@@ -154,10 +156,11 @@ def count_other(data: DataSpec, root: Path) -> int | None:
     """How many images `other` gives, before any is looked at; None where they are not there."""
     if not data.source.is_there(root):
         return None
-    parts = data.source.parts(root) if data.split == "given" else {}
+    seen = data.source.look(root)
+    parts = seen.parts if data.split == "given" else {}
     return sum(
         min(sum(parts.get(path, "test") == "test" for path in paths), data.limit or len(paths))
-        for paths in data.source.classes(root).values()
+        for paths in seen.classes.values()
     )
 
 
@@ -170,7 +173,6 @@ def unreadable(
     folder = source.folder(root)
     if folder is None:
         return {}
-    import PIL
 
     def reason(path: str) -> str | None:
         try:
@@ -180,7 +182,7 @@ def unreadable(
         return None
 
     hashes = _contents(source, root, paths)
-    said = once(f"pillow{PIL.__version__}", folder, hashes, reason, progress)
+    said = once(decoders(), folder, hashes, reason, progress)
     return {path: why for path, why in sorted(said.items()) if why is not None}
 
 
@@ -243,17 +245,17 @@ def left_out(data: DataSpec, root: Path) -> dict[str, int]:
     return dict(data.source.left_out(root)) if data.source.is_there(root) else {}
 
 
-def _groups(data: DataSpec, root: Path, classes: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """By its path the group of each image that has one. Raises UserError for a path in which the
-    user's expression finds none."""
-    if data.group is None:
-        return dict(data.source.groups(root))
-    expression = re.compile(data.group)
+def _groups(data: DataSpec, classes: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """By its path the group of each image. Raises UserError for a path in which the user's
+    expression finds none."""
+    expression = re.compile(str(data.group))
     groups = {}
     lost = []
     for path in chain.from_iterable(classes.values()):
-        if found := expression.search(path):
-            groups[path] = "/".join(part or "" for part in found.groups()) or found[0]
+        found = expression.search(path)
+        named = (found.groups() or (found[0],)) if found else ()
+        if any(named):
+            groups[path] = "/".join(part or "" for part in named)
         else:
             lost.append(path)
     if lost:

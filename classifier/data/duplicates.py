@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from classifier.basics.errors import UserError
+from classifier.basics.files import cache_folder, write_atomically
 from classifier.basics.progress import OnCount, uncounted
-from classifier.data.images import BadImageError
+from classifier.data.images import BadImageError, decoders
 from classifier.data.looked import once
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ Pairs = NDArray[np.int64]
 
 BITS = 64
 BLOCK = 4_096
-"""So many images are compared with all others at once."""
+"""So many hashes are compared with as many others at once."""
 
 
 def same(hashes: Mapping[str, str]) -> list[tuple[str, ...]]:
@@ -46,9 +50,17 @@ def alike(
     `distance` bits; where a is like b and b like c, all three are one set. `hashes`: of the
     contents of files in `folder`, by path. Raises UserError where the library is missing."""
     perceived = _perceived(folder, hashes, open_image, progress)
-    paths = sorted(path for path, of in perceived.items() if of is not None)
-    bits = np.array([_bits(perceived[path] or "") for path in paths]).reshape(-1, BITS)
-    return same(dict(zip(paths, _components(len(paths), _near(bits, distance)), strict=True)))
+    known = {path: of for path, of in perceived.items() if of is not None}
+    each = sorted(set(known.values()))
+    identity = json.dumps([distance, each])
+    kept = cache_folder("similar") / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.json"
+    with FileLock(f"{kept}.lock"):
+        if not kept.exists():
+            bits = np.array([_bits(of) for of in each]).reshape(-1, BITS)
+            found = _components(len(each), _near(bits, distance))
+            write_atomically(kept, json.dumps(found).encode())
+        set_of = dict(zip(each, json.loads(kept.read_bytes()), strict=True))
+    return same({path: set_of[of] for path, of in known.items()})
 
 
 def joined(groups: Mapping[str, str], sets: Iterable[Sequence[str]]) -> dict[str, str]:
@@ -77,7 +89,6 @@ def _perceived(
         raise UserError(
             "'similar' compares perceptual hashes, which take a library: pip install ImageHash"
         ) from error
-    import PIL
 
     def perceived(path: str) -> str | None:
         try:
@@ -85,7 +96,7 @@ def _perceived(
         except BadImageError:
             return None
 
-    what = f"phash{imagehash.__version__}-pillow{PIL.__version__}"
+    what = f"phash{imagehash.__version__}-{decoders()}"
     return once(what, folder, hashes, perceived, progress)
 
 
@@ -100,8 +111,10 @@ def _near(bits: NDArray[np.float64], distance: int) -> Pairs:
     rows = bits.astype(np.float32)
     found = [np.empty((0, 2), np.int64)]
     for start in range(0, len(rows), BLOCK):
-        near = rows[start : start + BLOCK] @ rows[start:].T >= BITS - 2 * distance
-        found.append(np.argwhere(np.triu(near, 1)) + start)
+        for other in range(start, len(rows), BLOCK):
+            product = rows[start : start + BLOCK] @ rows[other : other + BLOCK].T
+            pairs = np.argwhere(product >= BITS - 2 * distance)
+            found.append(pairs + np.array([start, other]))
     return np.concatenate(found)
 
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,7 @@ def open_file(file: Path) -> Image:
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    if file.suffix.lower() in NEEDS:
-        _register_heif()
+    decoders()
     try:
         with Image.open(file) as image:
             short, long = sorted(image.size)
@@ -130,7 +130,7 @@ def check_endings(files: Iterable[str]) -> None:
         return
     from PIL import Image
 
-    _register_heif()
+    decoders()
     for ending in sorted(rare - set(Image.registered_extensions())):
         package = NEEDS.get(ending, "pillow")
         raise UserError(
@@ -138,11 +138,18 @@ def check_endings(files: Iterable[str]) -> None:
         )
 
 
-def _register_heif() -> None:
+@cache
+def decoders() -> str:
+    """What reads images here, by versions; what a plugin reads, Pillow reads from now on."""
+    import PIL
+
+    named = f"pillow{PIL.__version__}"
     with suppress(ImportError):
         import pillow_heif
 
         pillow_heif.register_heif_opener()
+        named += f"-heif{pillow_heif.__version__}"
+    return named
 
 
 @dataclass(frozen=True)

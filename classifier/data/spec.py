@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticKnownError
 
 from classifier.basics.files import LONGEST_NAME
-from classifier.basics.settings import NEUTRAL, Count, Settings
+from classifier.basics.settings import NEUTRAL, Count, Settings, named
 from classifier.data import sources
 from classifier.data.sources import Source
 from classifier.data.sources.folder import Folder, SplitFolder
@@ -27,8 +27,11 @@ def _known(name: object) -> object:
 
 
 def _file(value: object) -> object:
-    """`train.csv` is short for `{file: train.csv}`."""
-    return {"file": value} if isinstance(value, str) else value
+    """`train.csv` is short for `{file: train.csv}`; with `--set` it comes as a name."""
+    value = named(value)
+    if isinstance(value, dict) and "name" in value:
+        return {"file": value["name"], **{k: v for k, v in value.items() if k != "name"}}
+    return value
 
 
 class Labels(Settings):
@@ -138,6 +141,9 @@ class DataSpec(Settings):
                 raise ValueError(
                     f"group '{self.group}' is no regular expression: {error}"
                 ) from error
+        looks = self.similar is not None or self.duplicates != "warn"
+        if looks and self.name is not None and self.source.folder(Path()) is None:
+            raise ValueError(f"'duplicates' and 'similar' compare files, and {self.name} has none")
         if self.duplicates == "together" and self.split == "given":
             raise ValueError(
                 "duplicates 'together' chooses parts, which split 'given' has; take 'error'"
@@ -151,7 +157,17 @@ class DataSpec(Settings):
     @property
     def as_test(self) -> str:
         """What it is called as the data that a network is tried on, and not trained on."""
-        return f"{'test' if self.split == 'given' else 'all'} of {self.title}"
+        few = f", {self.limit} a class" if self.limit else ""
+        by = f" by {self.labels.file}" if self.labels else ""
+        return f"{'test' if self.split == 'given' else 'all'} of {self.title}{by}{few}"
+
+    def signed(self) -> dict[str, Any]:
+        """What only names duplicates changes no result."""
+        plain = super().signed()
+        if self.duplicates != "together":
+            plain.pop("duplicates", None)
+            plain.pop("similar", None)
+        return plain
 
     @property
     def source(self) -> Source:

@@ -95,36 +95,43 @@ def split_groups(
 ) -> dict[str, Part]:
     """As `split`, but whole groups; an image that `groups` does not name is one of its own.
 
-    Class after class its groups that have no part yet, in the order of their hash, go to test until
-    that has its share of the class, then to val, the rest to train: so parts get a little more than
-    their shares, and a group of several classes goes where the first of these sends it. Raises
-    UserError, naming the class, where train would lack one, or a part would be empty.
+    Class after class its groups that have no part yet, in the order of their hash, go to test while
+    that lacks images of the class, then to val, if it brings the part nearer to its shares of the
+    classes; else to train. Raises UserError, naming the class, where train would lack one, or a
+    part would be empty.
     """
     kept = {name: in_order(paths, seed)[:limit] for name, paths in classes.items()}
-    members: dict[str, list[str]] = {}
-    for path in chain.from_iterable(kept.values()):
-        members.setdefault(groups.get(path, path), []).append(path)
-    parts: dict[str, Part] = {}
+    share = {name: sizes(len(paths), rule) for name, paths in kept.items()}
+    there = {name: dict.fromkeys(PARTS, 0) for name in kept}
+    held: dict[str, Counter[str]] = {}
+    for name, paths in kept.items():
+        for path in paths:
+            held.setdefault(groups.get(path, path), Counter())[name] += 1
+    part_of: dict[str, Part] = {}
+
+    def nearer(group: str, part: Part) -> bool:
+        lacks = {name: share[name][part] - there[name][part] for name in held[group]}
+        return sum(abs(lacks[n]) - abs(lacks[n] - of) for n, of in held[group].items()) >= 0
+
     for name in sorted(kept):
-        share = sizes(len(kept[name]), rule)
-        there = Counter(parts[path] for path in kept[name] if path in parts)
-        own = Counter(groups.get(path, path) for path in kept[name])
+        own = dict.fromkeys(groups.get(path, path) for path in kept[name])
         for group in in_order(own, seed):
-            if members[group][0] in parts:
+            if group in part_of:
                 continue
-            full = [part for part in PARTS if there[part] >= share[part]]
-            part: Part = "test" if "test" not in full else "val" if "val" not in full else "train"
-            parts |= dict.fromkeys(members[group], part)
-            there[part] += own[group]
-        if not there["train"]:
+            wanting: list[Part] = [p for p in ("test", "val") if there[name][p] < share[name][p]]
+            part: Part = next((part for part in wanting if nearer(group, part)), "train")
+            part_of[group] = part
+            for of, images in held[group].items():
+                there[of][part] += images
+        if not there[name]["train"]:
             raise UserError(
                 f"class '{name}' has {len(own)} group(s), too few to give train one; add images, "
                 "choose smaller groups (a smaller 'similar') or leave the class out"
             )
     for part in PARTS:
-        if part not in parts.values():
-            raise UserError(f"the groups are too few: {part} has no image")
-    return parts
+        if part not in part_of.values():
+            raise UserError(f"there are too few images, or too large groups: {part} has no image")
+    return {path: part_of[groups.get(path, path)] for path in chain.from_iterable(kept.values())}
 
 
 def in_order(names: Iterable[str], seed: int) -> list[str]:

@@ -156,8 +156,8 @@ class Column(FormSettings):
                 "'data' of a column is looked at as a whole (its test/ if its split is given): "
                 "leave out split and stage"
             )
-        if self.data and self.data.duplicates != "warn":
-            raise ValueError("'duplicates' are for data that is split; a column's is not")
+        if self.data:
+            self._check_data(self.data)
         if self.stage == "test" and self.split is None and self.data is None:
             raise ValueError("a column needs 'split' (train, val or test), or 'stage: train'")
         return self
@@ -183,6 +183,14 @@ class Column(FormSettings):
             raise ValueError(
                 f"metric '{self.metric}' gets no verdict, so 'against' is for 'show: difference'"
             )
+
+    def _check_data(self, data: DataSpec) -> None:
+        idle = {"group", "duplicates", "similar"} & data.model_fields_set
+        idle |= {"split"} & data.model_fields_set if data.split != "given" else set()
+        idle |= set() if data.limit else {"split_seed"} & data.model_fields_set
+        if idle:
+            named = " and ".join(f"'{name}'" for name in sorted(idle))
+            raise ValueError(f"{named}: for data that are split; a column's are not")
 
 
 class Row(Settings):

@@ -86,10 +86,11 @@ class Judge:
         trained = results.records.get((spec.training.signature, train_unit(spec.track.key)))
         if _weights_of(trained) != _weights_of(record):
             return Standing("todo", "its training was done again")
-        if spec.data is None or trained is None:
-            return self._with_data(spec.training.data, [record])
-        of_training = self._with_data(spec.training.data, [trained])
-        return of_training if of_training.state == "todo" else self._with_data(spec.data, [record])
+        own = [record] if spec.data is None else []
+        standing = self._with_data(spec.training.data, [*([trained] if trained else []), *own])
+        if spec.data is None or standing.state == "todo":
+            return standing
+        return self._with_data(spec.data, [record])
 
     def _of_benchmark(self, spec: BenchmarkSpec, results: Results) -> Standing:
         if any((spec.signature, unit) in results.records for unit in self._benchmark_units):

@@ -14,6 +14,7 @@ from classifier.basics.settings import Weights
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
 from classifier.config.tracks import RAW
 from classifier.records.record import Record
+from classifier.records.runs import read_training
 from classifier.tricks.distillation import Distill
 from experiments.plan.jobs import Job
 from experiments.store.store import Store
@@ -45,7 +46,8 @@ def _done(job: Job, out: Path, place: Place, store: Store) -> Iterable[Outcome[A
             return train(spec, out, place, tracks=job.tracks, start=start, states_in=out.parent)
         case EvaluateSpec() as spec:
             weights = store.checkpoint(spec.training.signature, spec.track)
-            return [evaluate(spec, out, place, weights)]
+            trained_on = read_training(weights.parent).data.fingerprint
+            return [evaluate(spec, out, place, weights, trained_on)]
         case BenchmarkSpec() as spec:
             return [benchmark(spec, place)]
     raise TypeError(f"{job.spec.kind} is no kind of job")

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from classifier.basics.errors import UserError
+from classifier.basics.files import sha256
 from classifier.data import datasets
 from classifier.data.prepare import prepare
+from classifier.data.sources import folder as folder_source
 from classifier.data.spec import DataSpec, Labels
 from tests.classifier.test_datasets import make_images
 
@@ -174,3 +176,33 @@ def test_semicolons_are_named(root: Path) -> None:
         UserError, match=r"csv:1: its fields are separated by ';': save it with com"
     ):
         datasets.listing(DOGS, root)
+
+
+def test_links_by_their_own_path(dogs: Path) -> None:
+    """The folder may be a link, its CSV inside it; and a line may name a link to an image."""
+    (dogs / "dogs").rename(dogs.parent / "elsewhere")
+    (dogs / "dogs").symlink_to(dogs.parent / "elsewhere")
+    expected = datasets.listing(DOGS, dogs)
+    (dogs / "dogs" / "linked.png").symlink_to(dogs.parent / "elsewhere" / "train" / "0.png")
+    lines = [f"{i if i else 'linked.png'},{BREEDS[i % 2]}" for i in range(20)]
+    write(dogs, "id,breed", *lines)
+    assert datasets.listing(DOGS, dogs) == expected
+
+
+def test_hashes_of_other_files_of_the_folder_are_kept(
+    dogs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two tables of one folder do not make each other read everything again."""
+    few = DataSpec(folder="dogs", labels=Labels(file="few.csv", path="id", label="breed"))
+    write(dogs, "id,breed", "0,a", "1,b", name="dogs/few.csv")
+    read: list[Path] = []
+
+    def counted(file: Path) -> str:
+        read.append(file)
+        return sha256(file)
+
+    monkeypatch.setattr(folder_source, "sha256", counted)
+    for _ in range(2):
+        DOGS.source.fingerprint(dogs)
+        few.source.fingerprint(dogs)
+    assert len(read) == 20

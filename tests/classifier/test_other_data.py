@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ from PIL import Image
 
 import runner
 from classifier.basics.errors import UserError
+from classifier.basics.place import Place
 from classifier.cli.main import main
+from classifier.config.spec import TrainSpec
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
+from classifier.job import train
 from classifier.records.runs import read_evaluation
 from reports.answers import learnt_nothing
 from tests.classifier.test_datasets import make_images
@@ -149,8 +153,9 @@ def test_metrics_takes_another_test_path(birds: Path, capsys: pytest.CaptureFixt
     ):
         assert main([*command, "harder", *flags]) == 2
         assert message in capsys.readouterr().err
-    assert main([*command, "nothing"]) == 2
-    assert "nothing is not there" in capsys.readouterr().err
+    for path, message in {"nothing": "is not there", "m.yaml": "is no folder"}.items():
+        assert main([*command, path]) == 2
+        assert f"--test_path {path} {message}\n" in capsys.readouterr().err
 
 
 def test_images_that_were_trained_on_are_named(
@@ -178,3 +183,79 @@ def test_a_network_that_a_shift_breaks_has_learnt_something(birds: Path) -> None
     assert not learnt_nothing(record)
     own = record.spec.model_copy(update={"data": None})
     assert learnt_nothing(record.model_copy(update={"spec": own}))
+
+
+def test_an_evaluation_of_data_that_changed_under_it_is_no_result(
+    birds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its training saw other data: the record goes, and the job that would make one fails."""
+    assert runner.main(RUN) == 0
+    Image.new("RGB", (16, 16), (9, 9, 9)).save("birds/b/0.png")
+    assert runner.main([*RUN, "--plan"]) == 0
+    assert "3 to do" in capsys.readouterr().out
+    (run,) = Path("runs").glob("*/train-raw")
+    command = ["metrics", "--save_path", str(run.parent), "--device", "cpu", "--task"]
+    assert main([*command, "test"]) == 2
+    assert "birds has changed since this was trained" in capsys.readouterr().err
+    Path("birds/a").rename("birds/z")
+    assert main([*command, "val"]) == 2
+    assert "birds has other classes now than those that were trained" in capsys.readouterr().err
+
+
+def test_data_that_change_while_they_are_looked_at(
+    birds: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    look = datasets.listing
+
+    def change(*arguments: Any) -> Any:
+        found = look(*arguments)
+        Image.new("RGB", (16, 16), (9, 9, 9)).save("birds/b/0.png")
+        return found
+
+    data = DataSpec(folder="birds")
+    spec = TrainSpec(data=data, model="mobilenetv2", image_size=16, batch_size=4, epochs=1)
+    monkeypatch.setattr(datasets, "listing", change)
+    with pytest.raises(UserError, match="birds changed while it was looked at; run it again"):
+        train(spec, tmp_path / "out", Place(birds))
+
+
+def test_two_columns_of_one_folder_are_told_apart(
+    birds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = "      - {header: few, data: {folder: shifted, limit: 2}, against: test}\n"
+    Path("m.yaml").write_text(MATRIX + few)
+    assert runner.main([*RUN, "--plan"]) == 0
+    said = capsys.readouterr().out
+    assert "all of shifted: 9 images\nall of shifted, 2 a class: 4 images\n" in said
+
+
+def test_other_images_of_the_same_names_are_not_paired(birds: Path) -> None:
+    shutil.copytree("shifted", "harder")
+    for file in Path("harder").glob("*/*.png"):
+        Image.new("RGB", (16, 16), (0, 90, 9)).save(file)
+    column = "      - {header: harder, data: {folder: harder}, against: shifted}\n"
+    Path("m.yaml").write_text(MATRIX + column)
+    assert runner.main(RUN) == 0
+    rows = csv.DictReader(Path("reports/m/verdicts.csv").read_text().splitlines())
+    (harder,) = [row for row in rows if row["column"] == "harder"]
+    assert harder["paired"] == "0" and "not paired: other images" in harder["remarks"]
+
+
+def test_a_test_folder_of_another_place_is_other_data(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(root)
+    for part, count in {"train": 6, "val": 3, "test": 3}.items():
+        make_images(root / "birds" / part, {"a": count, "b": count}, (16, 16))
+    make_images(root / "else" / "birds" / "test", {"b": 5}, (16, 16))
+    Path("m.yaml").write_text(
+        MATRIX.replace("birds}", "birds, split: given}").split("      - {header: s")[0]
+    )
+    assert runner.main(RUN) == 0
+    (run,) = Path("runs").glob("*/train-raw")
+    command = ["metrics", "--save_path", str(run.parent), "--device", "cpu", "--test_path"]
+    assert main([*command, "birds/test"]) == 0
+    assert " of 6 images" in capsys.readouterr().out
+    assert main([*command, "else/birds/test/"]) == 0
+    assert " of 5 images" in capsys.readouterr().out
+    assert len(list(Path("runs").glob("*/evaluate-raw-test-fp32-on-test-*"))) == 1

@@ -216,7 +216,8 @@ def test_odd_sizes_train(changes: dict[str, Any], odd: TrainSpec, root: Path) ->
     file = root.parent / "run" / records[0].unit / "best.safetensors"
     for part, tta in (("val", False), ("test", True)):
         wanted = EvaluateSpec.of(spec, RAW, split=part, tta=tta)
-        found = evaluate(wanted, root.parent / "run", Place(root), file).record
+        data = records[0].data.fingerprint
+        found = evaluate(wanted, root.parent / "run", Place(root), file, data).record
         assert found.images == 1 and found.accuracy in (0.0, 1.0)
 
 
@@ -341,7 +342,7 @@ def test_evaluations_are_of_the_stored_checkpoint(tiny: TrainSpec, tmp_path: Pat
             {"training": tiny, "split": "test", "precision": precision}
         )
         file = folder / record.unit / "best.safetensors"
-        found = evaluate(spec, folder, Place(tmp_path), file).record
+        found = evaluate(spec, folder, Place(tmp_path), file, record.data.fingerprint).record
         kept = np.load(folder / found.unit / "predictions.npz")
         predicted = kept["logits"].argmax(1)
         assert found.images == len(kept["paths"]) == 20

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from classifier.basics.errors import UserError
 from classifier.basics.plugins import modules
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from classifier.data.download import OnTransfer
+
+
+class Seen(NamedTuple):
+    """What a data set holds: see the methods of `Source` by these names."""
+
+    classes: Mapping[str, list[str]]
+    parts: Mapping[str, Part]
+    groups: Mapping[str, str]
 
 
 class Source(ABC):
@@ -80,6 +88,10 @@ class Source(ABC):
         """By its path what is the same for files that are the same byte for byte; nothing where
         there are no files."""
         return {}
+
+    def look(self, root: Path) -> Seen:
+        """All three of the above, of one moment."""
+        return Seen(self.classes(root), self.parts(root), self.groups(root))
 
     def left_out(self, root: Path) -> Mapping[str, int]:
         """How many files that lie there are taken for no image, by the ends of their names."""

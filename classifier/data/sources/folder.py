@@ -55,7 +55,7 @@ class Folder(Source):
             raise self.not_there(root)
         return self.folder(root)
 
-    def classes(self, root: Path) -> dict[str, list[str]]:
+    def classes(self, root: Path) -> Mapping[str, list[str]]:
         folder = self.there(root)
         _check_layout(folder)
         classes = paths_by_class(folder)
@@ -86,7 +86,7 @@ class Folder(Source):
 class SplitFolder(Folder):
     """A folder that is split: train/, val/ and, if there is one, test/, of class folders each."""
 
-    def classes(self, root: Path) -> dict[str, list[str]]:
+    def classes(self, root: Path) -> Mapping[str, list[str]]:
         """Labels are train's; val and test may lack classes, and have none of their own."""
         folder = self.there(root)
         where = part_folders(folder)
@@ -101,7 +101,7 @@ class SplitFolder(Folder):
                 classes[of] += [f"{name}/{path}" for path in paths]
         return classes
 
-    def parts(self, root: Path) -> dict[str, Part]:
+    def parts(self, root: Path) -> Mapping[str, Part]:
         part_of = {name: part for part, name in part_folders(self.there(root)).items()}
         paths = chain.from_iterable(self.classes(root).values())
         return {path: part_of[path.partition("/")[0]] for path in paths}
@@ -274,11 +274,17 @@ def hashed(folder: Path, files: Iterable[str]) -> dict[str, tuple[int, str]]:
         hashes = hash_all(delayed(sha256)(folder / path) for path in new)
     except OSError as error:  # a link to nowhere, no permission
         raise UserError(f"{error.filename} can't be read: {error.strerror}") from error
-    index = {path: hashed[path] for path in paths if path in hashed}
-    index.update({path: [*stamp[path], digest] for path, digest in zip(new, hashes, strict=True)})
+    found = {path: [*stamp[path], digest] for path, digest in zip(new, hashes, strict=True)}
+    # Another question may be of other files of this folder; what is long gone is let go of.
+    asked = set(paths)
+    old = {} if len(hashed) > 2 * len(asked) + MOST_OLD else hashed
+    index = {**old, **{path: hashed[path] for path in asked if path in hashed}, **found}
     if index != hashed:
         write_atomically(kept, json.dumps(index).encode())
     return {path: (int(index[path][0]), str(index[path][-1])) for path in paths}
+
+
+MOST_OLD = 10_000
 
 
 def _read_index(file: Path) -> dict[str, list[int | str]]:

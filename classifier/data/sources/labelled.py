@@ -16,6 +16,7 @@ from typing import NamedTuple
 from classifier.basics.errors import UserError
 from classifier.basics.names import composed, nearest
 from classifier.data.images import IMAGE_SUFFIXES, check_endings, look_through
+from classifier.data.sources import Seen
 from classifier.data.sources.folder import PART_FOLDERS, Folder, by_ending, hashed, relative
 from classifier.data.split import Part
 
@@ -48,20 +49,27 @@ class Labelled(Folder):
             "name its parent with --data-root"
         )
 
-    def classes(self, root: Path) -> dict[str, list[str]]:
+    def classes(self, root: Path) -> Mapping[str, list[str]]:
+        return self.look(root).classes
+
+    def parts(self, root: Path) -> Mapping[str, Part]:
+        return self.look(root).parts
+
+    def groups(self, root: Path) -> Mapping[str, str]:
+        return self.look(root).groups
+
+    def look(self, root: Path) -> Seen:
         rows = self._rows(root)
         classes: dict[str, list[str]] = {name: [] for name in sorted({row.label for row in rows})}
         for row in rows:
             classes[row.label].append(row.path)
         for paths in classes.values():
             check_endings(paths)
-        return classes
-
-    def parts(self, root: Path) -> dict[str, Part]:
-        return {row.path: row.part for row in self._rows(root) if row.part is not None}
-
-    def groups(self, root: Path) -> dict[str, str]:
-        return {row.path: row.group for row in self._rows(root) if row.group is not None}
+        return Seen(
+            classes,
+            {row.path: row.part for row in rows if row.part is not None},
+            {row.path: row.group for row in rows if row.group is not None},
+        )
 
     def left_out(self, root: Path) -> dict[str, int]:
         found = look_through(self.there(root))
@@ -92,7 +100,8 @@ class Labelled(Folder):
             raise UserError(f"the labels are not there: neither {inside} nor {beside} is a file")
         if len(there) == 2 and not _is_same(*there):
             raise UserError(f"the labels are there twice, as {inside} and as {beside}; keep one")
-        if not there[0].resolve().is_relative_to(root.resolve()):
+        homes = (root.resolve(), self.folder(root).resolve())
+        if not any(there[0].resolve().is_relative_to(home) for home in homes):
             raise UserError(f"{there[0]} leads out of the data root {root}; copy the labels there")
         return there[0]
 
@@ -211,6 +220,9 @@ class _Images:
                 f"/{named}"
             )
         ]
+        if not found and (linked := self._folder / named).is_file():
+            real = os.path.realpath(linked)
+            found = [path for path in self._paths if os.path.realpath(self._folder / path) == real]
         if not found:
             raise UserError(f"{place}: {self._folder} has no image '{named}'")
         if len(found) > 1:
