@@ -12,7 +12,9 @@ import numpy as np
 from classifier.records.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord
 from experiments.matrix.schema import Column
 from reports import scores
-from reports.scores import Answers, NoPredictionsError
+from reports.limits import UNBOUNDED
+from reports.metrics import WITHOUT_INTERVAL
+from reports.scores import NoPredictionsError, Scored
 from reports.select import Cell, Missing, SelectedTable, Selection
 from reports.statistics import (
     LEAST_PASSES,
@@ -188,11 +190,11 @@ def _line(
 
 
 class _Judging:
-    """Compares cells of one selection; each evaluation's answers are read once."""
+    """Compares cells of one selection; of each evaluation a metric's scores are read once."""
 
     def __init__(self, selection: Selection) -> None:
         self._folders, self._seeds = selection.folders, selection.matrix.seeds
-        self._answers: dict[tuple[str, str], Answers | str] = {}
+        self._scored: dict[tuple[str, str, str], Scored | str] = {}
         self._trainings: Mapping[tuple[str, str], TrainRecord] = {
             (record.signature, record.track): record
             for record in (used.record for used in selection.used)
@@ -257,12 +259,15 @@ class _Judging:
         if cell.column.is_speed:
             return self._compare_speeds(cell.column, baseline[0], variant[0])
         metric = cell.column.metric
+        if why := WITHOUT_INTERVAL.get(metric):
+            return None, None, (f"{metric} has no interval: {why}",)
         before, after = self._read(metric, baseline), self._read(metric, variant)
         if not isinstance(before, str) and not isinstance(after, str):
             if before[0].images == after[0].images:
-                weights = before[0].weights_of(metric)
-                pair = Pair(_of(metric, before), _of(metric, after), before[0].images, weights)
-                return compare(pair.baseline, pair.variant, weights), pair, ()
+                weights, bounds = before[0].weights, cell.column.bounds or UNBOUNDED
+                pair = Pair(_of(before), _of(after), before[0].images, weights, bounds)
+                found = compare(pair.baseline, pair.variant, weights, bounds=bounds)
+                return found, pair, ()
             why = "not paired: other images"
         else:
             why = f"not paired: {before if isinstance(before, str) else after}"
@@ -291,39 +296,42 @@ class _Judging:
 
     def _estimate(self, cell: Cell, records: Sequence[Record]) -> Estimate | None:
         """A cell alone."""
-        if cell.column.is_speed or not records:
-            return None
         metric = cell.column.metric
-        answers = self._read(metric, records)
-        if not isinstance(answers, str):
-            return estimate(_of(metric, answers), answers[0].weights_of(metric))
+        if cell.column.is_speed or metric in WITHOUT_INTERVAL or not records:
+            return None
+        scored = self._read(metric, records)
+        if not isinstance(scored, str):
+            bounds = cell.column.bounds or UNBOUNDED
+            return estimate(_of(scored), scored[0].weights, bounds=bounds)
         return estimate_from_records(records) if metric == "accuracy" else None
 
-    def _read(self, metric: str, records: Sequence[Record]) -> list[Answers] | str:
+    def _read(self, metric: str, records: Sequence[Record]) -> list[Scored] | str:
         """Of evaluations on the same images; else why there are none."""
         found = []
         for record in records:
             if not isinstance(record, EvaluateRecord):
                 return "a training keeps no predictions"
-            key = record.signature, record.unit
-            if key not in self._answers:
-                self._answers[key] = self._opened(record)
-            answers = self._answers[key]
-            if isinstance(answers, str):
-                return f"predictions of seed {record.training.seed} are {answers}"
-            if not np.isfinite(answers.of(metric)).all():
-                return f"predictions of seed {record.training.seed} are not finite"
-            found.append(answers)
+            key = record.signature, record.unit, metric
+            if key not in self._scored:
+                self._scored[key] = self._opened(record, metric)
+            scored = self._scored[key]
+            if isinstance(scored, str):
+                return f"predictions of seed {record.training.seed} {scored}"
+            found.append(scored)
         return found if len({each.images for each in found}) == 1 else "seeds have other images"
 
-    def _opened(self, record: EvaluateRecord) -> Answers | str:
+    def _opened(self, record: EvaluateRecord, metric: str) -> Scored | str:
         folder = self._folders.get((record.signature, record.unit))
         if folder is None:
-            return "missing"
+            return "are missing"
         try:
-            return scores.read(folder, record)
+            answers = scores.read(folder, record, metric)
         except NoPredictionsError as error:
-            return str(error)
+            return f"are {error}"
+        scored = answers.scored(metric)
+        if np.isfinite(scored.scores).all():
+            return scored
+        return f"have no {metric}" if answers.is_finite else "are not finite"
 
     def _left_out(self, cell: Cell, base: Cell) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Doubts and remarks on the seeds that only one of the two has."""
@@ -390,8 +398,8 @@ def _name(cell: Cell, one: Cell, other: Cell) -> str:
     return cell.column.header if one.row == other.row else cell.row
 
 
-def _of(metric: str, answers: Sequence[Answers]) -> Scores:
-    return np.stack([each.of(metric) for each in answers])
+def _of(scored: Sequence[Scored]) -> Scores:
+    return np.stack([each.scores for each in scored])
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from functools import cache
 from classifier.basics.names import counted
 from classifier.data.split import PARTS
 from experiments.matrix.model import Table
+from reports.metrics import WITHOUT_INTERVAL
 from reports.verdicts import TWO_SEEDS, least_shown, same_in_reach
 
 _least_shown = cache(least_shown)
@@ -20,8 +21,9 @@ def at_best(table: Table, seeds: int, images: Mapping[str, int] | None) -> list[
     baselines = {cell for cell in table.baseline if not table.columns[cell[1]].is_cost}
     if not baselines:
         return [NOTHING]
-    compared = {c for _, c in baselines}
-    family = len(baselines) + 2 * sum(_has_line(table, c) for c in compared)
+    judged = [c for _, c in baselines if table.columns[c].metric not in WITHOUT_INTERVAL]
+    compared = set(judged)
+    family = len(judged) + 2 * sum(_has_line(table, c) for c in compared)
     lines = [f"{counted(family, 'comparison')}, {counted(seeds, 'seed')}"]
     if seeds == 1:
         lines[0] += " (of these trainings: another seed may give another answer)"
@@ -45,7 +47,8 @@ def at_best(table: Table, seeds: int, images: Mapping[str, int] | None) -> list[
             for margin in sorted(margins[part])
         ]
         lines.append(f"{part}, {images[part]:,} images: {'; '.join((shown, *reached))}")
-    return lines
+    metrics = sorted({table.columns[c].metric for _, c in table.baseline} & set(WITHOUT_INTERVAL))
+    return lines + [f"{metric} has no interval: {WITHOUT_INTERVAL[metric]}" for metric in metrics]
 
 
 def _has_line(table: Table, column: int) -> bool:

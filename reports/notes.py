@@ -175,10 +175,10 @@ def _shared(table: SelectedTable) -> Iterator[str]:
 def _means(matrix: Matrix, table: SelectedTable) -> Iterator[str]:
     if len(matrix.seeds) > 1:
         columns = [cell.column for cell in table.cells[0]]
-        each = "Each accuracy"
-        if any(column.is_cost for column in columns):
-            each += " and each figure of a training's cost"
-        yield f"{each} is the mean over seeds {', '.join(map(str, matrix.seeds))}."
+        plain = all(c.is_speed or c.metric in ("accuracy", "mpa", "top5") for c in columns)
+        others = "figure but a speed" if any(c.is_speed for c in columns) else "figure"
+        of = "accuracy" if plain else others
+        yield f"Each {of} is the mean over seeds {', '.join(map(str, matrix.seeds))}."
 
 
 def _sequential(matrix: Matrix, table: SelectedTable) -> Iterator[str]:

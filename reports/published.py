@@ -11,6 +11,7 @@ from reports.blocks import Bullets, Grid, Section
 from reports.limits import Score
 from reports.notes import on_form
 from reports.select import Cell, SelectedTable
+from reports.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL
 from reports.statistics import Comparison, Scope, compare_unpaired, estimate_from_shares
 from reports.tables import bare, in_form, interval, rounded
 from reports.verdicts import holm, verdict
@@ -20,6 +21,12 @@ ONLY_ACCURACY = {
     "of each class's images were right was not published",
     "speed": "speeds get no verdict: their passes were not published",
     "cost": "what a training costs gets no verdict",
+    **{
+        metric: f"{metric} gets no verdict: its error is that of each image's answer, and these "
+        "were not published"
+        for metric in ("nll", *OF_THE_WHOLE)
+    },
+    **{metric: f"{metric} gets no verdict: {why}" for metric, why in WITHOUT_INTERVAL.items()},
 }
 
 

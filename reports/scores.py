@@ -7,6 +7,7 @@ import io
 import os
 import zipfile
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder
 from classifier.records.record import EvaluateRecord
 from classifier.records.runs import PREDICTIONS
+from reports.metrics import Confusion, LeftOut, auc, ece
 
-_NAME, _HEAD = 16, 24
-"""Where the images' name ends in a kept file, and the checksum of what comes after."""
+_NAME, _CHECK = 16, 8
+"""Bytes: of the images' name, and of the checksum that a kept file begins with."""
 
 
 _BROKEN = (
@@ -47,6 +49,18 @@ class NoPredictionsError(Exception):
 
 
 @dataclass(frozen=True)
+class Scored:
+    """What a metric is the mean of over an evaluation's images, in the order of their paths."""
+
+    scores: NDArray[Any]
+    """(images,): bools or floats."""
+    weights: NDArray[np.float64] | None
+    """(images,), which sum to 1; None for a plain mean."""
+    images: str
+    """Names the images with their labels: 16 hex digits."""
+
+
+@dataclass(frozen=True)
 class Answers:
     """Of one evaluation, in the order of the images' paths."""
 
@@ -56,28 +70,72 @@ class Answers:
     """(images,): whether the label is among the five classes with the largest logits."""
     nll: NDArray[np.float64]
     """(images,): minus the logarithm of the label's softmax score, in nats."""
+    confidence: NDArray[np.float64]
+    """(images,): the largest softmax score."""
     labels: NDArray[np.int32]
     """(images,)."""
+    predicted: NDArray[np.int32]
+    """(images,): the class with the largest logit."""
     images: str
     """Names the images with their labels, and the data that they are of."""
+    auc: LeftOut | None = None
+    """None where it was not asked for: it takes the scores of all classes."""
 
-    def of(self, metric: str) -> NDArray[Any]:
-        """What a metric is the mean of over images, with `weights_of` it."""
-        by_name: dict[str, NDArray[Any]] = {"top5": self.top5, "nll": self.nll}
-        return by_name.get(metric, self.right)
+    @property
+    def is_finite(self) -> bool:
+        """Whether its logits are, as far as they tell."""
+        return bool(np.isfinite(self.nll).all())
 
-    def weights_of(self, metric: str) -> NDArray[np.float64] | None:
-        """Of each image in the mean per-class accuracy, where classes without an image don't count;
-        of other metrics none."""
-        if metric != "mpa":
-            return None
+    def figure(self, metric: str) -> float:
+        """May be nan or infinite: of logits that are not finite, or where it is undefined."""
+        match metric:
+            case "ece":
+                return ece(self.right, self.confidence)
+            case "worst_class":
+                return self._confusion.worst_class
+            case "auc":
+                return self._ranked.figure
+            case "kappa" | "f1" | "precision" | "recall":
+                return self._confusion.figure(metric)
+        scored = self.scored(metric)
+        mean = scored.scores.mean() if scored.weights is None else scored.scores @ scored.weights
+        return float(mean)
+
+    def scored(self, metric: str) -> Scored:
+        """Not of those WITHOUT_INTERVAL."""
+        match metric:
+            case "top5" | "nll" as name:
+                return Scored(getattr(self, name), None, self.images)
+            case "mpa":
+                return Scored(self.right, self._weights, self.images)
+            case "auc":
+                return Scored(self._ranked.pseudo_values, None, self.images)
+            case "kappa" | "f1" | "precision" | "recall":
+                values = self._confusion.without(metric).pseudo_values
+                return Scored(values, None, self.images)
+        return Scored(self.right, None, self.images)
+
+    @property
+    def _weights(self) -> NDArray[np.float64]:
+        """Of each image in the mean per-class accuracy, where classes without an image don't
+        count."""
         _, of, counts = np.unique(self.labels, return_inverse=True, return_counts=True)
         weights: NDArray[np.float64] = 1 / len(counts) / counts[of]
         return weights
 
+    @property
+    def _confusion(self) -> Confusion:
+        return Confusion(self.labels, self.predicted)
 
-def read(unit: Path, record: EvaluateRecord) -> Answers:
-    """Raises NoPredictionsError where they are missing, or not those that the record is about.
+    @property
+    def _ranked(self) -> LeftOut:
+        assert self.auc is not None, "read without it"
+        return self.auc
+
+
+def read(unit: Path, record: EvaluateRecord, metric: str) -> Answers:
+    """To ask for this metric. Raises NoPredictionsError where they are missing, or not those that
+    the record is about.
 
     What is read of a file is kept by its hash, for opening it takes ten times as long.
     """
@@ -85,51 +143,84 @@ def read(unit: Path, record: EvaluateRecord) -> Answers:
         content = (unit / PREDICTIONS).read_bytes()
     except OSError as error:
         raise NoPredictionsError("missing") from error
-    answers = _kept(content)
+    answers = _answers(_kept(content, "", _shortened))
     if len(answers.right) != record.images or float(np.mean(answers.right)) != record.accuracy:
         raise NoPredictionsError("damaged")
+    if metric == "auc":
+        ranked = np.frombuffer(_kept(content, "-auc", _ranked))
+        answers = replace(answers, auc=LeftOut(float(ranked[0]), ranked[1:]))
     return replace(answers, images=f"{answers.images}-{record.data.fingerprint}")
 
 
-def _kept(content: bytes) -> Answers:
-    """As kept, else read from the file's content and kept if that can be done."""
-    short = b""
+def _kept(content: bytes, kind: str, made: Callable[[bytes], bytes]) -> bytes:
+    """What is `made` of a file's content: as kept, else made and kept if that can be done."""
+    kept = b""
     file: Path | None = None
     with suppress(OSError, UserError):
-        file = cache_folder("answers-2") / hashlib.sha256(content).hexdigest()[:24]
-        short = file.read_bytes()
-    body = short[_HEAD:]
-    if len(short) < _HEAD or short[_NAME:_HEAD] != b"%08x" % zlib.crc32(body):
-        name, body = _shortened(content)
-        if file is not None:
-            with suppress(OSError):
-                part = file.with_suffix(f".{os.getpid()}")
-                part.write_bytes(name + b"%08x" % zlib.crc32(body) + body)
-                part.replace(file)
-    else:
-        name = short[:_NAME]
-    count = len(body) // 12
-    numbers = np.frombuffer(body, np.int32, count)
-    nll = np.frombuffer(body, np.float64, count, offset=4 * count)
-    return Answers(numbers % 2 == 1, numbers // 2 % 2 == 1, nll, numbers // 4, name.decode())
-
-
-def _shortened(content: bytes) -> tuple[bytes, bytes]:
-    """The images' name; and for each 4 times its label, and 1 more where it was right and 2 where
-    it was among the first five; then for each the nll."""
+        name = hashlib.sha256(content).hexdigest()[:24]
+        file = cache_folder("answers-3") / f"{name}{kind}"
+        kept = file.read_bytes()
+    if len(kept) > _CHECK and kept[:_CHECK] == b"%08x" % zlib.crc32(kept[_CHECK:]):
+        return kept[_CHECK:]
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            logits, labels, paths = stored["logits"], stored["labels"], stored["paths"]
-        order = np.argsort(paths, kind="stable")
-        labels, logits = labels[order].astype(np.int32), logits[order].astype(np.float64)
-        right = logits.argmax(axis=1) == labels
-        own = np.take_along_axis(logits, labels[:, None], axis=1)
-        top5 = (logits > own).sum(axis=1) < 5
-        largest = logits.max(axis=1, keepdims=True)
-        with np.errstate(invalid="ignore", over="ignore"):  # of logits that are not finite
-            nll = np.log(np.exp(logits - largest).sum(axis=1)) + (largest - own)[:, 0]
+        body = made(content)
     except (*_BROKEN, zipfile.BadZipFile, zlib.error) as error:
         raise NoPredictionsError("damaged") from error
-    named = hashlib.sha256(paths[order].tobytes() + labels.tobytes()).hexdigest()[:_NAME]
+    if file is not None:
+        with suppress(OSError):
+            part = file.with_name(f"{file.name}.{os.getpid()}")
+            part.write_bytes(b"%08x" % zlib.crc32(body) + body)
+            part.replace(file)
+    return body
+
+
+def _answers(body: bytes) -> Answers:
+    """Of what `_shortened` made."""
+    count = (len(body) - _NAME) // 24
+    numbers = np.frombuffer(body, np.int32, 2 * count, offset=_NAME)
+    numbers, predicted = numbers[:count], numbers[count:]
+    nll, confidence = np.frombuffer(body, np.float64, 2 * count, _NAME + 8 * count).reshape(2, -1)
+    return Answers(
+        right=numbers % 2 == 1,
+        top5=numbers // 2 % 2 == 1,
+        nll=nll,
+        confidence=confidence,
+        labels=numbers // 4,
+        predicted=predicted,
+        images=body[:_NAME].decode(),
+    )
+
+
+def _shortened(content: bytes) -> bytes:
+    """The images' name; for each 4 times its label, and 1 more where it was right and 2 where it
+    was among the first five; for each its predicted class; then the nll, then the confidence."""
+    logits, labels, paths = _stored(content)
+    predicted = logits.argmax(axis=1).astype(np.int32)
+    right = predicted == labels
+    own = np.take_along_axis(logits, labels[:, None], axis=1)
+    top5 = (logits > own).sum(axis=1) < 5
+    largest = logits.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", over="ignore"):  # of logits that are not finite
+        sums = np.exp(logits - largest).sum(axis=1)
+        nll = np.log(sums) + (largest - own)[:, 0]
+    named = hashlib.sha256(paths.tobytes() + labels.tobytes()).hexdigest()[:_NAME]
     numbers = (4 * labels + 2 * top5 + right).astype(np.int32)
-    return named.encode(), numbers.tobytes() + nll.tobytes()
+    parts = (numbers, predicted, nll, 1 / sums)
+    return named.encode() + b"".join(part.tobytes() for part in parts)
+
+
+def _ranked(content: bytes) -> bytes:
+    """The auc, then for each image what it would be without it."""
+    logits, labels, _ = _stored(content)
+    with np.errstate(invalid="ignore", over="ignore"):
+        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
+        found = auc(scores / scores.sum(axis=1, keepdims=True), labels)
+    return np.append(found.figure, found.without).tobytes()
+
+
+def _stored(content: bytes) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.str_]]:
+    """Logits (images, classes), labels and paths (images,), by path."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        logits, labels, paths = stored["logits"], stored["labels"], stored["paths"]
+    order = np.argsort(paths, kind="stable")
+    return logits[order].astype(np.float64), labels[order].astype(np.int32), paths[order]

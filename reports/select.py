@@ -34,6 +34,7 @@ class Missing(Enum):
     NO_PREDICTIONS = "no predictions"
     NOT_RECORDED = "not recorded"
     """By a job that was done before its figure was kept: running again mends nothing."""
+    UNDEFINED = "undefined"
 
 
 @dataclass(frozen=True)
@@ -239,10 +240,13 @@ def _figure(column: Column, record: Record | Missing, results: Results) -> float
     if folder is None or not isinstance(record, EvaluateRecord):
         return Missing.NO_PREDICTIONS
     try:
-        figure = float(scores.read(folder, record).of(column.metric).mean())
+        answers = scores.read(folder, record, column.metric)
     except scores.NoPredictionsError:
         return Missing.NO_PREDICTIONS
-    return figure if math.isfinite(figure) else Missing.NO_PREDICTIONS
+    figure = answers.figure(column.metric)
+    if math.isfinite(figure):
+        return figure
+    return Missing.UNDEFINED if answers.is_finite else Missing.NO_PREDICTIONS
 
 
 def _settings(arms: Sequence[Arm]) -> tuple[dict[str, Any], ...]:

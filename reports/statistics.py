@@ -3,8 +3,8 @@ over rows, of two speeds. Pure: arrays in, figures out; no randomness.
 
 Images and seeds are two samples, crossed: every seed's training is judged by the same images.
 Scores come as an array (seeds, images): right or not as bools, anything else that is a mean over
-images as floats. Two arms are paired by seed and by image. The intervals hold at their stated rates
-in simulated worlds: docs/statistics.md.
+images, or is made one by pseudo-values (reports/metrics.py), as floats. Two arms are paired by seed
+and by image. The intervals hold at their stated rates in simulated worlds: docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -109,13 +109,15 @@ def compare(
     weights: Floats | None = None,
     level: float = LEVEL,
     seed_variance: float | None = None,
+    bounds: Bounds = UNBOUNDED,
 ) -> Comparison:
     """Paired, from two arrays of (seeds, images) that have the same seeds and images in order.
 
     `weights` (images,) sum to 1: none for a mean over images, 1 / (classes x images of the class)
     for mean per-class accuracy. `seed_variance` is, where it is known, the variance of this
-    difference over seeds on unlimited images. One seed speaks of these two trainings, unless
-    `seed_variance` is given. Raises ValueError for arrays that do not fit.
+    difference over seeds on unlimited images. `bounds` are those of the figure, of bools 0 and 1.
+    One seed speaks of these two trainings, unless `seed_variance` is given. Raises ValueError for
+    arrays that do not fit.
 
     One seed, right or not, unweighted: Tango 1998. Else one seed's normal interval with a floor,
     for a share of images that none of these shows. Several: the mean squares of the two-way
@@ -124,13 +126,14 @@ def compare(
     weights = _checked((baseline, variant), weights)
     seeds, images = baseline.shape
     scope = Scope.TRAININGS if seeds == 1 and seed_variance is None else Scope.MODEL
-    bounds = DIFFERENCE if baseline.dtype == variant.dtype == bool else UNBOUNDED
+    shares = baseline.dtype == variant.dtype == bool
+    floor = _floor_of((baseline, variant), weights, bounds)
+    bounds = DIFFERENCE if shares else (bounds[0] - bounds[1], bounds[1] - bounds[0])
     limits: Limits
-    if seeds == 1 and bounds == DIFFERENCE and weights is None:
+    if seeds == 1 and shares and weights is None:
         gained, lost = variant & ~baseline, baseline & ~variant
         limits = Score(int(gained.sum()), int(lost.sum()), images)
     else:
-        floor = _floor_of((baseline, variant), weights)
         differences = _numbers(variant) - _numbers(baseline)
         limits = _crossed(differences, weights, floor, bounds, seed_variance)
     if seeds == 1 and seed_variance is not None:
@@ -139,17 +142,23 @@ def compare(
     return Comparison(limits, seeds, images, scope, level)
 
 
-def estimate(scores: Scores, weights: Floats | None = None, level: float = LEVEL) -> Estimate:
-    """A cell alone, from (seeds, images). Shares: Wilson 1927 for one seed, at least as wide for
-    several. Raises ValueError for arrays that do not fit."""
+def estimate(
+    scores: Scores,
+    weights: Floats | None = None,
+    level: float = LEVEL,
+    bounds: Bounds = UNBOUNDED,
+) -> Estimate:
+    """A cell alone, from (seeds, images); `weights` and `bounds` as for `compare`. Shares: Wilson
+    1927 for one seed, at least as wide for several. Raises ValueError for arrays that do not fit.
+    """
     weights = _checked((scores,), weights)
     seeds, images = scores.shape
     limits: Limits
     if seeds == 1 and scores.dtype == bool and weights is None:
         limits = Wilson(float(scores.mean()), images)
     else:
-        floor = _floor_of((scores,), weights)
-        bounds = SHARE if scores.dtype == bool else UNBOUNDED
+        floor = _floor_of((scores,), weights, bounds)
+        bounds = SHARE if scores.dtype == bool else bounds
         limits = _crossed(_numbers(scores), weights, floor, bounds)
         if scores.dtype == bool and weights is None:
             limits = Widest(limits, Wilson(limits.center, images))
@@ -202,11 +211,12 @@ def _checked(arms: Sequence[Scores], weights: Floats | None) -> Floats | None:
     return None if np.ptp(weights) <= 1e-12 else weights
 
 
-def _floor_of(arms: Sequence[Scores], weights: Floats | None) -> Floor:
-    """One seed's half width where no image differs."""
+def _floor_of(arms: Sequence[Scores], weights: Floats | None, bounds: Bounds) -> Floor:
+    """One seed's half width where no image differs. Of a figure with bounds an image may move as
+    much as a right or wrong one does, whatever the range of what was seen."""
     images = arms[0].shape[1]
     shares = all(arm.dtype == bool for arm in arms)
-    reach = 1.0 if shares else float(np.ptp(arms))
+    reach = 1.0 if shares else max(float(np.ptp(arms)), 0.0 if bounds == UNBOUNDED else 1.0)
     if weights is not None:
         return Floor(float(weights @ weights), reach)
     return Floor(1 / images, reach, bend=1 / images if shares else 0.0)
@@ -293,6 +303,8 @@ class Pair:
     images: Hashable
     """Names the set of images, in its order; rows with equal names are judged by the same."""
     weights: Floats | None = None
+    bounds: Bounds = UNBOUNDED
+    """Of the figure."""
 
 
 @dataclass(frozen=True)
@@ -321,7 +333,8 @@ def over_rows(rows: Sequence[Pair | Comparison], level: float = LEVEL) -> Line:
     count = len(rows)
     paired = [row for row in rows if isinstance(row, Pair)]
     others = [row for row in rows if isinstance(row, Comparison)]
-    compared = [*(compare(r.baseline, r.variant, r.weights, level) for r in paired), *others]
+    alone = (compare(r.baseline, r.variant, r.weights, level, bounds=r.bounds) for r in paired)
+    compared = [*alone, *others]
     differences = [each.difference for each in compared]
     bounds = compared[0].limits.spread().bounds
 
@@ -371,7 +384,7 @@ def _together(rows: Sequence[Pair]) -> Spread:
             of = _numbers(pair.variant) - _numbers(pair.baseline)
             weights = _checked((pair.baseline, pair.variant), pair.weights)
             difference, around = _centered(of, weights)
-            floor = _floor_of((pair.baseline, pair.variant), weights)
+            floor = _floor_of((pair.baseline, pair.variant), weights, pair.bounds)
             widest = floor if widest is None or floor.reach > widest.reach else widest
             figure += difference / len(rows)
             by_image += around.mean(axis=0) / len(pairs)

@@ -13,6 +13,7 @@ from experiments.matrix.schema import Column
 from reports.answers import Answer, Judged, JudgedLine, Noise, estimate_from_records, noise
 from reports.before import NOTHING
 from reports.blocks import Grid
+from reports.metrics import OF_THE_WHOLE
 from reports.notes import emulated_on
 from reports.statistics import (
     Comparison,
@@ -239,6 +240,11 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
         yield (
             f"With {answer.family} comparisons in one table, Holm's correction asks the first of "
             f"them for p below {0.05 / answer.family:.2g}; a table of fewer would show more."
+        )
+    if whole := sorted({each.cell.column.metric for each in compared} & set(OF_THE_WHOLE)):
+        yield (
+            f"No mean over images: {', '.join(whole)}. There an image's part is its jackknife "
+            "pseudo-value (Tukey 1958): docs/statistics.md."
         )
     if any(each.comparison.seeds == 2 for each in compared if each.comparison):
         yield TWO_SEEDS

@@ -450,10 +450,11 @@ def _read_published(file: Path, columns: Mapping[str, Column]) -> dict[tuple[str
                 raise UserError(f"{file}:{number}: '{figure}' is not a number") from error
             if not math.isfinite(figures[line[0], name]):
                 raise UserError(f"{file}:{number}: '{figure}' is not a figure")
-            if columns[name].is_share and not 0 <= figures[line[0], name] <= 1:
-                raise UserError(
-                    f"{file}:{number}: '{figure}' under '{name}' is no share of images, from 0 to 1"
-                )
+            low, high = columns[name].bounds or (-math.inf, math.inf)
+            if not low <= figures[line[0], name] <= high:
+                kind = "share of images" if columns[name].is_share else columns[name].metric
+                message = f"'{figure}' under '{name}' is no {kind}, from {low:g} to {high:g}"
+                raise UserError(f"{file}:{number}: {message}")
     return figures
 
 

@@ -50,9 +50,10 @@ class FormSettings(Settings):
 
 class Column(FormSettings):
     header: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
-    metric: Literal["accuracy", "mpa", "top5", "nll", "fps", "images_per_second", Costs] = (
-        "accuracy"
-    )
+    metric: Literal[
+        "accuracy", "mpa", "top5", "nll", "kappa", "f1", "precision", "recall", "auc", "ece",
+        "worst_class", "fps", "images_per_second", Costs,
+    ] = "accuracy"  # fmt: skip
     stage: Literal["train", "test"] = "test"
     split: Part | None = None
     precision: Precision | None = None
@@ -102,7 +103,7 @@ class Column(FormSettings):
         """None where neither is better."""
         if self.metric == "images_seen":
             return None
-        return self.metric != "nll" and not self.is_cost
+        return self.metric not in ("nll", "ece") and not self.is_cost
 
     def figure(self, record: Record) -> float:
         """What a record says of a metric that `is_recorded`: a field has its name."""
@@ -111,13 +112,21 @@ class Column(FormSettings):
 
     @property
     def is_share(self) -> bool:
-        """Whether it is a share of images."""
-        return self.metric in ("accuracy", "mpa", "top5")
+        """Whether it is a share of images, or made of classes' shares on the scale of one."""
+        shares = ("accuracy", "mpa", "top5", "f1", "precision", "recall", "worst_class")
+        return self.metric in shares
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The smallest and the largest value there is, if it has both."""
+        if self.metric == "kappa":
+            return -1.0, 1.0
+        return (0.0, 1.0) if self.is_share or self.metric in ("auc", "ece") else None
 
     @property
     def is_recorded(self) -> bool:
         """Whether a record says it; the others take an evaluation's predictions."""
-        return self.metric not in ("top5", "nll")
+        return self.metric in ("accuracy", "mpa", "fps", "images_per_second")
 
     @property
     def measure(self) -> tuple[object, ...]:

@@ -137,6 +137,8 @@ CASES: dict[str, tuple[str, str, str]] = {
     "all rows hidden": ("rows: model", "rows: [{name: a, where: {model: ghostnet}, hide: true}]", ":9: every row is hidden, so nothing is shown"),
     "a hidden table": ("    baseline: {ema: false}", "    hide: true", ":13: unknown setting 'hide'"),
     "half hidden": ("header: val, split: val", "header: val, split: val, hide: half", ":11: 'hide' must be a boolean, not 'half'"),
+    "a stage without what is predicted": ("header: val, split: val", "header: val, stage: train, metric: f1", ":11: stage 'train' keeps no predictions, which metric 'f1' takes; take 'split: val'"),
+    "one class's accuracy against all's": ("    baseline: {ema: false}", "      - {header: w, split: val, metric: worst_class, where: {ema: true}, against: val}", ":13: 'val' is accuracy, and this is worst_class"),
     "a margin of nothing": ("    baseline: {ema: false}", "    baseline: {ema: false}\n    margin: 0", ":14: 'margin' must be greater than 0, not '0'"),
     "a margin of all": ("    baseline: {ema: false}", "    baseline: {ema: false}\n    margin: 1.5", ":14: 'margin' must be less than 1, not '1.5'"),
     "a speed with a margin": ("header: val, split: val, where: {ema: false}", "header: val, metric: fps, margin: 0.1", ":11: metric 'fps' takes no margin: it is for shares"),
@@ -320,6 +322,25 @@ def test_published_figures_are_checked(matrix: Path, capsys: pytest.CaptureFixtu
     ):
         Path("p.csv").write_text(content)
         refused(["m.yaml"], message, capsys)
+
+
+@pytest.mark.parametrize(
+    ("metric", "figure", "message"),
+    [
+        ("f1", "96.5", "'96.5' under 'val' is no share of images, from 0 to 1"),
+        ("auc", "99.1", "'99.1' under 'val' is no auc, from 0 to 1"),
+        ("kappa", "-1.5", "'-1.5' under 'val' is no kappa, from -1 to 1"),
+    ],
+)
+def test_published_figures_are_on_their_scale(
+    metric: str, figure: str, message: str, matrix: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    column = GOOD.replace("header: val,", f"header: val, metric: {metric},")
+    matrix.write_text(column.replace("baseline: {ema: false}", "published: p.csv"))
+    Path("p.csv").write_text(f"model,val\nghostnet,{figure}\n")
+    refused(["m.yaml"], f"p.csv:2: {message}", capsys)
+    Path("p.csv").write_text("model,val\nghostnet,0.5\n")
+    assert run(["m.yaml", "--plan"], capsys)[0] == 0
 
 
 def test_a_bomb_of_aliases_is_refused(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:

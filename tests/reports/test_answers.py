@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import log_loss, top_k_accuracy_score
+from sklearn.metrics import (
+    cohen_kappa_score,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 
 from classifier.records.record import BenchmarkRecord, EvaluateRecord, TrainRecord
 from classifier.records.runs import PREDICTIONS
@@ -19,9 +27,12 @@ from experiments.matrix.load import load
 from experiments.matrix.model import Matrix, Request
 from experiments.store.store import Failure, Results
 from reports.answers import Answer, answers
+from reports.before import at_best
+from reports.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL, Confusion, auc, ece
 from reports.report import write
-from reports.select import select
+from reports.select import Missing, select
 from reports.statistics import Scope, compare
+from reports.tables import mean
 from reports.verdicts import Word
 from tests.records import results_of
 
@@ -45,6 +56,7 @@ tables:
     margin: 0.02
 """
 
+Array = NDArray[Any]
 Right = Callable[[Request], NDArray[np.bool_]]
 
 
@@ -154,35 +166,138 @@ def test_mean_per_class_accuracy_weighs_classes(tmp_path: Path) -> None:
     assert judged.estimate.figure == pytest.approx(np.mean(figures))
 
 
-@pytest.mark.parametrize("metric", ["top5", "nll"])
+def macro(score: Callable[..., float]) -> Callable[[Array, Array], float]:
+    return lambda labels, scores: score(
+        labels, scores.argmax(axis=1), average="macro", zero_division=0
+    )
+
+
+OF_PREDICTIONS: dict[str, Callable[[Array, Array], float]] = {
+    "top5": lambda labels, scores: top_k_accuracy_score(labels, scores, k=5),
+    "nll": log_loss,
+    "kappa": lambda labels, scores: cohen_kappa_score(labels, scores.argmax(axis=1)),
+    "f1": macro(f1_score),
+    "precision": macro(precision_score),
+    "recall": macro(recall_score),
+    "auc": lambda labels, scores: roc_auc_score(labels, scores, multi_class="ovr"),
+    "ece": lambda labels, scores: ece(labels == scores.argmax(axis=1), scores.max(axis=1)),
+    "worst_class": lambda labels, scores: min(
+        recall_score(labels, scores.argmax(axis=1), average=None)
+    ),
+}
+"""Of labels and softmax scores; the calibration error's own test is in test_metrics.py."""
+
+
+def predict_at_random(
+    matrix: Matrix, results: Results, column: int = 1
+) -> list[tuple[Array, Array]]:
+    """For each seed of the first row's cell: labels and softmax scores of 12 classes."""
+    rng, found = np.random.default_rng(column), []
+    for request in requests_of(matrix, column):
+        key = key_of(request)
+        file = results.folders[key] / PREDICTIONS
+        with np.load(file) as stored:
+            kept = {name: stored[name] for name in stored.files}
+        kept["labels"] = np.arange(IMAGES) % 12
+        logits = rng.normal(size=(IMAGES, 12)) + 2 * np.eye(12)[kept["labels"]]
+        kept["logits"] = logits.astype(np.float32)
+        np.savez_compressed(file, **kept)
+        seen = float(np.mean(kept["logits"].argmax(axis=1) == kept["labels"]))
+        results.records[key] = results.records[key].model_copy(update={"accuracy": seen})
+        scores = np.exp(kept["logits"].astype(float))
+        found.append((kept["labels"], scores / scores.sum(axis=1, keepdims=True)))
+    return found
+
+
+@pytest.mark.parametrize("metric", OF_PREDICTIONS)
 def test_columns_from_predictions_are_scikit_learns(metric: str, tmp_path: Path) -> None:
     matrix = matrix_of(tmp_path, metric=f", metric: {metric}")
     results = store_of(matrix, tmp_path / "runs")
-    rng = np.random.default_rng(0)
-    expected = []
+    drawn = predict_at_random(matrix, results)
+    expected = [OF_PREDICTIONS[metric](*each) for each in drawn]
+    for _ in range(2):  # the second time from what was kept
+        judged = the_answer(matrix, results).cells[0][1]
+        assert judged.cell.figures == pytest.approx(expected, abs=1e-12)
+    if metric in WITHOUT_INTERVAL:
+        assert judged.estimate is None
+    else:
+        assert judged.estimate is not None
+        assert judged.estimate.figure == pytest.approx(np.mean(expected))
+    shares = "top5", "f1", "precision", "recall", "worst_class"
+    assert judged.cell.margin == (0.02 if metric in shares else None)
+    assert judged.cell.column.more_is_better == (metric not in ("nll", "ece"))
+
+
+@pytest.mark.parametrize("metric", OF_THE_WHOLE)
+def test_figures_of_the_whole_are_compared_by_their_pseudo_values(
+    metric: str, tmp_path: Path
+) -> None:
+    matrix = matrix_of(tmp_path, models="ghostnet, mobilenetv2", metric=f", metric: {metric}")
+    results = store_of(matrix, tmp_path / "runs")
+    arms = []
+    for column in (0, 1):
+        drawn = predict_at_random(matrix, results, column)
+        left = [
+            auc(scores, labels)
+            if metric == "auc"
+            else Confusion(labels, scores.argmax(axis=1)).without(metric)
+            for labels, scores in drawn
+        ]
+        arms.append(np.stack([each.pseudo_values for each in left]))
+    answer = the_answer(matrix, results)
+    judged = answer.cells[0][1]
+    assert judged.comparison is not None
+    bounds = (-1.0, 1.0) if metric == "kappa" else (0.0, 1.0)
+    expected = compare(arms[0], arms[1], bounds=bounds)
+    for level in (0.9, 0.95):
+        assert judged.comparison.at(level) == pytest.approx(expected.at(level), abs=1e-9)
+    base, variant = (mean(each.cell) for each in answer.cells[0])
+    assert isinstance(base, float) and isinstance(variant, float)
+    assert judged.comparison.difference == pytest.approx(variant - base)
+    assert judged.verdict is not None and judged.verdict.word is Word.CANT_TELL
+    assert len(answer.lines) == 2
+    page = write(select(matrix, results), tmp_path)[1].read_text()
+    assert f"No mean over images: {metric}. There an image's part is its jackknife" in page
+    assert "Each figure is the mean over seeds 0, 1, 2." in page
+
+
+@pytest.mark.parametrize("metric", WITHOUT_INTERVAL)
+def test_what_has_no_interval_is_shown_without_a_verdict(metric: str, tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, models="ghostnet, mobilenetv2", metric=f", metric: {metric}")
+    results = store_of(matrix, tmp_path / "runs")
+    answer = the_answer(matrix, results)
+    why = f"{metric} has no interval: {WITHOUT_INTERVAL[metric]}"
+    for judged in answer.compared:
+        assert judged.remarks == (why,)
+        assert (judged.estimate, judged.comparison, judged.verdict) == (None, None, None)
+        assert judged.cell.missing is None and not judged.is_best
+    assert (answer.family, answer.lines, answer.no_lines) == (0, (), ())
+    files = write(select(matrix, results), tmp_path)
+    page = files[1].read_text()
+    assert "t: of 2 compared cells 2 without an interval." in page and f"| {why} |" in page
+    rows = json.loads(files[-1].read_text())["verdicts"]
+    assert all(row["figure"] is not None and row["low"] is None for row in rows)
+    assert at_best(matrix.tables[0], 3, {"val": 10, "test": 10})[-1] == why
+
+
+def test_a_figure_that_is_undefined_says_so(tmp_path: Path) -> None:
+    """All images are of one class, and taken for it."""
+    matrix = matrix_of(tmp_path, metric=", metric: kappa")
+    results = store_of(matrix, tmp_path / "runs")
     for request in requests_of(matrix, 1):
         key = key_of(request)
         file = results.folders[key] / PREDICTIONS
         with np.load(file) as stored:
             kept = {name: stored[name] for name in stored.files}
-        kept["logits"] = rng.normal(size=(IMAGES, 12)).astype(np.float32)
-        kept["labels"] = np.arange(IMAGES) % 12
+        kept["labels"][:] = 0
+        kept["logits"] = np.eye(CLASSES, dtype=np.float32)[kept["labels"]]
         np.savez_compressed(file, **kept)
-        seen = float(np.mean(kept["logits"].argmax(axis=1) == kept["labels"]))
-        results.records[key] = results.records[key].model_copy(update={"accuracy": seen})
-        scores = np.exp(kept["logits"].astype(float))
-        scores /= scores.sum(axis=1, keepdims=True)
-        expected.append(
-            log_loss(kept["labels"], scores)
-            if metric == "nll"
-            else top_k_accuracy_score(kept["labels"], kept["logits"], k=5)
-        )
+        results.records[key] = results.records[key].model_copy(update={"accuracy": 1.0})
     judged = the_answer(matrix, results).cells[0][1]
-    assert judged.cell.figures == pytest.approx(expected)
-    assert judged.estimate is not None
-    assert judged.estimate.figure == pytest.approx(np.mean(expected))
-    assert judged.cell.margin == (0.02 if metric == "top5" else None)
-    assert judged.cell.column.more_is_better == (metric == "top5")
+    assert judged.cell.missing is Missing.UNDEFINED
+    assert judged.remarks == (
+        "not paired: predictions of seed 0 have no kappa; kappa has no interval without them",
+    )
 
 
 def test_a_column_from_predictions_that_are_gone_says_so(tmp_path: Path) -> None:
@@ -235,7 +350,7 @@ def test_what_was_kept_of_predictions_is_never_trusted_blindly(tmp_path: Path) -
     expected = the_answer(matrix, results).cells[0][1].comparison
     from classifier.basics.files import cache_folder
 
-    kept = list(cache_folder("answers-2").iterdir())
+    kept = list(cache_folder("answers-3").iterdir())
     assert len(kept) >= 6
     for file in kept:
         file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\7")
@@ -507,6 +622,22 @@ def test_published_figures_are_shares(tmp_path: Path, capsys: pytest.CaptureFixt
     assert runner.main([str(file), "--published"]) == 2
     said = capsys.readouterr().err
     assert "p.csv:2: '96.5' under 'plain' is no share of images, from 0 to 1" in said
+
+
+@pytest.mark.parametrize("metric", ["auc", "kappa", "f1", "worst_class"])
+def test_published_figures_of_predictions_get_a_sentence(
+    metric: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import runner
+
+    (tmp_path / "p.csv").write_text("model,plain,r-drop\nghostnet,0.5,0.6\n")
+    matrix_of(tmp_path, metric=f", metric: {metric}")
+    file = tmp_path / "m.yaml"
+    file.write_text(file.read_text() + "    published: p.csv\n")
+    assert runner.main([str(file), "--published"]) == 0
+    page = capsys.readouterr().out
+    assert "| ghostnet | 0.50000 | 0.60000 |" in page
+    assert f"- {metric} gets no verdict: " in page
 
 
 def test_all_that_cannot_be_told_from_the_best_are_marked(tmp_path: Path) -> None:
