@@ -9,9 +9,9 @@ from classifier.data.split import Part
 from reports.before import NOTHING
 from reports.blocks import Bullets, Grid, Section
 from reports.limits import Score
+from reports.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL
 from reports.notes import on_form
 from reports.select import Cell, SelectedTable
-from reports.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL
 from reports.statistics import Comparison, Scope, compare_unpaired, estimate_from_shares
 from reports.tables import bare, in_form, interval, rounded
 from reports.verdicts import holm, verdict

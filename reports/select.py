@@ -35,6 +35,7 @@ class Missing(Enum):
     NOT_RECORDED = "not recorded"
     """By a job that was done before its figure was kept: running again mends nothing."""
     UNDEFINED = "undefined"
+    """Kappa where all is one class: nor does it here."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,9 @@ class Selection:
     def is_whole(self) -> bool:
         """Whether every figure is there that a run can give."""
         cells = (cell for table in self.tables for row in table.cells for cell in row)
-        return all(cell.missing in (None, Missing.NOT_RECORDED) for cell in cells)
+        return all(
+            cell.missing in (None, Missing.NOT_RECORDED, Missing.UNDEFINED) for cell in cells
+        )
 
 
 def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()) -> Selection:

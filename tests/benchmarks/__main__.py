@@ -1,6 +1,6 @@
 """The benchmarks by name; each prints a Markdown table.
 
-python -m tests.benchmarks ratios | transfer | statistics [--full]
+python -m tests.benchmarks ratios | transfer | statistics [--full | --multiclass]
 python -m tests.benchmarks scale [COUNT] | launchers [COUNT] | kills [COUNT]
 """
 

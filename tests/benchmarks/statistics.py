@@ -1,12 +1,13 @@
 """How often the intervals hold what they say, in simulated worlds.
 
-    python -m tests.benchmarks statistics [--full]
+    python -m tests.benchmarks statistics [--full | --multiclass]
 
 In a world every training answers every image by the sign of a sum of normal parts (how easy the
 image is, for all and for one model; what the trick does to it; the seed; the rest), so the true
 difference is known. Each world is drawn 10,000 times (4,000 with 10,000 images) and judged by the
 functions that reports use. Prints a table, a row a group of worlds; ends with 1, naming them, where
-worlds miss their bound by more than 3.3 standard errors of their own count.
+worlds miss their bound by more than 3.3 standard errors of their own count. The figures that are no
+means over images have worlds of their own (multiclass.py), which `--multiclass` draws alone.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ import os
 import sys
 import time
 import zlib
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
@@ -30,11 +30,8 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from classifier.basics.progress import duration
-from reports.blocks import Grid
 from reports.markdown import grid
 from reports.statistics import (
-    Comparison,
-    Estimate,
     Pair,
     compare,
     compare_unpaired,
@@ -43,13 +40,24 @@ from reports.statistics import (
     over_rows,
 )
 from reports.verdicts import Word, best, holm, verdict
+from tests.benchmarks import multiclass
+from tests.benchmarks.counting import (
+    IMAGE,
+    MODEL,
+    REJECTED,
+    Counted,
+    Judged,
+    Look,
+    Simulated,
+    holds,
+    look,
+    table,
+)
 
 Floats = NDArray[np.float64]
 NODES, _PLAIN = np.polynomial.hermite_e.hermegauss(60)
 NODE_WEIGHTS = _PLAIN / math.sqrt(2 * math.pi)
 """A mean over a normal distribution is `f(NODES) @ NODE_WEIGHTS`."""
-IMAGE, MODEL = 1.5, 0.7
-"""Deviations of how easy an image is, for all and for one model; the rest's is 1."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,18 @@ class World:
     @property
     def draws(self) -> int:
         return 10_000 if self.images < 10_000 else 4_000
+
+    @property
+    def score(self) -> str:
+        return "mpa" if self.classes else "accuracy"
+
+    @property
+    def is_null(self) -> bool:
+        still = self.seeds > 1 or not any(self.seed_sd)
+        return still and not (self.effect or self.moved)
+
+    def drawing(self) -> Drawing:
+        return Drawing(self)
 
 
 @dataclass(frozen=True)
@@ -174,50 +194,11 @@ class Drawing:
         return Drawn(pairs, true, cell, first_sums, loss)
 
 
-@dataclass(frozen=True)
-class Counted:
-    world: World
-    what: str
-    rate: float
-    """Of intervals that cover, or of wrong claims."""
-    bound: float
-    width: float
-    """Mean, of the whole interval; 0 for claims."""
-
-    @property
-    def is_null(self) -> bool:
-        """Whether the true difference is 0, so that an interval that misses it is a false alarm."""
-        world = self.world
-        still = world.seeds > 1 or not any(world.seed_sd)
-        differ = bool(world.effect or world.moved)
-        return still and not differ and self.what.startswith(("a row", "line"))
-
-    @property
-    def excess(self) -> float:
-        """By how many standard errors the bound is missed; negative where it is not."""
-        if not self.bound:
-            return 0.0
-        missed = self.bound - self.rate if self.bound > 0.5 else self.rate - self.bound
-        return missed / math.sqrt(self.bound * (1 - self.bound) / self.world.draws)
-
-
-def bound_of(seeds: int) -> float:
-    return {1: 0.937, 2: 0.935}.get(seeds, 0.94)
-
-
-Judged = dict[str, tuple[bool, float]]
-"""By what was looked at: whether it holds (an interval) or is wrong (a claim), and a width."""
-
-
-def holds(found: Estimate | Comparison, true: float) -> tuple[bool, float]:
-    return found.low <= true <= found.high, found.high - found.low
-
-
 def row(draw: Drawing) -> Judged:
     drawn = draw()
     pair = drawn.pairs[0]
     found = compare(pair.baseline, pair.variant, pair.weights)
-    judged = {"a row": holds(found, drawn.true[0])}
+    judged: Judged = {"a row": holds(found, drawn.true[0])}
     if pair.weights is not None:
         plain = replace(found, limits=replace(found.limits.spread(), floors=()))
         judged[f"{REJECTED}: a row's mpa without a floor"] = holds(plain, drawn.true[0])
@@ -233,7 +214,7 @@ def losses(draw: Drawing) -> Judged:
 def cell(draw: Drawing) -> Judged:
     drawn = draw()
     pair = drawn.pairs[0]
-    judged = {"a cell alone": holds(estimate(pair.baseline, pair.weights), drawn.cell)}
+    judged: Judged = {"a cell alone": holds(estimate(pair.baseline, pair.weights), drawn.cell)}
     if pair.weights is None:
         shares = pair.baseline.mean(axis=1).tolist()
         found = estimate_from_shares(shares, draw.world.images)
@@ -246,7 +227,7 @@ def unpaired(draw: Drawing) -> Judged:
     one, two = first.pairs[0], second.pairs[0]
     cells = estimate(one.baseline, one.weights), estimate(two.variant, two.weights)
     true = second.true[0] + second.cell - first.cell
-    judged = {"a row, unpaired": holds(compare_unpaired(*cells), true)}
+    judged: Judged = {"a row, unpaired": holds(compare_unpaired(*cells), true)}
     if one.weights is None:
         before, after = (
             estimate_from_shares(arm.mean(axis=1).tolist(), draw.world.images)
@@ -287,7 +268,9 @@ def family(draw: Drawing) -> Judged:
     line = over_rows(pairs)
     found = [compare(pair.baseline, pair.variant, pair.weights) for pair in pairs]
     found += [line.these, line.like_these]
-    judged = {"family after Holm, wrongly": (min(holm([each.p for each in found])) <= 0.05, 0.0)}
+    judged: Judged = {
+        "family after Holm, wrongly": (min(holm([each.p for each in found])) <= 0.05, 0.0)
+    }
     column = [pair.baseline for pair in pairs]
     marks = best(
         [float(scores.mean()) for scores in column],
@@ -325,30 +308,11 @@ def known(draw: Drawing) -> Judged:
     return {"a row, seeds' variance known": holds(found, draw.world.effect)}
 
 
-Look = Callable[[Drawing], Judged]
-
-
-def look(world: World, at: Look) -> list[Counted]:
-    """Draw a world and count."""
-    draw, sums = Drawing(world), defaultdict[str, Floats](lambda: np.zeros(2))
-    for _ in range(world.draws):
-        for what, judged in at(draw).items():
-            sums[what] += judged
-    found = []
-    for what, (count, width) in sums.items():
-        bound = 0.065 if at in (family, same) else bound_of(world.seeds)
-        bound = 0.0 if what.startswith(REJECTED) else bound
-        found.append(Counted(world, what, count / world.draws, bound, width / world.draws))
-    return found
-
-
-REJECTED = "rejected"
-"""Begins what is shown for comparison, and has no bound."""
 SIZES = (357, 1_781, 10_000)
 SEEDS = (1, 2, 3, 5, 10)
 
 
-def worlds(full: bool) -> Iterator[tuple[World, Look]]:
+def worlds(full: bool) -> Iterator[tuple[Simulated, Look]]:
     """The subset takes from the grid corners that differ most in kind."""
     corners: list[tuple[float, float, float, float, float]]
     if full:
@@ -417,9 +381,10 @@ def worlds(full: bool) -> Iterator[tuple[World, Look]]:
 
 
 def main(*arguments: str) -> int:
-    full = "--full" in arguments
     start = time.perf_counter()
-    asked = list(worlds(full))
+    asked: list[tuple[Simulated, Look]] = [*multiclass.worlds()]
+    if "--multiclass" not in arguments:
+        asked += worlds("--full" in arguments)
     found: list[Counted] = []
     jobs = Parallel(n_jobs=len(os.sched_getaffinity(0)), return_as="generator_unordered")
     for done, counted in enumerate(jobs(delayed(look)(*each) for each in asked), 1):
@@ -433,34 +398,3 @@ def main(*arguments: str) -> int:
         print(f"- missed: {each.what}: {each.rate:.4f} for {each.bound}, {each.world}")
     print(f"\n{len(asked)} worlds in {duration(time.perf_counter() - start)}", file=sys.stderr)
     return 1 if missed else 0
-
-
-def _alarms(group: Sequence[Counted]) -> str:
-    alarms = [1 - each.rate for each in group if each.is_null]
-    return f"{100 * max(alarms):.1f} %" if alarms else ""
-
-
-def table(found: Sequence[Counted]) -> Grid:
-    groups: dict[tuple[str, int, str], list[Counted]] = {}
-    for each in found:
-        kind = "mpa" if each.world.classes else "accuracy"
-        groups.setdefault((each.what, each.world.seeds, kind), []).append(each)
-    return Grid.of(
-        sorted(groups.items()),
-        {
-            "what": lambda group: group[0][0],
-            "seeds": lambda group: str(group[0][1]),
-            "score": lambda group: group[0][2],
-            "worlds": lambda group: str(len(group[1])),
-            "lowest": lambda group: f"{100 * min(each.rate for each in group[1]):.1f} %",
-            "highest": lambda group: f"{100 * max(each.rate for each in group[1]):.1f} %",
-            "bound": lambda group: f"{100 * group[1][0].bound:.1f} %" if group[1][0].bound else "",
-            "false alarms, highest": lambda group: _alarms(group[1]),
-            "mean width": lambda group: (
-                f"{100 * fmean(each.width for each in group[1]):.2f} points"
-                if group[1][0].width
-                else ""
-            ),
-            "missed": lambda group: str(sum(each.excess > 3.3 for each in group[1]) or ""),
-        },
-    )
