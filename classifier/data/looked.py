@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from filelock import FileLock
 from joblib import Parallel, delayed
 
+from classifier.basics.console import Counted
 from classifier.basics.files import cache_folder, path_key, write_atomically
 from classifier.basics.progress import OnCount, uncounted
 
@@ -23,7 +25,10 @@ def once(
     progress: OnCount = uncounted,
 ) -> dict[str, Said]:
     """By path what `look` says of it. `what` names the question, with the versions of all that the
-    answer depends on; `hashes` are those of the contents, by path, of files in `folder`."""
+    answer depends on; `hashes` are those of the contents, by path, of files in `folder`. In a
+    terminal there is a progress where none is given: it may take minutes."""
+    if progress is uncounted and sys.stderr.isatty():
+        progress = Counted("looking at images")
     kept = cache_folder("looked-at") / f"{path_key(folder)}-{what}.json"
     with FileLock(f"{kept}.lock"):
         known = _read(kept)
