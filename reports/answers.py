@@ -107,10 +107,13 @@ def _answer(judging: _Judging, table: SelectedTable) -> Answer:
         if isinstance(line, Line)
         for each in ((line.these, True), (line.like_these, line.is_sample))
     ]
-    found = [each.comparison for row in cells for each in row if each.comparison]
-    found += [line for _, line, _ in lines]
-    adjusted = iter(holm([each.p for each in found]))
-    family = len(found)
+    found = [(_compares(e), e.comparison.p) for row in cells for e in row if e.comparison]
+    for position, line, _ in lines:
+        rows = [_compares(row[position]) for row in cells if row[position].comparison]
+        found.append(((*rows, line.scope), line.p))
+    family = len(dict(found))  # a column that is shown twice, in two forms, is one
+    of_each = dict(zip(dict(found), holm(list(dict(found).values())), strict=True))
+    adjusted = iter([of_each[what] for what, _ in found])
     judged = [[_with_verdict(each, adjusted, family) for each in row] for row in cells]
     columns = [list(column) for column in zip(*judged, strict=True)]
     return Answer(
@@ -123,6 +126,12 @@ def _answer(judging: _Judging, table: SelectedTable) -> Answer:
         family=family,
         no_lines=tuple(line for line in over if isinstance(line, str)),
     )
+
+
+def _compares(judged: Judged) -> tuple[object, ...]:
+    """What tells a comparison from others: the metric, and what both arms rest on."""
+    cell, base = judged.cell, judged.cell.baseline
+    return cell.column.metric, *((_arm(base), _arm(cell)) if base else ())
 
 
 def _over_rows(column: Sequence[Judged]) -> Line | str | None:
@@ -213,6 +222,8 @@ class _Judging:
         judged = Judged(cell, self._estimate(cell, list(records.values())))
         if cell.baseline is None:
             return judged
+        if records and _arm(cell) == _arm(cell.baseline):
+            return replace(judged, remarks=("the same record as its baseline's",))
         others = cell.baseline.seeds
         both = [i for i in records if i < len(others) and not isinstance(others[i], Missing)]
         doubts, remarks = self._left_out(cell, cell.baseline)
@@ -328,10 +339,10 @@ class _Judging:
             answers = scores.read(folder, record, metric)
         except NoPredictionsError as error:
             return f"are {error}"
+        if not answers.is_finite and metric not in ("accuracy", "mpa"):  # of which records speak
+            return "are not finite"
         scored = answers.scored(metric)
-        if np.isfinite(scored.scores).all():
-            return scored
-        return f"have no {metric}" if answers.is_finite else "are not finite"
+        return scored if np.isfinite(scored.scores).all() else f"have no {metric}"
 
     def _left_out(self, cell: Cell, base: Cell) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Doubts and remarks on the seeds that only one of the two has."""

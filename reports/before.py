@@ -12,18 +12,33 @@ from reports.metrics import WITHOUT_INTERVAL
 from reports.verdicts import TWO_SEEDS, least_shown, same_in_reach
 
 _least_shown = cache(least_shown)
+RIGHT_OR_NOT = ("accuracy", "mpa", "top5")
+"""Metrics whose least difference is known beforehand."""
+ONLY_COSTS = "what a model costs gets no verdict, and nothing else is compared"
 NOTHING = "nothing is compared, for no cell has a baseline in its table"
 
 
 def at_best(table: Table, seeds: int, images: Mapping[str, int] | None) -> list[str]:
     """What is compared; then a line for each part of the data: the smallest difference that could
     show, and whether `same` is in reach. `images`: how many each part has, or other data."""
+    if not table.baseline:
+        return [NOTHING]
     baselines = {cell for cell in table.baseline if not table.columns[cell[1]].is_cost}
     if not baselines:
-        return [NOTHING]
-    judged = [c for _, c in baselines if table.columns[c].metric not in WITHOUT_INTERVAL]
-    compared = set(judged)
-    family = len(judged) + 2 * sum(_has_line(table, c) for c in compared)
+        return [ONLY_COSTS]
+    judged = {
+        cell: _compares(table, cell)
+        for cell in baselines
+        if table.columns[cell[1]].metric not in WITHOUT_INTERVAL
+        and _arm(table, cell) != _arm(table, table.baseline[cell])
+    }
+    compared = {c for _, c in judged}
+    lines_over = {
+        frozenset(what for cell, what in judged.items() if cell[1] == c)
+        for c in compared
+        if _has_line(table, c)
+    }
+    family = len(set(judged.values())) + 2 * len(lines_over)
     lines = [f"{counted(family, 'comparison')}, {counted(seeds, 'seed')}"]
     if seeds == 1:
         lines[0] += " (of these trainings: another seed may give another answer)"
@@ -32,7 +47,7 @@ def at_best(table: Table, seeds: int, images: Mapping[str, int] | None) -> list[
     margins: dict[str, set[float]] = {}
     for position in compared:
         margin = table.margins[position]
-        if margin is not None and table.columns[position].is_share:
+        if margin is not None and table.columns[position].metric in RIGHT_OR_NOT:
             margins.setdefault(table.columns[position].images, set()).add(margin)
     for part in sorted(margins, key=[*PARTS, *margins].index):
         if images is None or part not in images:
@@ -49,6 +64,22 @@ def at_best(table: Table, seeds: int, images: Mapping[str, int] | None) -> list[
         lines.append(f"{part}, {images[part]:,} images: {'; '.join((shown, *reached))}")
     metrics = sorted({table.columns[c].metric for _, c in table.baseline} & set(WITHOUT_INTERVAL))
     return lines + [f"{metric} has no interval: {WITHOUT_INTERVAL[metric]}" for metric in metrics]
+
+
+Position = tuple[int, int]
+"""Row and column."""
+
+
+def _arm(table: Table, cell: Position) -> tuple[object, ...]:
+    """What a cell rests on."""
+    row, column = cell
+    return tuple((asked.spec.signature, asked.unit) for asked in table.cells[row][column])
+
+
+def _compares(table: Table, cell: Position) -> tuple[object, ...]:
+    """What tells a comparison from others: a column may be shown twice, in two forms."""
+    base = _arm(table, table.baseline[cell])
+    return table.columns[cell[1]].metric, base, _arm(table, cell)
 
 
 def _has_line(table: Table, column: int) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from classifier.basics.machine import Platform, without_instructions
 from classifier.data.batches import left_over
-from classifier.records.record import Environment
+from classifier.records.record import Environment, Record, TrainRecord
 from experiments.matrix.model import Matrix
 from reports.answers import learnt_nothing
 from reports.select import Cell, Missing, SelectedTable
@@ -36,8 +36,8 @@ def on_form(table: SelectedTable) -> list[str]:
     notes = []
     if percent := _quoted(cell.column.header for cell in cells if cell.form.percent):
         notes.append(
-            f"In percent, differences in points: {percent}. Verdicts, the other tables of a report "
-            "and its CSVs have shares of 1."
+            f"In percent, differences in points: {percent}. Other tables of a report, verdicts and "
+            "CSVs have shares of 1."
         )
     if differences := [cell for cell in cells if cell.shows_difference]:
         pairs = dict.fromkeys(_pair(cell) for cell in differences)
@@ -47,8 +47,7 @@ def on_form(table: SelectedTable) -> list[str]:
     hidden = _quoted(of[0].column.header for of in columns if all(c.form.is_hidden for c in of))
     if rows or hidden:
         notes.append(
-            f"Not shown: {' and '.join(filter(None, (rows, hidden)))}. The verdicts and the CSVs "
-            "have them."
+            f"Not shown, as the matrix says: {' and '.join(filter(None, (rows, hidden)))}."
         )
     return notes
 
@@ -67,7 +66,8 @@ def _quoted(names: Iterable[str]) -> str:
 
 
 def _spread(matrix: Matrix, table: SelectedTable) -> Iterator[str]:
-    cells = [cell for row in table.cells for cell in row if not cell.form.is_hidden]
+    shown = (cell for row in table.cells for cell in row if not cell.form.is_hidden)
+    cells = [cell for cell in shown if cell.missing is None]
     spreads, seeds = {cell.form.spread for cell in cells}, len(matrix.seeds)
     if "deviation" in spreads:
         if seeds > 1:
@@ -154,11 +154,21 @@ def _listed(platforms: Iterable[Platform]) -> str:
 
 
 def _not_recorded(table: SelectedTable) -> Iterator[str]:
-    if any(cell.missing is Missing.NOT_RECORDED for row in table.cells for cell in row):
+    missing = [c for row in table.cells for c in row if c.missing is Missing.NOT_RECORDED]
+    uncounted = [cell for cell in missing if all(map(_is_new, cell.records))]
+    if uncounted:
+        names = ", ".join(dict.fromkeys(cell.row for cell in uncounted))
+        yield f"{Missing.NOT_RECORDED.value} of {names}: a network that can't be counted."
+    if len(uncounted) < len(missing):
         yield (
             f"{Missing.NOT_RECORDED.value}: a training from before this was kept; it stays so "
             "unless its folder in the runs is deleted and it is trained again."
         )
+
+
+def _is_new(record: Record) -> bool:
+    """Whether it was made when these figures were kept."""
+    return isinstance(record, TrainRecord) and record.parameters is not None
 
 
 def _shared(table: SelectedTable) -> Iterator[str]:

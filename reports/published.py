@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from classifier.data.split import Part
-from reports.before import NOTHING
+from reports.before import NOTHING, ONLY_COSTS
 from reports.blocks import Bullets, Grid, Section
 from reports.limits import Score
 from reports.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL
@@ -26,6 +26,7 @@ ONLY_ACCURACY = {
         "were not published"
         for metric in ("nll", *OF_THE_WHOLE)
     },
+    "top5": "top5 gets no verdict here: of published figures only accuracies do",
     **{metric: f"{metric} gets no verdict: {why}" for metric, why in WITHOUT_INTERVAL.items()},
 }
 
@@ -130,6 +131,8 @@ def _notes(table: SelectedTable, images: Mapping[Part, int] | None, compared: in
         )
     elif any(cell.is_compared for row in table.cells for cell in row):
         notes.append("Nothing that is compared here has a verdict.")
+    elif any(cell.baseline for row in table.cells for cell in row):
+        notes.append(f"{ONLY_COSTS.capitalize()}.")
     else:
         notes.append(f"{NOTHING.capitalize()}.")
     notes += [reason for kind, reason in ONLY_ACCURACY.items() if kind in kinds]

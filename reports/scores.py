@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -140,30 +141,43 @@ def read(unit: Path, record: EvaluateRecord, metric: str) -> Answers:
     What is read of a file is kept by its hash, for opening it takes ten times as long.
     """
     try:
-        content = (unit / PREDICTIONS).read_bytes()
+        stat = (unit / PREDICTIONS).stat()
+        file = _opened(unit / PREDICTIONS, stat.st_mtime_ns, stat.st_size)
     except OSError as error:
         raise NoPredictionsError("missing") from error
-    answers = _answers(_kept(content, "", _shortened))
+    answers = _answers(_kept(file, "", _shortened))
     if len(answers.right) != record.images or float(np.mean(answers.right)) != record.accuracy:
         raise NoPredictionsError("damaged")
     if metric == "auc":
-        ranked = np.frombuffer(_kept(content, "-auc", _ranked))
+        ranked = np.frombuffer(_kept(file, "-auc", _ranked))
         answers = replace(answers, auc=LeftOut(float(ranked[0]), ranked[1:]))
     return replace(answers, images=f"{answers.images}-{record.data.fingerprint}")
 
 
-def _kept(content: bytes, kind: str, made: Callable[[bytes], bytes]) -> bytes:
+@dataclass(frozen=True)
+class _File:
+    content: bytes
+    hash: str
+
+
+@lru_cache(maxsize=8)
+def _opened(file: Path, modified: int, size: int) -> _File:
+    """The metrics of one evaluation follow each other: it is read and hashed once for all."""
+    content = file.read_bytes()
+    return _File(content, hashlib.sha256(content).hexdigest()[:24])
+
+
+def _kept(file_of: _File, kind: str, made: Callable[[bytes], bytes]) -> bytes:
     """What is `made` of a file's content: as kept, else made and kept if that can be done."""
     kept = b""
     file: Path | None = None
     with suppress(OSError, UserError):
-        name = hashlib.sha256(content).hexdigest()[:24]
-        file = cache_folder("answers-3") / f"{name}{kind}"
+        file = cache_folder("answers-3") / f"{file_of.hash}{kind}"
         kept = file.read_bytes()
     if len(kept) > _CHECK and kept[:_CHECK] == b"%08x" % zlib.crc32(kept[_CHECK:]):
         return kept[_CHECK:]
     try:
-        body = made(content)
+        body = made(file_of.content)
     except (*_BROKEN, zipfile.BadZipFile, zlib.error) as error:
         raise NoPredictionsError("damaged") from error
     if file is not None:

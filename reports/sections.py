@@ -152,13 +152,15 @@ def _some(images: Some) -> str:
 def _cost(selection: Selection) -> Section:
     """What the numbers cost, where that is known. The tracks of a training share its cost."""
     jobs = {"train": "trainings", "evaluate": "evaluations", "benchmark": "benchmarks"}
-    costs: dict[str, dict[str, Cost]] = {kind: {} for kind in jobs}
-    trainings: dict[str, tuple[TrainRecord, Cost, list[str]]] = {}
+    costs: dict[str, dict[tuple[str, str], Cost]] = {kind: {} for kind in jobs}
+    trainings: dict[tuple[str, str], tuple[TrainRecord, Cost, list[str]]] = {}
     for record, cost in ((used.record, used.cost) for used in selection.used):
         if cost is not None:
-            costs[record.kind].setdefault(record.signature, cost)
+            # A track that was added later is of a training of its own, with a cost of its own.
+            spent = record.signature, cost.model_dump_json() if record.kind == "train" else ""
+            costs[record.kind].setdefault(spent, cost)
             if record.kind == "train":
-                job = trainings.setdefault(record.signature, (record, cost, []))
+                job = trainings.setdefault(spent, (record, cost, []))
                 job[2].append(record.track)
     header = ("training", "tracks", "epochs", "R-Drop passes", "time", "images/s", "peak MiB")
     rows = [

@@ -36,6 +36,8 @@ class Missing(Enum):
     """By a job that was done before its figure was kept: running again mends nothing."""
     UNDEFINED = "undefined"
     """Kappa where all is one class: nor does it here."""
+    NOT_FINITE = "not finite"
+    """Some logits are infinite or no numbers: nor here."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ class Selection:
         """Whether every figure is there that a run can give."""
         cells = (cell for table in self.tables for row in table.cells for cell in row)
         return all(
-            cell.missing in (None, Missing.NOT_RECORDED, Missing.UNDEFINED) for cell in cells
+            cell.missing in (None, Missing.NOT_RECORDED, Missing.UNDEFINED, Missing.NOT_FINITE)
+            for cell in cells
         )
 
 
@@ -246,10 +249,10 @@ def _figure(column: Column, record: Record | Missing, results: Results) -> float
         answers = scores.read(folder, record, column.metric)
     except scores.NoPredictionsError:
         return Missing.NO_PREDICTIONS
+    if not answers.is_finite:
+        return Missing.NOT_FINITE
     figure = answers.figure(column.metric)
-    if math.isfinite(figure):
-        return figure
-    return Missing.UNDEFINED if answers.is_finite else Missing.NO_PREDICTIONS
+    return figure if math.isfinite(figure) else Missing.UNDEFINED
 
 
 def _settings(arms: Sequence[Arm]) -> tuple[dict[str, Any], ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from experiments.matrix.schema import Column
 from reports.answers import Answer, Judged, JudgedLine
 from reports.statistics import LEVEL, Comparison, Scope
-from reports.tables import mean
+from reports.tables import mean, minus
 from reports.verdicts import Verdict
 
 COLUMNS = (
@@ -66,7 +66,7 @@ def _rows(answer: Answer) -> Iterator[dict[str, Any]]:
 
 def _cell(answer: Answer, judged: Judged) -> dict[str, Any]:
     cell = judged.cell
-    base = cell.baseline if cell.is_compared else None
+    base = cell.baseline
     figure, alone = mean(cell), judged.estimate
     row = _row(answer, cell.row, cell.column)
     row |= {
@@ -81,6 +81,7 @@ def _cell(answer: Answer, judged: Judged) -> dict[str, Any]:
     }
     if judged.comparison is None:
         row["remarks"] += judged.doubts
+        row["difference"] = None if cell.column.is_speed else minus(cell, base)
         return row
     return row | _compared(judged.comparison, judged.adjusted, judged.verdict, row["remarks"])
 

@@ -11,7 +11,7 @@ from classifier.basics.progress import duration
 from classifier.records.record import Cost
 from experiments.matrix.schema import Column
 from reports.answers import Answer, Judged, JudgedLine, Noise, estimate_from_records, noise
-from reports.before import NOTHING
+from reports.before import NOTHING, ONLY_COSTS
 from reports.blocks import Grid
 from reports.metrics import OF_THE_WHOLE
 from reports.notes import emulated_on
@@ -53,7 +53,8 @@ def headline(answer: Answer) -> str:
     """The answer of a table in two sentences."""
     groups = _groups(answer)
     if not groups:
-        return f"{answer.table.name}: {NOTHING}."
+        has_costs = any(cell.baseline for row in answer.table.cells for cell in row)
+        return f"{answer.table.name}: {ONLY_COSTS if has_costs else NOTHING}."
     chosen = _preferred(groups)
     lines = [line for line in answer.lines if line.rows[0].cell.column == chosen[0][0].cell.column]
     told = _counted(chosen) if len(chosen) == 1 else _by_column(chosen)

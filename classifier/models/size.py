@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from itertools import chain
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 _log = logging.getLogger(__name__)
@@ -27,19 +26,15 @@ def multiply_adds(network: nn.Module, image_size: int) -> int | None:
     for norms, activations and pooling. None, with a line in the log, for a network that can't be
     followed without numbers.
 
-    The pass is made of shapes only: it moves no weight and no statistic, draws nothing, and takes a
-    fraction of a second. Leaves the network in the mode that it was in.
+    The pass is that of a copy, of shapes only: the network is not touched, nothing is drawn, and it
+    takes a fraction of a second.
     """
-    tensors = chain(network.named_parameters(), network.named_buffers())
-    shapes = {name: tensor.detach().to("meta") for name, tensor in tensors}
-    image = torch.empty(1, 3, image_size, image_size, device="meta")
-    was_training = network.training
     try:
+        shapes = copy.deepcopy(network).eval().to("meta")
+        image = torch.empty(1, 3, image_size, image_size, device="meta")
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            functional_call(network.eval(), shapes, (image,))
+            shapes(image)
     except Exception as error:  # whatever it does with shapes is no reason not to train it
         _log.warning("its multiply-adds can't be counted: %r", error)
         return None
-    finally:
-        network.train(was_training)
     return int(counter.get_total_flops()) // COUNTED_AS

@@ -18,7 +18,7 @@ from classifier.config.spec import BenchmarkSpec, EvaluateSpec
 from classifier.data import datasets
 from experiments.matrix.arms import Arm, Arms, matches
 from experiments.matrix.model import Form, Request, Table
-from experiments.matrix.schema import DIGITS, MARGIN, Column, File, Row, TableSettings
+from experiments.matrix.schema import DIGITS, MARGIN, NO_INTERVAL, Column, File, Row, TableSettings
 
 MOST_FIGURES = 1_000_000
 
@@ -374,7 +374,8 @@ class Tables:
 
 def _margin(column: Column, settings: TableSettings) -> float | None:
     """A table's is for shares of images; of the others what would matter nobody can say for all."""
-    return column.margin or ((settings.margin or MARGIN) if column.is_share else None)
+    is_judged = column.is_share and column.metric not in NO_INTERVAL
+    return column.margin or ((settings.margin or MARGIN) if is_judged else None)
 
 
 def _form(column: Column, settings: TableSettings) -> Form:
@@ -388,7 +389,8 @@ def _form(column: Column, settings: TableSettings) -> Form:
         settings.digits if settings.digits is not None and not column.is_whole_number else usual
     )
     spread = column.spread or settings.spread
-    if spread == "none" or column.is_speed or (column.is_cost and spread == "interval"):
+    without = column.is_cost or column.metric in NO_INTERVAL
+    if spread == "none" or column.is_speed or (without and spread == "interval"):
         spread = None
     return Form(
         digits=of_table if column.digits is None else column.digits,

@@ -23,6 +23,8 @@ Costs = Literal[
     "parameters", "gflops", "checkpoint_mib", "train_seconds", "images_seen", "peak_memory_mib"
 ]
 """What a model costs: figures of its training."""
+NO_INTERVAL = ("ece", "worst_class")
+"""Metrics whose intervals would not hold, see docs/statistics.md."""
 COSTS: tuple[str, ...] = get_args(Costs)
 DIGITS = {
     "fps": 2,
@@ -176,8 +178,10 @@ class Column(FormSettings):
             raise ValueError(f"metric '{self.metric}' takes no percent: it is no share of images")
         if self.spread in ("deviation", "interval") and self.is_speed:
             raise ValueError(f"metric '{self.metric}' takes no spread: the seeds share one speed")
-        if self.spread == "interval" and self.is_cost:
+        if self.spread == "interval" and (self.is_cost or self.metric in NO_INTERVAL):
             raise ValueError(f"metric '{self.metric}' has no interval; take 'spread: deviation'")
+        if self.margin and self.metric in NO_INTERVAL:
+            raise ValueError(f"metric '{self.metric}' gets no verdict, so it takes no margin")
 
     def _check_cost(self) -> None:
         taken = {"split", "precision", "tta", "stage", "batch_size"} & self.model_fields_set

@@ -125,3 +125,23 @@ def test_counting_changes_no_training(
         found.append((outcome.record.history, outcome.record.checkpoint))
         assert (outcome.record.multiply_adds is None) == (name == "plain")
     assert found[0] == found[1]
+
+
+def test_layers_that_are_shared_are_left_as_they_are() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 3, 1)
+            self.second = self.first
+            self.head = nn.Linear(3, 2)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            features: torch.Tensor = self.second(self.first(images)).mean((2, 3))
+            return nn.functional.linear(features, self.head.weight, self.head.bias)
+
+    network = Shared().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert multiply_adds(network, 8) == 2 * 9 * 64 + 6
+    assert network.training and network.first is network.second
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert trainable_parameters(network) == 12 + 8

@@ -25,6 +25,7 @@ from classifier.records.record import BenchmarkRecord, EvaluateRecord, TrainReco
 from classifier.records.runs import PREDICTIONS
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix, Request
+from experiments.matrix.schema import NO_INTERVAL
 from experiments.store.store import Failure, Results
 from reports.answers import Answer, answers
 from reports.before import at_best
@@ -223,7 +224,7 @@ def test_columns_from_predictions_are_scikit_learns(metric: str, tmp_path: Path)
     else:
         assert judged.estimate is not None
         assert judged.estimate.figure == pytest.approx(np.mean(expected))
-    shares = "top5", "f1", "precision", "recall", "worst_class"
+    shares = "top5", "f1", "precision", "recall"
     assert judged.cell.margin == (0.02 if metric in shares else None)
     assert judged.cell.column.more_is_better == (metric not in ("nll", "ece"))
 
@@ -836,3 +837,37 @@ def test_without_published_figures_there_is_nothing_to_judge(
 
     assert runner.main([str(EXPERIMENTS / "digits.yaml"), "--published"]) == 2
     assert "none of these matrices has published figures" in capsys.readouterr().err
+
+
+def test_a_column_in_two_forms_is_one_comparison(tmp_path: Path) -> None:
+    plain = matrix_of(tmp_path, models="ghostnet, mobilenetv2")
+    before = the_answer(plain, store_of(plain, tmp_path / "a"))
+    file = tmp_path / "m.yaml"
+    twice = "      - {header: twice, split: test, where: {rdrop: true}, show: difference}\n"
+    file.write_text(file.read_text().replace("    baseline:", f"{twice}    baseline:"))
+    formed = load(file)
+    after = the_answer(formed, store_of(formed, tmp_path / "b"))
+    assert after.family == before.family == 2 + 2
+    assert [row[1].adjusted for row in after.cells] == [row[1].adjusted for row in before.cells]
+    assert [row[2].adjusted for row in after.cells] == [row[1].adjusted for row in before.cells]
+    assert len(after.lines) == 2 * len(before.lines) == 4
+    images = {"train": 1000, "val": 300, "test": 300}
+    assert at_best(formed.tables[0], 3, images) == at_best(plain.tables[0], 3, images)
+
+
+@pytest.mark.parametrize("metric", ["top5", "kappa", "worst_class", "ece", "auc"])
+def test_logits_that_are_no_numbers_give_nothing(metric: str, tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, metric=f", metric: {metric}")
+    results = store_of(matrix, tmp_path / "runs")
+    file = results.folders[key_of(requests_of(matrix, 1)[1])] / PREDICTIONS
+    with np.load(file) as stored:
+        kept = {name: stored[name].copy() for name in stored.files}
+    wrong = np.flatnonzero(kept["logits"].argmax(axis=1) != kept["labels"])[0]
+    kept["logits"][wrong] = np.where(np.arange(CLASSES) == kept["labels"][wrong], 0, np.inf)
+    np.savez_compressed(file, **kept)
+    judged = the_answer(matrix, results).cells[0][1]
+    assert judged.cell.missing is Missing.NOT_FINITE
+
+
+def test_names_of_what_has_no_interval_agree() -> None:
+    assert set(WITHOUT_INTERVAL) == set(NO_INTERVAL)

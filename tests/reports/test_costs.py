@@ -99,8 +99,9 @@ def test_they_get_no_verdict_and_change_none(tmp_path: Path) -> None:
     frame = pd.read_csv(tmp_path / "m" / "verdicts.csv")
     costs = frame[frame.metric.isin(COSTS)]
     assert len(costs) == 24 and not costs.best.any()
-    nothing = ["low", "difference", "verdict", "p", "baseline_column", "split", "remarks"]
+    nothing = ["low", "difference_low", "verdict", "p", "split", "remarks"]
     assert costs[nothing].isna().all(axis=None)
+    assert costs.difference.notna().tolist() == costs.baseline_column.notna().tolist()
 
 
 def test_a_table_of_costs_alone_trains_and_compares_nothing(tmp_path: Path) -> None:

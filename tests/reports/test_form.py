@@ -244,7 +244,7 @@ def test_costs_show_a_plain_difference(tmp_path: Path) -> None:
     plain = matrix_of(tmp_path, of_table("spread: deviation"))
     table(plain, results(plain), tmp_path)
     assert f"{said}.\n" in page(plain, tmp_path)
-    assert "- Not shown: “a”. The verdicts and the CSVs have them." in written
+    assert "- Not shown, as the matrix says: “a”." in written
     assert "train_seconds" not in written and "| b |" not in written[written.index("verdicts") :]
 
 
@@ -269,7 +269,7 @@ def test_what_is_hidden_is_compared_all_the_same(tmp_path: Path) -> None:
     assert frame.verdict.notna().tolist() == [False, False, True, True]
     written = page(matrix, tmp_path)
     assert "- A figure with a sign is a difference: “two” minus “one”." in written
-    assert "- Not shown: “one” and “mpa”. The verdicts and the CSVs have them." in written
+    assert "- Not shown, as the matrix says: “one” and “mpa”." in written
     assert "| two | mpa |" in written and "| one | acc |" in written
 
 
