@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from classifier.basics.errors import UserError
-from classifier.basics.files import digest, sha256
+from classifier.basics.files import digest, sha256, write_whole
 from classifier.basics.machine import commit, cpu_device, is_device, this_machine, versions
 from classifier.basics.place import Place
 from classifier.basics.progress import OnCount, Progress, Report
+from classifier.basics.randomness import keyed_everywhere
 from classifier.basics.settings import Weights
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision, TrainSpec
 from classifier.config.tracks import RAW, Track
@@ -43,6 +44,8 @@ from classifier.inference.evaluate import (
 from classifier.models import checkpoint
 from classifier.models.network import Network
 from classifier.models.size import multiply_adds, trainable_parameters
+from classifier.plugins import load as plugins
+from classifier.plugins.spec import Plugin, trunk_maker
 from classifier.records.record import (
     BenchmarkRecord,
     Cost,
@@ -53,7 +56,7 @@ from classifier.records.record import (
     TrainRecord,
     train_unit,
 )
-from classifier.records.runs import CHECKPOINT, PREDICTIONS
+from classifier.records.runs import CHECKPOINT, PREDICTIONS, SOURCES
 from classifier.training import states
 from classifier.training.trainer import Trainer, TrainingData, start_network, train_loader
 from classifier.tricks.distillation import Distill
@@ -91,7 +94,7 @@ class Start:
         classes, in their order."""
         if self.teacher is None:
             return None
-        network, meta = checkpoint.load(self.teacher)
+        network, meta = checkpoint.load(self.teacher, trunk_maker)
         if meta.classes != classes:
             message = f"the teacher {self.teacher} was trained on other classes than the student"
             raise UserError(message)
@@ -117,6 +120,7 @@ def _on_device(place: Place) -> Iterator[torch.device]:
     """The place's device, with its threads. Out of memory, of the device's or the machine's, is
     said with the peak and what helps."""
     torch.set_num_threads(place.threads)
+    plugins.use(place.plugins)
     device = torch.device(place.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -168,12 +172,18 @@ def train(
         teacher = start.teacher_network(listed.classes)
         trainer = Trainer(spec, tracks, training_data, network, device, teacher)
         precision = "fp16 autocast" if trainer.amp else _precision("fp32", device)
-        environment = _environment(place, device, precision)
+        environment = _environment(place, device, precision, spec.plugins)
         kept_in = states_in or out
         kept_in.mkdir(parents=True, exist_ok=True)  # only now: the user's mistake writes nothing
         moved = _run(trainer, kept_in, place, data.fingerprint, environment)
         meta = checkpoint.Meta(
-            spec.model, listed.classes, spec.image_size, normalize.mean, normalize.std
+            spec.model,
+            listed.classes,
+            spec.image_size,
+            normalize.mean,
+            normalize.std,
+            # The line is free: it may differ between equal runs.
+            spec.own_model.model_dump() | {"line": 0} if spec.own_model else None,
         )
         images = batches.seen(data.train, spec.batch_size) * trainer.epoch
         root = str(place.data_root.resolve())
@@ -184,6 +194,10 @@ def train(
         weights = out / train_unit(carried.key) / CHECKPOINT
         weights.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.save(weights, carried.best_state, meta)
+        for path, text in plugins.files_of(spec.plugins).items():
+            source = weights.parent / SOURCES / path
+            source.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(source, text.encode())
         record = TrainRecord(
             signature=spec.signature,
             spec=spec,
@@ -225,10 +239,11 @@ def _training_parts(
     return parts, Normalize(mean, std, device)
 
 
-def check_start(spec: TrainSpec, data_root: Path, start: Start) -> None:
+def check_start(spec: TrainSpec, place: Place, start: Start) -> None:
     """Have at hand what a training starts from, before it does: its pretrained weights are
     fetched, its files are tried. Raises UserError."""
-    classes = datasets.listing(spec.data, data_root).classes
+    plugins.use(place.plugins)
+    classes = datasets.listing(spec.data, place.data_root).classes
     start.teacher_network(classes)
     start_network(spec, len(classes), start.weights)
 
@@ -288,12 +303,14 @@ def evaluate(
         else:
             logits = outputs_of(inference, loader, progress)
         peak = _peak_memory(device)
-    scored = scores(logits, loader.labels, spec.training.loss.make())
+        with keyed_everywhere(spec.training.seed, "evaluation"):
+            scored = scores(logits, loader.labels, spec.training.loss.make())
+    used = spec.training.plugins
     record = EvaluateRecord(
         signature=spec.signature,
         spec=spec,
         training=spec.training,
-        environment=_environment(place, device, _precision(spec.precision, device)),
+        environment=_environment(place, device, _precision(spec.precision, device), used),
         data=data,
         checkpoint=digest(checkpoint_file),
         images=len(loader),
@@ -349,10 +366,11 @@ def benchmark(spec: BenchmarkSpec, place: Place) -> Outcome[BenchmarkRecord]:
     with _on_device(place) as device:
         timing = measure(spec, device, _counted(place.report, f"timing {spec.precision}"))
         peak = _peak_memory(device)
+    used = [spec.own_model] if spec.own_model else []
     record = BenchmarkRecord(
         signature=spec.signature,
         spec=spec,
-        environment=_environment(place, device, _precision(spec.precision, device)),
+        environment=_environment(place, device, _precision(spec.precision, device), used),
         fps=1 / timing.median,
         images_per_second=spec.batch_size / timing.median,
         median_seconds=timing.median,
@@ -407,7 +425,9 @@ def _counted(report: Report, phase: str) -> OnCount:
     return lambda done, total: report(Progress(phase, done, total))
 
 
-def _environment(place: Place, device: torch.device, precision: str) -> Environment:
+def _environment(
+    place: Place, device: torch.device, precision: str, used: Sequence[Plugin]
+) -> Environment:
     cuda = device.type == "cuda"
     return Environment(
         machine=this_machine(),
@@ -415,7 +435,7 @@ def _environment(place: Place, device: torch.device, precision: str) -> Environm
         device_kind="cuda" if cuda else "cpu",
         threads=place.threads,
         precision=precision,
-        versions=versions(),
+        versions=versions() | plugins.packages_of(used),
         commit=commit(),
     )
 

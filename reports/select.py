@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from classifier.config.spec import settings_in_order
+from classifier.config.spec import TrainSpec, settings_in_order
 from classifier.config.tracks import RAW
 from classifier.records.record import BenchmarkRecord, Cost, EvaluateRecord, Record, TrainRecord
 from experiments.matrix.arms import Arm
@@ -258,13 +258,20 @@ def _figure(column: Column, record: Record | Missing, results: Results) -> float
 def _settings(arms: Sequence[Arm]) -> tuple[dict[str, Any], ...]:
     """Of each arm. What is written where it is on only is None for the others."""
     each = list(map(_written, arms))
-    names = [*settings_in_order(), "ema"]
+    own = [trick.name for arm in arms for trick in arm.trainings[0].own_tricks]
+    names = [*settings_in_order(), *dict.fromkeys(own), "ema"]
     names = [name for name in names if any(name in settings for settings in each)]
     return tuple({name: settings.get(name) for name in names} for settings in each)
 
 
 def _written(arm: Arm) -> dict[str, Any]:
-    written = arm.trainings[0].model_dump(mode="json", exclude={"seed"})
+    own = {"own_model", "own_tricks"}
+    written = arm.trainings[0].model_dump(mode="json", exclude={"seed", *own})
     data = {name: value for name, value in written["data"].items() if value is not None}
     ema = None if arm.track == RAW else arm.track.model_dump(mode="json")
-    return {**written, "data": data, "ema": ema}
+    return {**written, "data": data, "ema": ema, **_own(arm.trainings[0])}
+
+
+def _own(spec: TrainSpec) -> dict[str, Any]:
+    """What is the user's, under the settings that name it."""
+    return {each.under or each.name: each.written for each in spec.plugins}

@@ -10,7 +10,7 @@ import stat
 import tempfile
 from collections.abc import Collection
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from classifier.basics.errors import UserError
@@ -165,3 +165,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def stays_in(folder: Path, path: str) -> bool:
+    """Whether a relative path leads to something in the folder, its links followed."""
+    if PurePath(path).is_absolute() or ".." in PurePath(path).parts:
+        return False
+    try:
+        return (folder / path).resolve().is_relative_to(folder.resolve())
+    except (ValueError, RuntimeError):  # a NUL in it; links in a circle
+        return False

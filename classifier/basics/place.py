@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from classifier.basics.progress import Report, silent
+
+if TYPE_CHECKING:
+    from classifier.plugins.brought import Brought
 
 
 def never() -> bool:
@@ -32,6 +36,8 @@ class Place:
     """Loader processes of a training."""
     checkpoint_minutes: float = 10.0
     """How often a training's full state is kept inside an epoch."""
+    plugins: tuple[Brought, ...] = ()
+    """The texts of the user's files that a job may run."""
     report: Report = silent
     """Hears how far the job is."""
     stop: Callable[[], bool] = never

@@ -75,6 +75,11 @@ def named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
+def as_tuple(value: object) -> object:
+    """A record's list."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 def defaulted(name: str) -> Callable[[object], object]:
     """A mapping without a name means the default: `{weight_decay: 0.0}`."""
 

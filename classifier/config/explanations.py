@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -18,10 +19,11 @@ from classifier.data.augment import Transform
 from classifier.models import catalogue
 
 
-def check_model(model: str, document: Document, where: Where) -> None:
-    """Raises UserError for a model that neither library has."""
-    with document.errors_at(where):
-        catalogue.check_model(model)
+def check_model(model: str, document: Document, where: Where, own: Collection[str] = ()) -> None:
+    """Raises UserError for a model that neither library has. `own`: the user's."""
+    if model not in own:
+        with document.errors_at(where):
+            catalogue.check_model(model, own)
 
 
 def check_transforms(transforms: Sequence[Transform], document: Document, where: Where) -> None:
@@ -53,10 +55,12 @@ def explain(
     where: Where,
     model: type[Settings],
     elsewhere: Collection[str] = (),
+    own: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> UserError:
     """Pydantic's finding in one sentence, with the nearest valid name.
 
     `elsewhere`: the settings of the model that are given in another way, so not to be suggested.
+    `own`: by setting, what the user's files let be named there; by an empty one further settings.
     """
     detail = main_detail(error)
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
@@ -68,12 +72,14 @@ def explain(
     shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
     if kind == "extra_forbidden":
         fields = [f for f in _fields_at(model, detail["loc"][:-1]) if f not in elsewhere]
+        fields += own.get("", ()) if len(detail["loc"]) == 1 else ()
         return document.error(where, f"unknown setting '{name}'{nearest(name, fields)}")
     if kind == "missing":
         return document.error(where[:-1], f"'{name}' is missing")
     if kind in ("literal_error", "union_tag_invalid"):
         shown = context.get("tag", shown)
         choices = re.findall(r"'([^']*)'", context.get("expected_tags") or context["expected"])
+        choices += own.get(name, ())
         hint = nearest(shown, choices)
         if name == "data":
             hint += "; a folder of your own is {folder: NAME}"

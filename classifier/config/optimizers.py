@@ -40,4 +40,5 @@ class RMSProp(Settings):
     weight_decay: float = Field(5e-4, ge=0)
 
 
+OPTIMIZERS: tuple[type[Settings], ...] = (AdamW, SGD, RMSProp)
 Optimizer = Annotated[AdamW | SGD | RMSProp, Discriminator("name")]

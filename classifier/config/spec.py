@@ -17,7 +17,10 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    SerializeAsAny,
     SerializerFunctionWrapHandler,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     create_model,
     field_serializer,
     model_serializer,
@@ -32,6 +35,7 @@ from classifier.basics.settings import (
     Settings,
     Side,
     Weights,
+    as_tuple,
     defaulted,
     off,
     switch,
@@ -43,6 +47,14 @@ from classifier.data.augment import Augment, Transform, transforms
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.models import catalogue
+from classifier.plugins.spec import (
+    Plugin,
+    UserAugmentation,
+    UserLoss,
+    UserModel,
+    UserOptimizer,
+    UserTrick,
+)
 from classifier.tricks.base import Trick
 from classifier.tricks.ema import Ema
 from classifier.tricks.losses.base import Loss
@@ -64,10 +76,38 @@ LOSSES = found(
     "classifier.tricks.losses", Loss, name=lambda loss: str(loss.model_fields["name"].default)
 )
 
+
+def _or_users(kind: type[Plugin]) -> WrapValidator:
+    """A setting may be an object of the user's, which has a digest, in place of a built-in one."""
+
+    def reading(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+        if isinstance(value, kind):
+            return value
+        is_written = isinstance(value, dict) and "digest" in value
+        return kind.model_validate(value) if is_written else handler(value)
+
+    return WrapValidator(reading)
+
+
 if TYPE_CHECKING:
     AnyLoss = Loss
+    AnyOptimizer = Optimizer | UserOptimizer
+    AnyAugment = Augment | UserAugmentation | None
 else:
-    AnyLoss = Annotated[Union[LOSSES], Discriminator("name")]  # noqa: UP007
+    AnyLoss = SerializeAsAny[
+        Annotated[
+            Union[LOSSES],  # noqa: UP007
+            Discriminator("name"),
+            BeforeValidator(defaulted("cross_entropy")),
+            _or_users(UserLoss),
+        ]
+    ]
+    AnyOptimizer = SerializeAsAny[
+        Annotated[Optimizer, BeforeValidator(defaulted("adamw")), _or_users(UserOptimizer)]
+    ]
+    AnyAugment = SerializeAsAny[
+        Annotated[Augment | None, BeforeValidator(switch), _or_users(UserAugmentation)]
+    ]
 
 
 class Spec(Settings):
@@ -113,6 +153,10 @@ class TrainSettings(Spec):
 
     data: DataSpec
     model: str
+    own_model: UserModel | None = Field(
+        None, json_schema_extra=NEUTRAL, exclude_if=lambda own: own is None
+    )
+    """What `model` names, where it is the user's."""
     pretrained: str | None = Field(None, description="true, false or the name of the weights")
     weights: Annotated[Weights | None, BeforeValidator(off)] = Field(
         None, json_schema_extra=NEUTRAL
@@ -126,12 +170,12 @@ class TrainSettings(Spec):
     the same loss, but batch norm sees the parts. The same for all arms that are compared."""
     epochs: Count = 100
     lr: Positive = 1e-3
-    optimizer: Annotated[Optimizer, BeforeValidator(defaulted("adamw"))] = AdamW()
-    loss: Annotated[AnyLoss, BeforeValidator(defaulted("cross_entropy"))] = CrossEntropy()
+    optimizer: AnyOptimizer = AdamW()
+    loss: AnyLoss = CrossEntropy()
     class_balance: bool = Field(False, json_schema_extra=NEUTRAL)
     schedule: Annotated[Schedule, BeforeValidator(defaulted("cosine"))] = Cosine()
     warmup: Annotated[Warmup | None, BeforeValidator(switch)] = None
-    augment: Annotated[Augment | None, BeforeValidator(switch)] = None
+    augment: AnyAugment = None
     albumentations: Annotated[tuple[Transform, ...], BeforeValidator(transforms)] = Field(
         (), json_schema_extra=NEUTRAL
     )
@@ -141,6 +185,10 @@ class TrainSettings(Spec):
     patience: int = Field(30, ge=0)
     seed: int = Field(0, ge=0, lt=2**63)
     deterministic: bool = True
+    own_tricks: Annotated[tuple[UserTrick, ...], BeforeValidator(as_tuple)] = Field(
+        (), json_schema_extra=NEUTRAL, exclude_if=lambda own: not own
+    )
+    """The user's, each a setting of its own where it is written; in the order in which they act."""
 
     @model_validator(mode="before")
     @classmethod
@@ -156,6 +204,11 @@ class TrainSettings(Spec):
     def _goes_together(self) -> Self:
         if self.pretrained is not None and self.weights is not None:
             raise ValueError("'weights' stand in place of 'pretrained'; leave one out")
+        if self.pretrained is not None and self.own_model is not None:
+            raise ValueError(
+                f"model '{self.model}' is your own, and has no 'pretrained' weights; leave it out, "
+                "or name a file with 'weights'"
+            )
         if self.augment is not None and self.albumentations:
             raise ValueError("'albumentations' stand in place of 'augment'; leave one out")
         if self.micro_batch is not None and self.micro_batch >= self.batch_size:
@@ -183,7 +236,8 @@ class TrainSettings(Spec):
     @property
     def tricks(self) -> list[Trick]:
         """Those that are on; first those that take a place over, for they act innermost."""
-        on = [trick for trick in map(self.trick, TRICKS) if trick is not None]
+        on: list[Trick] = [trick for trick in map(self.trick, TRICKS) if trick is not None]
+        on += self.own_tricks
         return sorted(on, key=lambda trick: not trick.takes_over)
 
     def trick(self, kind: type[T]) -> T | None:
@@ -193,7 +247,14 @@ class TrainSettings(Spec):
 
     def has(self, setting: str) -> bool:
         """Whether the trick of that name is on."""
-        return getattr(self, setting, None) is not None
+        is_own = any(trick.name == setting for trick in self.own_tricks)
+        return is_own or getattr(self, setting, None) is not None
+
+    @property
+    def plugins(self) -> list[Plugin]:
+        """All that is the user's."""
+        places = (self.own_model, self.optimizer, self.loss, self.augment, *self.own_tricks)
+        return [place for place in places if isinstance(place, Plugin)]
 
     @cached_property
     def slug(self) -> str:
@@ -213,6 +274,19 @@ else:
         __module__=__name__,
         __doc__="""One training. Which tracks it carries is not part of it: they change nothing.""",
         **{trick.setting: (trick.annotation(), trick.declaration()) for trick in TRICKS},
+    )
+
+
+def unedited(spec: TrainSpec) -> TrainSpec:
+    """As it would be if no code of the user's had ever been edited."""
+    blank = {"digest": "0" * 16}
+    return spec.model_copy(
+        update={
+            name: value.model_copy(update=blank)
+            for name in ("own_model", "optimizer", "loss", "augment")
+            if isinstance(value := getattr(spec, name), Plugin)
+        }
+        | {"own_tricks": tuple(each.model_copy(update=blank) for each in spec.own_tricks)}
     )
 
 
@@ -301,6 +375,9 @@ class BenchmarkSpec(Spec):
     kind: ClassVar[Literal["benchmark"]] = "benchmark"
 
     model: str
+    own_model: UserModel | None = Field(
+        None, json_schema_extra=NEUTRAL, exclude_if=lambda own: own is None
+    )
     classes: Count
     image_size: Side = 224
     batch_size: Count = 64

@@ -45,7 +45,8 @@ def measure(
     ones until the time is over (at least three). On CUDA each pass is timed between two events.
     """
     dtype = torch.float16 if spec.precision == "fp16" else torch.float32
-    network = fuse(build(spec.model, spec.classes, seed=0).eval())
+    trunk = None if spec.own_model is None else spec.own_model.make
+    network = fuse(build(spec.model, spec.classes, seed=0, trunk=trunk).eval())
     network = network.to(device, dtype).to(memory_format=torch.channels_last)
     shape = (spec.batch_size, 3, spec.image_size, spec.image_size)
     images = torch.randn(shape, generator=generator(0, "benchmark images"))

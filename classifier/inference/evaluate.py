@@ -22,6 +22,7 @@ from classifier.data.transforms import Normalize, Pixel, short_side
 from classifier.inference import metrics
 from classifier.models import checkpoint
 from classifier.models.network import fuse
+from classifier.plugins.spec import trunk_maker
 from classifier.tricks.base import TaskLoss
 
 
@@ -116,7 +117,7 @@ def load_for_inference(
     file: Path, precision: Precision, device: torch.device
 ) -> tuple[Inference, checkpoint.Meta]:
     """A checkpoint ready for inference: fused in FP32 where it can be, then cast."""
-    network, meta = checkpoint.load(file)
+    network, meta = checkpoint.load(file, trunk_maker)
     dtype = torch.float16 if precision == "fp16" else torch.float32
     fused = fuse(network).eval()
     fused = fused.to(device, dtype).to(memory_format=torch.channels_last)

@@ -93,10 +93,11 @@ def library_models() -> tuple[str, ...]:
     return tuple(_listed_once("the models of torchvision and timm", f"models-{key}", _LIST_MODELS))
 
 
-def check_model(model: str) -> None:
-    """Raises UserError, with the nearest name, for a model that neither library has."""
+def check_model(model: str, own: Iterable[str] = ()) -> None:
+    """Raises UserError, with the nearest name, for a model that neither library has. `own`: names
+    of the user's, which may be meant."""
     if model not in MODELS and model not in library_models():
-        hint = nearest(model, [*MODELS, *library_models()])
+        hint = nearest(model, [*MODELS, *library_models(), *own])
         raise UserError(f"unknown model '{model}'{hint or ': neither torchvision nor timm has it'}")
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import write_whole
-from classifier.models.network import Network, build
+from classifier.models.network import MakeTrunk, Network, build
 
 FORMAT = 1
 METADATA = "classifier"
@@ -38,6 +40,8 @@ class Meta:
     image_size: int
     mean: list[float]
     std: list[float]
+    own_model: dict[str, Any] | None = None
+    """What makes the model, where it is the user's; else it is not written."""
 
 
 def to_half(state: StateDict) -> StateDict:
@@ -63,7 +67,7 @@ def save(file: Path, state: StateDict, meta: Meta) -> None:
     """Write a `to_half` state. Not atomic: the folder it lies in is what gets published."""
     about = {
         "format": FORMAT,
-        **asdict(meta),
+        **{name: value for name, value in asdict(meta).items() if value is not None},
         "fp32_tensors": [name for name, tensor in state.items() if tensor.dtype == torch.float32],
     }
     # One entry: safetensors writes several in a random order, and equal runs give equal files.
@@ -71,10 +75,14 @@ def save(file: Path, state: StateDict, meta: Meta) -> None:
     write_whole(file, serialized(state, metadata=metadata))
 
 
-def load(file: Path) -> tuple[Network, Meta]:
-    """The network in FP32 on the CPU, in eval mode, and its metadata."""
+def load(
+    file: Path, own: Callable[[dict[str, Any]], MakeTrunk] | None = None
+) -> tuple[Network, Meta]:
+    """The network in FP32 on the CPU, in eval mode, and its metadata. `own`: what makes the trunk
+    of a model which is the user's, from `Meta.own_model`."""
     state, meta = _read(file)
-    network = build(meta.model, len(meta.classes), seed=0)
+    trunk = own(meta.own_model) if meta.own_model and own else None
+    network = build(meta.model, len(meta.classes), seed=0, trunk=trunk)
     full = OrderedDict(
         (name, tensor.float() if tensor.is_floating_point() else tensor)
         for name, tensor in state.items()
@@ -101,5 +109,5 @@ def _read(file: Path) -> tuple[StateDict, Meta]:
     about = json.loads(metadata.get(METADATA, "{}"))
     if about.get("format") != FORMAT:
         raise UserError(f"{file} is not a checkpoint of this program's format {FORMAT}")
-    meta = {field.name: about[field.name] for field in fields(Meta)}
+    meta = {field.name: about.get(field.name) for field in fields(Meta)}
     return state, Meta(**{**meta, "classes": tuple(about["classes"])})

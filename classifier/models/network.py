@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -43,19 +44,31 @@ class Network(nn.Module):
         return cast(Tensor, self.head(self.trunk(images)))
 
 
-def build(model: str, classes: int, *, seed: int, pretrained: str | None = None) -> Network:
-    """A network with initial weights that depend on `seed` alone, or pretrained ones.
+MakeTrunk = Callable[[int], tuple[nn.Module, int]]
+"""Classes -> a trunk, and how many features it makes."""
+
+
+def build(
+    model: str,
+    classes: int,
+    *,
+    seed: int,
+    pretrained: str | None = None,
+    trunk: MakeTrunk | None = None,
+) -> Network:
+    """A network with initial weights that depend on `seed` alone, or pretrained ones. `trunk`:
+    makes that of a model which is the user's.
 
     Raises UserError for a name that neither library has, for a model without one final linear
     layer, and for weights that can't be had.
     """
     with keyed(seed, "initial weights"):
+        if trunk is not None:
+            return Network(*trunk(classes), classes)
         library, name = _library(model)
-        if library == "torchvision":
-            trunk, features, final = _torchvision_trunk(name, pretrained, model)
-        else:
-            trunk, features, final = _timm_trunk(name, pretrained, model)
-        return Network(trunk, features, classes, final)
+        of_library = _torchvision_trunk if library == "torchvision" else _timm_trunk
+        built, features, final = of_library(name, pretrained, model)
+        return Network(built, features, classes, final)
 
 
 def _library(model: str) -> tuple[catalogue.Library, str]:

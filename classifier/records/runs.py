@@ -21,6 +21,8 @@ from classifier.records.record import BenchmarkRecord, Cost, EvaluateRecord, Rec
 CHECKPOINT = "best.safetensors"
 PREDICTIONS = "predictions.npz"
 """An evaluation's logits (N, C), labels (N,) and relative paths (N,)."""
+SOURCES = "plugins"
+"""A training's folder of the user's files that it ran."""
 RECORD = "record.json"
 COST = "cost.json"
 UNITS = ("train-", "evaluate-", "benchmark-")

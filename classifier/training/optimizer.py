@@ -7,13 +7,16 @@ from timm.optim import param_groups_weight_decay
 from torch import nn
 
 from classifier.config.optimizers import SGD, AdamW, RMSProp
+from classifier.plugins.spec import UserOptimizer
 
 
 def make_optimizer(
-    network: nn.Module, spec: AdamW | SGD | RMSProp, lr: float
+    network: nn.Module, spec: AdamW | SGD | RMSProp | UserOptimizer, lr: float
 ) -> torch.optim.Optimizer:
     """Weight decay on weights, none on biases and norm layers."""
     groups = param_groups_weight_decay(network, weight_decay=spec.weight_decay)
+    if isinstance(spec, UserOptimizer):
+        return spec.make(groups, lr)
     if isinstance(spec, AdamW):
         betas = (spec.beta1, spec.beta2)
         return torch.optim.AdamW(groups, lr=lr, betas=betas, weight_decay=0.0, fused=True)

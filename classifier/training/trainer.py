@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from classifier.basics.errors import UserError
 from classifier.basics.progress import Progress, Report
-from classifier.basics.randomness import seed_step
+from classifier.basics.randomness import keyed_everywhere, seed_step
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import Raw, Track
 from classifier.data.cache import Pixels
@@ -31,6 +31,7 @@ from classifier.inference.evaluate import Inference, outputs_of, scores
 from classifier.models import checkpoint
 from classifier.models.network import Network, build, prepare_for_gradients
 from classifier.models.weights import load_weights
+from classifier.plugins.spec import UserAugmentation
 from classifier.records.record import Epoch
 from classifier.training.optimizer import make_optimizer
 from classifier.training.schedule import learning_rates
@@ -50,14 +51,17 @@ def start_network(spec: TrainSpec, classes: int, file: Path | None) -> Network:
 
     Logs what it took from the file. Raises UserError.
     """
-    network = build(spec.model, classes, seed=spec.seed, pretrained=spec.pretrained)
+    own = spec.own_model
+    trunk = None if own is None else own.make
+    network = build(spec.model, classes, seed=spec.seed, pretrained=spec.pretrained, trunk=trunk)
     if file is not None:
         _log.info(load_weights(network, file, spec.model))
     return network
 
 
 def train_loader(spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> TrainLoader:
-    augment = policy(spec.augment)
+    named = spec.augment
+    augment = named.make() if isinstance(named, UserAugmentation) else policy(named)
     if spec.albumentations:
         from classifier.data.custom import Custom  # a second's import, for those who use it
 
@@ -245,8 +249,9 @@ class Trainer:
     def _validated(self, track: Carried, lr: float, train_loss: float, report: Report) -> Epoch:
         val, normalize = self.data.val, self.data.normalize
         inference = Inference(track.network, normalize, self.device, autocast=self.autocast)
-        logits = outputs_of(inference, val, lambda done, total: report(self._progress()))
-        scored = scores(logits, val.labels, self.spec.loss.make())
+        with keyed_everywhere(self.spec.seed, "validation", self.epoch):
+            logits = outputs_of(inference, val, lambda done, total: report(self._progress()))
+            scored = scores(logits, val.labels, self.spec.loss.make())
         return Epoch(
             epoch=self.epoch,
             lr=lr,

@@ -97,7 +97,8 @@ class Runner:
         for matrix in self.matrices:
             for note in matrix.notes:
                 print(f"{matrix.source}: {note}", file=sys.stderr)
-        with open_engine(engine_options(self.options), perform) as engine:
+        plugins = tuple(matrix.plugins for matrix in self.matrices)
+        with open_engine(engine_options(self.options, plugins), perform) as engine:
             plan, complete = self.plan(engine.platform), True
             left_out = show_plan.left_out(self.matrices, plan, self.options.data_root)
             for line in (*left_out.values(), *show_plan.odd_batches(plan)):

@@ -9,6 +9,7 @@ from typing import get_args
 
 from classifier.basics.place import Place
 from classifier.cli.entry import Parser, at_least, one_of
+from classifier.plugins.brought import Brought
 from experiments.run.engines import MOST_CPU_JOBS, EngineName, EngineOptions
 
 MOST_MINUTES = 30_000
@@ -33,13 +34,14 @@ figure is there, 3 while some or all are missing
 """
 
 
-def engine_options(options: argparse.Namespace) -> EngineOptions:
+def engine_options(options: argparse.Namespace, plugins: tuple[Brought, ...] = ()) -> EngineOptions:
     """Where jobs run, and what is the same for all of them."""
     place = Place(
         data_root=options.data_root,
         runs=options.runs.absolute(),
         workers=options.workers,
         checkpoint_minutes=options.checkpoint_minutes,
+        plugins=plugins,
     )
     return EngineOptions(
         place,

@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from classifier.basics.errors import UserError
-from classifier.basics.files import CHECKPOINTS, WEIGHTS, content_hash
+from classifier.basics.files import CHECKPOINTS, WEIGHTS, content_hash, stays_in
 from classifier.basics.names import nearest
 from classifier.config.document import Document, Where
 from classifier.config.explanations import check_model, check_transforms, explain, main_detail, text
 from classifier.config.spec import ArmSettings, TrainSpec
 from classifier.config.tracks import Track
 from classifier.tricks.distillation import Distill
+from experiments.matrix.own import Own
 from experiments.matrix.schema import File
 
 MOST_ARMS = 100_000
@@ -49,10 +51,15 @@ class Arms:
     """
 
     def __init__(
-        self, document: Document, file: File, forced: Mapping[str, Any], data_root: Path
+        self,
+        document: Document,
+        file: File,
+        forced: Mapping[str, Any],
+        data_root: Path,
+        own: Own,
     ) -> None:
         self._document, self._file, self.forced = document, file, forced
-        self._data_root = data_root
+        self._data_root, self._own = data_root, own
         self.axes: dict[str, list[Any]]
         if (file.matrix is None) == (file.runs is None):
             raise document.error((), "a matrix has either 'matrix' (axes) or 'runs', and not both")
@@ -205,11 +212,13 @@ class Arms:
         if teachers:
             settings["distill"] = {**settings["distill"], "teacher": teachers[0].signature}
         settings |= {"data": self._file.data, "seed": self._file.seeds[0]}
+        settings = self._own.put(settings, partial(_written_at, origins))
         try:
             checked = ArmSettings.model_validate(settings)
         except ValidationError as error:
             raise self._explained(error, origins) from error
-        check_model(checked.model, self._document, origins["model"])
+        own_models = self._own.names["model"]
+        check_model(checked.model, self._document, origins["model"], own_models)
         transforms = origins.get("albumentations", ())
         check_transforms(checked.albumentations, self._document, transforms)
         first = checked.training
@@ -251,7 +260,7 @@ class Arms:
 
     def _known(self, path: Any, where: Where, suffixes: Collection[str]) -> dict[str, str]:
         """A file under the data root as a spec knows it: its name, and what is in it."""
-        if not isinstance(path, str) or not _stays_in(self._data_root, path):
+        if not isinstance(path, str) or not stays_in(self._data_root, path):
             shown = text(path)[:80]
             inside = f"a file that lies under the data root {self._data_root} (links followed)"
             message = f"{inside} is expected, not {shown}"
@@ -262,6 +271,13 @@ class Arms:
             raise self._document.error(where, str(error)) from error
 
     def _refuse_top_level(self, settings: Mapping[str, Any], origins: Mapping[str, Where]) -> None:
+        for name in ("own_model", "own_tricks"):
+            if name in settings:
+                raise self._document.error(origins[name], f"unknown setting '{name}'")
+        for name, value in settings.items():
+            if isinstance(value, dict) and "digest" in value:
+                message = f"unknown setting 'digest' of '{name}'"
+                raise self._document.error(_written_at(origins, (name, "digest")), message)
         for name, instead in (("data", "'data'"), ("seed", "'seeds'")):
             if name in settings:
                 message = f"'{name}' is no training setting; give it at the top, as {instead}"
@@ -271,28 +287,25 @@ class Arms:
 
     def _explained(self, error: ValidationError, origins: Mapping[str, Where]) -> UserError:
         """With the place of the setting as it was written: in train, on an axis, in a run."""
-        loc = tuple(main_detail(error)["loc"])
-        place: Where = ("train", *loc)
-        for name, origin in origins.items():
-            path = tuple(name.split("."))
-            if path == loc[: len(path)]:
-                place = (*origin, *loc[len(path) :])
-        return explain(error, self._document, place, ArmSettings, elsewhere=("data", "seed"))
+        place = _written_at(origins, tuple(main_detail(error)["loc"]))
+        given_elsewhere = ("data", "seed", "own_model", "own_tricks")
+        own = self._own.names
+        return explain(error, self._document, place, ArmSettings, given_elsewhere, own)
+
+
+def _written_at(origins: Mapping[str, Where], loc: tuple[str | int, ...]) -> Where:
+    """Where a way into a training's settings was written."""
+    place: Where = ("train", *loc)
+    for name, origin in origins.items():
+        path = tuple(name.split("."))
+        if path == loc[: len(path)]:
+            place = (*origin, *loc[len(path) :])
+    return place
 
 
 def _place(origins: Mapping[str, Where], setting: str) -> Where:
     """Where a setting was written, or a part of it: `distill.ratio`."""
     return next((o for name, o in origins.items() if name.partition(".")[0] == setting), ())
-
-
-def _stays_in(folder: Path, path: str) -> bool:
-    """Whether a relative path leads to something in the folder, its links followed."""
-    if PurePath(path).is_absolute() or ".." in PurePath(path).parts:
-        return False
-    try:
-        return (folder / path).resolve().is_relative_to(folder.resolve())
-    except (ValueError, RuntimeError):  # a NUL in it; links in a circle
-        return False
 
 
 def matches(where: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

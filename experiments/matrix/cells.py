@@ -263,6 +263,7 @@ class Tables:
         spec = arm.trainings[0]
         return BenchmarkSpec(
             model=spec.model,
+            own_model=spec.own_model,
             classes=self._classes(),
             image_size=spec.image_size,
             batch_size=column.batch_size or 64,

@@ -17,6 +17,7 @@ from experiments.matrix.arms import Arms
 from experiments.matrix.cells import Tables, without_published
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import NO_OVERRIDES, SMOKE, Overrides, apply, mark
+from experiments.matrix.own import Own
 from experiments.matrix.schema import TableSettings
 
 
@@ -32,7 +33,8 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
     if len(set(file.seeds)) < len(file.seeds):
         raise document.error(("seeds",), "a seed is given twice")
     forced = {name[6:]: value for name, value in applied.items() if name.startswith("train.")}
-    arms = Arms(document, file, forced, data_root)
+    own = Own(document, file.plugins)
+    arms = Arms(document, file, forced, data_root, own)
     loose = [name[6:] for name in SMOKE if name.startswith("train.")] if overrides.smoke else []
     tables = Tables(document, file, arms, data_root, loose)
     wanted = {n: _on_smoke_data(s) if overrides.smoke else s for n, s in file.tables.items()}
@@ -48,6 +50,7 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
         tables=tuple(map(without_published, made)) if overrides.smoke else made,
         notes=(*tables.notes, *tables.idle_arms()),
         overrides=applied,
+        plugins=own.brought,
     )
 
 

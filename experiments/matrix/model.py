@@ -10,6 +10,7 @@ from typing import Any
 from classifier.config.spec import Spec, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data.spec import DataSpec
+from classifier.plugins.brought import Brought
 from classifier.records.record import unit_of
 from experiments.matrix.arms import Arm
 from experiments.matrix.schema import Column, Spread
@@ -81,6 +82,8 @@ class Matrix:
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
     overrides: Mapping[str, Any]
+    plugins: Brought
+    """The user's files; none, if it names none."""
 
     @property
     def label(self) -> str:

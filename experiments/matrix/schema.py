@@ -233,6 +233,8 @@ class File(Settings):
 
     title: str = Field(min_length=1, pattern=r"^[^\r\n]+$")
     data: Annotated[DataSpec, BeforeValidator(named)]
+    plugins: list[str] = Field(default_factory=list)
+    """The user's files, by their paths from the matrix's folder."""
     train: dict[str, Any] = Field(default_factory=dict)
     matrix: dict[str, Any] | None = None
     runs: dict[str, dict[str, Any]] | None = None

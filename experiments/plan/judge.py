@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from classifier.basics.machine import Platform
-from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec, unedited
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
 from classifier.records.record import (
@@ -39,6 +39,8 @@ class Judge:
         """`here`: where speeds are measured."""
         self._benchmark_units, self._root = benchmark_units(here), data_root
         self._fingerprints: dict[DataSpec, str | None] = {}
+        self._unedited: tuple[Results, dict[str, TrainSpec]] | None = None
+        """The trainings of a store with code of the user's, by signature but for that code."""
 
     def judged(self, job: Job, results: Results, before: Mapping[str, Job]) -> Job:
         """The job with its state. `before`: the jobs that it needs."""
@@ -75,14 +77,14 @@ class Judge:
         if not missing:
             return self._with_data(spec.data, [r for r in records if r is not None])
         if len(missing) == len(records) and not results.has(job.id):
-            return Standing("todo")
+            return Standing("todo", self._edited(spec, results))
         reason = f"track {missing[0]} is missing: trained again"
         return Standing("todo", reason, lacks_a_track=True)
 
     def _of_evaluation(self, spec: EvaluateSpec, results: Results) -> Standing:
         record = results.records.get((spec.signature, evaluate_unit(spec)))
         if record is None:
-            return Standing("todo")
+            return Standing("todo", self._edited(spec.training, results))
         trained = results.records.get((spec.training.signature, train_unit(spec.track.key)))
         if _weights_of(trained) != _weights_of(record):
             return Standing("todo", "its training was done again")
@@ -99,6 +101,24 @@ class Judge:
         if not elsewhere:
             return Standing("todo")
         return Standing("todo", f"measured on {elsewhere[0].environment.device} only")
+
+    def _edited(self, spec: TrainSpec, results: Results) -> str:
+        """Which of the user's objects said something else when this was trained, if it was."""
+        if not spec.plugins:
+            return ""
+        if self._unedited is None or self._unedited[0] is not results:
+            trained = (r.spec for r in results.records.values() if isinstance(r, TrainRecord))
+            by_name = {unedited(other).signature: other for other in trained if other.plugins}
+            self._unedited = results, by_name
+        before = self._unedited[1].get(unedited(spec).signature)
+        if before is None:
+            return ""
+        changed = [
+            f"{now.kind} '{now.name}' ({now.place})"
+            for now, then in zip(spec.plugins, before.plugins, strict=True)
+            if now.digest != then.digest
+        ]
+        return f"edited: {', '.join(changed)}" if changed else ""
 
     def _with_data(self, data: DataSpec, records: Sequence[Record]) -> Standing:
         now = self._fingerprint(data)

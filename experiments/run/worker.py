@@ -53,12 +53,12 @@ def _done(job: Job, out: Path, place: Place, store: Store) -> Iterable[Outcome[A
     raise TypeError(f"{job.spec.kind} is no kind of job")
 
 
-def check_starts(specs: Iterable[TrainSpec], data_root: Path) -> None:
+def check_starts(specs: Iterable[TrainSpec], place: Place) -> None:
     """Fetch and try what trainings start from, before any of them does. Raises UserError."""
     from classifier.job import check_start
 
     for spec in specs:
-        check_start(spec, data_root, _start(spec, data_root))
+        check_start(spec, place, _start(spec, place.data_root))
 
 
 def _start(spec: TrainSpec, data_root: Path, store: Store | None = None) -> Start:

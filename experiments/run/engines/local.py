@@ -108,7 +108,7 @@ class LocalEngine:
         _log.info("starting (torch takes some seconds) ...")
         self._devices = _there(self._devices)
         if starts:
-            in_a_child(check_starts, starts, self._options.place.data_root)
+            in_a_child(check_starts, starts, self._options.place)
 
     def submit(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> Future[list[Record]]:
         return self._pool.submit(self._run, job, slots, progress)

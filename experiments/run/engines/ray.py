@@ -428,7 +428,7 @@ class RayEngine:
     def check(self, starts: Sequence[TrainSpec], folders: Sequence[Path]) -> None:
         self._cluster.check_data(folders)
         if starts:
-            self._cluster.on_each_node(check_starts, starts, self._place.data_root)
+            self._cluster.on_each_node(check_starts, starts, self._place)
 
     def submit(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> Future[list[Record]]:
         if self._board is None:

@@ -1,0 +1,70 @@
+"""What a user's own file imports: the marks, and what a trick is made of.
+
+    from classifier.plugins import Act, trick
+
+    @trick
+    class my_trick(Act): ...
+
+A marked function or class becomes a name in a matrix that has the file among its `plugins`. Its
+settings are its keyword-only parameters. A mark changes nothing when the file runs: what there is
+is read from the file's text (declared.py), before anything of it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar, overload
+
+from classifier.tricks.base import Act, Batch, BatchLoss, Beginning, Update
+
+__all__ = [
+    "Act",
+    "Batch",
+    "BatchLoss",
+    "Beginning",
+    "Update",
+    "augmentation",
+    "loss",
+    "model",
+    "optimizer",
+    "trick",
+]
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+@overload
+def trick(marked: T) -> T: ...
+@overload
+def trick(
+    *, takes_over: Sequence[Literal["loss", "step"]] = (), apart: Sequence[str] = ()
+) -> Callable[[T], T]: ...
+def trick(marked: Any = None, *, takes_over: Any = (), apart: Any = ()) -> Any:
+    """A subclass of `Act`, made with `(self, training, *, settings)`, or without `training` (a
+    `Beginning`). `takes_over`: the places where it does not call `inner`. `apart`: the names of the
+    tricks that it can't be combined with."""
+    return (lambda given: given) if marked is None else marked
+
+
+def loss(marked: T) -> T:
+    """`(logits (N, C), targets, *, settings)` -> the mean over the batch; `targets` are class
+    indices (N,) or probabilities (N, C). With a third parameter, `weight`, it can weigh classes:
+    one for each (C,), or None."""
+    return marked
+
+
+def optimizer(marked: T) -> T:
+    """`(groups, lr, *, settings)` -> a torch.optim.Optimizer of these groups of parameters. A
+    setting `weight_decay` is for weights only: biases and norm layers have none."""
+    return marked
+
+
+def augmentation(marked: T) -> T:
+    """`(image, *, settings)` -> an image of the same size: uint8 (H, W, 3)."""
+    return marked
+
+
+def model(marked: T) -> T:
+    """`(classes, *, settings)` -> (trunk, features): an nn.Module that makes features (N, F) of
+    images (N, 3, H, W), and F. The head, Dropout and Linear, is put on it as on all models."""
+    return marked

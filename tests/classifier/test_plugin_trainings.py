@@ -1,0 +1,256 @@
+"""Trainings with code of the user's: as the built-in ones, bit for bit; resumed; and what it owes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from classifier.basics.errors import StoppedError, UserError
+from classifier.basics.place import Place
+from classifier.config.spec import EvaluateSpec, TrainSpec
+from classifier.config.tracks import RAW
+from classifier.job import evaluate, train
+from classifier.plugins.brought import Brought
+from classifier.records.record import TrainRecord
+from experiments.run.engines import local
+from tests.own import HELPERS, TRICKS, setting, written
+
+MARKS = "import torch\nfrom classifier.plugins import *\n".replace(
+    "*", "Act, BatchLoss, augmentation, loss, model, optimizer, trick"
+)
+
+
+def with_own(spec: TrainSpec, brought: Brought, **own: dict[str, Any]) -> TrainSpec:
+    """A training with objects of the user's, by name, with their settings."""
+    settings: dict[str, Any] = {n: getattr(spec, n) for n in TrainSpec.model_fields}
+    tricks = []
+    for name, given in own.items():
+        plugin = setting(brought, name, **given)
+        if plugin.kind == "trick":
+            tricks.append(plugin)
+        else:
+            settings[plugin.under] = name if plugin.kind == "model" else plugin
+            settings |= {"own_model": plugin} if plugin.kind == "model" else {}
+    return TrainSpec.model_validate(settings | {"own_tricks": tuple(tricks)})
+
+
+def changed(spec: TrainSpec, **settings: Any) -> TrainSpec:
+    plain = {name: getattr(spec, name) for name in TrainSpec.model_fields}
+    return TrainSpec.model_validate(plain | settings)
+
+
+def result(spec: TrainSpec, folder: Path, brought: Brought, **place: Any) -> tuple[Any, ...]:
+    """All that a training gives: history, weights, and predictions of val."""
+    at = Place(folder, plugins=(brought,), **place)
+    (trained,) = train(spec, folder, at)
+    weights = folder / "train-raw" / "best.safetensors"
+    looked = evaluate(EvaluateSpec.of(spec, RAW, split="val"), folder, at, weights).record
+    predictions = np.load(folder / looked.unit / "predictions.npz")
+    record = trained.record
+    return (record.history, weights.read_bytes(), predictions["logits"].tobytes(), looked.loss)
+
+
+@pytest.mark.parametrize(
+    ("built_in", "own"),
+    [
+        ({"sam": {"rho": 0.1}}, {"my_sam": {"rho": 0.1}}),
+        ({"mixing": {"alpha": 0.5}}, {"my_mixup": {"alpha": 0.5}}),
+        ({"loss": {"name": "focal", "gamma": 1.5}}, {"my_focal": {"gamma": 1.5}}),
+        (
+            {"loss": "focal", "class_balance": True, "sam": True, "mixing": "mixup"},
+            {"my_focal": {}, "my_mixup": {}, "my_sam": {}},
+        ),
+        ({"optimizer": {"name": "sgd", "momentum": 0.8}}, {"plain": {"momentum": 0.8}}),
+        ({"rdrop": True, "sam": True, "micro_batch": 8}, {"my_sam": {}}),
+    ],
+    ids=lambda settings: "+".join(settings),
+)
+def test_the_built_in_ones_as_a_user_writes_them_are_the_same_bit_for_bit(
+    built_in: dict[str, Any], own: dict[str, Any], tiny: TrainSpec, tmp_path: Path
+) -> None:
+    brought = written(tmp_path)
+    shared = {"epochs": 2, "batch_size": 13}
+    expected = changed(tiny, **shared, **built_in)
+    beside = {
+        name: built_in[name]
+        for name in ("class_balance", "micro_batch", "rdrop")
+        if name in built_in
+    }
+    spec = with_own(changed(tiny, **shared, **beside), brought, **own)
+    assert spec.signature != expected.signature
+    (tmp_path / "own").mkdir()
+    assert result(spec, tmp_path / "own", brought) == result(expected, tmp_path, brought)
+
+
+def everything(tiny: TrainSpec, brought: Brought) -> TrainSpec:
+    """All kinds in one training, with a state, and draws from torch, NumPy and `random`."""
+    own: dict[str, dict[str, Any]] = {
+        "tiny_net": {},
+        "noisy": {},
+        "my_mixup": {},
+        "my_focal": {},
+        "Sign": {},
+    }
+    return with_own(changed(tiny, epochs=3, batch_size=13), brought, **own, flip={"how": "random"})
+
+
+@pytest.mark.parametrize("how", ["numpy", "random", "torch"])
+def test_draws_are_keyed_and_workers_change_nothing(
+    how: str, tiny: TrainSpec, tmp_path: Path
+) -> None:
+    brought = written(tmp_path)
+    spec = with_own(changed(tiny, epochs=1), brought, tiny_net={}, flip={"how": how}, noisy={})
+    results: list[tuple[Any, ...]] = []
+    for name, workers in {"a": 0, "b": 0, "c": 2}.items():
+        np.random.seed(len(results))
+        (tmp_path / name).mkdir()
+        results.append(result(spec, tmp_path / name, brought, workers=workers))
+    assert results[0] == results[1] == results[2]
+    other = changed(spec, seed=7)
+    (tmp_path / "d").mkdir()
+    assert result(other, tmp_path / "d", brought) != results[0]
+
+
+def test_what_is_kept_beside_a_record_says_what_ran(tiny: TrainSpec, tmp_path: Path) -> None:
+    brought = written(tmp_path)
+    spec = with_own(changed(tiny, epochs=1), brought, my_sam={}, tiny_net={"width": 4})
+    (trained,) = train(spec, tmp_path / "out", Place(tmp_path, plugins=(brought,)))
+    assert isinstance(trained.record, TrainRecord)
+    again = TrainRecord.model_validate_json(trained.record.model_dump_json())
+    assert again == trained.record and again.spec.signature == spec.signature
+    kept = tmp_path / "out" / "train-raw" / "plugins"
+    assert (kept / "tricks.py").read_text() == TRICKS
+    assert (kept / "helpers.py").read_text() == HELPERS
+    assert {"numpy", "torch", "torchvision"} <= set(trained.record.environment.versions)
+    assert trained.record.parameters == 3 * 4 * 9 + 4 + 4 * 2 + 4 * 10 + 10
+
+
+def _child(folder: Path, spec: TrainSpec, brought: Brought) -> None:
+    torch.set_num_threads(1)
+    result(spec, folder, brought, checkpoint_minutes=0.0)
+    (folder / "finished").touch()
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_with_a_stateful_trick_and_optimizer_it_goes_on_bit_for_bit(
+    kills: int, tiny: TrainSpec, tmp_path: Path
+) -> None:
+    brought = written(tmp_path)
+    spec = everything(tiny, brought)
+    (tmp_path / "whole").mkdir()
+    expected = result(spec, tmp_path / "whole", brought)
+    folder, killed, survivors = tmp_path / "run", 0, 0
+    draw = np.random.default_rng(3)
+    while killed < kills or not survivors:
+        folder.mkdir(exist_ok=True)
+        before = {file.name for file in folder.glob("state-*.pt")}
+        wanted = int(draw.integers(1, 3))
+        process = local.context().Process(target=_child, args=(folder, spec, brought))
+        process.start()
+        while process.exitcode is None and (
+            killed >= kills or len({f.name for f in folder.glob("state-*.pt")} - before) < wanted
+        ):
+            time.sleep(0.001)
+        process.kill()
+        process.join()
+        if (folder / "finished").exists():
+            assert result(spec, folder, brought) == expected
+            survivors += 1
+            folder = tmp_path / f"run{survivors}"
+        else:
+            killed += 1
+
+
+def test_a_state_is_kept_and_restored(tiny: TrainSpec, tmp_path: Path) -> None:
+    """Without its `state_dict` the same training resumes to something else: it counts."""
+    brought = written(tmp_path)
+    forgetting = "    def state_dict(self):\n        return {}\n\n    def load_state_dict(self, state):\n        pass\n"
+    kept = TRICKS[TRICKS.index("    def state_dict") : TRICKS.index("@loss\ndef my_focal")]
+    for text, same in ((TRICKS, True), (TRICKS.replace(kept, forgetting + "\n\n"), False)):
+        folder = tmp_path / str(same)
+        folder.mkdir()
+        brought = written(folder, text)
+        spec = everything(tiny, brought)
+        asked = iter([False] * 7 + [True])
+        with pytest.raises(StoppedError):
+            train(spec, folder, Place(folder, plugins=(brought,), stop=partial(next, asked)))
+        resumed = result(spec, folder, brought)
+        (folder / "whole").mkdir()
+        assert (resumed == result(spec, folder / "whole", brought)) is same
+
+
+STEP = "@trick\nclass t(Act):\n    def step(self, update, inner):\n        {}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        (STEP.format("return update.gradients()"), "t", "tricks.py:4: trick 't': its step did not call inner, so it takes the step over: say @trick(takes_over=['step'])"),
+        (STEP.format("inner()"), "t", "tricks.py:4: trick 't': step must give the batch's loss, not NoneType"),
+        (STEP.format("return inner() + torch.ones(2, 3) @ torch.ones(2)"), "t", "tricks.py:6: trick 't': RuntimeError: "),
+        ("@trick\nclass t(Act):\n    def loss(self, batch, inner):\n        return 1.0\n", "t", "trick 't': loss must give a BatchLoss, not float"),
+        ("@trick\nclass t(Act):\n    def batch(self, images, targets):\n        return images[1:], targets\n", "t", "trick 't': batch must give images and their targets, as many of each"),
+        ("@trick\nclass t(Act):\n    def state_dict(self):\n        return {'a': [torch]}\n", "t", "trick 't': state_dict holds a module; it can hold containers, numbers, text and tensors"),
+        ("@trick\nclass t:\n    pass\n", "t", "tricks.py:4: trick 't' must be a class of classifier.plugins.Act"),
+        ("@loss\ndef f(logits, targets):\n    return logits.sum(1)\n", "f", "tricks.py:4: loss 'f' gave a tensor of shape (13,): a loss is one number, the mean over the batch"),
+        ("@loss\ndef f(logits, targets):\n    return 1.0\n", "f", "tricks.py:4: loss 'f' gave float"),
+        ("@loss\ndef f(logits, targets):\n    return logits.sum() * float('nan')\n", "f", "the loss is nan at step 0 of epoch 0 (f)"),
+        ("@loss\ndef f(logits, targets):\n    raise SystemExit('no')\n", "f", "tricks.py:5: loss 'f': SystemExit: no"),
+        ("@augmentation\ndef f(image):\n    return image[1:]\n", "f", "tricks.py:4: augmentation 'f' made uint8 (31, 32, 3) of uint8 (32, 32, 3)"),
+        ("@augmentation\ndef f(image):\n    return image / 2\n", "f", "tricks.py:4: augmentation 'f' made float64 (32, 32, 3)"),
+        ("@model\ndef f(classes):\n    return torch.nn.Identity()\n", "f", "tricks.py:4: model 'f' must give (trunk, features)"),
+        ("@optimizer\ndef f(groups, lr):\n    return 3\n", "f", "tricks.py:4: optimizer 'f' must give a torch.optim.Optimizer, not int"),
+        ("@loss\ndef f(logits, targets): ...\n1 / 0\n", "f", "tricks.py:5: it can't be imported: ZeroDivisionError: division by zero"),
+        ("@loss\ndef f(logits, targets): ...\nimport nothing_like_it\n", "f", "tricks.py:5: it can't be imported: ModuleNotFoundError: No module named 'nothing_like_it'"),
+    ],
+)  # fmt: skip
+def test_what_code_of_the_users_owes_is_one_error_with_its_line(
+    text: str, name: str, message: str, tiny: TrainSpec, tmp_path: Path
+) -> None:
+    brought = written(tmp_path, MARKS + text)
+    spec = with_own(changed(tiny, batch_size=13, epochs=1), brought, **{name: {}})
+    asked = iter([False] + [True] * 99)
+    with pytest.raises(UserError) as error:
+        train(
+            spec,
+            tmp_path,
+            Place(tmp_path, plugins=(brought,), stop=lambda: next(asked) and "state" in text),
+        )
+    assert message in str(error.value)
+
+
+def test_only_what_was_planned_runs(tiny: TrainSpec, tmp_path: Path) -> None:
+    """The file may change, or go, after that; another text is not taken for it."""
+    brought = written(tmp_path)
+    spec = with_own(changed(tiny, epochs=1), brought, my_focal={})
+    (tmp_path / "tricks.py").write_text("raise SystemExit")
+    train(spec, tmp_path / "one", Place(tmp_path, plugins=(brought,)))
+    edited = written(tmp_path, TRICKS.replace("** gamma", "** (gamma + 1)"))
+    digest = edited.declared["my_focal"].digest
+    assert digest != spec.loss.model_dump()["digest"]
+    unknown = with_own(spec, edited, my_focal={"gamma": 3.0})
+    with pytest.raises(UserError, match=r"loss 'my_focal' is of tricks.py, which is not at hand"):
+        train(unknown, tmp_path / "two", Place(tmp_path, plugins=(brought,)))
+
+
+def test_it_goes_with_what_it_can_be_combined_with_only(tiny: TrainSpec, tmp_path: Path) -> None:
+    brought = written(tmp_path)
+    (tmp_path / "other").mkdir()
+    other = written(tmp_path / "other", MARKS + "@loss\ndef plain_loss(a, b): ...\n")
+    cases: list[tuple[Callable[[], TrainSpec], str]] = [
+        (lambda: with_own(changed(tiny, sam=True), brought, my_sam={}), "'sam' and 'my_sam' each take over the step"),
+        (lambda: with_own(changed(tiny, mixing="cutmix"), brought, my_mixup={}), "'my_mixup' and 'mixing' can't be combined"),
+        (lambda: changed(with_own(tiny, brought, my_focal={}), class_balance=True, micro_batch=4), "'micro_batch' can't be combined with 'class_balance' of loss 'my_focal'"),
+        (lambda: changed(with_own(tiny, other, plain_loss={}), class_balance=True), "loss 'plain_loss' takes no class weights"),
+        (lambda: with_own(changed(tiny, pretrained=True), brought, tiny_net={}), "model 'tiny_net' is your own, and has no 'pretrained' weights"),
+    ]  # fmt: skip
+    for make, message in cases:
+        with pytest.raises(ValueError, match=message):
+            make()

@@ -1,0 +1,196 @@
+"""A matrix with plugins: names, axes and settings; errors; what is planned, and again after an edit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import runner
+from experiments.matrix.load import load
+from experiments.store.store import Store
+from tests.own import HELPERS, TRICKS
+
+pytestmark = pytest.mark.usefixtures("no_process_remains")
+
+ROOT = Path(__file__).parents[2]
+MATRIX = """\
+title: Own
+plugins: [tricks.py]
+data: {name: digits, limit: 5}
+train: {model: tiny_net, image_size: 32, batch_size: 8, epochs: 1, my_mixup: true}
+matrix:
+  my_sam: [false, {rho: 0.1}]
+  loss: [cross_entropy, {name: my_focal, gamma: 1.5}]
+  my_mixup.alpha: [0.5]
+tables:
+  own:
+    rows: loss
+    columns:
+      - {header: val, split: val, where: {my_sam: false}}
+      - {header: val(sam), split: val, where: {my_sam: {rho: 0.1}}}
+    baseline: {my_sam: false}
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("tricks.py").write_text(TRICKS)
+    Path("helpers.py").write_text(HELPERS)
+    Path("own.yaml").write_text(MATRIX)
+    return tmp_path
+
+
+def planned(capsys: pytest.CaptureFixture[str]) -> dict[str, list[tuple[str, str]]]:
+    """By kind the state and the reason of each job."""
+    capsys.readouterr()
+    assert runner.main(["own.yaml", "--plan", "--json"]) == 0
+    found: dict[str, list[tuple[str, str]]] = {}
+    for job in json.loads(capsys.readouterr().out)["jobs"]:
+        found.setdefault(job["kind"], []).append((job["state"], job["reason"]))
+    return found
+
+
+def test_names_are_settings_and_axes(own: Path) -> None:
+    matrix = load(Path("own.yaml"))
+    specs = [arm.trainings[0] for arm in matrix.arms]
+    assert [[trick.name for trick in spec.own_tricks] for spec in specs] == [
+        *(["my_mixup"], ["my_mixup"], ["my_mixup", "my_sam"], ["my_mixup", "my_sam"])
+    ]
+    for spec in specs:
+        assert spec.own_tricks[0].settings == {"alpha": 0.5, "probability": 0.5}
+        assert spec.own_model is not None and spec.own_model.settings == {"width": 8}
+    assert [spec.loss.model_dump().get("settings") for spec in specs[:2]] == [None, {"gamma": 1.5}]
+    assert len({spec.signature for spec in specs}) == 4
+    pinned = "train.my_sam.rho=0.2", "train.model={name: tiny_net, width: 4}"
+    text = MATRIX.replace("  my_sam: [false, {rho: 0.1}]\n", "").replace("{my_sam: false}", "{}")
+    Path("own.yaml").write_text(
+        text.replace("{my_sam: {rho: 0.1}}", "{}").replace("baseline: {}", "")
+    )
+    from experiments.matrix.overrides import Overrides
+
+    arm = load(Path("own.yaml"), Overrides(sets=pinned)).arms[0].trainings[0]
+    assert arm.own_tricks[1].settings == {"rho": 0.2} and arm.own_model is not None
+    assert arm.own_model.settings == {"width": 4} and arm.model == "tiny_net"
+
+
+def test_the_order_of_tricks_is_the_matrices_and_signed(own: Path) -> None:
+    text = MATRIX.replace("  my_mixup.alpha: [0.5]\n", "").replace("my_mixup: true", "{}")
+    one = text.replace("{}", "my_mixup: true, noisy: true", 1)
+    Path("own.yaml").write_text(one)
+    first = load(Path("own.yaml")).arms[0].trainings[0]
+    Path("own.yaml").write_text(text.replace("{}", "noisy: true, my_mixup: true", 1))
+    second = load(Path("own.yaml")).arms[0].trainings[0]
+    assert [trick.name for trick in first.own_tricks] == ["my_mixup", "noisy"]
+    assert first.own_tricks == second.own_tricks[::-1] and first.signature != second.signature
+
+
+def test_an_edit_runs_what_it_reaches_again_and_nothing_else(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a report is made of what is there, without running or even reading the code as Python."""
+    assert runner.main(["own.yaml", "--devices", "cpu"]) == 0
+    table = Path("reports/own/own.md").read_text()
+    page = Path("reports/own/report.md").read_text()
+    assert "my_sam" in page and '"rho": 0.1, "code": "tricks.py ' in page
+    assert '- model: {"name": "tiny_net", "width": 8, "code": "tricks.py ' in page
+    assert all({state for state, _ in jobs} == {"done"} for jobs in planned(capsys).values())
+    Path("tricks.py").write_text(
+        "# a comment\n" + TRICKS.replace("What a user writes", "Other words")
+    )
+    assert all({state for state, _ in jobs} == {"done"} for jobs in planned(capsys).values())
+    assert runner.main(["own.yaml", "--report"]) == 0
+    assert Path("reports/own/own.md").read_text() == table
+    edited = TRICKS.replace("** gamma", "** (gamma + 1)")
+    Path("tricks.py").write_text(edited)
+    line = edited[: edited.index("def my_focal")].count("\n") + 1
+    again = ("todo", f"edited: loss 'my_focal' (tricks.py:{line})")
+    jobs = planned(capsys)
+    done = {kind: [each for each in found if each[0] == "done"] for kind, found in jobs.items()}
+    assert [len(found) for found in done.values()] == [2, 2]
+    assert jobs["train"].count(again) == jobs["evaluate"].count(again) == 2
+    before = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("record.json")}
+    assert runner.main(["own.yaml", "--devices", "cpu"]) == 0
+    after = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("record.json")}
+    assert len(after) == len(before) + 4 and before.items() <= after.items()
+    kept = [path.read_text() for path in Path("runs").rglob("train-raw/plugins/tricks.py")]
+    assert sorted(kept) == sorted([TRICKS] * 4 + [edited] * 2)
+    for record in Store(Path("runs")).read().records.values():
+        assert record.kind == "benchmark" or record.spec.signature == record.signature
+
+
+BAD: dict[str, tuple[str, str, str]] = {
+    "a file that is not there": ("[tricks.py]", "[trick.py]", "own.yaml:2: trick.py: no such file; did you mean 'tricks.py'?"),
+    "a way out": ("[tricks.py]", "[../tricks.py]", "own.yaml:2: '../tricks.py' leads out of the matrix's folder"),
+    "a path from the root": ("[tricks.py]", "[/tmp/tricks.py]", "own.yaml:2: write a plugin's path from the matrix's folder, not '/tmp/tricks.py'"),
+    "a link out": ("[tricks.py]", "[link.py]", "own.yaml:2: 'link.py' leads out of the matrix's folder (links followed)"),
+    "no Python file": ("[tricks.py]", "[own.yaml]", "own.yaml:2: a plugin is a Python file beside the matrix or below it, not 'own.yaml'"),
+    "a file twice": ("[tricks.py]", "[tricks.py, tricks.py]", "own.yaml:2: 'tricks.py' is named twice"),
+    "files that are no list": ("[tricks.py]", "tricks.py", "own.yaml:2: 'plugins' must be a list, not 'tricks.py'"),
+    "an unknown loss": ("name: my_focal", "name: my_focl", "own.yaml:7: unknown loss 'my_focl'; did you mean 'my_focal'?"),
+    "an unknown trick": ("my_mixup: true", "my_mixp: true", "own.yaml:4: unknown setting 'my_mixp'; did you mean 'my_mixup'?"),
+    "an unknown model": ("model: tiny_net", "model: tiny_nett", "own.yaml:4: unknown model 'tiny_nett'; did you mean 'tiny_net'?"),
+    "an unknown argument": ("gamma: 1.5", "gama: 1.5", "own.yaml:7: unknown setting 'gama'; did you mean 'gamma'?"),
+    "an argument of a wrong type": ("gamma: 1.5", "gamma: much", "own.yaml:7: 'gamma' must be a number, not 'much'"),
+    "an argument of a trick on an axis": ("[0.5]", "[true]", "own.yaml:8: 'alpha' must be a number, not 'true'"),
+    "a trick that is no mapping": ("my_mixup: true", "noisy: 5", "own.yaml:4: 'noisy' must be true, false or a mapping of its settings, not '5'"),
+    "an object of another kind": ("name: my_focal, gamma: 1.5", "name: flip", "own.yaml:7: unknown loss 'flip'"),
+    "two that take over the step": ("my_mixup: true", "my_mixup: true, sam: true", "'sam' and 'my_sam' each take over the step; leave one out"),
+    "two that it says it can't be with": ("my_mixup: true", "my_mixup: true, mixing: mixup", "'my_mixup' and 'mixing' can't be combined; leave one out"),
+    "what only a record says": ("my_mixup: true", "own_tricks: []", "own.yaml:4: unknown setting 'own_tricks'"),
+    "a digest": ("gamma: 1.5", "digest: '0123456789abcdef'", "own.yaml:7: unknown setting 'digest'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case: str, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("link.py").symlink_to("/etc/hostname")
+    before, after, message = BAD[case]
+    assert MATRIX.count(before) == 1
+    Path("own.yaml").write_text(MATRIX.replace(before, after))
+    assert runner.main(["own.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert not Path("runs").exists() and not Path("reports").exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("class my_sam(Act)", "class sam(Act)", "tricks.py:14: 'sam' is the name of a built-in trick or of a setting; choose another"),
+        ("class my_sam(Act)", "class lr(Act)", "tricks.py:14: 'lr' is the name of a built-in trick or of a setting"),
+        ("def my_focal", "def focal", "'focal' is the name of a built-in loss"),
+        ("def plain", "def sgd", "'sgd' is the name of a built-in optimizer"),
+        ("def flip", "def AugMix", "'AugMix' is the name of a built-in augmentation"),
+        ("def tiny_net", "def resnet18", "'resnet18' is the name of a built-in model"),
+        ("class Sign", "class my_sam", "'my_sam' is there twice, first in tricks.py:14; rename one"),
+        ('apart=["mixing"]', 'apart=["mixng"]', "tricks.py:33: 'apart': no trick is 'mixng'; did you mean 'mixing'?"),
+        ("rho: float = 0.05", "rho: floot = 0.05", "tricks.py:15: setting 'rho' of 'my_sam' needs a type"),
+    ],
+)  # fmt: skip
+def test_a_file_that_can_not_be_a_plugin(
+    before: str, after: str, message: str, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("tricks.py").write_text(TRICKS.replace(before, after, 1))
+    assert runner.main(["own.yaml", "--plan"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_planning_runs_none_of_it_and_imports_no_torch(own: Path) -> None:
+    Path("tricks.py").write_text(TRICKS + "\nraise SystemExit('it ran')\n")
+    code = (
+        "import sys, runner\n"
+        "assert runner.main(['own.yaml', '--plan']) == 0\n"
+        "assert not {'torch', 'torchvision', 'timm', 'sklearn'} & set(sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "it ran" not in ended.stdout + ended.stderr
