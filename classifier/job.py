@@ -59,6 +59,7 @@ from classifier.records.record import (
 from classifier.records.runs import CHECKPOINT, PREDICTIONS, SOURCES
 from classifier.training import states
 from classifier.training.trainer import Trainer, TrainingData, start_network, train_loader
+from classifier.training.trial import try_out
 from classifier.tricks.distillation import Distill
 
 _log = logging.getLogger(__name__)
@@ -241,11 +242,14 @@ def _training_parts(
 
 def check_start(spec: TrainSpec, place: Place, start: Start) -> None:
     """Have at hand what a training starts from, before it does: its pretrained weights are
-    fetched, its files are tried. Raises UserError."""
+    fetched, its files and the user's code are tried. Raises UserError."""
     plugins.use(place.plugins)
     classes = datasets.listing(spec.data, place.data_root).classes
     start.teacher_network(classes)
     start_network(spec, len(classes), start.weights)
+    if spec.plugins:
+        torch.set_num_threads(place.threads)
+        try_out(spec, len(classes))
 
 
 def _run(

@@ -57,7 +57,7 @@ def call(plugin: Plugin, *given: object) -> Any:
     """Call an object with its settings, keyed by nothing but its name."""
     from classifier.basics.randomness import keyed_everywhere
 
-    made = _object(plugin)
+    made = object_of(plugin)
     with keyed_everywhere(0, f"plugin {plugin.name}"), telling(plugin):
         return made(*given, **plugin.settings)
 
@@ -68,13 +68,13 @@ def optimizer_of(plugin: Plugin, groups: list[dict[str, Any]], lr: float) -> Opt
     made = call(plugin, groups, lr)
     if not isinstance(made, Optimizer):
         what = f"must give a torch.optim.Optimizer, not {type(made).__name__}"
-        raise UserError(f"{_place(plugin)}: optimizer '{plugin.name}' {what}")
+        raise UserError(f"{place_of(plugin)}: optimizer '{plugin.name}' {what}")
     return made
 
 
 def function_of(plugin: Plugin) -> Callable[..., Any]:
     """A function with its settings; of a class what an instance does when it is called."""
-    made = _object(plugin)
+    made = object_of(plugin)
     if isinstance(made, type):
         instance: Callable[..., Any] = call(plugin)
         return instance
@@ -91,7 +91,7 @@ def computed(plugin: Plugin, loss: TaskLoss) -> TaskLoss:
         if shape is None or len(shape):
             what = type(value).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
             message = f"gave {what}: a loss is one number, the mean over the batch, as a tensor"
-            raise UserError(f"{_place(plugin)}: loss '{plugin.name}' {message}")
+            raise UserError(f"{place_of(plugin)}: loss '{plugin.name}' {message}")
         return value
 
     return looked_at
@@ -109,7 +109,7 @@ def augmenting(plugin: Plugin) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8
         kind = f"{getattr(made, 'dtype', type(made).__name__)} {getattr(made, 'shape', '')}"
         if kind != f"{image.dtype} {image.shape}":
             raise UserError(
-                f"{_place(plugin)}: augmentation '{plugin.name}' made {kind} of {image.dtype} "
+                f"{place_of(plugin)}: augmentation '{plugin.name}' made {kind} of {image.dtype} "
                 f"{image.shape}; an image's size and kind must stay"
             )
         return made
@@ -124,14 +124,14 @@ def trunk_of(plugin: Plugin, classes: int) -> tuple[nn.Module, int]:
 
     from classifier.basics.randomness import keyed_beside_torch
 
-    made = _object(plugin)
+    made = object_of(plugin)
     with keyed_beside_torch(), telling(plugin):
         built = made(classes, **plugin.settings)
     match built:
         case (nn.Module() as trunk, int() as features):
             return trunk, features
     raise UserError(
-        f"{_place(plugin)}: model '{plugin.name}' must give (trunk, features): a module, and how "
+        f"{place_of(plugin)}: model '{plugin.name}' must give (trunk, features): a module, and how "
         "many features it makes of an image"
     )
 
@@ -140,10 +140,10 @@ def act_of(plugin: Plugin, training: Beginning) -> Act:
     """What a trick does in one training, made under a key of its own."""
     from classifier.basics.randomness import keyed_everywhere
 
-    kind = _object(plugin)
+    kind = object_of(plugin)
     if not (isinstance(kind, type) and issubclass(kind, Act)):
         message = f"trick '{plugin.name}' must be a class of classifier.plugins.Act"
-        raise UserError(f"{_place(plugin)}: {message}")
+        raise UserError(f"{place_of(plugin)}: {message}")
     given = (training,) if plugin.takes else ()
     seed = training.spec.seed
     with keyed_everywhere(seed, f"plugin {plugin.name}"), telling(plugin):
@@ -209,7 +209,7 @@ class _UserAct(Act):
             )
 
     def _error(self, message: str) -> UserError:
-        return UserError(f"{_place(self._plugin)}: trick '{self._plugin.name}': {message}")
+        return UserError(f"{place_of(self._plugin)}: trick '{self._plugin.name}': {message}")
 
 
 def _counting(inner: Callable[[], Any]) -> tuple[list[None], Callable[[], Any]]:
@@ -281,12 +281,19 @@ def _of(plugin: Plugin) -> tuple[Brought, Declared]:
         ) from None
 
 
-def _place(plugin: Plugin) -> str:
+def place_of(plugin: Plugin) -> str:
+    """The file and line of an object."""
     brought, declared = _of(plugin)
     return f"{brought.folder / declared.file}:{declared.line}"
 
 
-def _object(plugin: Plugin) -> Any:
+def folder_of(plugin: Plugin) -> str:
+    """The matrix's, with which the lines of errors begin."""
+    return str(_of(plugin)[0].folder / "x")[:-1]
+
+
+def object_of(plugin: Plugin) -> Any:
+    """The function or class itself. Runs its file, once in a process."""
     brought, declared = _of(plugin)
     return getattr(_module(brought, declared.file), plugin.name)
 

@@ -33,6 +33,7 @@ _LOOKS_ANYWHERE = {
 }
 _IMPORTS_ANYTHING = {"importlib", "runpy", "pkgutil", "imp", "__import__", "__loader__", "__spec__"}
 _DOCS = {"__doc__", "getdoc", "getsource"}
+_IMPORTS = (ast.Import, ast.ImportFrom)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -212,9 +213,8 @@ def _bound(node: ast.AST, beside: Callable[[str], bool], only_own: bool = False)
     for inner in ast.walk(node):
         if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Load):
             yield inner.id
-        elif inner is not node and isinstance(inner, ast.Import | ast.ImportFrom | ast.stmt):
-            if isinstance(inner, ast.Import | ast.ImportFrom | _DEFINITIONS):
-                yield from _bound(inner, beside, only_own)
+        elif inner is not node and isinstance(inner, _IMPORTS + _DEFINITIONS):
+            yield from _bound(inner, beside, only_own)
         elif isinstance(inner, ast.MatchAs | ast.MatchStar | ast.ExceptHandler) and inner.name:
             yield inner.name
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from classifier.basics.errors import UserError
@@ -18,14 +19,16 @@ from classifier.cli.entry import ALL_DONE, SOME_FAILED, SOME_MISSING, exit_code_
 from classifier.config.spec import EvaluateSpec, TrainSpec
 from classifier.data.prepare import prepare, prepare_other
 from classifier.data.spec import DataSpec
+from classifier.plugins.brought import Brought
 from classifier.records.record import benchmark_units
 from classifier.tricks.distillation import Distill
-from experiments.cli import show_plan
+from experiments.cli import show_plan, trials
 from experiments.cli.options import engine_options, parser
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
 from experiments.plan import plan as planning
+from experiments.plan.jobs import Job
 from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
 from experiments.run.engines import Engine, open_engine
@@ -60,6 +63,8 @@ def _main(options: argparse.Namespace) -> int:
     if options.plan or options.json:
         show_plan.show(runner.matrices, runner.plan(), options.data_root, options.json)
         return ALL_DONE
+    if options.trial:
+        return runner.try_plugins()
     return runner.report(platform_of(options.devices)) if options.report else runner.run()
 
 
@@ -97,19 +102,55 @@ class Runner:
         for matrix in self.matrices:
             for note in matrix.notes:
                 print(f"{matrix.source}: {note}", file=sys.stderr)
-        plugins = tuple(matrix.plugins for matrix in self.matrices)
-        with open_engine(engine_options(self.options, plugins), perform) as engine:
+        if any(brought.plugins for brought in self.plugins):
+            self._check_trusted(self.plan().todo)
+        with open_engine(engine_options(self.options, self.plugins), perform) as engine:
             plan, complete = self.plan(engine.platform), True
             left_out = show_plan.left_out(self.matrices, plan, self.options.data_root)
             for line in (*left_out.values(), *show_plan.odd_batches(plan)):
                 print(line, file=sys.stderr)
             if plan.todo:
-                engine.check(_starts(plan), _check_data(plan, self.options.data_root))
+                tried = trials.trials(plan.todo)
+                starts = [*_starts(plan), *tried]
+                engine.check(starts, _check_data(plan, self.options.data_root))
+                trials.keep(tried)
                 complete = self._run_jobs(plan, engine)
             else:
                 print(f"nothing to do: all {len(plan.jobs)} jobs are done in {self.store.root}")
             self.report(engine.platform)
         return ALL_DONE if complete else SOME_FAILED
+
+    def try_plugins(self) -> int:
+        """Try all code of the user's that these matrices name, and do nothing else."""
+        from experiments.run.worker import perform
+
+        planned = self.plan().jobs
+        jobs = [replace(job, state="todo") for job in planned if trials.plugins_of(job.spec)]
+        if not jobs:
+            raise UserError("these matrices use no plugins: there is nothing to try")
+        self._check_trusted(jobs)
+        tried = trials.trials(jobs, again=True)
+        with open_engine(engine_options(self.options, self.plugins), perform) as engine:
+            engine.check(tried, _check_data(Plan(tuple(jobs)), self.options.data_root))
+        trials.keep(tried)
+        for name in dict.fromkeys(trials.named(each) for spec in tried for each in spec.plugins):
+            print(f"tried: {name}")
+        return ALL_DONE
+
+    @property
+    def plugins(self) -> tuple[Brought, ...]:
+        return tuple(matrix.plugins for matrix in self.matrices)
+
+    def _check_trusted(self, jobs: Iterable[Job]) -> None:
+        from experiments.cli.trust import check_trusted
+
+        used = {(each.name, each.digest) for job in jobs for each in trials.plugins_of(job.spec)}
+        brought = [
+            each
+            for each in self.plugins
+            if used & {(d.name, d.digest) for d in each.declared.values()}
+        ]
+        check_trusted(brought, self.options.trust)
 
     def _run_jobs(self, plan: Plan, engine: Engine) -> bool:
         """Whether all of them are done. Raises KeyboardInterrupt where that came."""

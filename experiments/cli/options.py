@@ -70,9 +70,13 @@ def parser() -> Parser:
         action="store_true",
         help="what the published figures of these matrices can say; needs no run and no data",
     )
+    what.add_argument(
+        "--try", action="store_true", dest="trial", help="try the matrix's plugins, and run nothing"
+    )
     what.add_argument("--status", action="store_true", help="show all runs of --runs")
     what.add_argument("--verify", action="store_true", help="read all of --runs, name the damaged")
     what.add_argument("--prune", action="store_true", help="delete runs that no given matrix needs")
+    add("--trust", action="store_true", help="run the matrix's plugins: code of yours; do not ask")
     add("--yes", action="store_true", help="with --prune: do not ask")
     add("--json", action="store_true", help="with --plan: one JSON object")
     add("--smoke", action="store_true", help="tiny real data, two epochs; --plan --smoke shows how")

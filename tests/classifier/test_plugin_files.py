@@ -241,3 +241,24 @@ def test_what_may_import_anything_brings_its_folder(tmp_path: Path) -> None:
     (tmp_path / "far.py").symlink_to("/etc/hostname")
     with pytest.raises(UserError, match=r"far\.py leads out of the matrix's folder"):
         written(tmp_path, text)
+
+
+def test_statements_of_any_kind_are_read(tmp_path: Path) -> None:
+    """At the top of a file they count for every object, with what they reach."""
+    head = "from classifier.plugins import loss\nA = 1\n"
+    tail = "\n@loss\ndef f(a, b): ...\n"
+    for statement in (
+        "while not A:\n    import os\n    def g(): ...",
+        "if A:\n    from helpers import *\nelse:\n    class B: ...",
+        "try:\n    import torch, A\n    A()\nexcept ImportError as error:\n    torch = None",
+        "with open(A) as x:\n    pass",
+        "match A:\n    case [1, *rest] | {'k': rest}:\n        pass",
+        "A += 1",
+        "A.b = 1",
+        "del A",
+        "print(A)",
+    ):
+        text = head + statement + tail
+        plain = digests(written(tmp_path, text))
+        assert digests(written(tmp_path, head + tail)) != plain, statement
+        assert digests(written(tmp_path, text.replace("A = 1", "A = 2"))) != plain, statement

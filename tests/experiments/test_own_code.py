@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import runner
+from classifier.basics.files import sha256
 from experiments.matrix.load import load
 from experiments.store.store import Store
 from tests.own import HELPERS, TRICKS
@@ -35,6 +36,9 @@ tables:
       - {header: val(sam), split: val, where: {my_sam: {rho: 0.1}}}
     baseline: {my_sam: false}
 """
+
+
+RUN = ["own.yaml", "--devices", "cpu"]
 
 
 @pytest.fixture
@@ -94,7 +98,7 @@ def test_an_edit_runs_what_it_reaches_again_and_nothing_else(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And a report is made of what is there, without running or even reading the code as Python."""
-    assert runner.main(["own.yaml", "--devices", "cpu"]) == 0
+    assert runner.main([*RUN, "--trust"]) == 0
     table = Path("reports/own/own.md").read_text()
     page = Path("reports/own/report.md").read_text()
     assert "my_sam" in page and '"rho": 0.1, "code": "tricks.py ' in page
@@ -115,7 +119,7 @@ def test_an_edit_runs_what_it_reaches_again_and_nothing_else(
     assert [len(found) for found in done.values()] == [2, 2]
     assert jobs["train"].count(again) == jobs["evaluate"].count(again) == 2
     before = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("record.json")}
-    assert runner.main(["own.yaml", "--devices", "cpu"]) == 0
+    assert runner.main([*RUN, "--trust"]) == 0
     after = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("record.json")}
     assert len(after) == len(before) + 4 and before.items() <= after.items()
     kept = [path.read_text() for path in Path("runs").rglob("train-raw/plugins/tricks.py")]
@@ -194,3 +198,77 @@ def test_planning_runs_none_of_it_and_imports_no_torch(own: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert "it ran" not in ended.stdout + ended.stderr
+
+
+def test_code_runs_only_where_it_is_trusted(
+    own: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked once in a terminal, and again when a file says something else."""
+    answers: list[str] = []
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return answers.pop()
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(own / "cache"))
+    monkeypatch.setattr("builtins.input", answer)
+    assert runner.main(["own.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert "code that is not this program's would run:\n  helpers.py  sha256 " in said
+    assert f"  tricks.py  sha256 {sha256(Path('tricks.py'))}\n" in said and "--trust" in said
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    answers.append("n")
+    assert runner.main(["own.yaml"]) == 2 and len(asked) == 1
+    assert not Path("runs").exists() and not Path("reports").exists()
+    assert "error: the matrix's plugins may not run" in capsys.readouterr().err
+    answers.append("y")
+    broken = TRICKS + "\n1 / 0\n"
+    Path("tricks.py").write_text(broken)
+    line = broken.count("\n")
+    for _ in range(2):  # it is asked once, and tried until it passes
+        assert runner.main(RUN) == 2 and len(asked) == 2
+        assert (
+            f"error: tricks.py:{line}: it can't be imported: ZeroDivisionError"
+            in capsys.readouterr().err
+        )
+    assert not Path("runs").exists() and not Path("reports").exists()
+    Path("tricks.py").write_text(TRICKS)
+    answers.append("n")
+    assert runner.main(RUN) == 2 and len(asked) == 3
+    Path("tricks.py").write_text("raise SystemExit('it ran')\n" + TRICKS)
+    capsys.readouterr()
+    for shown in (["own.yaml", "--plan"], ["own.yaml", "--report"]):
+        assert runner.main(shown) in (0, 2, 3) and len(asked) == 3
+    assert "it ran" not in "".join(capsys.readouterr())
+
+
+def test_try_tries_each_object_with_each_of_its_settings(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runner.main([*RUN, "--try", "--trust"]) == 0
+    tried = [line.partition(" (")[0] for line in capsys.readouterr().out.splitlines()]
+    names = ["model 'tiny_net'", "trick 'my_mixup'", "loss 'my_focal'", "trick 'my_sam'"]
+    assert sorted(tried) == sorted(f"tried: {name}" for name in names)
+    assert not Path("runs").exists() and not Path("reports").exists()
+    forgetful = TRICKS.replace("        self.rho = rho\n", "        self.rho, self.n = rho, 0\n")
+    forgetful = forgetful.replace(
+        "        update.apply()\n",
+        "        self.n += 1\n        update.weights[0].grad.mul_(self.n)\n        update.apply()\n",
+    )
+    Path("tricks.py").write_text(forgetful)
+    assert runner.main([*RUN, "--trust"]) == 2
+    assert "or trick 'my_sam' goes on from a kept state to other weights" in capsys.readouterr().err
+    assert not Path("runs").exists() and not Path("reports").exists()
+    Path("own.yaml").write_text(
+        MATRIX.replace("[tricks.py]", "[]")
+        .replace("tiny_net", "mobilenetv2")
+        .replace(", my_mixup: true", "")
+        .replace("my_sam: [false, {rho: 0.1}]", "sam: [false, true]")
+        .replace("{name: my_focal, gamma: 1.5}", "focal")
+        .replace("  my_mixup.alpha: [0.5]\n", "")
+        .replace("my_sam: {rho: 0.1}", "sam: true")
+        .replace("my_sam", "sam")
+    )
+    assert runner.main([*RUN, "--try"]) == 2
+    assert "these matrices use no plugins" in capsys.readouterr().err
