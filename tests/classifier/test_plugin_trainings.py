@@ -51,7 +51,8 @@ def result(spec: TrainSpec, folder: Path, brought: Brought, **place: Any) -> tup
     at = Place(folder, plugins=(brought,), **place)
     (trained,) = train(spec, folder, at)
     weights = folder / "train-raw" / "best.safetensors"
-    looked = evaluate(EvaluateSpec.of(spec, RAW, split="val"), folder, at, weights).record
+    wanted, data = EvaluateSpec.of(spec, RAW, split="val"), trained.record.data.fingerprint
+    looked = evaluate(wanted, folder, at, weights, data).record
     predictions = np.load(folder / looked.unit / "predictions.npz")
     record = trained.record
     return (record.history, weights.read_bytes(), predictions["logits"].tobytes(), looked.loss)
