@@ -293,7 +293,8 @@ def evaluate(
     may be among those that were trained on.
     """
     begun = time.monotonic()
-    with _on_device(place) as device:
+    # A user's model or loss may draw.
+    with _on_device(place) as device, keyed_everywhere(spec.training.seed, "evaluation"):
         data, images, loader, inference = _opened(spec, place, device, checkpoint_file)
         if spec.data is None and data.fingerprint != trained_on:
             raise UserError(
@@ -307,8 +308,7 @@ def evaluate(
         else:
             logits = outputs_of(inference, loader, progress)
         peak = _peak_memory(device)
-        with keyed_everywhere(spec.training.seed, "evaluation"):
-            scored = scores(logits, loader.labels, spec.training.loss.make())
+        scored = scores(logits, loader.labels, spec.training.loss.make())
     used = spec.training.plugins
     record = EvaluateRecord(
         signature=spec.signature,

@@ -55,7 +55,12 @@ SETTINGS: dict[str, tuple[str, Mapping[Any, Any]]] = {
     **{flag.name: (flag.setting, flag.words) for flag in TRICK_FLAGS},
 }
 """For a flag the setting, and our words for the flag's where they differ."""
-ELSEWHERE = {"data": "--data or --train_path", "distill": "--kd and its flags"}
+ELSEWHERE = {
+    "data": "--data or --train_path",
+    "distill": "--kd and its flags",
+    "own_model": "a matrix with plugins",
+    "own_tricks": "a matrix with plugins",
+}
 """What a config can't set."""
 
 

@@ -301,7 +301,7 @@ def object_of(plugin: Plugin) -> Any:
 def _module(brought: Brought, path: str) -> ModuleType:
     """A file of the user's, run once in a process."""
     text, file = brought.texts[path], str(brought.folder / path)
-    name = f"plugin_{brought.hash}_{'_'.join(PurePosixPath(path).with_suffix('').parts)}"
+    name = f"plugin {brought.hash} {PurePosixPath(path).with_suffix('')}"
     if name in sys.modules:
         return sys.modules[name]
     module = ModuleType(name)
@@ -324,9 +324,12 @@ def _importing(brought: Brought, path: str) -> Callable[..., ModuleType]:
     def importing(
         name: str, scope: Any = None, inner: Any = None, fromlist: Any = (), level: int = 0
     ) -> ModuleType:
-        other = brought.beside(path, name) if not level else None
-        if other is not None:
+        top, dot, _ = name.partition(".")
+        other = brought.beside(path, top) if not level else None
+        if other is not None and not dot:
             return _module(brought, other)
+        if other is not None:
+            raise ModuleNotFoundError(f"No module named '{name}'; '{top}' beside it is no package")
         return builtins.__import__(name, scope, inner, fromlist, level)
 
     return importing
@@ -353,5 +356,6 @@ def packages_of(plugins: Iterable[Plugin]) -> dict[str, str]:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 modules.add(node.module.partition(".")[0])
     installed = packages_distributions()
+    modules -= {"classifier"}
     names = sorted({name for module in modules for name in installed.get(module, ())})
     return {name: version(name) for name in names}

@@ -16,9 +16,13 @@ from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.place import Place
 from classifier.config.spec import EvaluateSpec, TrainSpec
 from classifier.config.tracks import RAW
-from classifier.job import evaluate, train
-from classifier.plugins.brought import Brought
+from classifier.job import Start, evaluate, train
+from classifier.plugins import load
+from classifier.plugins.brought import Brought, bring
+from classifier.plugins.load import use
+from classifier.plugins.spec import UserLoss
 from classifier.records.record import TrainRecord
+from classifier.tricks.ema import Ema
 from experiments.run.engines import local
 from tests.own import HELPERS, TRICKS, setting, written
 
@@ -209,6 +213,7 @@ STEP = "@trick\nclass t(Act):\n    def step(self, update, inner):\n        {}\n"
         ("@model\ndef f(classes):\n    return torch.nn.Identity()\n", "f", "tricks.py:4: model 'f' must give (trunk, features)"),
         ("@optimizer\ndef f(groups, lr):\n    return 3\n", "f", "tricks.py:4: optimizer 'f' must give a torch.optim.Optimizer, not int"),
         ("@loss\ndef f(logits, targets): ...\n1 / 0\n", "f", "tricks.py:5: it can't be imported: ZeroDivisionError: division by zero"),
+        ("@loss\ndef f(logits, targets): ...\nimport helpers.more\n", "f", "tricks.py:5: it can't be imported: ModuleNotFoundError: No module named 'helpers.more'; 'helpers' beside it is no package"),
         ("@loss\ndef f(logits, targets): ...\nimport nothing_like_it\n", "f", "tricks.py:5: it can't be imported: ModuleNotFoundError: No module named 'nothing_like_it'"),
     ],
 )  # fmt: skip
@@ -255,3 +260,60 @@ def test_it_goes_with_what_it_can_be_combined_with_only(tiny: TrainSpec, tmp_pat
     for make, message in cases:
         with pytest.raises(ValueError, match=message):
             make()
+
+
+def test_files_below_the_matrix_find_what_lies_beside_them(tiny: TrainSpec, tmp_path: Path) -> None:
+    """Two folders, each with a module of one name; a circle of imports; a dataclass."""
+    for folder, factor in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "factors.py").write_text(f"import {folder}loss\nFACTOR = {factor}\n")
+        (tmp_path / folder / f"{folder}loss.py").write_text(
+            "from __future__ import annotations\n"
+            "from dataclasses import dataclass\n"
+            "import factors as here\n"
+            "from classifier.plugins import loss\n"
+            "@dataclass\nclass By:\n    factor: float\n"
+            f"@loss\ndef {folder}_loss(logits, targets):\n"
+            "    by = By(here.FACTOR)\n"
+            "    return by.factor * logits.pow(2).mean()\n"
+        )
+    brought = bring(tmp_path, ["a/aloss.py", "b/bloss.py"])
+    assert len(brought.texts) == 4
+    use([brought])
+    logits = torch.ones(2, 10)
+    for name, expected in (("a_loss", 1.0), ("b_loss", 2.0)):
+        made = UserLoss.model_validate(setting(brought, name)).make()
+        assert float(made(logits, torch.tensor([0, 1]))) == expected
+
+
+def test_an_average_rides_along_and_changes_nothing(tiny: TrainSpec, tmp_path: Path) -> None:
+    brought = written(tmp_path)
+    spec = changed(everything(tiny, brought), epochs=1)
+    at = Place(tmp_path, plugins=(brought,))
+    alone = train(spec, tmp_path / "alone", at)
+    both = train(spec, tmp_path / "both", at, tracks=(RAW, Ema(decay=0.9, tau=3.0)))
+    assert alone[0].record == both[0].record
+    assert both[1].record.checkpoint != both[0].record.checkpoint
+
+
+def test_a_model_of_the_users_may_teach(tiny: TrainSpec, tmp_path: Path) -> None:
+    """Its checkpoint says what makes it; without its code that is one error."""
+    net = "@model\ndef net(classes):\n    from torch import nn\n    layers = []\n"
+    net += "    for i in (3, 4, 4):\n        layers += [nn.Conv2d(i, 4, 3, 2, 1), nn.ReLU()]\n"
+    net += "    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), 4\n"
+    brought = written(tmp_path, MARKS + net)
+    at = Place(tmp_path, plugins=(brought,))
+    small = changed(tiny, epochs=1, batch_size=13)
+    spec = with_own(small, brought, net={})
+    train(spec, tmp_path / "teacher", at)
+    start = Start(teacher=tmp_path / "teacher" / "train-raw" / "best.safetensors")
+    settings = {"distill": {"method": "soft_target", "teacher": spec.signature}}
+    (taught,) = train(changed(small, **settings), tmp_path / "taught", at, start=start)
+    assert taught.record.history[0].train_loss > 0
+    monkeyed = dict(load._known)
+    load._known.clear()
+    try:
+        with pytest.raises(UserError, match=r"model 'net' is of tricks\.py, which is not at hand"):
+            train(changed(small, **settings), tmp_path / "no", Place(tmp_path), start=start)
+    finally:
+        load._known.update(monkeyed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -9,12 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import runner
 from classifier.basics.files import sha256
+from classifier.plugins.declared import KINDS
+from classifier.plugins.load import use
+from classifier.plugins.spec import UserLoss
 from experiments.matrix.load import load
+from experiments.matrix.overrides import Overrides
 from experiments.store.store import Store
-from tests.own import HELPERS, TRICKS
+from tests.own import HELPERS, TRICKS, setting
 
 pytestmark = pytest.mark.usefixtures("no_process_remains")
 
@@ -76,8 +82,6 @@ def test_names_are_settings_and_axes(own: Path) -> None:
     Path("own.yaml").write_text(
         text.replace("{my_sam: {rho: 0.1}}", "{}").replace("baseline: {}", "")
     )
-    from experiments.matrix.overrides import Overrides
-
     arm = load(Path("own.yaml"), Overrides(sets=pinned)).arms[0].trainings[0]
     assert arm.own_tricks[1].settings == {"rho": 0.2} and arm.own_model is not None
     assert arm.own_model.settings == {"width": 4} and arm.model == "tiny_net"
@@ -272,3 +276,43 @@ def test_try_tries_each_object_with_each_of_its_settings(
     )
     assert runner.main([*RUN, "--try"]) == 2
     assert "these matrices use no plugins" in capsys.readouterr().err
+
+
+def test_the_examples_objects_are_short_and_each_of_another_kind() -> None:
+    """CI runs its smoke matrix."""
+    matrix = load(ROOT / "examples" / "own_tricks.yaml", Overrides(smoke=True))
+    declared = list(matrix.plugins.declared.values())
+    assert {each.kind for each in declared} == set(KINDS) and len(declared) == len(KINDS)
+    used = {each.name for arm in matrix.arms for each in arm.trainings[0].plugins}
+    assert used == {each.name for each in declared}
+    for node in ast.parse(matrix.plugins.texts["own_tricks.py"]).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            assert node.end_lineno is not None and node.end_lineno - node.lineno < 25
+
+
+@pytest.mark.parametrize("q", [0.3, 0.7, 1.0])
+def test_generalised_cross_entropy_is_what_its_paper_says(q: float) -> None:
+    """(1 - p^q) / q of the target's p, image by image; cross-entropy for q -> 0; for soft targets
+    their mean."""
+    brought = load(ROOT / "examples" / "own_tricks.yaml", Overrides(smoke=True)).plugins
+    use([brought])
+    logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([0, 1, 2, 3, 0, 1])
+    p = logits.double().softmax(dim=1).numpy()
+    made = UserLoss.model_validate(setting(brought, "gce", q=q)).make()(logits, targets)
+    expected = [(1 - p[i, label] ** q) / q for i, label in enumerate(targets.tolist())]
+    assert float(made) == pytest.approx(sum(expected) / 6, abs=1e-6)
+    near = UserLoss.model_validate(setting(brought, "gce", q=1e-3)).make()(logits, targets)
+    assert float(near) == pytest.approx(
+        float(torch.nn.functional.cross_entropy(logits, targets)), rel=5e-3
+    )
+
+
+def test_the_page_on_plugins_has_a_file_and_a_matrix_that_plan(own: Path) -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    python, matrix = (page.split(f"```{kind}\n")[1].split("```")[0] for kind in ("python", "yaml"))
+    Path("tricks.py").write_text(python)
+    Path("own.yaml").write_text(matrix)
+    loaded = load(Path("own.yaml"))
+    assert len(loaded.arms) == 6 and not loaded.notes
+    assert [each.kind for each in loaded.plugins.declared.values()] == ["loss", "trick"]

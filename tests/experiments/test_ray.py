@@ -32,6 +32,7 @@ from experiments.run.engines.ray import Cluster, RayEngine, _looked_at, connect
 from experiments.run.scheduler import Summary
 from experiments.store.store import Store
 from tests.experiments import fakes
+from tests.own import HELPERS, TRICKS
 
 ROOT = Path(__file__).parents[2]
 GPUS = {"first": 1, "second": 1, "third": 2}
@@ -347,6 +348,23 @@ def test_its_tables_are_those_of_one_machine(small: Path, nodes: Nodes) -> None:
     assert "raylet" not in out + err, "Ray says nothing of its own"
     check_with_one_machine(small, 3)
     assert "nothing to do: all 3 jobs are done" in ended(runner(small, *on_ray))[1]
+
+
+@pytest.mark.slow
+def test_a_users_files_travel_with_the_job(small: Path, nodes: Nodes) -> None:
+    """One node works elsewhere: it could not find them beside the matrix."""
+    text = SMALL.replace("data:", "plugins: [tricks.py]\ndata:").replace("mobilenetv2", "tiny_net")
+    text = text.replace("[AutoAugment]", "[flip, {name: flip, how: random}]")
+    text = text[: text.index("  speed:")]
+    (small / "small.yaml").write_text(text)
+    (small / "tricks.py").write_text(TRICKS)
+    (small / "helpers.py").write_text(HELPERS)
+    code, _, err = ended(runner(small, "--engine", "ray", "--address", nodes.address, "--trust"))
+    assert code == 0, err
+    there = Store(small / "runs").read().records
+    local = ("--trust", "--runs", "here", "--reports", "local")
+    assert ended(runner(small, *local))[0] == 0
+    assert there == Store(small / "here").read().records and len(there) == 4
 
 
 def check_with_one_machine(folder: Path, jobs: int) -> None:
