@@ -7,7 +7,8 @@
 
 A marked function or class becomes a name in a matrix that has the file among its `plugins`. Its
 settings are its keyword-only parameters. A mark changes nothing when the file runs: what there is
-is read from the file's text (declared.py), before anything of it runs.
+is read from the file's text (declared.py), before anything of it runs. `reads=["table.csv"]` on any
+of them names files of data beside it, which are signed with it.
 """
 
 from __future__ import annotations
@@ -37,34 +38,58 @@ T = TypeVar("T", bound=Callable[..., Any])
 def trick(marked: T) -> T: ...
 @overload
 def trick(
-    *, takes_over: Sequence[Literal["loss", "step"]] = (), apart: Sequence[str] = ()
+    *,
+    takes_over: Sequence[Literal["loss", "step"]] = (),
+    apart: Sequence[str] = (),
+    reads: Sequence[str] = (),
 ) -> Callable[[T], T]: ...
-def trick(marked: Any = None, *, takes_over: Any = (), apart: Any = ()) -> Any:
+def trick(marked: Any = None, *, takes_over: Any = (), apart: Any = (), reads: Any = ()) -> Any:
     """A subclass of `Act`, made with `(self, training, *, settings)`, or without `training` (a
     `Beginning`). `takes_over`: the places where it does not call `inner`. `apart`: the names of the
     tricks that it can't be combined with."""
-    return (lambda given: given) if marked is None else marked
+    return _marked(marked)
 
 
-def loss(marked: T) -> T:
+@overload
+def loss(marked: T) -> T: ...
+@overload
+def loss(*, reads: Sequence[str]) -> Callable[[T], T]: ...
+def loss(marked: Any = None, *, reads: Any = ()) -> Any:
     """`(logits (N, C), targets, *, settings)` -> the mean over the batch; `targets` are class
     indices (N,) or probabilities (N, C). With a third parameter, `weight`, it can weigh classes:
     one for each (C,), or None."""
-    return marked
+    return _marked(marked)
 
 
-def optimizer(marked: T) -> T:
+@overload
+def optimizer(marked: T) -> T: ...
+@overload
+def optimizer(*, reads: Sequence[str]) -> Callable[[T], T]: ...
+def optimizer(marked: Any = None, *, reads: Any = ()) -> Any:
     """`(groups, lr, *, settings)` -> a torch.optim.Optimizer of these groups of parameters. A
     setting `weight_decay` is for weights only: biases and norm layers have none."""
-    return marked
+    return _marked(marked)
 
 
-def augmentation(marked: T) -> T:
+@overload
+def augmentation(marked: T) -> T: ...
+@overload
+def augmentation(*, reads: Sequence[str]) -> Callable[[T], T]: ...
+def augmentation(marked: Any = None, *, reads: Any = ()) -> Any:
     """`(image, *, settings)` -> an image of the same size: uint8 (H, W, 3)."""
-    return marked
+    return _marked(marked)
 
 
-def model(marked: T) -> T:
+@overload
+def model(marked: T) -> T: ...
+@overload
+def model(*, reads: Sequence[str]) -> Callable[[T], T]: ...
+def model(marked: Any = None, *, reads: Any = ()) -> Any:
     """`(classes, *, settings)` -> (trunk, features): an nn.Module that makes features (N, F) of
     images (N, 3, H, W), and F. The head, Dropout and Linear, is put on it as on all models."""
-    return marked
+    return _marked(marked)
+
+
+def _marked(marked: Any) -> Any:
+    """The thing itself, also where the mark is called with what it says."""
+    return (lambda given: given) if marked is None else marked

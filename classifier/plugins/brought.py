@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from classifier.basics.errors import UserError
-from classifier.basics.files import stays_in
+from classifier.basics.files import sha256, stays_in
 from classifier.basics.names import nearest
 from classifier.plugins.declared import Declared, declared_in
 from classifier.plugins.reach import Module, digest_of, module_of
@@ -30,6 +30,8 @@ class Brought:
     """The files that it names, by their paths from the folder."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """By path from the folder: these files, and what they import of theirs."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the files of data that they read, by path."""
 
     @cached_property
     def declared(self) -> dict[str, Declared]:
@@ -46,6 +48,9 @@ class Brought:
                         f"{other.file}:{other.line}; rename one"
                     )
                 digest = digest_of(each.name, PurePosixPath(plugin).stem, modules)
+                if each.reads:
+                    contents = [self.data[path] for path in data_of(plugin, each)]
+                    digest = hashlib.sha256(repr((digest, contents)).encode()).hexdigest()[:16]
                 found[each.name] = replace(each, file=plugin, digest=digest)
         return found
 
@@ -57,7 +62,7 @@ class Brought:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """It travels to a job as its texts; what was read of them is read again there."""
-        return Brought, (self.folder, self.plugins, self.texts)
+        return Brought, (self.folder, self.plugins, self.texts, self.data)
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of each file's text, by its path."""
@@ -92,7 +97,25 @@ def bring(folder: Path, plugins: Iterable[str]) -> Brought:
             if path not in texts:
                 texts[path] = _read(folder, path)
                 waiting.extend(_beside(folder, path, texts[path]))
-    return Brought(folder, named, dict(sorted(texts.items())))
+    data = {path: sha256 for plugin in named for path, sha256 in _data(folder, plugin, texts)}
+    return Brought(folder, named, dict(sorted(texts.items())), data)
+
+
+def data_of(plugin: str, declared: Declared) -> list[str]:
+    """The files of data that an object reads, by their paths from the matrix's folder."""
+    return [str(PurePosixPath(plugin).parent / name) for name in declared.reads]
+
+
+def _data(folder: Path, plugin: str, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    file = str(folder / plugin)
+    for declared in declared_in(parse(texts[plugin], file), file):
+        for path in data_of(plugin, declared):
+            if not stays_in(folder, path) or not (folder / path).is_file():
+                raise UserError(
+                    f"{file}:{declared.line}: 'reads': {folder / path} must be a file in the "
+                    "matrix's folder (links followed)"
+                )
+            yield path, sha256(folder / path)
 
 
 def _beside(folder: Path, path: str, text: str) -> list[str]:

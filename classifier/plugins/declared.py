@@ -46,6 +46,8 @@ class Declared:
     """Type and default of each setting, as pydantic takes them."""
     takes_over: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    """Files of data, by their paths from its file's folder."""
     digest: str = ""
 
     @cached_property
@@ -212,10 +214,10 @@ def _is_choice(value: object) -> bool:
 
 
 def _said(kind: Kind, node: _Definition, decorator: ast.expr, file: str) -> dict[str, Any]:
-    """What the mark itself says: `@trick(takes_over=["step"], apart=["mixing"])`."""
+    """What the mark itself says: `@trick(takes_over=["step"], reads=["table.csv"])`."""
     if not isinstance(decorator, ast.Call):
         return {}
-    words = ("takes_over", "apart") if kind == "trick" else ()
+    words = ("takes_over", "apart", "reads") if kind == "trick" else ("reads",)
     said: dict[str, Any] = {}
     for keyword in decorator.keywords:
         if keyword.arg is None or keyword.arg not in words:

@@ -14,13 +14,14 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from pathlib import PurePosixPath
+from functools import cache, partial
+from pathlib import Path, PurePosixPath
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from classifier.basics.errors import StoppedError, UserError
-from classifier.plugins.brought import Brought
+from classifier.basics.files import sha256
+from classifier.plugins.brought import Brought, data_of
 from classifier.plugins.declared import Declared
 from classifier.tricks.base import Act, Batch, BatchLoss, Beginning, TaskLoss, Update
 
@@ -295,7 +296,15 @@ def folder_of(plugin: Plugin) -> str:
 def object_of(plugin: Plugin) -> Any:
     """The function or class itself. Runs its file, once in a process."""
     brought, declared = _of(plugin)
+    for path in data_of(declared.file, declared):
+        _check_data(brought.folder / path, brought.data[path])
     return getattr(_module(brought, declared.file), plugin.name)
+
+
+@cache
+def _check_data(file: Path, expected: str) -> None:
+    if not file.is_file() or sha256(file) != expected:
+        raise UserError(f"{file} has changed since this job was planned; run it again")
 
 
 def _module(brought: Brought, path: str) -> ModuleType:

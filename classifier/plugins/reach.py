@@ -29,7 +29,7 @@ _LOOKS_ANYWHERE = {
     "inspect",
     "builtins",
 } | {
-    *("__builtins__", "__file__", "__loader__", "__spec__", "__globals__", "_getframe"),
+    *("__builtins__", "__loader__", "__spec__", "__globals__", "_getframe"),
 }
 _IMPORTS_ANYTHING = {"importlib", "runpy", "pkgutil", "imp", "__import__", "__loader__", "__spec__"}
 _DOCS = {"__doc__", "getdoc", "getsource"}

@@ -192,7 +192,7 @@ def test_a_class_is_made_with_its_settings() -> None:
         ("@loss\ndef f(a): ...", "t.py:3: 'f' takes (logits, targets, *, ...)"),
         ("@loss\ndef f(a, b, **c): ...", "t.py:3: 'f' can't take * or **"),
         ("@loss\ndef f(a, b, *, name: str): ...", "t.py:3: setting 'name' of 'f': it can't have this name"),
-        ("@loss(takes_over=['step'])\ndef f(a, b): ...", "t.py:2: @loss takes no 'takes_over'"),
+        ("@loss(takes_over=['step'])\ndef f(a, b): ...", "t.py:2: @loss takes no 'takes_over'; it can be reads"),
         ("@trick(apat=['sam'])\nclass t: ...", "t.py:2: @trick takes no 'apat'; did you mean 'apart'?"),
         ("@trick(apart=SOME)\nclass t: ...", "t.py:2: 'apart' of 't' must be a list of names, written out"),
         ("@trick(takes_over=['batch'])\nclass t: ...", "t.py:2: a trick can take over 'loss' or 'step', not 'batch'"),
@@ -262,3 +262,35 @@ def test_statements_of_any_kind_are_read(tmp_path: Path) -> None:
         plain = digests(written(tmp_path, text))
         assert digests(written(tmp_path, head + tail)) != plain, statement
         assert digests(written(tmp_path, text.replace("A = 1", "A = 2"))) != plain, statement
+
+
+READS = """\
+from pathlib import Path
+from classifier.plugins import loss
+@loss(reads=["table.csv", "more/table.csv"])
+def f(logits, targets):
+    return logits.mean() * float(Path(__file__).with_name("table.csv").read_text())
+@loss
+def g(logits, targets): ...
+"""
+
+
+def test_files_of_data_that_it_reads_are_signed_with_it(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "table.csv").write_text("2")
+    with pytest.raises(
+        UserError, match=r"tricks\.py:4: 'reads': .*more/table.csv must be a file in"
+    ):
+        written(tmp_path, READS)
+    (tmp_path / "more" / "table.csv").write_text("3")
+    before = written(tmp_path, READS)
+    assert digests(written(tmp_path, READS)) == digests(before)
+    (tmp_path / "more" / "table.csv").write_text("4")
+    after = written(tmp_path, READS)
+    assert {n for n, d in digests(after).items() if d != digests(before)[n]} == {"f"}
+    (tmp_path / "more" / "table.csv").unlink()
+    (tmp_path / "more" / "table.csv").symlink_to("/etc/hostname")
+    with pytest.raises(UserError, match=r"'reads': .*more/table.csv must be a file in"):
+        written(tmp_path, READS)
+    with pytest.raises(UserError, match=r"'reads': .*must be a file in the matrix's folder"):
+        written(tmp_path, READS.replace("more/", "../"))

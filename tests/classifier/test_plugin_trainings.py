@@ -24,6 +24,7 @@ from classifier.plugins.spec import UserLoss
 from classifier.records.record import TrainRecord
 from classifier.tricks.ema import Ema
 from experiments.run.engines import local
+from tests.classifier.test_plugin_files import READS
 from tests.own import HELPERS, TRICKS, setting, written
 
 MARKS = "import torch\nfrom classifier.plugins import *\n".replace(
@@ -317,3 +318,18 @@ def test_a_model_of_the_users_may_teach(tiny: TrainSpec, tmp_path: Path) -> None
             train(changed(small, **settings), tmp_path / "no", Place(tmp_path), start=start)
     finally:
         load._known.update(monkeyed)
+
+
+def test_data_that_changed_after_planning_are_refused(tiny: TrainSpec, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "table.csv").write_text("2")
+    (tmp_path / "more" / "table.csv").write_text("3")
+    use([brought := written(tmp_path, READS)])
+    loss = UserLoss.model_validate(setting(brought, "f"))
+    assert float(loss.make()(torch.ones(2, 3), torch.tensor([0, 1]))) == 2.0
+    (tmp_path / "table.csv").write_text("4")
+    use([brought := written(tmp_path, READS)])
+    loss = UserLoss.model_validate(setting(brought, "f"))
+    (tmp_path / "table.csv").write_text("5")
+    with pytest.raises(UserError, match=r"table\.csv has changed since this job was planned"):
+        loss.make()
