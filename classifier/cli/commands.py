@@ -22,6 +22,7 @@ from classifier.basics.place import Place
 from classifier.basics.progress import Report
 from classifier.basics.settings import Weights
 from classifier.cli.train_flags import folder_of_paths, known_file, spec_of
+from classifier.cli.trust import check_trusted
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision
 from classifier.config.tracks import RAW, track_of
 from classifier.data import batches
@@ -32,6 +33,8 @@ from classifier.data.split import Part
 from classifier.inference import metrics_report
 from classifier.job import Start, benchmark, evaluate, features_of, train
 from classifier.models import checkpoint
+from classifier.plugins.brought import bring
+from classifier.plugins.load import use
 from classifier.records import runs
 from classifier.records.record import TrainRecord, evaluate_unit, train_unit
 from classifier.training import states
@@ -139,6 +142,19 @@ def checkpoint_of(run: Path, track: str | None) -> Path:
         there = f"its tracks are {', '.join(files)}" if files else "it is no run's folder"
         raise UserError(f"{run} has no checkpoint of a track '{wanted}'; {there}")
     return runs.checkpoint_of(files[wanted].parent)[1]
+
+
+def use_kept_code(file: Path, trust: bool) -> None:
+    """Let the user's code run that a checkpoint was trained with: it is kept beside it. Raises
+    UserError where it is not trusted."""
+    if not (file.parent / runs.RECORD).is_file():
+        return
+    used = runs.read_training(file.parent).spec.plugins
+    folder = file.parent / runs.SOURCES
+    if used and folder.is_dir():
+        brought = bring(folder, dict.fromkeys(plugin.file for plugin in used))
+        check_trusted([brought], trust)
+        use([brought])
 
 
 def other_data(options: argparse.Namespace, file: Path) -> DataSpec | None:
@@ -259,6 +275,7 @@ def time_run(file: Path, precision: Precision, batch_size: int, where: Place) ->
     training = runs.read_training(file.parent)
     spec = BenchmarkSpec(
         model=training.spec.model,
+        own_model=training.spec.own_model,
         classes=training.data.classes,
         image_size=training.spec.image_size,
         batch_size=batch_size,

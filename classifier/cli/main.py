@@ -67,11 +67,13 @@ def metrics(options: argparse.Namespace) -> int:
         other_data,
         place,
         time_run,
+        use_kept_code,
     )
     from classifier.models.checkpoint import read_meta
 
     file = checkpoint_of(options.save_path, options.track)
     check_labels(options.label_path, read_meta(file).classes)
+    use_kept_code(file, options.trust)
     other = other_data(options, file)
     root = options.test_path.absolute().parent if other else data_root_of(options, file)
     at = place(options.device, root)
@@ -93,7 +95,7 @@ def metrics(options: argparse.Namespace) -> int:
 
 def predict(options: argparse.Namespace) -> int:
     """The most probable classes of images; 1 if a file could not be read."""
-    from classifier.cli.commands import check_labels, checkpoint_of, place
+    from classifier.cli.commands import check_labels, checkpoint_of, place, use_kept_code
     from classifier.inference import predictions
     from classifier.inference.cam import Cam
     from classifier.inference.predict import Options
@@ -102,6 +104,7 @@ def predict(options: argparse.Namespace) -> int:
 
     file = options.weight or checkpoint_of(options.save_path, options.track)
     check_labels(options.label_path, read_meta(file).classes)
+    use_kept_code(file, options.trust)
     out: Path = options.out or (options.save_path or Path()) / "predict"
     asked = Options(
         top_k=options.top_k,
@@ -219,6 +222,7 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
         "--track",
         help="raw, or an average's name, as ema-0.9999-2000; default: the only one, or raw",
     )
+    add("--trust", action="store_true", help="run code that was a matrix's plugin; do not ask")
     add("--half", action="store_true", help="in FP16")
     add("--test_tta", action="store_true", help="ten crops")
     add("--device", default="auto", help="auto, cpu, or the index of a GPU; default: auto")

@@ -142,7 +142,7 @@ class Runner:
         return tuple(matrix.plugins for matrix in self.matrices)
 
     def _check_trusted(self, jobs: Iterable[Job]) -> None:
-        from experiments.cli.trust import check_trusted
+        from classifier.cli.trust import check_trusted
 
         used = {(each.name, each.digest) for job in jobs for each in trials.plugins_of(job.spec)}
         brought = [

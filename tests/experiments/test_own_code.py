@@ -14,6 +14,7 @@ import torch
 
 import runner
 from classifier.basics.files import sha256
+from classifier.cli.main import main as commands
 from classifier.plugins.declared import KINDS
 from classifier.plugins.load import use
 from classifier.plugins.spec import UserLoss
@@ -128,6 +129,10 @@ def test_an_edit_runs_what_it_reaches_again_and_nothing_else(
     assert len(after) == len(before) + 4 and before.items() <= after.items()
     kept = [path.read_text() for path in Path("runs").rglob("train-raw/plugins/tricks.py")]
     assert sorted(kept) == sorted([TRICKS] * 4 + [edited] * 2)
+    (one, *_) = (path.parents[2] for path in Path("runs").rglob("train-raw/plugins/tricks.py"))
+    looked = ["metrics", "--save_path", str(one), "--task", "train", "--device", "cpu"]
+    assert commands(looked) == 2 and "--trust" in capsys.readouterr().err
+    assert commands([*looked, "--trust"]) == 0, "by the code that is kept beside it"
     for record in Store(Path("runs")).read().records.values():
         assert record.kind == "benchmark" or record.spec.signature == record.signature
 
@@ -225,7 +230,7 @@ def test_code_runs_only_where_it_is_trusted(
     answers.append("n")
     assert runner.main(["own.yaml"]) == 2 and len(asked) == 1
     assert not Path("runs").exists() and not Path("reports").exists()
-    assert "error: the matrix's plugins may not run" in capsys.readouterr().err
+    assert "error: the plugins may not run" in capsys.readouterr().err
     answers.append("y")
     broken = TRICKS + "\n1 / 0\n"
     Path("tricks.py").write_text(broken)

@@ -1,4 +1,4 @@
-"""Whether a matrix's plugins may run: asked once in a terminal, and kept by content."""
+"""Whether code of the user's may run: asked once in a terminal, and kept by content."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def check_trusted(brought: Iterable[Brought], trust: bool) -> None:
             f"code that is not this program's would run:{listed}\nRead it, and say --trust; in a "
             "terminal it is asked once"
         )
-    print(f"This matrix runs code that is not this program's:{listed}", file=sys.stderr)
+    print(f"Code that is not this program's would run:{listed}", file=sys.stderr)
     answer = input("run it, now and whenever it says the same? [y/N] ")
     if answer.strip().lower() not in ("y", "yes"):
-        raise UserError("the matrix's plugins may not run; nothing was done")
+        raise UserError("the plugins may not run; nothing was done")
     for sha256 in new.values():
         write_atomically(_kept(sha256), b"")
 
