@@ -15,6 +15,7 @@ from classifier.plugins.declared import Declared, declared_in
 from classifier.plugins.syntax import canonical, parse
 from tests.own import HELPERS, TRICKS, digests, written
 
+ROOT = Path(__file__).parents[2]
 STORED = json.loads((Path(__file__).parent / "plugin_digests.json").read_text())
 
 SYNTAX = r'''
@@ -294,3 +295,25 @@ def test_files_of_data_that_it_reads_are_signed_with_it(tmp_path: Path) -> None:
         written(tmp_path, READS)
     with pytest.raises(UserError, match=r"'reads': .*must be a file in the matrix's folder"):
         written(tmp_path, READS.replace("more/", "../"))
+
+
+def test_of_all_this_projects_code_the_layout_is_free_and_the_text_is_not() -> None:
+    """What `ast.unparse` writes is laid out anew and says the same; two functions differ."""
+    files = sorted(
+        path for room in ("classifier", "reports") for path in (ROOT / room).rglob("*.py")
+    )
+    assert len(files) > 100
+    seen: dict[str, str] = {}
+    for path in files:
+        tree = parse(path.read_text(), str(path))
+        again = parse(ast.unparse(tree), str(path))
+        assert canonical(tree) == canonical(again), path
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                bare = ast.parse(ast.unparse(node)).body[0]
+                assert isinstance(bare, ast.FunctionDef)
+                if ast.get_docstring(bare) is not None:
+                    bare.body = bare.body[1:]
+                if bare.body:
+                    other = seen.setdefault(canonical(node), ast.unparse(bare))
+                    assert other == ast.unparse(bare), path
