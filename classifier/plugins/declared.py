@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from types import GenericAlias
 from typing import Any, Literal, get_args
@@ -59,6 +60,10 @@ class Declared:
         return made
 
 
+PLACES = ("batch", "loss", "step", "after_step", "state_dict", "load_state_dict")
+"""What a trick may define; see `Act`."""
+
+
 def declared_in(tree: ast.Module, file: str) -> list[Declared]:
     """The marked objects of a file. Raises UserError, with file and line, for what can't be one."""
     marks = _marks(tree, file)
@@ -104,6 +109,8 @@ def _declared(kind: Kind, node: _Definition, decorator: ast.expr, file: str) -> 
         raise _error(file, node, message)
     if kind == "trick" and not isinstance(node, ast.ClassDef):
         raise _error(file, node, f"trick '{node.name}' must be a class, of {MARKS_MODULE}.Act")
+    if isinstance(node, ast.ClassDef) and kind == "trick":
+        _check_places(node, file)
     arguments, bound = _arguments(node)
     given = [*arguments.posonlyargs, *arguments.args][bound:] if arguments else []
     allowed = ((),) if isinstance(node, ast.ClassDef) and kind in ("loss", "augmentation") else ()
@@ -117,6 +124,15 @@ def _declared(kind: Kind, node: _Definition, decorator: ast.expr, file: str) -> 
         parameters=dict(_parameters(node, arguments, file)) if arguments else {},
         **_said(kind, node, decorator, file),
     )
+
+
+def _check_places(node: ast.ClassDef, file: str) -> None:
+    """A place that is written wrong would be a trick that does nothing."""
+    for method in (each for each in node.body if isinstance(each, ast.FunctionDef)):
+        near = get_close_matches(method.name, PLACES, n=1, cutoff=0.75)
+        if near and method.name not in PLACES:
+            message = f"trick '{node.name}' has no place '{method.name}'; did you mean '{near[0]}'?"
+            raise _error(file, method, f"{message} (a method of your own begins with _)")
 
 
 def _arguments(node: _Definition) -> tuple[ast.arguments | None, int]:
@@ -141,7 +157,10 @@ def _check_given(
         return
     if arguments.vararg or arguments.kwarg:
         raise _error(file, node, f"'{node.name}' can't take * or **: its settings have names")
-    if len(given) not in map(len, allowed) or arguments.defaults:
+    if arguments.defaults and len(given) in map(len, allowed):
+        message = f"what '{node.name}' is given has no default: only settings, after the *, do"
+        raise _error(file, node, message)
+    if len(given) not in map(len, allowed):
         forms = " or ".join(f"({', '.join((*each, '*'))}, ...)" for each in allowed)
         message = f"'{node.name}' takes {forms}: its settings stand after the *, each with a type"
         raise _error(file, node, message)
