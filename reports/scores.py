@@ -58,7 +58,7 @@ class Scored:
     weights: NDArray[np.float64] | None
     """(images,), which sum to 1; None for a plain mean."""
     images: str
-    """Names the images with their labels: 16 hex digits."""
+    """As of the answers."""
 
 
 @dataclass(frozen=True)

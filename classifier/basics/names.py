@@ -10,7 +10,7 @@ import csv
 import difflib
 import io
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from classifier.basics.files import write_atomically
@@ -41,6 +41,12 @@ def write_csv(file: Path, header: Iterable[str], rows: Iterable[Iterable[object]
 def counted(count: int, noun: str) -> str:
     """`1 image`, `1,200 images`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def below(names: Sequence[str], most: int) -> str:
+    """Each on a line of its own, for under a sentence; of more than `most` how many more."""
+    lines = [f"\n  {name}" for name in names[:most]]
+    return "".join(lines) + (f"\n  and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def listed(counts: Mapping[str, int]) -> str:

@@ -163,10 +163,9 @@ def other_data(options: argparse.Namespace, file: Path) -> DataSpec | None:
     path: Path | None = options.test_path
     if path is None or _is_own_test(file.parent, path):
         return None
-    for flag in ("data_root", "train_path", "val_path"):
-        if getattr(options, flag) is not None:
-            named = f"--{flag}".replace("--data_root", "--data-root")
-            raise UserError(f"--test_path {path} is other data than the run's; leave out {named}")
+    for flag in ("--data-root", "--train_path", "--val_path"):
+        if getattr(options, flag.strip("-").replace("-", "_")) is not None:
+            raise UserError(f"--test_path {path} is other data than the run's; leave out {flag}")
     if options.task != "test":
         raise UserError(f"--test_path {path} is other data than the run's: it is for --task test")
     if not path.is_dir():

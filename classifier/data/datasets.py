@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classifier.basics.errors import UserError, told_of
-from classifier.basics.names import composed, nearest
+from classifier.basics.names import below, composed, nearest
 from classifier.basics.progress import OnCount, uncounted
 from classifier.data import duplicates
 from classifier.data.images import BadImageError, decoders
 from classifier.data.looked import once
-from classifier.data.sources import Source
+from classifier.data.sources import Seen, Source
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS, Part, check_sizes, in_order, sizes, split, split_groups
 
@@ -88,11 +88,7 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
     image.
     """
     seen = data.source.look(root)
-    classes: Mapping[str, Sequence[str]] = seen.classes
-    skipped: Collection[str] = ()
-    if data.on_bad_image == "skip":
-        skipped = unreadable(data, root, list(chain.from_iterable(classes.values())), progress)
-        classes = {name: [p for p in paths if p not in skipped] for name, paths in classes.items()}
+    classes, skipped = _readable(data, root, seen.classes, progress)
     _at_least_two(classes, data)
     with told_of(data.source.folder(root) or data.title):
         groups = dict(seen.groups) if data.group is None else _groups(data, classes)
@@ -110,7 +106,7 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
     paths = tuple(sorted(parts))
     labels, of = tuple(label_of[path] for path in paths), tuple(parts[path] for path in paths)
     together = len({groups[path] for path in paths if path in groups}) or None
-    return Listing(names, paths, labels, of, tuple(skipped), together)
+    return Listing(names, paths, labels, of, skipped, together)
 
 
 def other(
@@ -120,10 +116,8 @@ def other(
     or its own test part where its split is given. Raises UserError where it can't be used.
     """
     known = {composed(name): label for label, name in enumerate(classes)}
-    seen = data.source.look(root)
-    found: Mapping[str, Sequence[str]] = {
-        composed(name): paths for name, paths in seen.classes.items()
-    }
+    tried = _tried(data, data.source.look(root))
+    found = {composed(name): paths for name, paths in tried.items()}
     strange = [name for name in found if name not in known]
     place = data.source.folder(root) or data.title
     if strange:
@@ -131,17 +125,10 @@ def other(
             f"{place}: class '{strange[0]}' is none of those that were trained"
             f"{nearest(strange[0], classes)}; rename it as the class that it is, or move it away"
         )
-    if data.split == "given":
-        parts = seen.parts
-        found = {name: [p for p in paths if parts[p] == "test"] for name, paths in found.items()}
-    skipped: tuple[str, ...] = ()
-    if data.on_bad_image == "skip":
-        bad = unreadable(data, root, list(chain.from_iterable(found.values())), progress)
-        skipped = tuple(bad)
-        found = {name: [path for path in paths if path not in bad] for name, paths in found.items()}
+    readable, skipped = _readable(data, root, found, progress)
     label_of = {
         path: known[name]
-        for name, paths in found.items()
+        for name, paths in readable.items()
         for path in in_order(paths, data.split_seed)[: data.limit]
     }
     if not label_of:
@@ -156,12 +143,29 @@ def count_other(data: DataSpec, root: Path) -> int | None:
     """How many images `other` gives, before any is looked at; None where they are not there."""
     if not data.source.is_there(root):
         return None
-    seen = data.source.look(root)
-    parts = seen.parts if data.split == "given" else {}
-    return sum(
-        min(sum(parts.get(path, "test") == "test" for path in paths), data.limit or len(paths))
-        for paths in seen.classes.values()
-    )
+    tried = _tried(data, data.source.look(root)).values()
+    return sum(min(len(paths), data.limit or len(paths)) for paths in tried)
+
+
+def _tried(data: DataSpec, seen: Seen) -> Mapping[str, Sequence[str]]:
+    """By class, the images of other data that a network is tried on."""
+    if data.split != "given":
+        return seen.classes
+    return {
+        name: [path for path in paths if seen.parts[path] == "test"]
+        for name, paths in seen.classes.items()
+    }
+
+
+def _readable(
+    data: DataSpec, root: Path, classes: Mapping[str, Sequence[str]], progress: OnCount
+) -> tuple[Mapping[str, Sequence[str]], tuple[str, ...]]:
+    """The classes without what can't be read, and what that is, where it is to be left out."""
+    if data.on_bad_image != "skip":
+        return classes, ()
+    bad = unreadable(data, root, list(chain.from_iterable(classes.values())), progress)
+    good = {name: [path for path in paths if path not in bad] for name, paths in classes.items()}
+    return good, tuple(bad)
 
 
 def unreadable(
@@ -188,11 +192,10 @@ def unreadable(
 
 def refused(bad: Mapping[str, str], images: int) -> UserError:
     """The error that names the unreadable ones among so many images; `bad`: why, by file."""
-    named = "".join(f"\n  {file}: {why}" for file, why in list(bad.items())[:MOST_NAMED])
-    more = f"\n  and {len(bad) - MOST_NAMED:,} more" if len(bad) > MOST_NAMED else ""
+    named = below([f"{file}: {why}" for file, why in bad.items()], MOST_NAMED)
     return UserError(
         f"{len(bad):,} of {images:,} images can't be read; mend or remove them, or leave them out "
-        f"with 'on_bad_image: skip' in data (--on_bad_image skip):{named}{more}"
+        f"with 'on_bad_image: skip' in data (--on_bad_image skip):{named}"
     )
 
 

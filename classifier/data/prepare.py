@@ -8,7 +8,7 @@ from pathlib import Path
 
 from classifier.basics.console import Counted, Transfer
 from classifier.basics.errors import UserError
-from classifier.basics.names import counted, printable
+from classifier.basics.names import below, counted, printable
 from classifier.data import datasets
 from classifier.data.datasets import Listing
 from classifier.data.spec import DataSpec
@@ -51,6 +51,8 @@ def _check_images(data: DataSpec, root: Path, listed: Listing) -> None:
     if listed.skipped:
         number = counted(len(listed.skipped), "image")
         _log.warning("left out, for they can't be read: %s: %s", number, some(listed.skipped))
+    if data.on_bad_image == "skip":
+        return  # the others were looked at for it
     bad = datasets.unreadable(data, root, listed.paths, Counted("looking at images"))
     if bad:
         folder = data.source.folder(root) or root
@@ -66,15 +68,12 @@ def some(names: Sequence[str]) -> str:
 def _say_shared(data: DataSpec, listed: Listing, shared: Sequence[Sequence[str]]) -> None:
     """Raises UserError where they are refused."""
     kind = "equal" if data.similar is None else "similar"
-    number = f"{len(shared):,} set{'' if len(shared) == 1 else 's'} of {kind} images"
-    said = f"{data.title} has {number} in more than one part"
+    said = f"{data.title} has {counted(len(shared), 'set')} of {kind} images in more than one part"
     part_of = dict(zip(listed.paths, listed.parts, strict=True))
     named = [" = ".join(f"{printable(p)} ({part_of[p]})" for p in paths) for paths in shared]
     if data.duplicates == "error":
         advice = "remove all but one of each"
         if data.split != "given":
             advice += ", or set 'duplicates: together' to have them in one part"
-        lines = "".join(f"\n  {each}" for each in named[: datasets.MOST_NAMED])
-        more = len(named) - datasets.MOST_NAMED
-        raise UserError(f"{said}; {advice}:{lines}" + (f"\n  and {more:,} more" * (more > 0)))
+        raise UserError(f"{said}; {advice}:{below(named, datasets.MOST_NAMED)}")
     _log.warning("%s: %s", said, some(named))

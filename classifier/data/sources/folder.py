@@ -26,7 +26,7 @@ from classifier.data.images import (
     look_through,
     open_file,
 )
-from classifier.data.sources import Source
+from classifier.data.sources import Seen, Source
 from classifier.data.split import Part
 
 if TYPE_CHECKING:
@@ -102,9 +102,15 @@ class SplitFolder(Folder):
         return classes
 
     def parts(self, root: Path) -> Mapping[str, Part]:
-        part_of = {name: part for part, name in part_folders(self.there(root)).items()}
-        paths = chain.from_iterable(self.classes(root).values())
-        return {path: part_of[path.partition("/")[0]] for path in paths}
+        return self.look(root).parts
+
+    def look(self, root: Path) -> Seen:
+        """Walks through the folder once: it may hold millions of images."""
+        classes = self.classes(root)
+        part_of = {name: part for part, name in part_folders(self.folder(root)).items()}
+        paths = chain.from_iterable(classes.values())
+        parts = {path: part_of[path.partition("/")[0]] for path in paths}
+        return Seen(classes, parts, self.groups(root))
 
     def left_out(self, root: Path) -> dict[str, int]:
         folder = self.there(root)
