@@ -293,6 +293,7 @@ def test_a_node_dies_and_all_jobs_are_done(cluster: Cluster, nodes: Nodes, tmp_p
 
     def kill() -> None:
         _wait(lambda: len(lost_now()) == 2)
+        _wait(lambda: "noting" in {said.phase for said in watch.progress})
         nodes.kill_the_third()
         _wait(lambda: all(is_gone(note["pid"]) for note in lost_now()))
         (tmp_path / "go").touch()
@@ -304,7 +305,6 @@ def test_a_node_dies_and_all_jobs_are_done(cluster: Cluster, nodes: Nodes, tmp_p
     left = _looked_at(cluster.nodes, True, cluster.token)
     assert [node.gpus for node in left] == [1, 1], "the next runner leaves it out"
     nodes.revive_the_third()
-    assert "noting" in {said.phase for said in watch.progress}
     assert (outcome.lost, outcome.left) == (0, 0)
     assert sorted(watch.order("finished")) == sorted(job.id for job in jobs)
     lost = {note["job"] for note in lost_now()}
