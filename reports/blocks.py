@@ -29,6 +29,18 @@ class Bullets:
     items: Sequence[str]
 
 
+@dataclass(frozen=True)
+class Plot:
+    name: str
+    """Of its file, without an ending; no other plot of the page has it."""
+    title: str
+    """What it shows: its heading, and what is read where it can't be seen."""
+    svg: str
+    """One <svg> element, with its text as text."""
+    data: Grid
+    """All that it shows."""
+
+
 Block = Grid | Bullets | str
 """Text is a paragraph."""
 

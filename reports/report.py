@@ -11,10 +11,11 @@ from pathlib import Path
 from classifier.basics.errors import UserError
 from classifier.basics.files import write_atomically
 from experiments.matrix.model import Matrix
-from reports import markdown, results_csv, verdict_files
-from reports.answers import Answer, answers
-from reports.sections import OWNER, measured, sections
-from reports.select import Selection
+from reports import results_csv, verdict_files
+from reports.figures.select import Selection
+from reports.page import markdown
+from reports.page.sections import OWNER, measured, sections
+from reports.statistics.answers import Answer, answers
 
 _PAGE = "report.md"
 

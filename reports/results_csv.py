@@ -9,8 +9,8 @@ from typing import Any
 
 from classifier.records.record import BenchmarkRecord, EvaluateRecord, TrainRecord
 from experiments.matrix.schema import COSTS
-from reports.sections import plain
-from reports.select import Selection, Used, cost_of
+from reports.figures.select import Selection, Used, cost_of
+from reports.page.sections import plain
 
 _SPEC = ("model", "seed", "rdrop", "track", "split", "precision", "image_size", "batch_size")
 _MEASURED = ("accuracy", "mpa", "best_epoch", "fps", "images_per_second")

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments.matrix.schema import Column
-from reports.answers import Answer, Judged, JudgedLine
-from reports.statistics import LEVEL, Comparison, Scope
-from reports.tables import mean, minus
-from reports.verdicts import Verdict
+from reports.figures.tables import mean, minus
+from reports.statistics.answers import Answer, Judged, JudgedLine
+from reports.statistics.intervals import LEVEL, Comparison, Scope
+from reports.statistics.verdicts import Verdict
 
 COLUMNS = (
     "table", "row", "column", "metric", "split", "figure", "low", "high", "best",

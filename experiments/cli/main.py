@@ -181,10 +181,10 @@ class Runner:
     def report(self, here: Platform) -> int:
         """Write every matrix's report, or none; print the tables. The exit code says whether every
         figure is there."""
-        from reports.answers import answers
+        from reports.figures.select import select
         from reports.report import check_records, write
-        from reports.select import select
-        from reports.wording import headline
+        from reports.statistics.answers import answers
+        from reports.words.wording import headline
 
         self._check_owners()
         results = self.store.read()
@@ -218,8 +218,9 @@ class Runner:
 
 def _show_published(matrices: Sequence[Matrix], data_root: Path) -> int:
     from classifier.data import datasets
-    from reports import markdown, published
-    from reports.select import select
+    from reports.figures.select import select
+    from reports.page import markdown
+    from reports.words import published
 
     named = [matrix for matrix in matrices if any(table.published for table in matrix.tables)]
     if not named:

@@ -81,7 +81,7 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
 
 def _print_at_best(matrices: Sequence[Matrix], plan: Plan) -> None:
     """So that nobody trains for an answer that can't come."""
-    from reports.before import at_best
+    from reports.words.before import at_best
 
     for matrix in matrices:
         parts = plan.data.get(title_of(matrix.data))

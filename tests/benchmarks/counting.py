@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.blocks import Grid
-from reports.statistics import Comparison, Estimate
+from reports.statistics.intervals import Comparison, Estimate
 
 IMAGE, MODEL = 1.5, 0.7
 """Deviations of how easy an image is, for all and for one model; the rest's is 1."""

@@ -24,7 +24,7 @@ import psutil
 
 from classifier.basics.files import digest
 from reports.blocks import Grid
-from reports.markdown import grid
+from reports.page.markdown import grid
 
 ROOT = Path(__file__).parents[2]
 MATRIX = ROOT / "experiments" / "ema.yaml"

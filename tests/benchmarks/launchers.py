@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reports.blocks import Grid
-from reports.markdown import grid
+from reports.page.markdown import grid
 from tests.benchmarks.scale import no_ops
 
 RAY_TUNE = """

@@ -18,9 +18,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.limits import SHARE, Bounds
-from reports.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL, Confusion, LeftOut, auc, ece
-from reports.statistics import Pair, compare, compare_unpaired, estimate, over_rows
+from reports.figures.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL, Confusion, LeftOut, auc, ece
+from reports.statistics.intervals import Pair, compare, compare_unpaired, estimate, over_rows
+from reports.statistics.limits import SHARE, Bounds
 from tests.benchmarks.counting import IMAGE, MODEL, REJECTED, Judged, Look, holds
 
 Floats = NDArray[np.float64]

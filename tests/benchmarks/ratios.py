@@ -33,7 +33,7 @@ from classifier.tricks.losses.cross_entropy import CrossEntropy
 from classifier.tricks.rdrop import RDrop, TwoPasses
 from experiments.run.engines import local
 from reports.blocks import Grid
-from reports.markdown import grid
+from reports.page.markdown import grid
 
 Timed = Callable[[], object]
 

@@ -35,7 +35,7 @@ from experiments.run.engines import EngineOptions
 from experiments.run.engines.local import LocalEngine, probe
 from experiments.store.store import Store
 from reports.blocks import Grid
-from reports.markdown import grid
+from reports.page.markdown import grid
 from tests.experiments import fakes
 from tests.records import record_of
 

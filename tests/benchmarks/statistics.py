@@ -30,8 +30,8 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from classifier.basics.progress import duration
-from reports.markdown import grid
-from reports.statistics import (
+from reports.page.markdown import grid
+from reports.statistics.intervals import (
     Pair,
     compare,
     compare_unpaired,
@@ -39,7 +39,7 @@ from reports.statistics import (
     estimate_from_shares,
     over_rows,
 )
-from reports.verdicts import Word, best, holm, verdict
+from reports.statistics.verdicts import Word, best, holm, verdict
 from tests.benchmarks import multiclass
 from tests.benchmarks.counting import (
     IMAGE,

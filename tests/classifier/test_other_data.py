@@ -21,7 +21,7 @@ from classifier.data import datasets
 from classifier.data.spec import DataSpec
 from classifier.job import train
 from classifier.records.runs import read_evaluation
-from reports.answers import learnt_nothing
+from reports.statistics.answers import learnt_nothing
 from tests.classifier.test_datasets import make_images
 
 MATRIX = """\

@@ -18,8 +18,8 @@ from experiments.matrix.overrides import Overrides
 from experiments.plan import plan as planning
 from experiments.plan.plan import Plan
 from experiments.store.store import Failure, Results
-from reports.select import Missing, select
-from reports.tables import mean
+from reports.figures.select import Missing, select
+from reports.figures.tables import mean
 from tests.records import results_of
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"

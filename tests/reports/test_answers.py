@@ -27,14 +27,14 @@ from experiments.matrix.load import load
 from experiments.matrix.model import Matrix, Request
 from experiments.matrix.schema import NO_INTERVAL
 from experiments.store.store import Failure, Results
-from reports.answers import Answer, answers
-from reports.before import at_best
-from reports.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL, Confusion, auc, ece
+from reports.figures.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL, Confusion, auc, ece
+from reports.figures.select import Missing, select
+from reports.figures.tables import mean
 from reports.report import write
-from reports.select import Missing, select
-from reports.statistics import Scope, compare
-from reports.tables import mean
-from reports.verdicts import Word
+from reports.statistics.answers import Answer, answers
+from reports.statistics.intervals import Scope, compare
+from reports.statistics.verdicts import Word
+from reports.words.before import at_best
 from tests.records import results_of
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"

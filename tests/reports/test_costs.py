@@ -17,12 +17,12 @@ from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
 from experiments.matrix.schema import COSTS
 from experiments.store.store import Results
-from reports.answers import answers
-from reports.before import at_best
+from reports.figures.select import Missing, select
+from reports.figures.tables import mean
 from reports.report import write
-from reports.select import Missing, select
-from reports.tables import mean
-from reports.wording import headline
+from reports.statistics.answers import answers
+from reports.words.before import at_best
+from reports.words.wording import headline
 from tests.records import results_of
 
 STORED = Path(__file__).parent / "stored"

@@ -16,9 +16,9 @@ from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
 from experiments.matrix.schema import Column
 from experiments.store.store import Results
-from reports.answers import answers
+from reports.figures.select import select
 from reports.report import write
-from reports.select import select
+from reports.statistics.answers import answers
 from tests.records import results_of
 from tests.reports.test_answers import store_of
 

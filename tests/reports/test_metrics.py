@@ -21,9 +21,9 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from reports.limits import SHARE
-from reports.metrics import Confusion, LeftOut, auc, ece
-from reports.statistics import Pair, compare, estimate, over_rows
+from reports.figures.metrics import Confusion, LeftOut, auc, ece
+from reports.statistics.intervals import Pair, compare, estimate, over_rows
+from reports.statistics.limits import SHARE
 
 Array = NDArray[Any]
 OF_CONFUSION = ("kappa", "f1", "precision", "recall")

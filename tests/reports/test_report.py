@@ -14,12 +14,12 @@ from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
 from experiments.store.store import Results
-from reports import markdown
-from reports.answers import answers
 from reports.blocks import Bullets, Grid, Section
+from reports.figures.select import select
+from reports.page import markdown
+from reports.page.sections import sections
 from reports.report import check_owner, write
-from reports.sections import sections
-from reports.select import select
+from reports.statistics.answers import answers
 from tests.records import results_of
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"

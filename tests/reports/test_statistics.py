@@ -19,8 +19,7 @@ from scipy.optimize import brentq, minimize_scalar
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from reports.limits import Score, Spread, Wilson, added_df, normal, p_value, student
-from reports.statistics import (
+from reports.statistics.intervals import (
     Comparison,
     MeanSquares,
     Pair,
@@ -32,6 +31,7 @@ from reports.statistics import (
     estimate_from_shares,
     over_rows,
 )
+from reports.statistics.limits import Score, Spread, Wilson, added_df, normal, p_value, student
 
 Array = NDArray[Any]
 Z = 1.959963984540054

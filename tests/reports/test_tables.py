@@ -9,12 +9,12 @@ import pytest
 from experiments.matrix.load import load
 from experiments.matrix.overrides import Overrides
 from experiments.store.store import Failure, Results
-from reports.answers import answers
 from reports.blocks import Grid
-from reports.markdown import grid
-from reports.sections import measured
-from reports.select import select
-from reports.tables import mean, text
+from reports.figures.select import select
+from reports.figures.tables import mean, text
+from reports.page.markdown import grid
+from reports.page.sections import measured
+from reports.statistics.answers import answers
 from tests.records import results_of
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from reports.limits import Floor, Score, Spread
-from reports.statistics import Comparison, Scope, compare
-from reports.verdicts import (
+from reports.statistics.intervals import Comparison, Scope, compare
+from reports.statistics.limits import Floor, Score, Spread
+from reports.statistics.verdicts import (
     Needed,
     Verdict,
     Word,

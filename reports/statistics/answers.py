@@ -11,12 +11,12 @@ import numpy as np
 
 from classifier.records.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord
 from experiments.matrix.schema import Column
-from reports import scores
-from reports.limits import UNBOUNDED
-from reports.metrics import WITHOUT_INTERVAL
-from reports.scores import NoPredictionsError, Scored
-from reports.select import Cell, Missing, SelectedTable, Selection
-from reports.statistics import (
+from reports.figures import scores
+from reports.statistics.limits import UNBOUNDED
+from reports.figures.metrics import WITHOUT_INTERVAL
+from reports.figures.scores import NoPredictionsError, Scored
+from reports.figures.select import Cell, Missing, SelectedTable, Selection
+from reports.statistics.intervals import (
     LEAST_PASSES,
     Comparison,
     Estimate,
@@ -31,8 +31,8 @@ from reports.statistics import (
     estimate_from_shares,
     over_rows,
 )
-from reports.tables import figures
-from reports.verdicts import MANY_ROWS, Verdict, best, holm, verdict
+from reports.figures.tables import figures
+from reports.statistics.verdicts import MANY_ROWS, Verdict, best, holm, verdict
 
 GUESSING = 1.2
 """An accuracy of at most so many times chance's has learnt nothing."""

@@ -8,8 +8,8 @@ from functools import cache
 from classifier.basics.names import counted
 from classifier.data.split import PARTS
 from experiments.matrix.model import Table
-from reports.metrics import WITHOUT_INTERVAL
-from reports.verdicts import TWO_SEEDS, least_shown, same_in_reach
+from reports.figures.metrics import WITHOUT_INTERVAL
+from reports.statistics.verdicts import TWO_SEEDS, least_shown, same_in_reach
 
 _least_shown = cache(least_shown)
 RIGHT_OR_NOT = ("accuracy", "mpa", "top5")

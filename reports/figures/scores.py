@@ -22,7 +22,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder
 from classifier.records.record import EvaluateRecord
 from classifier.records.runs import PREDICTIONS
-from reports.metrics import Confusion, LeftOut, auc, ece
+from reports.figures.metrics import Confusion, LeftOut, auc, ece
 
 _NAME, _CHECK = 16, 8
 """Bytes: of the images' name, and of the checksum that a kept file begins with."""

@@ -18,12 +18,12 @@ from classifier.records.record import (
     Some,
     TrainRecord,
 )
-from reports.answers import Answer, Judged
+from reports.statistics.answers import Answer, Judged
 from reports.blocks import Bullets, Columns, Grid, Section
-from reports.notes import notes
-from reports.select import Selection
-from reports.tables import bare, shown
-from reports.wording import (
+from reports.words.notes import notes
+from reports.figures.select import Selection
+from reports.figures.tables import bare, shown
+from reports.words.wording import (
     METHOD,
     ROUGH,
     headline,

@@ -19,7 +19,7 @@ from experiments.matrix.arms import Arm
 from experiments.matrix.model import Form, Matrix, Request, Table
 from experiments.matrix.schema import Column
 from experiments.store.store import Results
-from reports import scores
+from reports.figures import scores
 
 Key = tuple[str, str | None]
 """A record's signature and unit; None for a speed, which has a unit for each device."""

@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from experiments.matrix.model import Form
 from experiments.matrix.schema import DIGITS, Column
 from reports.blocks import Grid
-from reports.select import Cell, Missing, SelectedTable
+from reports.figures.select import Cell, Missing, SelectedTable
 
 
 def bare(table: SelectedTable, texts: Sequence[Sequence[str]]) -> Grid:

@@ -3,7 +3,7 @@ over rows, of two speeds. Pure: arrays in, figures out; no randomness.
 
 Images and seeds are two samples, crossed: every seed's training is judged by the same images.
 Scores come as an array (seeds, images): right or not as bools, anything else that is a mean over
-images, or is made one by pseudo-values (reports/metrics.py), as floats. Two arms are paired by seed
+images, or is made one by pseudo-values (reports/figures/metrics.py), as floats. Two arms are paired by seed
 and by image. The intervals hold at their stated rates in simulated worlds: docs/statistics.md.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.limits import (
+from reports.statistics.limits import (
     DIFFERENCE,
     SHARE,
     UNBOUNDED,
