@@ -55,6 +55,11 @@ def check_records(selection: Selection) -> None:
 def check_owner(matrix: Matrix, folder: Path) -> None:
     """Raise UserError where the report's folder holds that of another matrix of the same name."""
     page = folder / matrix.name / _PAGE
+    if (page.parent / "__init__.py").exists():
+        raise UserError(
+            f"{page.parent} is a part of this program; rename {matrix.source}, or choose another "
+            "folder with --reports"
+        )
     if not page.exists():
         return
     mark = markdown.item(OWNER)

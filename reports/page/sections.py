@@ -18,11 +18,11 @@ from classifier.records.record import (
     Some,
     TrainRecord,
 )
-from reports.statistics.answers import Answer, Judged
 from reports.blocks import Bullets, Columns, Grid, Section
-from reports.words.notes import notes
 from reports.figures.select import Selection
 from reports.figures.tables import bare, shown
+from reports.statistics.answers import Answer, Judged
+from reports.words.notes import notes
 from reports.words.wording import (
     METHOD,
     ROUGH,

@@ -12,10 +12,10 @@ import numpy as np
 from classifier.records.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord
 from experiments.matrix.schema import Column
 from reports.figures import scores
-from reports.statistics.limits import UNBOUNDED
 from reports.figures.metrics import WITHOUT_INTERVAL
 from reports.figures.scores import NoPredictionsError, Scored
 from reports.figures.select import Cell, Missing, SelectedTable, Selection
+from reports.figures.tables import figures
 from reports.statistics.intervals import (
     LEAST_PASSES,
     Comparison,
@@ -31,7 +31,7 @@ from reports.statistics.intervals import (
     estimate_from_shares,
     over_rows,
 )
-from reports.figures.tables import figures
+from reports.statistics.limits import UNBOUNDED
 from reports.statistics.verdicts import MANY_ROWS, Verdict, best, holm, verdict
 
 GUESSING = 1.2

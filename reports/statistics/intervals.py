@@ -3,8 +3,9 @@ over rows, of two speeds. Pure: arrays in, figures out; no randomness.
 
 Images and seeds are two samples, crossed: every seed's training is judged by the same images.
 Scores come as an array (seeds, images): right or not as bools, anything else that is a mean over
-images, or is made one by pseudo-values (reports/figures/metrics.py), as floats. Two arms are paired by seed
-and by image. The intervals hold at their stated rates in simulated worlds: docs/statistics.md.
+images, or is made one by pseudo-values (reports/figures/metrics.py), as floats. Two arms are paired
+by seed and by image. The intervals hold at their stated rates in simulated worlds:
+docs/statistics.md.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from enum import Enum
 
 import numpy as np
 
-from reports.statistics.limits import Floor, Spread, normal
 from reports.statistics.intervals import LEVEL, Comparison, Scope, compare
+from reports.statistics.limits import Floor, Spread, normal
 
 MANY_ROWS = 40
 POWER = 0.8

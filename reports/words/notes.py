@@ -8,8 +8,8 @@ from classifier.basics.machine import Platform, without_instructions
 from classifier.data.batches import left_over
 from classifier.records.record import Environment, Record, TrainRecord
 from experiments.matrix.model import Matrix
-from reports.statistics.answers import learnt_nothing
 from reports.figures.select import Cell, Missing, SelectedTable
+from reports.statistics.answers import learnt_nothing
 
 
 def notes(matrix: Matrix, table: SelectedTable) -> list[str]:

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from classifier.data.split import Part
-from reports.words.before import NOTHING, ONLY_COSTS
 from reports.blocks import Bullets, Grid, Section
-from reports.statistics.limits import Score
 from reports.figures.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL
-from reports.words.notes import on_form
 from reports.figures.select import Cell, SelectedTable
-from reports.statistics.intervals import Comparison, Scope, compare_unpaired, estimate_from_shares
 from reports.figures.tables import bare, in_form, interval, rounded
+from reports.statistics.intervals import Comparison, Scope, compare_unpaired, estimate_from_shares
+from reports.statistics.limits import Score
 from reports.statistics.verdicts import holm, verdict
+from reports.words.before import NOTHING, ONLY_COSTS
+from reports.words.notes import on_form
 
 ONLY_ACCURACY = {
     "mpa": "mean per-class accuracy gets no verdict: its error is that of each class, and how many "

@@ -10,19 +10,26 @@ import numpy as np
 from classifier.basics.progress import duration
 from classifier.records.record import Cost
 from experiments.matrix.schema import Column
-from reports.statistics.answers import Answer, Judged, JudgedLine, Noise, estimate_from_records, noise
-from reports.words.before import NOTHING, ONLY_COSTS
 from reports.blocks import Grid
 from reports.figures.metrics import OF_THE_WHOLE
-from reports.words.notes import emulated_on
+from reports.figures.tables import deviation, interval, mean, minus, rounded, text
+from reports.statistics.answers import (
+    Answer,
+    Judged,
+    JudgedLine,
+    Noise,
+    estimate_from_records,
+    noise,
+)
 from reports.statistics.intervals import (
     Comparison,
     Scope,
     compare_unpaired,
     estimate_from_shares,
 )
-from reports.figures.tables import deviation, interval, mean, minus, rounded, text
 from reports.statistics.verdicts import TWO_SEEDS, Needed, Verdict, Word, to_see, to_show_same
+from reports.words.before import NOTHING, ONLY_COSTS
+from reports.words.notes import emulated_on
 
 LARGE_FAMILY = 20
 SAVED, MOST_SAVED = 2.0, 100

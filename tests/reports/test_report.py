@@ -247,6 +247,13 @@ def test_another_matrix_of_the_same_name_is_refused(tmp_path: Path) -> None:
         check_owner(load(other), tmp_path)
 
 
+def test_a_report_never_lies_among_the_programs_own_files(tmp_path: Path) -> None:
+    made = tmp_path / "page.yaml"
+    made.write_text((EXPERIMENTS / "digits.yaml").read_text())
+    with pytest.raises(UserError, match=r"page is a part of this program; rename .*page\.yaml"):
+        check_owner(load(made), EXPERIMENTS.parent / "reports")
+
+
 def test_an_old_report_that_is_no_text_is_no_obstacle(tmp_path: Path) -> None:
     matrix, _ = published("ema")
     page = tmp_path / "ema" / "report.md"

@@ -1,0 +1,1 @@
+"""A report's page: as data, and in each markup."""

@@ -1,0 +1,1 @@
+"""What the figures tell: intervals, comparisons and verdicts."""
