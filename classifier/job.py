@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import resource
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +24,8 @@ from classifier.basics.place import Place
 from classifier.basics.progress import OnCount, Progress, Report
 from classifier.basics.randomness import keyed_everywhere
 from classifier.basics.settings import Weights
-from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision, TrainSpec
+from classifier.basics.users import Plugin
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, Precision, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data import batches, datasets
 from classifier.data.cache import Pixels, pixels
@@ -41,25 +44,27 @@ from classifier.inference.evaluate import (
     ten_crop_logits,
     ten_crop_side,
 )
+from classifier.inference.scoring import Predictions, save_scores, score
 from classifier.models import checkpoint
 from classifier.models.network import Network
 from classifier.models.size import multiply_adds, trainable_parameters
 from classifier.plugins import load as plugins
-from classifier.plugins.spec import Plugin, trunk_maker
+from classifier.plugins.spec import trunk_maker
 from classifier.records.record import (
     BenchmarkRecord,
     Cost,
     Data,
     Environment,
     EvaluateRecord,
+    MetricRecord,
     Some,
     TrainRecord,
     train_unit,
 )
-from classifier.records.runs import CHECKPOINT, PREDICTIONS, SOURCES
+from classifier.records.runs import CHECKPOINT, PREDICTIONS, SCORES, SOURCES, read_evaluation
 from classifier.training import states
 from classifier.training.trainer import Trainer, TrainingData, start_network, train_loader
-from classifier.training.trial import try_out
+from classifier.training.trial import try_metric, try_out
 from classifier.tricks.distillation import Distill
 
 _log = logging.getLogger(__name__)
@@ -105,7 +110,7 @@ class Start:
 FRESH = Start()
 
 
-R = TypeVar("R", TrainRecord, EvaluateRecord, BenchmarkRecord, covariant=True)
+R = TypeVar("R", TrainRecord, EvaluateRecord, MetricRecord, BenchmarkRecord, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -195,10 +200,7 @@ def train(
         weights = out / train_unit(carried.key) / CHECKPOINT
         weights.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.save(weights, carried.best_state, meta)
-        for path, text in plugins.files_of(spec.plugins).items():
-            source = weights.parent / SOURCES / path
-            source.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(source, text.encode())
+        _keep_sources(weights.parent, [*spec.plugins, *([spec.data.own] if spec.data.own else [])])
         record = TrainRecord(
             signature=spec.signature,
             spec=spec,
@@ -219,6 +221,14 @@ def train(
         )
         outcomes.append(Outcome(record, cost))
     return tuple(outcomes)
+
+
+def _keep_sources(unit: Path, used: Sequence[Plugin]) -> None:
+    """Beside a record the user's files that it rests on, so that a figure can be traced."""
+    for path, text in plugins.files_of(used).items():
+        source = unit / SOURCES / path
+        source.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(source, text.encode())
 
 
 def _training_parts(
@@ -250,6 +260,13 @@ def check_start(spec: TrainSpec, place: Place, start: Start) -> None:
     if spec.plugins:
         torch.set_num_threads(place.threads)
         try_out(spec, len(classes))
+
+
+def check_metric(spec: MetricSpec, place: Place) -> None:
+    """Try a user's metric, before anything is evaluated. Raises UserError."""
+    plugins.use(place.plugins)
+    training = spec.evaluation.training
+    try_metric(spec.metric, len(datasets.listing(training.data, place.data_root).classes))
 
 
 def _run(
@@ -326,6 +343,34 @@ def evaluate(
     save_predictions(out / record.unit / PREDICTIONS, logits, loader)
     seconds = time.monotonic() - begun
     return Outcome(record, _cost(seconds, len(loader) / seconds, peak))
+
+
+def measure_own(
+    spec: MetricSpec, out: Path, place: Place, evaluation: Path
+) -> Outcome[MetricRecord]:
+    """Ask a user's metric of an evaluation's predictions, which lie in its unit, and leave its
+    scores in `out`. Raises UserError for what the user can mend."""
+    begun = time.monotonic()
+    with _on_device(place) as device:
+        predictions = Predictions.read(evaluation / PREDICTIONS)
+        scores_of = score(spec.metric, predictions)
+    value = float(np.mean(scores_of))
+    record = MetricRecord(
+        signature=spec.signature,
+        metric=spec.metric,
+        evaluation=read_evaluation(evaluation),
+        environment=_environment(place, device, _precision("fp32", device), [spec.metric]),
+        value=value if math.isfinite(value) else None,
+        is_of_images=not isinstance(scores_of, float),
+    )
+    unit = out / record.unit
+    unit.mkdir(parents=True, exist_ok=True)
+    if not isinstance(scores_of, float):
+        save_scores(unit / SCORES, scores_of, predictions)
+    _keep_sources(unit, [spec.metric])
+    seconds = time.monotonic() - begun
+    images = len(predictions.labels)
+    return Outcome(record, _cost(seconds, images / seconds, _peak_memory(device)))
 
 
 def features_of(spec: EvaluateSpec, place: Place, checkpoint_file: Path) -> Tensor:

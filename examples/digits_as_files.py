@@ -2,17 +2,15 @@
 
     python examples/digits_as_files.py [DATA_ROOT]
 
-writes two folders and a table, by default under data/:
+writes two folders, by default under data/:
 
 digits-files    1,797 PNG files without classes, and labels.csv with the digit and the writer of
                 each. 13 people wrote them, one after the other; who wrote which is not said, so a
                 writer here is one of 13 blocks of neighbours.
-digits-noisy.csv  the same images in the parts of the digits (split strict, seed 0), and a wrong
-                digit for 60 % of those in train.
 digits-rotated  the test part of the digits (split strict, seed 0), turned by 20 degrees, on which
                 a network that was trained on the others can be tried.
 
-examples/labels.yaml, own_tricks.yaml and robustness.yaml are matrices that use them.
+examples/labels.yaml and robustness.yaml are matrices that use them.
 """
 
 from __future__ import annotations
@@ -21,15 +19,11 @@ import csv
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
 
 WRITERS = 13
 DEGREES = 20
-WRONG = 0.6
-"""Of the training's labels in digits-noisy.csv: each of the other digits equally often."""
 DIGITS = DataSpec(name="digits")
 
 
@@ -37,23 +31,18 @@ def main(root: Path) -> None:
     listed = datasets.listing(DIGITS, root)
     files, rotated = root / "digits-files", root / "digits-rotated"
     (files / "images").mkdir(parents=True, exist_ok=True)
-    rows, noisy, draw = [], [], np.random.default_rng(0)
+    rows = []
     for path, label, part in zip(listed.paths, listed.labels, listed.parts, strict=True):
         digit, position = listed.classes[label], path.rpartition("/")[2]
         image = DIGITS.source.open(root, path)
         image.save(files / "images" / f"{position}.png")
         rows.append((position, digit, f"writer {int(position) * WRITERS // len(listed.paths)}"))
-        wrong = part == "train" and draw.random() < WRONG
-        said = str((int(digit) + draw.integers(1, 10)) % 10) if wrong else digit
-        noisy.append((position, said, part))
         if part == "test":
             (rotated / digit).mkdir(parents=True, exist_ok=True)
             larger = image.resize((32, 32))
             larger.rotate(DEGREES).save(rotated / digit / f"{position}.png")
     with (files / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("id", "digit", "writer"), *sorted(rows)])
-    with (root / "digits-noisy.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("id", "digit", "part"), *sorted(noisy)])
     print(f"{files}: {len(rows):,} images; {rotated}: {listed.counts()['test']:,} images")
 
 

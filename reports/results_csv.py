@@ -7,7 +7,12 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from classifier.records.record import BenchmarkRecord, EvaluateRecord, TrainRecord
+from classifier.records.record import (
+    BenchmarkRecord,
+    EvaluateRecord,
+    MetricRecord,
+    TrainRecord,
+)
 from experiments.matrix.schema import COSTS
 from reports.figures.select import Selection, Used, cost_of
 from reports.page.sections import plain
@@ -21,7 +26,10 @@ def text(selection: Selection) -> str:
     """With a column for each axis of the matrix, after a record's kind and signature."""
     axes = [f"axis:{name}" for name in selection.axes]
     costs = _costs(selection)
-    columns = ("kind", "signature", *axes, *_SPEC, *_MEASURED, *_RAN, *costs)
+    own = (
+        ("metric", "value") if any(used.record.kind == "metric" for used in selection.used) else ()
+    )
+    columns = ("kind", "signature", *axes, *_SPEC, *_MEASURED, *own, *_RAN, *costs)
     written = io.StringIO()
     writer = csv.DictWriter(written, columns, lineterminator="\n")
     writer.writeheader()
@@ -70,10 +78,16 @@ def _row(used: Used) -> dict[str, Any]:
             row |= _accuracy(record) | {"split": "val", "best_epoch": record.best_epoch}
         case EvaluateRecord(training=spec):
             row |= _accuracy(record) | {"split": record.spec.images}
+        case MetricRecord(training=spec):
+            about = {"metric": record.metric.name, "value": record.value}
+            row |= _trained(record) | about | {"split": record.evaluation.spec.images}
     return row | {"model": spec.model, "image_size": spec.image_size, "batch_size": spec.batch_size}
 
 
 def _accuracy(record: TrainRecord | EvaluateRecord) -> dict[str, Any]:
+    return _trained(record) | {"accuracy": record.accuracy, "mpa": record.mpa}
+
+
+def _trained(record: TrainRecord | EvaluateRecord | MetricRecord) -> dict[str, Any]:
     training = record.training
-    row = {"seed": training.seed, "rdrop": training.has("rdrop"), "track": record.track}
-    return row | {"accuracy": record.accuracy, "mpa": record.mpa}
+    return {"seed": training.seed, "rdrop": training.has("rdrop"), "track": record.track}

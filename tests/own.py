@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from classifier.basics.users import Plugin
 from classifier.plugins.brought import Brought, bring
-from classifier.plugins.spec import Plugin, as_setting
+from classifier.plugins.spec import as_setting
 
 TRICKS = '''\
 """What a user writes."""

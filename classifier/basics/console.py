@@ -138,6 +138,25 @@ class Transfer:
         _line(shown, done == total)
 
 
+class Growing:
+    """Counts what nobody knows the number of: `making noisy_digits: 1,200 images`."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._shown, self._is_shown = time.monotonic(), False
+
+    def __call__(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self._shown >= (SECONDS if sys.stderr.isatty() else LINES):
+            self._shown, self._is_shown = now, True
+            _line(f"{self._what}: {done:,} images", False)
+
+    def close(self) -> None:
+        """End the line, if one was shown."""
+        if sys.stderr.isatty() and self._is_shown:
+            print(file=sys.stderr)
+
+
 def _line(text: str, last: bool) -> None:
     """Over the one before in a terminal, else below it."""
     if sys.stderr.isatty():

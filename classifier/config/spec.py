@@ -40,6 +40,7 @@ from classifier.basics.settings import (
     off,
     switch,
 )
+from classifier.basics.users import Plugin
 from classifier.config.optimizers import AdamW, Optimizer
 from classifier.config.schedules import Cosine, Schedule, Warmup
 from classifier.config.tracks import RAW, Raw, Track
@@ -48,9 +49,9 @@ from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.models import catalogue
 from classifier.plugins.spec import (
-    Plugin,
     UserAugmentation,
     UserLoss,
+    UserMetric,
     UserModel,
     UserOptimizer,
     UserTrick,
@@ -111,9 +112,9 @@ else:
 
 
 class Spec(Settings):
-    """Base of the three kinds of jobs."""
+    """Base of the four kinds of jobs."""
 
-    kind: ClassVar[Literal["train", "evaluate", "benchmark"]]
+    kind: ClassVar[Literal["train", "evaluate", "metric", "benchmark"]]
 
     @cached_property
     def signature(self) -> str:
@@ -252,7 +253,7 @@ class TrainSettings(Spec):
 
     @property
     def plugins(self) -> list[Plugin]:
-        """All that is the user's."""
+        """All that is the user's, but for what made its data."""
         places = (self.own_model, self.optimizer, self.loss, self.augment, *self.own_tricks)
         return [place for place in places if isinstance(place, Plugin)]
 
@@ -280,6 +281,8 @@ else:
 def unedited(spec: TrainSpec) -> TrainSpec:
     """As it would be if no code of the user's had ever been edited."""
     blank = {"digest": "0" * 16}
+    own = spec.data.own
+    data = {"own": own.model_copy(update=blank) if own else None}
     return spec.model_copy(
         update={
             name: value.model_copy(update=blank)
@@ -287,6 +290,7 @@ def unedited(spec: TrainSpec) -> TrainSpec:
             if isinstance(value := getattr(spec, name), Plugin)
         }
         | {"own_tricks": tuple(each.model_copy(update=blank) for each in spec.own_tricks)}
+        | {"data": spec.data.model_copy(update=data)}
     )
 
 
@@ -364,6 +368,29 @@ class EvaluateSpec(Spec):
     @field_serializer("training")
     def _as_signature(self, training: TrainSpec) -> str:
         return training.signature
+
+
+class MetricSpec(Spec):
+    """What a function of the user's says of an evaluation's predictions.
+
+    `evaluation` is signed as its signature.
+    """
+
+    kind: ClassVar[Literal["metric"]] = "metric"
+
+    evaluation: EvaluateSpec
+    metric: UserMetric
+
+    @cached_property
+    def slug(self) -> str:
+        return f"{self.metric.name}-{self.evaluation.slug}"
+
+    @property
+    def trained(self) -> TrainSpec:
+        return self.evaluation.training
+
+    def signed(self) -> dict[str, Any]:
+        return self._signed_but("evaluation") | {"evaluation": self.evaluation.signature}
 
 
 class BenchmarkSpec(Spec):

@@ -16,6 +16,7 @@ from classifier.data import sources
 from classifier.data.sources import Source
 from classifier.data.sources.folder import Folder, SplitFolder
 from classifier.data.sources.labelled import Labelled
+from classifier.data.sources.made import Made, UserDataset
 
 
 def _known(name: object) -> object:
@@ -58,7 +59,8 @@ class DataSpec(Settings):
     """A data set and the rule that splits it.
 
     `name` is a data set of `sources`, found by its file; `folder` is one of the user's own, a
-    folder of class folders under the data root, or with `labels` one of images. `split`: `strict`
+    folder of class folders under the data root, or with `labels` one of images; `own` one that a
+    function of the user's makes. `split`: `strict`
     is 6:2:2 of each class by largest remainder, `sequential` the older rule that the changelog's
     tables were measured on (a fifth for test, then a fifth of what is left for val), `given` takes
     train/, val/ and test/ as they are, or the parts that `labels` say. `limit` keeps that many
@@ -73,6 +75,9 @@ class DataSpec(Settings):
 
     name: Annotated[str | None, BeforeValidator(_known)] = None
     folder: str | None = Field(None, max_length=255, pattern=r"^[^/\\\x00-\x1f]+$")
+    own: UserDataset | None = Field(
+        None, json_schema_extra=NEUTRAL, exclude_if=lambda own: own is None
+    )
     split: Literal["strict", "sequential", "given"] = "strict"
     split_seed: int = Field(0, ge=0)
     limit: Count | None = Field(None, json_schema_extra=NEUTRAL)
@@ -97,7 +102,7 @@ class DataSpec(Settings):
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSpec:
-        if (self.name is None) == (self.folder is None):
+        if sum(place is not None for place in (self.name, self.folder, self.own)) != 1:
             names = ", ".join(sources.by_name())
             raise ValueError(f"data needs either 'name' ({names}) or 'folder'")
         if self.folder in (".", ".."):
@@ -107,7 +112,7 @@ class DataSpec(Settings):
                 f"'folder' has {size} bytes, more than the {LONGEST_NAME} of a file's name; rename "
                 "the folder"
             )
-        if self.split == "given" and self.folder is None:
+        if self.split == "given" and self.name is not None:
             raise ValueError(
                 f"split 'given' is for a 'folder'; {self.name} has no split of its own"
             )
@@ -120,7 +125,7 @@ class DataSpec(Settings):
         if self.labels is None:
             return self
         if self.folder is None:
-            raise ValueError(f"'labels' are for a 'folder'; {self.name} has labels of its own")
+            raise ValueError(f"'labels' are for a 'folder'; {self.title} has labels of its own")
         if (self.split == "given") != (self.labels.part is not None):
             raise ValueError(
                 "split 'given' with 'labels' takes the column that says train, val or test: name "
@@ -152,14 +157,15 @@ class DataSpec(Settings):
 
     @property
     def title(self) -> str:
-        return self.name or str(self.folder)
+        return self.name or self.folder or self.made.name
 
     @property
     def as_test(self) -> str:
         """What it is called as the data that a network is tried on, and not trained on."""
         few = f", {self.limit} a class" if self.limit else ""
         by = f" by {self.labels.file}" if self.labels else ""
-        return f"{'test' if self.split == 'given' else 'all'} of {self.title}{by}{few}"
+        how = "".join(f", {name} {v}" for name, v in self.own.settings.items()) if self.own else ""
+        return f"{'test' if self.split == 'given' else 'all'} of {self.title}{how}{by}{few}"
 
     def signed(self) -> dict[str, Any]:
         """What only names duplicates changes no result."""
@@ -170,8 +176,16 @@ class DataSpec(Settings):
         return plain
 
     @property
+    def made(self) -> UserDataset:
+        """What makes it, of one that is the user's."""
+        assert self.own is not None
+        return self.own
+
+    @property
     def source(self) -> Source:
         """Where its images come from."""
+        if self.own is not None:
+            return Made.of(self.own, self.split == "given")
         if self.name is not None:
             return sources.by_name()[self.name]
         folder = str(self.folder)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, overload
 
+from classifier.data.sources.made import Sample
 from classifier.tricks.base import Act, Batch, BatchLoss, Beginning, Update
 
 __all__ = [
@@ -23,9 +24,12 @@ __all__ = [
     "Batch",
     "BatchLoss",
     "Beginning",
+    "Sample",
     "Update",
     "augmentation",
+    "dataset",
     "loss",
+    "metric",
     "model",
     "optimizer",
     "trick",
@@ -87,6 +91,29 @@ def model(*, reads: Sequence[str]) -> Callable[[T], T]: ...
 def model(marked: Any = None, *, reads: Any = ()) -> Any:
     """`(classes, *, settings)` -> (trunk, features): an nn.Module that makes features (N, F) of
     images (N, 3, H, W), and F. The head, Dropout and Linear, is put on it as on all models."""
+    return _marked(marked)
+
+
+@overload
+def dataset(marked: T) -> T: ...
+@overload
+def dataset(*, classes: int | None = None, reads: Sequence[str] = ()) -> Callable[[T], T]: ...
+def dataset(marked: Any = None, *, classes: Any = None, reads: Any = ()) -> Any:
+    """`(*, settings)` -> its images, a `Sample` each: they are made into files once, in a job of
+    its own. `classes`: how many it has, which a table with speeds must know before that."""
+    return _marked(marked)
+
+
+@overload
+def metric(marked: T) -> T: ...
+@overload
+def metric(
+    *, better: Literal["more", "less"] = "more", reads: Sequence[str] = ()
+) -> Callable[[T], T]: ...
+def metric(marked: Any = None, *, better: Any = "more", reads: Any = ()) -> Any:
+    """`(logits, labels, *, settings)` -> a score for each image (N,), whose mean is the figure, or
+    one number; of NumPy arrays: logits (N, C), FP32, labels (N,). With a third parameter, `paths`
+    (N,), it is told which images they are. `better`: whether more is, or less."""
     return _marked(marked)
 
 

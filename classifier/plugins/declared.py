@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -16,10 +16,10 @@ from pydantic import Field, ValidationError, create_model
 from classifier.basics.errors import UserError
 from classifier.basics.names import nearest
 from classifier.basics.settings import Settings
+from classifier.basics.users import Kind
 from classifier.plugins.reach import is_literal
 
 MARKS_MODULE = "classifier.plugins"
-Kind = Literal["trick", "loss", "optimizer", "augmentation", "model"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _PLAIN: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str}
 _NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,39}$")
@@ -29,6 +29,8 @@ _TAKES: dict[Kind, tuple[tuple[str, ...], ...]] = {
     "optimizer": (("groups", "lr"),),
     "augmentation": (("image",),),
     "model": (("classes",),),
+    "dataset": ((),),
+    "metric": (("logits", "labels"), ("logits", "labels", "paths")),
 }
 """What a function is given before its settings; of a trick what its class is made of."""
 _Definition = ast.FunctionDef | ast.ClassDef
@@ -47,6 +49,10 @@ class Declared:
     """Type and default of each setting, as pydantic takes them."""
     takes_over: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()
+    classes: int | None = None
+    """Of a data set: how many it has, where that is known before it is made."""
+    better: Literal["more", "less"] = "more"
+    """Of a metric."""
     reads: tuple[str, ...] = ()
     """Files of data, by their paths from its file's folder."""
     digest: str = ""
@@ -113,7 +119,11 @@ def _declared(kind: Kind, node: _Definition, decorator: ast.expr, file: str) -> 
         _check_places(node, file)
     arguments, bound = _arguments(node)
     given = [*arguments.posonlyargs, *arguments.args][bound:] if arguments else []
-    allowed = ((),) if isinstance(node, ast.ClassDef) and kind in ("loss", "augmentation") else ()
+    allowed = (
+        ((),)
+        if isinstance(node, ast.ClassDef) and kind in ("loss", "augmentation", "metric")
+        else ()
+    )
     _check_given(node, given, arguments, allowed or _TAKES[kind], file)
     return Declared(
         kind=kind,
@@ -236,24 +246,45 @@ def _said(kind: Kind, node: _Definition, decorator: ast.expr, file: str) -> dict
     """What the mark itself says: `@trick(takes_over=["step"], reads=["table.csv"])`."""
     if not isinstance(decorator, ast.Call):
         return {}
-    words = ("takes_over", "apart", "reads") if kind == "trick" else ("reads",)
+    words = (*_SAYS.get(kind, ()), "reads")
     said: dict[str, Any] = {}
     for keyword in decorator.keywords:
-        if keyword.arg is None or keyword.arg not in words:
-            hint = nearest(keyword.arg or "", words)
-            message = f"@{kind} takes no '{keyword.arg}'{hint}"
-            raise _error(file, decorator, message)
+        word = keyword.arg or ""
+        if word not in words:
+            raise _error(file, decorator, f"@{kind} takes no '{word}'{nearest(word, words)}")
         value = ast.literal_eval(keyword.value) if is_literal(keyword.value) else None
-        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-            message = f"'{keyword.arg}' of '{node.name}' must be a list of names, written out"
-            raise _error(file, keyword.value, message)
-        said[keyword.arg] = tuple(value)
+        said[word] = tuple(value) if isinstance(value, list) else value
+        wanted, is_such = _WORDS.get(word, _NAMES)
+        if not is_such(said[word]):
+            raise _error(file, keyword.value, f"'{word}' of '{node.name}' must be {wanted}")
     if decorator.args:
         raise _error(file, decorator, f"@{kind} takes keywords only")
     for place in said.get("takes_over", ()):
         if place not in ("loss", "step"):
             raise _error(file, decorator, f"a trick can take over 'loss' or 'step', not '{place}'")
     return said
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(each, str) for each in value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 2
+
+
+_SAYS: dict[Kind, tuple[str, ...]] = {
+    "trick": ("takes_over", "apart"),
+    "dataset": ("classes",),
+    "metric": ("better",),
+}
+"""What a mark may say, beside `reads`."""
+_Rule = tuple[str, Callable[[object], bool]]
+_NAMES: _Rule = ("a list of names, written out", _are_names)
+_WORDS: dict[str, _Rule] = {
+    "classes": ("a number of classes, 2 or more", _is_count),
+    "better": ("'more' or 'less'", ("more", "less").__contains__),
+}
 
 
 def _error(file: str, node: ast.AST, message: str) -> UserError:

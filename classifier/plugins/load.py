@@ -11,8 +11,9 @@ import builtins
 import linecache
 import logging
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.files import sha256
+from classifier.basics.users import Plugin
 from classifier.plugins.brought import Brought, data_of
 from classifier.plugins.declared import Declared
 from classifier.tricks.base import Act, Batch, BatchLoss, Beginning, TaskLoss, Update
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from classifier.models.network import Network
-    from classifier.plugins.spec import Plugin
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,12 @@ _TOLD = (
 )
 """Of errors that the job itself explains."""
 
+DRAWS = (
+    "draw from torch's, NumPy's or Python's global generators (torch.rand, np.random.rand, "
+    "random.random), which are keyed; a generator of one's own is not, nor is a counter or a list "
+    "at the file's top"
+)
+"""What to do about code that does not repeat."""
 _known: dict[tuple[str, str], tuple[Brought, Declared]] = {}
 """What may be loaded in this process, by name and digest."""
 
@@ -280,6 +287,16 @@ def _of(plugin: Plugin) -> tuple[Brought, Declared]:
             f"{plugin.kind} '{plugin.name}' is of {plugin.file}, which is not at hand here as it "
             "was; run the matrix that brings it"
         ) from None
+
+
+def check_threads(plugin: Plugin, before: Collection[threading.Thread]) -> None:
+    """Raises UserError where there are others now."""
+    more = [thread.name for thread in threading.enumerate() if thread not in before]
+    if more:
+        raise UserError(
+            f"{place_of(plugin)}: {plugin.kind} '{plugin.name}' leaves a thread running "
+            f"({more[0]}); a job is one thread of yours"
+        )
 
 
 def place_of(plugin: Plugin) -> str:

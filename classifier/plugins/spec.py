@@ -1,20 +1,20 @@
-"""A user's objects as a training's settings have them: by name, settings and content.
+"""A user's objects, each in its place among the settings of a training, a data set or a column.
 
-They are checked against the file where a matrix is read, and no more afterwards: a record is read
-where the file is gone or says something else. What they do is in the file, which `load` runs in a
-job's process.
+What they do is in the user's file, which `load` runs in a job's process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from classifier.basics.settings import UNSIGNED, Arguments, Settings, as_tuple
-from classifier.plugins.declared import Declared, Kind
+from classifier.basics.settings import UNSIGNED, as_tuple
+from classifier.basics.users import Kind, Plugin
+from classifier.data.sources.made import UserDataset
+from classifier.plugins.declared import Declared
 from classifier.tricks.base import Act, Beginning, Others, TaskLoss, Trick
 from classifier.tricks.losses.base import Loss
 
@@ -23,35 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
-
-
-class Plugin(Settings):
-    """An object of a user's file."""
-
-    kind: ClassVar[Kind]
-    under: ClassVar[str] = ""
-    """The setting that names it; a trick's is its own."""
-
-    name: str
-    settings: Arguments = Field(default_factory=dict)
-    """All of them, with their defaults."""
-    digest: str = Field(pattern="^[0-9a-f]{16}$")
-    """Of what it says, and of all that it reaches; see `reach`."""
-    file: str = Field(json_schema_extra=UNSIGNED)
-    """Its path from the matrix's folder."""
-    line: int = Field(json_schema_extra=UNSIGNED)
-    takes: int = Field(json_schema_extra=UNSIGNED)
-    """How many things it is given before its settings."""
-
-    @property
-    def place(self) -> str:
-        return f"{self.file}:{self.line}"
-
-    @property
-    def written(self) -> dict[str, Any]:
-        """As it is written, with the file and the digest of what is run."""
-        name = {"name": self.name} if self.under else {}
-        return {**name, **self.settings, "code": f"{self.file} {self.digest}"}
 
 
 class UserLoss(Plugin, Loss):
@@ -135,21 +106,36 @@ class UserTrick(Plugin, Trick):
         return act_of(self, training)
 
 
+class UserMetric(Plugin):
+    kind: ClassVar[Kind] = "metric"
+    under: ClassVar[str] = "metric"
+
+    better: Literal["more", "less"] = Field(json_schema_extra=UNSIGNED)
+
+
 def trunk_maker(written: dict[str, Any]) -> Callable[[int], tuple[nn.Module, int]]:
     """What makes a model's trunk, from what a checkpoint says of it."""
     return UserModel.model_validate(written).make
 
 
+_TRAINED = (UserTrick, UserLoss, UserOptimizer, UserAugmentation, UserModel)
 OF_KIND: dict[Kind, type[Plugin]] = {
-    each.kind: each for each in (UserTrick, UserLoss, UserOptimizer, UserAugmentation, UserModel)
+    each.kind: each for each in (*_TRAINED, UserDataset, UserMetric)
 }
+OF_A_TRAINING: dict[str, Kind] = {each.under: each.kind for each in _TRAINED if each.under}
+"""The settings of a training that may name an object of the user's; a trick's own name is one."""
 
 
 def as_setting(declared: Declared, settings: dict[str, Any]) -> Plugin:
     """A declared object with these settings, which are checked."""
     more: dict[str, Any] = {}
-    if declared.kind == "trick":
-        more = {"over": declared.takes_over, "not_with": declared.apart}
+    match declared.kind:
+        case "trick":
+            more = {"over": declared.takes_over, "not_with": declared.apart}
+        case "dataset":
+            more = {"classes": declared.classes}
+        case "metric":
+            more = {"better": declared.better}
     return OF_KIND[declared.kind](
         name=declared.name,
         settings=declared.settings.model_validate(settings).model_dump(),

@@ -10,7 +10,7 @@ import hashlib
 import json
 from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -23,10 +23,11 @@ from pydantic import (
 )
 
 from classifier.basics.machine import Machine, Platform, without_instructions
-from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Spec, TrainSpec
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, Spec, TrainSpec
 from classifier.config.tracks import Track
 from classifier.data import batches
 from classifier.data.split import Part
+from classifier.plugins.spec import UserMetric
 
 
 class _Plain(BaseModel):
@@ -204,6 +205,46 @@ def _training(written: str) -> TrainSpec:
     return TrainSpec.model_validate_json(written)
 
 
+class MetricRecord(_Plain):
+    """What a function of the user's said of an evaluation's predictions."""
+
+    kind: Literal["metric"] = "metric"
+    signature: str
+    metric: UserMetric
+    evaluation: EvaluateRecord
+    environment: Environment
+    """That the function ran in."""
+    value: float | None
+    """The mean of its images' scores, or its one number; None for one that is not finite."""
+    is_of_images: bool
+    """Whether it gave a score for each; they lie beside this."""
+
+    @cached_property
+    def spec(self) -> MetricSpec:
+        return MetricSpec(evaluation=self.evaluation.spec, metric=self.metric)
+
+    @property
+    def training(self) -> TrainSpec:
+        """As of its evaluation, like the next three."""
+        return self.evaluation.training
+
+    @property
+    def track(self) -> str:
+        return self.evaluation.track
+
+    @property
+    def data(self) -> Data:
+        return self.evaluation.data
+
+    @property
+    def checkpoint(self) -> str:
+        return self.evaluation.checkpoint
+
+    @property
+    def unit(self) -> str:
+        return metric_unit(self.spec)
+
+
 class BenchmarkRecord(_Plain):
     """`fps` is batches a second, as the changelog counts it: 1 / median seconds of a batch."""
 
@@ -226,7 +267,9 @@ class BenchmarkRecord(_Plain):
         return benchmark_unit(self.environment.platform)
 
 
-Record = Annotated[TrainRecord | EvaluateRecord | BenchmarkRecord, Discriminator("kind")]
+Record = Annotated[
+    TrainRecord | EvaluateRecord | MetricRecord | BenchmarkRecord, Discriminator("kind")
+]
 
 
 class Cost(_Plain):
@@ -250,6 +293,8 @@ def unit_of(spec: Spec, track: Track) -> str | None:
     match spec:
         case EvaluateSpec():
             return evaluate_unit(spec)
+        case MetricSpec():
+            return metric_unit(spec)
         case TrainSpec():
             return train_unit(track.key)
     return None
@@ -257,6 +302,10 @@ def unit_of(spec: Spec, track: Track) -> str | None:
 
 def evaluate_unit(spec: EvaluateSpec) -> str:
     return f"evaluate-{spec.slug}-{spec.signature}"
+
+
+def metric_unit(spec: MetricSpec) -> str:
+    return f"metric-{spec.slug}-{spec.signature}"
 
 
 def benchmark_units(here: Platform) -> tuple[str, ...]:

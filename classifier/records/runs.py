@@ -16,16 +16,25 @@ from pydantic import TypeAdapter, ValidationError
 from classifier.basics.errors import UserError
 from classifier.basics.files import digest, sync_folder, write_whole
 from classifier.config.spec import Spec
-from classifier.records.record import BenchmarkRecord, Cost, EvaluateRecord, Record, TrainRecord
+from classifier.records.record import (
+    BenchmarkRecord,
+    Cost,
+    EvaluateRecord,
+    MetricRecord,
+    Record,
+    TrainRecord,
+)
 
 CHECKPOINT = "best.safetensors"
 PREDICTIONS = "predictions.npz"
 """An evaluation's logits (N, C), labels (N,) and relative paths (N,)."""
+SCORES = "scores.npz"
+"""What a user's metric gave each image (N,), with labels (N,) and relative paths (N,), by path."""
 SOURCES = "plugins"
-"""A training's folder of the user's files that it ran."""
+"""A unit's folder of the user's files that it ran."""
 RECORD = "record.json"
 COST = "cost.json"
-UNITS = ("train-", "evaluate-", "benchmark-")
+UNITS = ("train-", "evaluate-", "metric-", "benchmark-")
 """How the names of units begin."""
 WORK = "work-"
 """How the name begins of the folder of a job that is not done."""
@@ -127,6 +136,6 @@ def _same(old: Record, new: Record) -> bool:
     """Of the same data, and for an evaluation of the same checkpoint."""
     if isinstance(old, BenchmarkRecord) or isinstance(new, BenchmarkRecord):
         return True
-    if isinstance(old, EvaluateRecord) and isinstance(new, EvaluateRecord):
+    if isinstance(old, EvaluateRecord | MetricRecord) and isinstance(new, type(old)):
         return old.data.contents == new.data.contents and old.checkpoint == new.checkpoint
     return old.data.contents == new.data.contents

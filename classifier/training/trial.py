@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.progress import silent
 from classifier.basics.randomness import keyed, keyed_everywhere
+from classifier.basics.users import Plugin
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import RAW
 from classifier.data.cache import Pixels
@@ -32,8 +34,9 @@ from classifier.data.datasets import Listing
 from classifier.data.loader import EvalLoader
 from classifier.data.split import Part
 from classifier.data.transforms import Normalize, short_side
+from classifier.inference.scoring import Predictions, score
 from classifier.plugins import load
-from classifier.plugins.spec import Plugin, UserAugmentation, UserLoss, UserModel
+from classifier.plugins.spec import UserAugmentation, UserLoss, UserMetric, UserModel
 from classifier.training import states
 from classifier.training.trainer import Trainer, TrainingData, start_network, train_loader
 
@@ -47,11 +50,6 @@ TIMES = 20
 """An augmentation is asked: one that flips a coin of its own may well give the same twice."""
 SECONDS = 300
 """A trial that takes longer hangs."""
-_DRAWS = (
-    "draw from torch's, NumPy's or Python's global generators (torch.rand, np.random.rand, "
-    "random.random), which are keyed; a generator of one's own is not, nor is a counter or a list "
-    "at the file's top"
-)
 
 
 def try_out(spec: TrainSpec, classes: int) -> None:
@@ -61,24 +59,62 @@ def try_out(spec: TrainSpec, classes: int) -> None:
     with _telling(spec.plugins), _limited(spec.plugins):
         for plugin in spec.plugins:
             load.object_of(plugin)
-            _check_threads(plugin, threads)
+            load.check_threads(plugin, threads)
         _try_alone(short, classes)
         whole = _run(short, classes)
         _check_gradients(spec, whole)
         seen = _fingerprint(whole.state())
         suspects = spec.own_tricks or spec.plugins
         if _fingerprint(_run(short, classes).state()) != seen:
-            raise _error(suspects, f"does not repeat under one key: {_DRAWS}")
+            raise _error(suspects, f"does not repeat under one key: {load.DRAWS}")
         if _fingerprint(_resumed(short, classes, suspects).state()) != seen:
             raise _error(
                 suspects,
                 "goes on from a kept state to other weights than without a stop: state_dict must "
                 "give all that its next step depends on, and load_state_dict take it back",
             )
-        _check_threads(suspects[0], threads)
+        load.check_threads(suspects[0], threads)
         if _fingerprint(_run(short, classes, workers=2).state()) != seen:
             augmenting = [plugin for plugin in spec.plugins if plugin.kind == "augmentation"]
-            raise _error(augmenting or suspects, f"depends on the loader's workers: {_DRAWS}")
+            raise _error(augmenting or suspects, f"depends on the loader's workers: {load.DRAWS}")
+
+
+def try_metric(metric: UserMetric, classes: int) -> None:
+    """Try a metric on made-up predictions. Raises UserError."""
+    threads = set(threading.enumerate())
+    draw = np.random.default_rng(0)
+    images = max(200, 2 * classes)
+    labels = np.arange(images) % classes
+    logits = draw.normal(size=(images, classes)).astype(np.float32)
+    logits[np.arange(images), labels] += 2 * (draw.random(images) < 0.5)  # some are right
+    made_up = Predictions(logits, labels, np.array([f"{index:06d}.png" for index in range(images)]))
+    with _telling([metric]), _limited([metric]):
+        found = np.asarray(score(metric, made_up))
+        load.check_threads(metric, threads)
+        if not np.array_equal(found, np.asarray(score(metric, made_up)), equal_nan=True):
+            raise _error([metric], f"does not repeat under one key: {load.DRAWS}")
+        for order in (np.arange(images)[::-1], draw.permutation(images)):
+            moved = np.asarray(score(metric, made_up.at(order)))
+            if not _are_close(moved, found[order] if found.ndim else found):
+                what = "depends on the order of the images, which is no property of a network"
+                raise _error([metric], what)
+        if not found.ndim:
+            return
+        if not np.isfinite(found.astype(np.float64)).all():
+            raise _error([metric], "gives scores that are not finite, of logits that are")
+        half = np.arange(images // 2)
+        if not _are_close(np.asarray(score(metric, made_up.at(half))), found[half]):
+            raise _error(
+                [metric],
+                "gives an image another score where others are missing; a score for each image is "
+                "of that image alone, what is of all together is one number",
+            )
+
+
+def _are_close(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """A sum in another order may differ in its last digits."""
+    close = partial(np.allclose, rtol=1e-4, atol=1e-6, equal_nan=True)
+    return one.shape == other.shape and bool(close(one.astype(float), other.astype(float)))
 
 
 def _short(spec: TrainSpec) -> TrainSpec:
@@ -172,7 +208,7 @@ def _try_augmentation(plugin: UserAugmentation, size: int) -> None:
         with keyed(0, "trial"):
             made.add(np.array(plugin.make()(image.copy())).tobytes())
     if len(made) > 1:
-        raise _error([plugin], f"does not repeat under one key: {_DRAWS}")
+        raise _error([plugin], f"does not repeat under one key: {load.DRAWS}")
 
 
 def _try_loss(plugin: UserLoss, classes: int) -> None:
@@ -190,7 +226,7 @@ def _try_loss(plugin: UserLoss, classes: int) -> None:
             raise _error([plugin], "has a gradient that is not finite, of logits from -2 to 2")
         seen.append(torch.cat([value.detach().view(1), logits.grad.flatten()]))
     if not torch.equal(*seen):
-        raise _error([plugin], f"does not repeat under one key: {_DRAWS}")
+        raise _error([plugin], f"does not repeat under one key: {load.DRAWS}")
 
 
 def _try_model(plugin: UserModel, classes: int, size: int) -> None:
@@ -209,7 +245,7 @@ def _try_model(plugin: UserModel, classes: int, size: int) -> None:
         if made.dtype != torch.float32:
             raise _error([plugin], f"makes features of {made.dtype}; they must be torch.float32")
     if weights[0] != weights[1]:
-        raise _error([plugin], f"does not repeat under one key: {_DRAWS}")
+        raise _error([plugin], f"does not repeat under one key: {load.DRAWS}")
 
 
 def _check_gradients(spec: TrainSpec, trainer: Trainer) -> None:
@@ -227,12 +263,6 @@ def _check_gradients(spec: TrainSpec, trainer: Trainer) -> None:
     wrong += [name for name, parameter in learning if not parameter.isfinite().all()]
     if wrong:
         raise _error(spec.plugins, f"makes gradients or weights that are not finite, as {wrong[0]}")
-
-
-def _check_threads(plugin: Plugin, before: set[threading.Thread]) -> None:
-    more = [thread.name for thread in threading.enumerate() if thread not in before]
-    if more:
-        raise _error([plugin], f"leaves a thread running ({more[0]}); a job is one thread of yours")
 
 
 def _fingerprint(value: Any) -> str:

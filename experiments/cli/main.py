@@ -110,6 +110,7 @@ class Runner:
             for line in (*left_out.values(), *show_plan.odd_batches(plan)):
                 print(line, file=sys.stderr)
             if plan.todo:
+                plan = self._with_data_made(plan, engine.platform)
                 tried = trials.trials(plan.todo)
                 starts = [*_starts(plan), *tried]
                 engine.check(starts, _check_data(plan, self.options.data_root))
@@ -125,15 +126,22 @@ class Runner:
         from experiments.run.worker import perform
 
         planned = self.plan().jobs
-        jobs = [replace(job, state="todo") for job in planned if trials.plugins_of(job.spec)]
+        jobs = [
+            replace(job, state="todo")
+            for job in planned
+            if trials.plugins_of(job.spec) or trials.datasets_of(job.spec)
+        ]
         if not jobs:
             raise UserError("these matrices use no plugins: there is nothing to try")
         self._check_trusted(jobs)
+        self._make_data(jobs)
         tried = trials.trials(jobs, again=True)
         with open_engine(engine_options(self.options, self.plugins), perform) as engine:
             engine.check(tried, _check_data(Plan(tuple(jobs)), self.options.data_root))
         trials.keep(tried)
-        for name in dict.fromkeys(trials.named(each) for spec in tried for each in spec.plugins):
+        made = (own for job in jobs for own in trials.datasets_of(job.spec))
+        of_each = (each for spec in tried for each in trials.plugins_of(spec))
+        for name in dict.fromkeys(map(trials.named, (*made, *of_each))):
             print(f"tried: {name}")
         return ALL_DONE
 
@@ -144,13 +152,31 @@ class Runner:
     def _check_trusted(self, jobs: Iterable[Job]) -> None:
         from classifier.cli.trust import check_trusted
 
+        jobs = list(jobs)
         used = {(each.name, each.digest) for job in jobs for each in trials.plugins_of(job.spec)}
+        used |= {(own.name, own.digest) for own in trials.unmade(jobs, self.options.data_root)}
         brought = [
             each
             for each in self.plugins
             if used & {(d.name, d.digest) for d in each.declared.values()}
         ]
         check_trusted(brought, self.options.trust)
+
+    def _with_data_made(self, plan: Plan, here: Platform) -> Plan:
+        """Only then is it known what there is to do: how many images, and which records hold."""
+        return self.plan(here) if self._make_data(plan.todo) else plan
+
+    def _make_data(self, jobs: Iterable[Job]) -> bool:
+        """Whether any data set of the user's was to be made. Raises UserError."""
+        from experiments.run.engines.local import in_a_child
+        from experiments.run.worker import make_data
+
+        unmade = trials.unmade(jobs, self.options.data_root)
+        if unmade:
+            in_a_child(make_data, unmade, engine_options(self.options, self.plugins).place)
+        for own in unmade:
+            print(f"made: {self.options.data_root / own.folder}", file=sys.stderr)
+        return bool(unmade)
 
     def _run_jobs(self, plan: Plan, engine: Engine) -> bool:
         """Whether all of them are done. Raises KeyboardInterrupt where that came."""

@@ -14,6 +14,8 @@ from classifier.data.split import Part
 from experiments.matrix.model import Matrix
 from experiments.plan.plan import Plan, title_of
 
+_NOT_KNOWN = "not known yet: the data are not there"
+
 
 def left_out(matrices: Sequence[Matrix], plan: Plan, data_root: Path) -> dict[str, str]:
     """By the title of the plan's data: how many of its files are taken for no image, if any are."""
@@ -72,7 +74,7 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
         if title in others:
             print(others[title])
     for name, count in plan.others.items():
-        print(f"{name}: {'not there yet' if count is None else counted(count, 'image')}")
+        print(f"{name}: {_NOT_KNOWN if count is None else counted(count, 'image')}")
     for line in odd_batches(plan):
         print(line)
     _print_at_best(matrices, plan)
@@ -97,10 +99,11 @@ def _print_at_best(matrices: Sequence[Matrix], plan: Plan) -> None:
 def _print_totals(plan: Plan) -> None:
     totals = plan.totals()
     saved = plan.separate_trainings - totals["train"]
+    metrics = f"{counted(totals['metric'], 'metric')}, " if "metric" in totals else ""
     instead = f" (one command for each arm would train {plan.separate_trainings} times)"
     print(
         f"{counted(totals['train'], 'training')}{instead if saved > 0 else ''}, "
-        f"{counted(totals['evaluate'], 'evaluation')}, "
+        f"{counted(totals['evaluate'], 'evaluation')}, {metrics}"
         f"{counted(totals['benchmark'], 'benchmark')}; "
         f"{totals['todo']} to do"
     )
@@ -120,7 +123,7 @@ def _print_totals(plan: Plan) -> None:
 
 def _operations(gflop: float | None) -> str:
     """`2.40 PFLOP`: floating-point operations, a thousand a step."""
-    if gflop is None:
+    if not gflop:
         return ""
     for unit in ("GFLOP", "TFLOP", "PFLOP"):
         if gflop < 1000:
@@ -135,5 +138,5 @@ def _estimated(seconds: float | None) -> str:
 
 def _images(parts: Mapping[Part, int] | None) -> str:
     if parts is None:
-        return "not there yet, so not counted"
+        return _NOT_KNOWN
     return f"{parts['train']:,} train / {parts['val']:,} val / {parts['test']:,} test images"

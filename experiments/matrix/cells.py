@@ -14,7 +14,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.names import nearest
 from classifier.config.document import Document, Where
 from classifier.config.explanations import text
-from classifier.config.spec import BenchmarkSpec, EvaluateSpec
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec
 from classifier.data import datasets
 from experiments.matrix.arms import Arm, Arms, matches
 from experiments.matrix.model import Form, Request, Table
@@ -275,10 +275,21 @@ class Tables:
         """How many classes the data have; counted once: a folder has to be listed for it."""
         if self._known_classes is None:
             counted = datasets.counts(self._file.data, self._data_root)
-            if counted is None:
-                raise self._file.data.source.not_there(self._data_root)
-            self._known_classes = counted[0]
+            self._known_classes = counted[0] if counted else self._said_classes()
         return self._known_classes
+
+    def _said_classes(self) -> int:
+        """Of data that are not there: what a user's data set says of itself."""
+        data = self._file.data
+        if data.own is None:
+            raise data.source.not_there(self._data_root)
+        if data.own.classes is None:
+            raise UserError(
+                f"{self._document.source.parent / data.own.file}:{data.own.line}: a table with "
+                f"speeds must know how many classes '{data.own.name}' has before it is made: say "
+                "@dataset(classes=N)"
+            )
+        return data.own.classes
 
     def _baseline(
         self,
@@ -421,7 +432,8 @@ def _requests(column: Column, arm: Arm) -> Iterator[Request]:
             tta=column.tta,
             data=column.data,
         )
-        yield Request(evaluation, arm.track, teacher, arm.where)
+        of = MetricSpec(evaluation=evaluation, metric=column.own) if column.own else evaluation
+        yield Request(of, arm.track, teacher, arm.where)
 
 
 def _item(item: tuple[str, Any]) -> tuple[str, str]:

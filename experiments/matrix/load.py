@@ -28,12 +28,15 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
     in a table with speeds.
     """
     document = Document(path)
-    applied = apply(document, overrides) if isinstance(document.data, dict) else {}
-    file = schema.read(document)
+    if not isinstance(document.data, dict):
+        raise document.error((), "a matrix is a mapping with title, data, train, matrix, tables")
+    applied = apply(document, overrides)
+    own = Own(document)
+    own.put_into_file()
+    file = schema.read(document, own.names)
     if len(set(file.seeds)) < len(file.seeds):
         raise document.error(("seeds",), "a seed is given twice")
     forced = {name[6:]: value for name, value in applied.items() if name.startswith("train.")}
-    own = Own(document, file.plugins)
     arms = Arms(document, file, forced, data_root, own)
     loose = [name[6:] for name in SMOKE if name.startswith("train.")] if overrides.smoke else []
     tables = Tables(document, file, arms, data_root, loose)

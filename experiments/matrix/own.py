@@ -9,18 +9,20 @@ from pydantic import ValidationError
 
 from classifier.basics.errors import UserError
 from classifier.basics.names import nearest
+from classifier.basics.users import Kind, Plugin
 from classifier.config.document import Document, Where
 from classifier.config.explanations import explain, main_detail
 from classifier.config.optimizers import OPTIMIZERS
 from classifier.config.spec import EVERY_TRICK, LOSSES, ArmSettings
+from classifier.data import sources
 from classifier.data.augment import Augment
+from classifier.data.spec import DataSpec
 from classifier.models import catalogue
 from classifier.plugins.brought import bring, check_path
-from classifier.plugins.declared import Declared, Kind
-from classifier.plugins.spec import OF_KIND, Plugin, as_setting
+from classifier.plugins.declared import Declared
+from classifier.plugins.spec import OF_A_TRAINING, as_setting
+from experiments.matrix.schema import METRICS
 
-_PLACES: dict[str, Kind] = {each.under: kind for kind, each in OF_KIND.items() if each.under}
-"""The settings that may name an object of the user's; a trick's own name is a setting."""
 _RESERVED = {*ArmSettings.model_fields, "seed", "run", "include", "exclude"}
 
 WrittenAt = Callable[[tuple[str | int, ...]], Where]
@@ -30,11 +32,14 @@ WrittenAt = Callable[[tuple[str | int, ...]], Where]
 class Own:
     """What the files under `plugins` declare, for the arms of a matrix."""
 
-    def __init__(self, document: Document, plugins: list[str]) -> None:
+    def __init__(self, document: Document) -> None:
         """Raises UserError, with the matrix's line for a path, with the plugin's for what is in
         it."""
         self._document = document
         folder = document.source.parent
+        plugins = document.data.get("plugins")
+        is_list = isinstance(plugins, list) and all(isinstance(each, str) for each in plugins)
+        plugins = plugins if is_list else []  # else the file's check says what is wrong
         for position, plugin in enumerate(plugins):
             with document.errors_at(("plugins", position)):
                 if plugin in plugins[:position]:
@@ -48,23 +53,73 @@ class Own:
     @property
     def names(self) -> dict[str, list[str]]:
         """By setting, what may be named there too; by an empty one the tricks."""
-        places = {"": "trick", **_PLACES}
+        places: dict[str, Kind] = {
+            "": "trick",
+            **OF_A_TRAINING,
+            "data": "dataset",
+            "metric": "metric",
+        }
         return {
             place: [d.name for d in self._declared.values() if d.kind == kind]
             for place, kind in places.items()
         }
 
+    def put_into_file(self) -> None:
+        """The user's data sets and metrics, in the places of the file that name them. What the
+        file itself may not say is refused."""
+        data = self._document.data
+        if "data" in data:
+            data["data"] = self._data(data["data"], ("data",))
+        tables = data.get("tables")
+        for name, table in tables.items() if isinstance(tables, dict) else ():
+            columns = table.get("columns") if isinstance(table, dict) else None
+            if isinstance(columns, list):
+                place: Where = ("tables", name, "columns")
+                table["columns"] = [
+                    self._column(column, (*place, position)) if isinstance(column, dict) else column
+                    for position, column in enumerate(columns)
+                ]
+
+    def _column(self, column: dict[str, Any], where: Where) -> dict[str, Any]:
+        if "own" in column:
+            raise self._document.error((*where, "own"), "unknown setting 'own'")
+        made = dict(column)
+        if "data" in column:
+            made["data"] = self._data(column["data"], (*where, "data"))
+        metric = column.get("metric")
+        name, given = _named(metric)
+        declared = self._declared.get(name)
+        if declared is not None and declared.kind == "metric":
+            made |= {"metric": name, "own": self._made(declared, given, (*where, "metric"))}
+        elif isinstance(metric, dict) and name:
+            made["metric"] = name
+            for key in given if name in METRICS else ():
+                message = f"metric '{name}' has no settings, so no '{key}'"
+                raise self._document.error((*where, "metric", key), message)
+        return made
+
+    def _data(self, value: Any, where: Where) -> Any:
+        if isinstance(value, dict) and "own" in value:
+            raise self._document.error((*where, "own"), "unknown setting 'own' of 'data'")
+        name, given = _named(value)
+        declared = self._declared.get(name)
+        if declared is None or declared.kind != "dataset":
+            is_known = name == "" or name in sources.by_name()
+            return value if is_known else {"name": name}  # of which the file's check says so
+        rest = {key: given.pop(key) for key in list(given) if key in DataSpec.model_fields}
+        return {**rest, "own": self._made(declared, given, where)}
+
     def put(self, settings: dict[str, Any], written_at: WrittenAt) -> dict[str, Any]:
         """A training's settings with the user's objects in their places, checked."""
         made = dict(settings)
-        for place, kind in _PLACES.items():
+        for place, kind in OF_A_TRAINING.items():
             value = made.get(place)
             name = value.get("name") if isinstance(value, dict) else value
             declared = self._declared.get(name) if isinstance(name, str) else None
             if declared is not None and declared.kind == kind:
                 given = dict(value) if isinstance(value, dict) else {}
                 given.pop("name", None)
-                plugin = self._made(declared, given, place, written_at)
+                plugin = self._made(declared, given, (place,), written_at)
                 made |= (
                     {"model": name, "own_model": plugin} if place == "model" else {place: plugin}
                 )
@@ -81,15 +136,20 @@ class Own:
         if value is not True and not isinstance(value, dict):
             message = f"'{declared.name}' must be true, false or a mapping of its settings"
             raise self._document.error(written_at((declared.name,)), f"{message}, not '{value}'")
-        return self._made(declared, {} if value is True else value, declared.name, written_at)
+        given = {} if value is True else value
+        return self._made(declared, given, (declared.name,), written_at)
 
     def _made(
-        self, declared: Declared, given: dict[str, Any], place: str, written_at: WrittenAt
+        self,
+        declared: Declared,
+        given: dict[str, Any],
+        place: Where,
+        written_at: WrittenAt = lambda where: where,
     ) -> Plugin:
         try:
             return as_setting(declared, given)
         except ValidationError as error:
-            where = written_at((place, *main_detail(error)["loc"]))
+            where = written_at((*place, *main_detail(error)["loc"]))
             raise explain(error, self._document, where, declared.settings) from error
 
     def _check(self, declared: Declared) -> None:
@@ -100,6 +160,10 @@ class Own:
                 f"{place}: '{declared.name}' is the name of a built-in {declared.kind} or of a "
                 "setting; choose another"
             )
+        if declared.kind == "dataset":
+            for name in sorted({*declared.parameters} & {*DataSpec.model_fields}):
+                what = f"setting '{name}' of '{declared.name}' is a setting of all data"
+                raise UserError(f"{place}: {what}; choose another name")
         tricks = [trick.setting for trick in EVERY_TRICK] + self.names[""]
         for other in declared.apart:
             if other not in tricks:
@@ -116,5 +180,18 @@ def _built_in(kind: Kind) -> Collection[str]:
             return [str(each.model_fields["name"].default) for each in OPTIMIZERS]
         case "augmentation":
             return get_args(Augment)
+        case "dataset":
+            return sources.by_name()
+        case "metric":
+            return METRICS
         case "model":
             return {*catalogue.MODELS, *catalogue.library_models()}
+
+
+def _named(value: Any) -> tuple[str, dict[str, Any]]:
+    """The name and the settings of `gce` or `{name: gce, q: 0.5}`; nothing of anything else."""
+    if isinstance(value, str):
+        return value, {}
+    given = dict(value) if isinstance(value, dict) else {}
+    name = given.pop("name", "")
+    return (name, given) if isinstance(name, str) else ("", given)

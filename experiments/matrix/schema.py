@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from itertools import chain
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
 
 from classifier.basics.settings import Settings, named
 from classifier.config.document import Document
@@ -12,6 +22,7 @@ from classifier.config.explanations import as_written, explain, main_detail
 from classifier.config.spec import ArmSettings, Precision
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
+from classifier.plugins.spec import UserMetric
 from classifier.records.record import Record
 
 Margin = Annotated[float, Field(gt=0, lt=1)]
@@ -23,6 +34,13 @@ Costs = Literal[
     "parameters", "gflops", "checkpoint_mib", "train_seconds", "images_seen", "peak_memory_mib"
 ]
 """What a model costs: figures of its training."""
+Metric = Literal[
+    "accuracy", "mpa", "top5", "nll", "kappa", "f1", "precision", "recall", "auc", "ece",
+    "worst_class", "fps", "images_per_second", Costs,
+]  # fmt: skip
+METRICS: tuple[str, ...] = tuple(
+    chain.from_iterable(get_args(part) or (part,) for part in get_args(Metric))
+)
 NO_INTERVAL = ("ece", "worst_class")
 """Metrics whose intervals would not hold, see docs/statistics.md."""
 COSTS: tuple[str, ...] = get_args(Costs)
@@ -52,10 +70,10 @@ class FormSettings(Settings):
 
 class Column(FormSettings):
     header: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
-    metric: Literal[
-        "accuracy", "mpa", "top5", "nll", "kappa", "f1", "precision", "recall", "auc", "ece",
-        "worst_class", "fps", "images_per_second", Costs,
-    ] = "accuracy"  # fmt: skip
+    own: UserMetric | None = None
+    """What `metric` names, where it is the user's."""
+    metric: str = "accuracy"
+    """A `Metric`, or the user's."""
     stage: Literal["train", "test"] = "test"
     split: Part | None = None
     precision: Precision | None = None
@@ -103,6 +121,8 @@ class Column(FormSettings):
     @property
     def more_is_better(self) -> bool | None:
         """None where neither is better."""
+        if self.own:
+            return self.own.better == "more"
         if self.metric == "images_seen":
             return None
         return self.metric not in ("nll", "ece") and not self.is_cost
@@ -135,7 +155,25 @@ class Column(FormSettings):
         """All that a column says except its header and its arm."""
         split = self.split if self.is_speed or self.stage == "test" else "val"
         precision, batch_size = self.precision or "fp32", self.batch_size or 64
-        return (self.metric, self.stage, split, precision, self.tta, batch_size, self.data)
+        return (
+            self.metric,
+            self.own,
+            self.stage,
+            split,
+            precision,
+            self.tta,
+            batch_size,
+            self.data,
+        )
+
+    @field_validator("metric", mode="before")
+    @classmethod
+    def _known(cls, name: object, others: ValidationInfo) -> object:
+        """Refuses other names as a Literal would."""
+        own: UserMetric | None = others.data.get("own")
+        if isinstance(name, str) and name not in (*METRICS, own and own.name):
+            raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, METRICS))})
+        return name
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Column:
@@ -243,10 +281,9 @@ class File(Settings):
     tables: dict[str, TableSettings] = Field(min_length=1)
 
 
-def read(document: Document) -> File:
-    """The checked content of a matrix file. Raises UserError with the place of what is wrong."""
-    if not isinstance(document.data, dict):
-        raise document.error((), "a matrix is a mapping with title, data, train, matrix, tables")
+def read(document: Document, own: Mapping[str, Collection[str]]) -> File:
+    """The checked content of a matrix file. Raises UserError with the place of what is wrong.
+    `own`: by setting, the names that the user's files add."""
     try:
         return File.model_validate(document.data)
     except ValidationError as error:
@@ -260,4 +297,4 @@ def read(document: Document) -> File:
         ):
             message = f"unknown setting '{name}'; did you mean 'train.{name}'?"
             raise document.error(where, message) from error
-        raise explain(error, document, where, File) from error
+        raise explain(error, document, where, File, ("own",), own) from error

@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from classifier.basics.machine import is_device
-from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, TrainSpec
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.models import catalogue
-from classifier.records.record import BenchmarkRecord, EvaluateRecord, TrainRecord
+from classifier.records.record import (
+    BenchmarkRecord,
+    EvaluateRecord,
+    MetricRecord,
+    TrainRecord,
+)
 from experiments.plan.jobs import Estimate, Job
 from experiments.store.store import Results
 
@@ -30,10 +35,15 @@ class Estimator:
         self.counts: dict[DataSpec, Mapping[Part, int] | None] = {}
         self.others: dict[DataSpec, int | None] = {}
         """Of data that networks are tried on only."""
+        self._metrics: dict[str, float] = {}
+        """Seconds that a metric of the user's took, by its name."""
         self._rates: dict[Group, tuple[float, float]] = {}
         for key, record in results.records.items():
             elsewhere = not is_device(record.environment.device, device)
             if isinstance(record, BenchmarkRecord) or key not in results.costs or elsewhere:
+                continue
+            if isinstance(record, MetricRecord):
+                self._metrics[record.metric.name] = results.costs[key].seconds
                 continue
             precision, spec, images = _done(record)
             work = _work(spec, images)
@@ -46,6 +56,8 @@ class Estimator:
         match spec:
             case BenchmarkSpec():
                 return Estimate(None, spec.seconds, "table")
+            case MetricSpec():  # no network computes
+                return Estimate(0.0, self._metrics.get(spec.metric.name), "records")
             case EvaluateSpec():
                 return self._by_rate(spec.precision, spec.training, self._evaluated(spec))
             case TrainSpec():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from classifier.config.explanations import text
-from classifier.config.spec import EVERY_TRICK, Spec, TrainSpec
+from classifier.config.spec import EVERY_TRICK, MetricSpec, Spec, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.records.record import unit_of
 from experiments.matrix.model import Request
@@ -84,7 +84,8 @@ class Job:
 
 
 def unique(requests: Iterable[Request]) -> list[Job]:
-    """Trainings, each with the union of the tracks asked for, then evaluations, then benchmarks."""
+    """Trainings, each with the union of the tracks asked for, then evaluations, then what the
+    user's metrics say of these, then benchmarks."""
     trainings: dict[str, TrainSpec] = {}
     tracks: dict[str, dict[str, Track]] = {}
     others: dict[str, Spec] = {}
@@ -92,6 +93,8 @@ def unique(requests: Iterable[Request]) -> list[Job]:
     labels: dict[str, dict[str, str]] = {}
     for request in requests:
         training, teacher = request.spec.trained, request.teacher
+        if isinstance(request.spec, MetricSpec):
+            others[request.spec.evaluation.signature] = request.spec.evaluation
         if training is not request.spec:
             others[request.spec.signature] = request.spec
         if training is None:
@@ -112,13 +115,15 @@ def unique(requests: Iterable[Request]) -> list[Job]:
         )
         for signature, spec in trainings.items()
     ]
-    for spec in sorted(others.values(), key=lambda spec: spec.trained is None):
+    order = ("evaluate", "metric", "benchmark")
+    for spec in sorted(others.values(), key=lambda spec: order.index(spec.kind)):
         training = spec.trained
         if training is None:
             jobs.append(Job(spec))
         else:
+            of = spec.evaluation if isinstance(spec, MetricSpec) else training
             label = _label(labels[training.signature])
-            jobs.append(Job(spec, needs=(training.signature,), label=label))
+            jobs.append(Job(spec, needs=(of.signature,), label=label))
     return jobs
 
 

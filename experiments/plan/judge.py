@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from classifier.basics.machine import Platform
-from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec, unedited
+from classifier.basics.users import Plugin
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, TrainSpec, unedited
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
 from classifier.records.record import (
     BenchmarkRecord,
     EvaluateRecord,
+    MetricRecord,
     Record,
     TrainRecord,
     benchmark_units,
     evaluate_unit,
+    metric_unit,
     train_unit,
 )
 from experiments.plan.jobs import Job, JobState
@@ -41,6 +45,8 @@ class Judge:
         self._fingerprints: dict[DataSpec, str | None] = {}
         self._unedited: tuple[Results, dict[str, TrainSpec]] | None = None
         """The trainings of a store with code of the user's, by signature but for that code."""
+        self._asked: tuple[Results, set[str]] | None = None
+        """What the user's metrics were asked of, whatever their code was then."""
 
     def judged(self, job: Job, results: Results, before: Mapping[str, Job]) -> Job:
         """The job with its state. `before`: the jobs that it needs."""
@@ -65,6 +71,8 @@ class Judge:
                 return self._of_training(job, job.spec, results)
             case EvaluateSpec():
                 return self._of_evaluation(job.spec, results)
+            case MetricSpec():
+                return self._of_metric(job.spec, results)
             case BenchmarkSpec():
                 return self._of_benchmark(job.spec, results)
         raise TypeError(f"{job.spec.kind} is no kind of job")
@@ -94,6 +102,15 @@ class Judge:
             return standing
         return self._with_data(spec.data, [record])
 
+    def _of_metric(self, spec: MetricSpec, results: Results) -> Standing:
+        record = results.records.get((spec.signature, metric_unit(spec)))
+        if record is None:
+            return Standing("todo", self._edited_metric(spec, results))
+        asked = (spec.evaluation.signature, evaluate_unit(spec.evaluation))
+        if not isinstance(record, MetricRecord) or results.records.get(asked) != record.evaluation:
+            return Standing("todo", "its evaluation was done again")
+        return self._of_evaluation(spec.evaluation, results)
+
     def _of_benchmark(self, spec: BenchmarkSpec, results: Results) -> Standing:
         if any((spec.signature, unit) in results.records for unit in self._benchmark_units):
             return Standing("done")
@@ -104,21 +121,33 @@ class Judge:
 
     def _edited(self, spec: TrainSpec, results: Results) -> str:
         """Which of the user's objects said something else when this was trained, if it was."""
-        if not spec.plugins:
+        if not _of_the_users(spec):
             return ""
         if self._unedited is None or self._unedited[0] is not results:
             trained = (r.spec for r in results.records.values() if isinstance(r, TrainRecord))
-            by_name = {unedited(other).signature: other for other in trained if other.plugins}
+            by_name = {
+                unedited(other).signature: other for other in trained if _of_the_users(other)
+            }
             self._unedited = results, by_name
         before = self._unedited[1].get(unedited(spec).signature)
         if before is None:
             return ""
         changed = [
             f"{now.kind} '{now.name}' ({now.place})"
-            for now, then in zip(spec.plugins, before.plugins, strict=True)
+            for now, then in zip(_of_the_users(spec), _of_the_users(before), strict=True)
             if now.digest != then.digest
         ]
         return f"edited: {', '.join(changed)}" if changed else ""
+
+    def _edited_metric(self, spec: MetricSpec, results: Results) -> str:
+        """Whether its evaluation was asked already, by what the metric was then."""
+        if self._asked is None or self._asked[0] is not results:
+            of = (r for r in results.records.values() if isinstance(r, MetricRecord))
+            self._asked = results, {_question(r.evaluation.signature, r.metric) for r in of}
+        now = spec.metric
+        if _question(spec.evaluation.signature, now) in self._asked[1]:
+            return f"edited: metric '{now.name}' ({now.place})"
+        return self._edited(spec.evaluation.training, results)
 
     def _with_data(self, data: DataSpec, records: Sequence[Record]) -> Standing:
         now = self._fingerprint(data)
@@ -134,6 +163,14 @@ class Judge:
         if data not in self._fingerprints:
             self._fingerprints[data] = datasets.fingerprint_if_there(data, self._root)
         return self._fingerprints[data]
+
+
+def _of_the_users(spec: TrainSpec) -> list[Plugin]:
+    return [*spec.plugins, *([spec.data.own] if spec.data.own else [])]
+
+
+def _question(evaluation: str, metric: Plugin) -> str:
+    return f"{evaluation} {metric.name} {json.dumps(metric.settings, sort_keys=True)}"
 
 
 def _weights_of(record: Record | None) -> str | None:

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from classifier.basics.progress import Progress, duration
-from classifier.records.record import BenchmarkRecord, Record
+from classifier.records.record import BenchmarkRecord, MetricRecord, Record
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
 from experiments.run.engines import Slot
@@ -311,6 +311,10 @@ def _named(job: Job) -> str:
 def _result(record: Record) -> str:
     if isinstance(record, BenchmarkRecord):
         return f"{record.fps:.2f} batches/s ({record.images_per_second:.0f} images/s)"
+    if isinstance(record, MetricRecord):
+        return (
+            f"{record.metric.name} {'undefined' if record.value is None else f'{record.value:.5f}'}"
+        )
     track = "" if record.track == "raw" or record.kind == "evaluate" else f" ({record.track})"
     return f"accuracy {record.accuracy:.5f}{track}"
 

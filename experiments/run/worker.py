@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from classifier.basics.console import Growing
 from classifier.basics.place import Place
 from classifier.basics.settings import Weights
-from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, TrainSpec
 from classifier.config.tracks import RAW
-from classifier.records.record import Record
+from classifier.data.sources.made import UserDataset
+from classifier.records.record import Record, evaluate_unit
 from classifier.records.runs import read_training
 from classifier.tricks.distillation import Distill
 from experiments.plan.jobs import Job
@@ -38,7 +40,7 @@ def perform(job: Job, place: Place) -> list[Record]:
 
 
 def _done(job: Job, out: Path, place: Place, store: Store) -> Iterable[Outcome[Any]]:
-    from classifier.job import benchmark, evaluate, train
+    from classifier.job import benchmark, evaluate, measure_own, train
 
     match job.spec:
         case TrainSpec() as spec:
@@ -48,17 +50,36 @@ def _done(job: Job, out: Path, place: Place, store: Store) -> Iterable[Outcome[A
             weights = store.checkpoint(spec.training.signature, spec.track)
             trained_on = read_training(weights.parent).data.fingerprint
             return [evaluate(spec, out, place, weights, trained_on)]
+        case MetricSpec() as spec:
+            evaluation = store.folder(spec) / evaluate_unit(spec.evaluation)
+            return [measure_own(spec, out, place, evaluation)]
         case BenchmarkSpec() as spec:
             return [benchmark(spec, place)]
     raise TypeError(f"{job.spec.kind} is no kind of job")
 
 
-def check_starts(specs: Iterable[TrainSpec], place: Place) -> None:
-    """Fetch and try what trainings start from, before any of them does. Raises UserError."""
-    from classifier.job import check_start
+def check_starts(specs: Iterable[TrainSpec | MetricSpec], place: Place) -> None:
+    """Fetch and try what trainings start from, and metrics of the user's, before any job runs.
+    Raises UserError."""
+    from classifier.job import check_metric, check_start
 
     for spec in specs:
-        check_start(spec, place, _start(spec, place.data_root))
+        if isinstance(spec, MetricSpec):
+            check_metric(spec, place)
+        else:
+            check_start(spec, place, _start(spec, place.data_root))
+
+
+def make_data(owns: Iterable[UserDataset], place: Place) -> None:
+    """Have the user's data sets made that are not there. Raises UserError."""
+    from classifier.plugins.load import use
+    from classifier.plugins.making import make
+
+    use(place.plugins)
+    for own in owns:
+        shown = Growing(f"making {own.name}")
+        make(own, place.data_root, shown)
+        shown.close()
 
 
 def _start(spec: TrainSpec, data_root: Path, store: Store | None = None) -> Start:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder
-from classifier.records.record import EvaluateRecord
-from classifier.records.runs import PREDICTIONS
+from classifier.records.record import EvaluateRecord, MetricRecord
+from classifier.records.runs import PREDICTIONS, SCORES
 from reports.figures.metrics import Confusion, LeftOut, auc, ece
 
 _NAME, _CHECK = 16, 8
@@ -154,6 +154,21 @@ def read(unit: Path, record: EvaluateRecord, metric: str) -> Answers:
     return replace(answers, images=f"{answers.images}-{record.data.fingerprint}")
 
 
+def read_own(unit: Path, record: MetricRecord) -> Scored:
+    """What a user's metric gave each image. Raises NoPredictionsError as `read`."""
+    try:
+        with np.load(unit / SCORES, allow_pickle=False) as kept:
+            scores, labels, paths = kept["scores"], kept["labels"], kept["paths"]
+            named = _named(paths, labels.astype(np.int32))
+    except FileNotFoundError as error:
+        raise NoPredictionsError("missing") from error
+    except (*_BROKEN, zipfile.BadZipFile, zlib.error) as error:
+        raise NoPredictionsError("damaged") from error
+    if len(scores) != record.evaluation.images or float(np.mean(scores)) != record.value:
+        raise NoPredictionsError("damaged")
+    return Scored(scores, None, f"{named}-{record.data.fingerprint}")
+
+
 @dataclass(frozen=True)
 class _File:
     content: bytes
@@ -217,10 +232,15 @@ def _shortened(content: bytes) -> bytes:
     with np.errstate(invalid="ignore", over="ignore"):  # of logits that are not finite
         sums = np.exp(logits - largest).sum(axis=1)
         nll = np.log(sums) + (largest - own)[:, 0]
-    named = hashlib.sha256(paths.tobytes() + labels.tobytes()).hexdigest()[:_NAME]
+    named = _named(paths, labels)
     numbers = (4 * labels + 2 * top5 + right).astype(np.int32)
     parts = (numbers, predicted, nll, 1 / sums)
     return named.encode() + b"".join(part.tobytes() for part in parts)
+
+
+def _named(paths: NDArray[np.str_], labels: NDArray[np.int32]) -> str:
+    """The images' name."""
+    return hashlib.sha256(paths.tobytes() + labels.tobytes()).hexdigest()[:_NAME]
 
 
 def _ranked(content: bytes) -> bytes:

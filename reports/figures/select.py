@@ -12,9 +12,16 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from classifier.config.spec import TrainSpec, settings_in_order
+from classifier.config.spec import MetricSpec, TrainSpec, settings_in_order
 from classifier.config.tracks import RAW
-from classifier.records.record import BenchmarkRecord, Cost, EvaluateRecord, Record, TrainRecord
+from classifier.records.record import (
+    BenchmarkRecord,
+    Cost,
+    EvaluateRecord,
+    MetricRecord,
+    Record,
+    TrainRecord,
+)
 from experiments.matrix.arms import Arm
 from experiments.matrix.model import Form, Matrix, Request, Table
 from experiments.matrix.schema import Column
@@ -82,7 +89,8 @@ class SelectedTable:
     cells: tuple[tuple[Cell, ...], ...]
     """By row, then column."""
     records: tuple[Record, ...]
-    """Of the cells, each once, row by row; those of what models cost are among `trainings`."""
+    """Of the cells, each once, row by row; those of what models cost are among `trainings`, and of
+    a user's metric it is the evaluation."""
     trainings: tuple[TrainRecord, ...]
     """Those that its accuracies rest on, or whose cost it shows, each once."""
     carried: tuple[tuple[str, ...], ...]
@@ -90,7 +98,8 @@ class SelectedTable:
 
     @property
     def accuracies(self) -> list[TrainRecord | EvaluateRecord]:
-        return [record for record in self.records if not isinstance(record, BenchmarkRecord)]
+        kinds = TrainRecord | EvaluateRecord
+        return [record for record in self.records if isinstance(record, kinds)]
 
     @property
     def speeds(self) -> list[BenchmarkRecord]:
@@ -118,7 +127,8 @@ class Selection:
     """Whether any of the matrix's jobs has, with or without success."""
     tables: tuple[SelectedTable, ...]
     used: tuple[Used, ...]
-    """Each once: trainings, with a record for each track, then evaluations, then speeds."""
+    """Each once: trainings, with a record for each track, then evaluations, then what the user's
+    metrics say of these, then speeds."""
     folders: Mapping[tuple[str, str], Path]
     """Where a record lies with its files, by its signature and unit."""
 
@@ -142,7 +152,7 @@ def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()
     records = {key: _find(key, results, benchmark_units) for key in served}
     used = tuple(
         Used(record, results.costs.get((record.signature, record.unit)), tuple(served[key]))
-        for kind in ("train", "evaluate", "benchmark")
+        for kind in ("train", "evaluate", "metric", "benchmark")
         for key, record in records.items()
         if record is not None and record.kind == kind
     )
@@ -160,9 +170,12 @@ def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()
 
 
 def _keys(request: Request) -> list[Key]:
-    """Of the training that a request's record rests on, or is, if any; last of the record."""
+    """Of the training that a request's record rests on, or is, if any, and of the evaluation that
+    one of a user's metric does; last of the record."""
     training = request.training
     behind = [] if training is None else [Request(training, request.track)]
+    if isinstance(request.spec, MetricSpec):
+        behind.append(Request(request.spec.evaluation, request.track))
     return [(each.spec.signature, each.unit) for each in (*behind, request)]
 
 
@@ -202,7 +215,8 @@ def _table(table: Table, records: Records, results: Results) -> SelectedTable:
         for column, cell in zip(table.columns, row, strict=True)
         for request in cell
     ]
-    own = (records[key] for key in dict.fromkeys(of[-1] for c, of in asked if not c.is_cost))
+    judged = dict.fromkeys(of[1 if c.own else -1] for c, of in asked if not c.is_cost)
+    own = (records[key] for key in judged)
     behind = (records[key] for key in dict.fromkeys(of[0] for _, of in asked))
     return SelectedTable(
         name=table.name,
@@ -240,6 +254,8 @@ def _figure(column: Column, record: Record | Missing, results: Results) -> float
     if isinstance(record, TrainRecord) and column.is_cost:
         figure = cost_of(column.metric, record, results.costs.get((record.signature, record.unit)))
         return Missing.NOT_RECORDED if figure is None else float(figure)
+    if isinstance(record, MetricRecord):
+        return Missing.UNDEFINED if record.value is None else record.value
     if column.is_recorded:
         return column.figure(record)
     folder = results.folders.get((record.signature, record.unit))
@@ -268,6 +284,8 @@ def _written(arm: Arm) -> dict[str, Any]:
     own = {"own_model", "own_tricks"}
     written = arm.trainings[0].model_dump(mode="json", exclude={"seed", *own})
     data = {name: value for name, value in written["data"].items() if value is not None}
+    if made := arm.trainings[0].data.own:
+        data = made.written | {name: value for name, value in data.items() if name != "own"}
     ema = None if arm.track == RAW else arm.track.model_dump(mode="json")
     return {**written, "data": data, "ema": ema, **_own(arm.trainings[0])}
 

@@ -151,7 +151,8 @@ def _some(images: Some) -> str:
 
 def _cost(selection: Selection) -> Section:
     """What the numbers cost, where that is known. The tracks of a training share its cost."""
-    jobs = {"train": "trainings", "evaluate": "evaluations", "benchmark": "benchmarks"}
+    jobs = {"train": "trainings", "evaluate": "evaluations", "metric": "metrics"}
+    jobs |= {"benchmark": "benchmarks"}
     costs: dict[str, dict[tuple[str, str], Cost]] = {kind: {} for kind in jobs}
     trainings: dict[tuple[str, str], tuple[TrainRecord, Cost, list[str]]] = {}
     for record, cost in ((used.record, used.cost) for used in selection.used):
@@ -178,5 +179,6 @@ def _cost(selection: Selection) -> Section:
     totals = (
         f"{len(costs[kind])} {name} {duration(sum(cost.seconds for cost in costs[kind].values()))}"
         for kind, name in jobs.items()
+        if costs[kind] or kind != "metric"
     )
     return Section(2, "Cost", (Grid(header, rows), f"Job time: {', '.join(totals)}."))

@@ -9,7 +9,13 @@ from statistics import fmean, variance
 
 import numpy as np
 
-from classifier.records.record import BenchmarkRecord, EvaluateRecord, Record, TrainRecord
+from classifier.records.record import (
+    BenchmarkRecord,
+    EvaluateRecord,
+    MetricRecord,
+    Record,
+    TrainRecord,
+)
 from experiments.matrix.schema import Column
 from reports.figures import scores
 from reports.figures.metrics import WITHOUT_INTERVAL
@@ -270,7 +276,7 @@ class _Judging:
         if cell.column.is_speed:
             return self._compare_speeds(cell.column, baseline[0], variant[0])
         metric = cell.column.metric
-        if why := WITHOUT_INTERVAL.get(metric):
+        if why := _without_interval(cell.column, (*baseline, *variant)):
             return None, None, (f"{metric} has no interval: {why}",)
         before, after = self._read(metric, baseline), self._read(metric, variant)
         if not isinstance(before, str) and not isinstance(after, str):
@@ -308,7 +314,7 @@ class _Judging:
     def _estimate(self, cell: Cell, records: Sequence[Record]) -> Estimate | None:
         """A cell alone."""
         metric = cell.column.metric
-        if cell.column.is_speed or metric in WITHOUT_INTERVAL or not records:
+        if cell.column.is_speed or not records or _without_interval(cell.column, records):
             return None
         scored = self._read(metric, records)
         if not isinstance(scored, str):
@@ -320,7 +326,7 @@ class _Judging:
         """Of evaluations on the same images; else why there are none."""
         found = []
         for record in records:
-            if not isinstance(record, EvaluateRecord):
+            if not isinstance(record, EvaluateRecord | MetricRecord):
                 return "a training keeps no predictions"
             key = record.signature, record.unit, metric
             if key not in self._scored:
@@ -331,11 +337,13 @@ class _Judging:
             found.append(scored)
         return found if len({each.images for each in found}) == 1 else "seeds have other images"
 
-    def _opened(self, record: EvaluateRecord, metric: str) -> Scored | str:
+    def _opened(self, record: EvaluateRecord | MetricRecord, metric: str) -> Scored | str:
         folder = self._folders.get((record.signature, record.unit))
         if folder is None:
             return "are missing"
         try:
+            if isinstance(record, MetricRecord):
+                return scores.read_own(folder, record)
             answers = scores.read(folder, record, metric)
         except NoPredictionsError as error:
             return f"are {error}"
@@ -379,7 +387,7 @@ class _Judging:
     def _ran(self, record: Record) -> tuple[object, ...]:
         """Where the record and what it rests on came from."""
         behind: Record = record
-        if isinstance(record, EvaluateRecord):
+        if isinstance(record, EvaluateRecord | MetricRecord):
             behind = self._trainings.get((record.training.signature, record.track), record)
         return tuple(
             (ran.platform, tuple(sorted(ran.versions.items())))
@@ -389,14 +397,23 @@ class _Judging:
 
 def estimate_from_records(records: Sequence[Record]) -> Estimate:
     """Of accuracies, where no predictions can be looked at."""
-    shares = [record for record in records if not isinstance(record, BenchmarkRecord)]
+    shares = [record for record in records if isinstance(record, TrainRecord | EvaluateRecord)]
     images = min(record.images for record in shares)
     return estimate_from_shares([record.accuracy for record in shares], images)
+
+
+def _without_interval(column: Column, records: Sequence[Record]) -> str | None:
+    """Why a metric has none, if it has none."""
+    if any(isinstance(each, MetricRecord) and not each.is_of_images for each in records):
+        return "it is one number for all images"
+    return WITHOUT_INTERVAL.get(column.metric)
 
 
 def learnt_nothing(record: Record | Missing) -> bool:
     """Whether its accuracy is that of guessing; on other data than the training's that may be what
     these do to a network that knows its own."""
+    if isinstance(record, MetricRecord):
+        record = record.evaluation
     if isinstance(record, EvaluateRecord) and record.spec.data is not None:
         return False
     if isinstance(record, TrainRecord | EvaluateRecord):

@@ -102,7 +102,7 @@ AUGMENT = "import os\nimport numpy as np\n{}@augmentation\ndef a(image):\n    re
         ),
         (AUGMENT.format("", "0)[1:], (0"), "a", "augmentation 'a' made"),
         (
-            "@optimizer\ndef o(groups, lr):\n    return torch.optim.SGD(groups, lr=lr, momentum=torch.seed() % 9 / 10)\n",
+            "@optimizer\ndef o(groups, lr):\n    return torch.optim.SGD(groups, lr=lr, momentum=torch.seed() % 9973 / 1e4)\n",
             "o",
             "optimizer 'o' does not repeat under one key",
         ),

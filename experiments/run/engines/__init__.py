@@ -13,7 +13,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
 from classifier.basics.place import Place
 from classifier.basics.progress import Progress
-from classifier.config.spec import TrainSpec
+from classifier.config.spec import MetricSpec, TrainSpec
 from classifier.records.record import Record
 from experiments.plan.jobs import Job
 
@@ -98,9 +98,9 @@ class Engine(Protocol):
     @property
     def slots(self) -> Sequence[Slot]: ...
 
-    def check(self, starts: Sequence[TrainSpec], folders: Sequence[Path]) -> None:
+    def check(self, starts: Sequence[TrainSpec | MetricSpec], folders: Sequence[Path]) -> None:
         """Before the jobs: are the devices there, is every folder of data seen where jobs run, can
-        these trainings start? Raises UserError."""
+        these trainings start, and do these metrics keep what they promise? Raises UserError."""
 
     def submit(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> Future[list[Record]]:
         """Start a job on these slots. The future gives the records that it published (none, if

@@ -44,7 +44,7 @@ from classifier.basics.console import show_log
 from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform, cores, cpu_device, gpu_names, versions
 from classifier.basics.progress import Progress
-from classifier.config.spec import TrainSpec
+from classifier.config.spec import MetricSpec, TrainSpec
 from classifier.records.record import Record
 from experiments.plan.jobs import Job
 from experiments.run.engines import (
@@ -104,7 +104,7 @@ class LocalEngine:
         devices = [device for device in self._devices for _ in range(jobs)]
         return [Slot(device, index) for index, device in enumerate(devices)]
 
-    def check(self, starts: Sequence[TrainSpec], folders: Sequence[Path]) -> None:
+    def check(self, starts: Sequence[TrainSpec | MetricSpec], folders: Sequence[Path]) -> None:
         _log.info("starting (torch takes some seconds) ...")
         self._devices = _there(self._devices)
         if starts:

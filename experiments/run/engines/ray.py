@@ -28,7 +28,7 @@ from classifier.basics import machine
 from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
 from classifier.basics.progress import Progress
-from classifier.config.spec import TrainSpec
+from classifier.config.spec import MetricSpec, TrainSpec
 from classifier.records.record import Record
 from experiments.plan.jobs import Job
 from experiments.run.engines import (
@@ -425,7 +425,7 @@ class RayEngine:
     def platform(self) -> Platform:
         return self._cluster.platform
 
-    def check(self, starts: Sequence[TrainSpec], folders: Sequence[Path]) -> None:
+    def check(self, starts: Sequence[TrainSpec | MetricSpec], folders: Sequence[Path]) -> None:
         self._cluster.check_data(folders)
         if starts:
             self._cluster.on_each_node(check_starts, starts, self._place)

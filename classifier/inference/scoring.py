@@ -1,0 +1,64 @@
+"""What a user's metric says of an evaluation's predictions."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.basics.errors import UserError
+from classifier.basics.files import write_whole
+from classifier.basics.randomness import keyed_everywhere
+from classifier.plugins import load
+from classifier.plugins.spec import UserMetric
+
+
+class Predictions(NamedTuple):
+    """An evaluation's, in the order of the paths."""
+
+    logits: NDArray[np.float32]
+    """(N, C)."""
+    labels: NDArray[np.int64]
+    """(N,)."""
+    paths: NDArray[np.str_]
+    """(N,)."""
+
+    @staticmethod
+    def read(file: Path) -> Predictions:
+        """As an evaluation keeps them."""
+        with np.load(file, allow_pickle=False) as kept:
+            whole = Predictions(kept["logits"], kept["labels"], kept["paths"])
+        return whole.at(np.argsort(whole.paths, kind="stable"))
+
+    def at(self, indices: NDArray[np.int64]) -> Predictions:
+        """Those of some images, in that order."""
+        return Predictions(self.logits[indices], self.labels[indices], self.paths[indices])
+
+
+def score(metric: UserMetric, predictions: Predictions) -> float | NDArray[Any]:
+    """A score for each image (N,), bool or FP64, or one number. Raises UserError, with the file's
+    line, for what is neither."""
+    function = load.function_of(metric)
+    given = [part.copy() for part in predictions[: max(metric.takes, 2)]]
+    with keyed_everywhere(0, f"plugin {metric.name}"), load.telling(metric):
+        made = np.asarray(function(*given))
+    images = len(predictions.labels)
+    if made.dtype.kind not in "biuf" or made.shape not in ((), (images,)):
+        raise UserError(
+            f"{load.place_of(metric)}: metric '{metric.name}' gave {made.dtype} {made.shape}: it "
+            f"must give a number for each of the {images:,} images, or one for all"
+        )
+    if made.shape == ():
+        return float(made)
+    return made if made.dtype.kind == "b" else made.astype(np.float64)
+
+
+def save_scores(file: Path, scores: NDArray[Any], predictions: Predictions) -> None:
+    """Scores (N,), labels (N,) and paths (N,) as .npz that needs no pickle."""
+    content = io.BytesIO()
+    labels, paths = predictions.labels, predictions.paths
+    np.savez_compressed(content, scores=scores, labels=labels, paths=paths)
+    write_whole(file, content.getvalue())
