@@ -42,8 +42,9 @@ class Plan:
 
     def totals(self) -> dict[str, int]:
         kinds = Counter(job.spec.kind for job in self.jobs)
-        shown = ("train", "evaluate", *(["metric"] if kinds["metric"] else []), "benchmark")
-        return {**{kind: kinds[kind] for kind in shown}, "todo": len(self.todo)}
+        totals = {kind: kinds[kind] for kind in ("train", "evaluate", "benchmark")}
+        metrics = {"metric": kinds["metric"]} if kinds["metric"] else {}
+        return {**totals, **metrics, "todo": len(self.todo)}
 
     def as_json(self) -> dict[str, Any]:
         return {"jobs": [job.as_json() for job in self.jobs], "totals": self.totals()}
