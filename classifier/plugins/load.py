@@ -155,8 +155,15 @@ class _UserAct(Act):
     """A user's act, with what it owes looked at."""
 
     def __init__(self, plugin: Plugin, act: Act) -> None:
+        from torch import nn
+
         self._plugin, self._act = plugin, act
         self.layers = act.layers
+        if not isinstance(self.layers, nn.Module | None):
+            raise self._error(
+                "layers must be one torch.nn.Module (several are a torch.nn.ModuleList), not "
+                f"{type(self.layers).__name__}"
+            )
 
     def batch(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         with telling(self._plugin):
@@ -188,6 +195,11 @@ class _UserAct(Act):
     def after_step(self, network: Network, step: int) -> None:
         with telling(self._plugin):
             self._act.after_step(network, step)
+        if self._act.layers is not self.layers:
+            raise self._error(
+                "layers must be made in __init__, and be the same ever after: the optimiser knows "
+                "no others"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         with telling(self._plugin):

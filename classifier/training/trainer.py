@@ -134,7 +134,12 @@ class Trainer:
         classes = network.classes
         if teacher is not None:
             teacher = prepare_for_gradients(teacher[0], device), teacher[1]
-        beginning = Beginning(spec, self.network, device, classes, teacher)
+        self.steps = 0
+        """Taken so far; while one is being taken, it too."""
+        whole = spec.epochs * len(data.train)
+        beginning = Beginning(
+            spec, self.network, device, classes, teacher, whole, lambda: self.steps
+        )
         # Before the tricks, which may hook the network.
         self.tracks = [self._carried(track, beginning) for track in tracks]
         self.acts = [trick.begin(beginning) for trick in spec.tricks]
@@ -157,7 +162,6 @@ class Trainer:
         self.epoch = 0
         self.step_in_epoch = 0
         """The step that comes next."""
-        self.steps = 0
         self._losses: list[Tensor] = []
         self._sizes: list[int] = []
         """Of this epoch's steps so far: the loss, and the number of images."""
@@ -209,9 +213,9 @@ class Trainer:
             batch = self.data.normalize(images.to(self.device, non_blocking=True))
             targets = labels.to(self.device, non_blocking=True)
             seed_step(self.spec.seed, self.epoch, self.step_in_epoch)
+            self.steps += 1
             self._losses.append(self.step(batch, targets))
             self._sizes.append(len(images))
-            self.steps += 1
             followers = [track.act for track in self.tracks if not track.stopped]
             for act in [*self.acts, *followers]:
                 if act is not None:

@@ -284,7 +284,10 @@ def _limited(plugins: Sequence[Plugin]) -> Iterator[None]:
     """What hangs is ended: by an error in the line where it is."""
 
     def end(*_: object) -> None:
-        raise TimeoutError(f"nothing came of it within {SECONDS} s of its trial")
+        raise TimeoutError(
+            f"nothing came of it within {SECONDS} s of its trial: mend what hangs, or compute "
+            "beforehand what takes so long, into a file that it 'reads'"
+        )
 
     if threading.current_thread() is not threading.main_thread():
         yield

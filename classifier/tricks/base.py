@@ -130,7 +130,7 @@ class Trick(Settings):
 
 @dataclass(frozen=True)
 class Beginning:
-    """A training before its first step."""
+    """A training before its first step. Who keeps it sees in every place how far it is."""
 
     spec: Others
     network: Network
@@ -138,6 +138,15 @@ class Beginning:
     classes: int
     teacher: tuple[Network, str] | None
     """The network that a `distill` names, in FP32 on the device, and its model's name."""
+    steps: int = 1
+    """Of the optimiser, to the end of the last epoch; `patience` may end it before."""
+    taken: Callable[[], int] = lambda: 0
+
+    @property
+    def step(self) -> int:
+        """Which of them is being taken, from 1: the same in all places of a step, however often
+        they are called, and after a resume. 0 before the first."""
+        return self.taken()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Collection
+from functools import cached_property
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -18,6 +20,7 @@ from classifier.models import catalogue
 from classifier.plugins.brought import bring, check_path
 from classifier.plugins.declared import Declared, Kind
 from classifier.plugins.spec import OF_KIND, Plugin, as_setting
+from classifier.plugins.syntax import parse
 
 _PLACES: dict[str, Kind] = {each.under: kind for kind, each in OF_KIND.items() if each.under}
 """The settings that may name an object of the user's; a trick's own name is a setting."""
@@ -56,6 +59,7 @@ class Own:
 
     def put(self, settings: dict[str, Any], written_at: WrittenAt) -> dict[str, Any]:
         """A training's settings with the user's objects in their places, checked."""
+        self._check_kinds(settings, written_at)
         made = dict(settings)
         for place, kind in _PLACES.items():
             value = made.get(place)
@@ -74,6 +78,43 @@ class Own:
             if name in self._declared and self._declared[name].kind == "trick"
         ]
         return made | {"own_tricks": tuple(trick for trick in tricks if trick is not None)}
+
+    def _check_kinds(self, settings: dict[str, Any], written_at: WrittenAt) -> None:
+        """Raises UserError for a name that is there, but with another mark or with none."""
+        for setting, value in settings.items():
+            kind = _PLACES.get(setting)
+            name = value.get("name") if isinstance(value, dict) else value
+            if kind is not None and isinstance(name, str):
+                self._check_kind(name, kind, written_at((setting,)))
+            elif setting not in _RESERVED:
+                self._check_kind(setting, "trick", written_at((setting,)))
+
+    def _check_kind(self, name: str, wanted: Kind, where: Where) -> None:
+        declared, unmarked = self._declared.get(name), self._unmarked.get(name)
+        if (declared.kind == wanted if declared else not unmarked) or name in _built_in(wanted):
+            return
+        if declared is not None:
+            kind, under = declared.kind, OF_KIND[declared.kind].under
+            form = f"{name}: true" if kind == "trick" else f"{under}: {name}"
+            an = "an" if kind[0] in "aeiou" else "a"
+            instead = f": write {form}" if kind == "trick" or under else ""
+            raise self._document.error(where, f"'{name}' is {an} {kind}{instead}")
+        path, line = self._unmarked[name]
+        if path not in self.brought.plugins:
+            message = f"'{name}' is in {path}, which is not named in 'plugins'"
+            raise self._document.error(where, message)
+        place = f"{self.brought.folder / path}:{line}"
+        raise UserError(f"{place}: '{name}' has no mark; write @{wanted} above it")
+
+    @cached_property
+    def _unmarked(self) -> dict[str, tuple[str, int]]:
+        """File and line of what else these files define at their top."""
+        return {
+            node.name: (path, node.lineno)
+            for path, text in self.brought.texts.items()
+            for node in parse(text, path).body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name not in self._declared
+        }
 
     def _trick(self, declared: Declared, value: Any, written_at: WrittenAt) -> Plugin | None:
         if value is None or value is False:

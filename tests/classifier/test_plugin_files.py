@@ -205,6 +205,7 @@ def test_a_class_is_made_with_its_settings() -> None:
         ("def g():\n    @loss\n    def f(a, b): ...", "t.py:4: 'f': a mark is for a function or class at the file's top"),
         ("@loss\nasync def f(a, b): ...", "t.py:3: 'f': a mark is for a function or class at the file's top"),
         (f"@loss\ndef {'f' * 41}(a, b): ...", "can't be a setting's name: letters, digits and _, at most 40"),
+        ("from classifier import plugins", "t.py:2: write 'from classifier.plugins import trick'"),
         ("import classifier.plugins", "t.py:2: write 'from classifier.plugins import trick'"),
     ],
 )  # fmt: skip

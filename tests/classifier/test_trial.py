@@ -126,7 +126,7 @@ AUGMENT = "import os\nimport numpy as np\n{}@augmentation\ndef a(image):\n    re
         (
             LAW + "        while True:\n            pass\n",
             "t",
-            "trick 't': TimeoutError: nothing came of it within 1 s",
+            "trick 't': TimeoutError: nothing came of it within 1 s of its trial: mend what hangs, or",
         ),
         (
             "raise ValueError('no')\n" + LAW,

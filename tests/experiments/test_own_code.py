@@ -152,7 +152,12 @@ BAD: dict[str, tuple[str, str, str]] = {
     "an argument of a wrong type": ("gamma: 1.5", "gamma: much", "own.yaml:7: 'gamma' must be a number, not 'much'"),
     "an argument of a trick on an axis": ("[0.5]", "[true]", "own.yaml:8: 'alpha' must be a number, not 'true'"),
     "a trick that is no mapping": ("my_mixup: true", "noisy: 5", "own.yaml:4: 'noisy' must be true, false or a mapping of its settings, not '5'"),
-    "an object of another kind": ("name: my_focal, gamma: 1.5", "name: flip", "own.yaml:7: unknown loss 'flip'"),
+    "an object of another kind": ("name: my_focal, gamma: 1.5", "name: flip", "own.yaml:7: 'flip' is an augmentation: write augment: flip"),
+    "a loss as a trick": ("my_mixup: true", "my_focal: true", "own.yaml:4: 'my_focal' is a loss: write loss: my_focal"),
+    "a trick as a loss": ("name: my_focal, gamma: 1.5", "name: noisy", "own.yaml:7: 'noisy' is a trick: write noisy: true"),
+    "a class without its mark": ("[tricks.py]", "[unmarked.py]", "unmarked.py:13: 'my_sam' has no mark; write @trick above it"),
+    "a function without its mark": ("name: my_focal, gamma: 1.5", "name: bare", "tricks.py:116: 'bare' has no mark; write @loss above it"),
+    "an object of a file that is not named": ("my_mixup: true", "climb: true", "own.yaml:4: 'climb' is in helpers.py, which is not named in 'plugins'"),
     "two that take over the step": ("my_mixup: true", "my_mixup: true, sam: true", "'sam' and 'my_sam' each take over the step; leave one out"),
     "two that it says it can't be with": ("my_mixup: true", "my_mixup: true, mixing: mixup", "'my_mixup' and 'mixing' can't be combined; leave one out"),
     "what only a record says": ("my_mixup: true", "own_tricks: []", "own.yaml:4: unknown setting 'own_tricks'"),
@@ -163,6 +168,9 @@ BAD: dict[str, tuple[str, str, str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input(case: str, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("link.py").symlink_to("/etc/hostname")
+    with Path("tricks.py").open("a") as file:
+        file.write("\n\ndef bare(logits, targets): ...\n")
+    Path("unmarked.py").write_text(TRICKS.replace('@trick(takes_over=["step"])\n', "", 1))
     before, after, message = BAD[case]
     assert MATRIX.count(before) == 1
     Path("own.yaml").write_text(MATRIX.replace(before, after))
@@ -192,6 +200,46 @@ def test_a_file_that_can_not_be_a_plugin(
     Path("tricks.py").write_text(TRICKS.replace(before, after, 1))
     assert runner.main(["own.yaml", "--plan"]) == 2
     assert message in capsys.readouterr().err
+
+
+RUNS = (
+    MATRIX[: MATRIX.index("matrix:")]
+    + """\
+runs:
+  plain: {}
+  two:
+    rdrop: true
+    my_sam: true
+    sam: true
+tables:
+  own: {rows: runs, columns: [{header: val, split: val}]}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("", "", "own.yaml:10: 'sam' and 'my_sam' each take over the step"),
+        ("    my_sam: true\n", "", None),
+        ("    sam: true\n", "    mixing: mixup\n", "own.yaml:10: 'my_mixup' and 'mixing' can't be"),
+        ("my_mixup: true", "sam: true", "own.yaml:9: 'sam' and 'my_sam' each take over"),
+        (
+            "    sam: true\n",
+            "    pretrained: true\n",
+            "own.yaml:10: model 'tiny_net' is your own, and",
+        ),
+    ],
+)
+def test_a_clash_is_told_with_the_line_that_adds_it(
+    before: str, after: str, message: str | None, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = RUNS.replace(before, after, 1)
+    Path("own.yaml").write_text(
+        text.replace("    sam: true\n", "") if "9:" in str(message) else text
+    )
+    assert runner.main(["own.yaml", "--plan"]) == (2 if message else 0)
+    assert (message or "") in capsys.readouterr().err
 
 
 def test_planning_runs_none_of_it_and_imports_no_torch(own: Path) -> None:
