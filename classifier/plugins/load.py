@@ -43,6 +43,9 @@ _TOLD = (
 )
 """Of errors that the job itself explains."""
 
+_MODULE = "plugin "
+"""Begins the names of the user's modules: no other's can."""
+
 _known: dict[tuple[str, str], tuple[Brought, Declared]] = {}
 """What may be loaded in this process, by name and digest."""
 
@@ -148,10 +151,10 @@ def act_of(plugin: Plugin, training: Beginning) -> Act:
     given = (training,) if plugin.takes else ()
     seed = training.spec.seed
     with keyed_everywhere(seed, f"plugin {plugin.name}"), telling(plugin):
-        return _UserAct(plugin, kind(*given, **plugin.settings))
+        return UserAct(plugin, kind(*given, **plugin.settings))
 
 
-class _UserAct(Act):
+class UserAct(Act):
     """A user's act, with what it owes looked at."""
 
     def __init__(self, plugin: Plugin, act: Act) -> None:
@@ -201,6 +204,11 @@ class _UserAct(Act):
                 "no others"
             )
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the user's object holds that a state could."""
+        return plain_attributes(self._act)
+
     def state_dict(self) -> dict[str, Any]:
         with telling(self._plugin):
             state = self._act.state_dict()
@@ -248,6 +256,11 @@ def not_plain(value: object) -> str | None:
         plain = value is None or isinstance(value, bool | int | float | str | torch.Tensor)
         return None if plain else f"a {type(value).__name__}"
     return next(filter(None, map(not_plain, parts)), None)
+
+
+def plain_attributes(of: object) -> dict[str, Any]:
+    """The attributes that a kept state could hold."""
+    return {name: value for name, value in vars(of).items() if not not_plain(value)}
 
 
 @contextmanager
@@ -320,9 +333,11 @@ def _check_data(file: Path, expected: str) -> None:
 
 
 def _module(brought: Brought, path: str) -> ModuleType:
-    """A file of the user's, run once in a process."""
+    """A file of the user's, run once in a process, keyed by its path alone."""
+    from classifier.basics.randomness import keyed_everywhere
+
     text, file = brought.texts[path], str(brought.folder / path)
-    name = f"plugin {brought.hash} {PurePosixPath(path).with_suffix('')}"
+    name = f"{_MODULE}{brought.hash} {PurePosixPath(path).with_suffix('')}"
     if name in sys.modules:
         return sys.modules[name]
     module = ModuleType(name)
@@ -331,12 +346,19 @@ def _module(brought: Brought, path: str) -> ModuleType:
     sys.modules[name] = module
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     try:
-        with _telling(brought, "it can't be imported"):
+        key = keyed_everywhere(0, f"plugin {path}")
+        with key, _telling(brought, "it can't be imported"):
             exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
     except BaseException:
         del sys.modules[name]
         raise
     return module
+
+
+def run_anew() -> None:
+    """Let each file run once more where it is needed next, as in another process."""
+    for name in [name for name in sys.modules if name.startswith(_MODULE)]:
+        del sys.modules[name]
 
 
 def _importing(brought: Brought, path: str) -> Callable[..., ModuleType]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from classifier.basics.errors import TogetherError, UserError
 from classifier.basics.place import Place
 from classifier.basics.settings import Weights
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
@@ -54,11 +55,18 @@ def _done(job: Job, out: Path, place: Place, store: Store) -> Iterable[Outcome[A
 
 
 def check_starts(specs: Iterable[TrainSpec], place: Place) -> None:
-    """Fetch and try what trainings start from, before any of them does. Raises UserError."""
+    """Fetch and try what trainings start from, before any of them does. Raises UserError, with all
+    that fails."""
     from classifier.job import check_start
 
+    errors = []
     for spec in specs:
-        check_start(spec, place, _start(spec, place.data_root))
+        try:
+            check_start(spec, place, _start(spec, place.data_root))
+        except UserError as error:
+            errors.append(error)
+    if errors:
+        raise TogetherError(errors)
 
 
 def _start(spec: TrainSpec, data_root: Path, store: Store | None = None) -> Start:

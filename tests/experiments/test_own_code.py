@@ -315,7 +315,14 @@ def test_try_tries_each_object_with_each_of_its_settings(
     )
     Path("tricks.py").write_text(forgetful)
     assert runner.main([*RUN, "--trust"]) == 2
-    assert "or trick 'my_sam' goes on from a kept state to other weights" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert ": trick 'my_sam' goes on from a kept state to other weights" in said
+    broken = forgetful.replace("** gamma", "** unknown")
+    Path("tricks.py").write_text(broken)
+    assert runner.main([*RUN, "--try", "--trust"]) == 2
+    said = capsys.readouterr().err
+    assert "error: 2 errors:\n" in said and ": trick 'my_sam' goes on from" in said
+    assert ": loss 'my_focal': NameError: name 'unknown' is not defined" in said
     assert not Path("runs").exists() and not Path("reports").exists()
     Path("own.yaml").write_text(
         MATRIX.replace("[tricks.py]", "[]")
