@@ -107,10 +107,16 @@ def digest_of(name: str, main: str, modules: Mapping[str, Module]) -> str:
 
     `modules`: by name, all of the folder that any of them imports. What `main` is called is free.
     """
+    found = reached(name, main, modules)
+    texts = [("" if at == main else at, text) for at, text in found]
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+
+
+def reached(name: str, main: str, modules: Mapping[str, Module]) -> list[tuple[str, str]]:
+    """All that counts for `name` in the module `main`: the module of each piece, and its text."""
     found = sorted(_reached(name, main, modules))
     found.sort(key=lambda at: at[0] != main)
-    texts = [("" if at == main else at, modules[at].pieces[index].text) for at, index in found]
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+    return [(at, modules[at].pieces[index].text) for at, index in found]
 
 
 def _reached(name: str, main: str, modules: Mapping[str, Module]) -> set[tuple[str, int]]:

@@ -10,6 +10,8 @@ from classifier.basics.machine import Platform
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec, unedited
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
+from classifier.plugins.brought import Brought
+from classifier.plugins.spec import Plugin
 from classifier.records.record import (
     BenchmarkRecord,
     EvaluateRecord,
@@ -19,6 +21,7 @@ from classifier.records.record import (
     evaluate_unit,
     train_unit,
 )
+from classifier.records.runs import SOURCES
 from experiments.plan.jobs import Job, JobState
 from experiments.store.store import Results
 
@@ -35,11 +38,12 @@ class Standing:
 class Judge:
     """Says what state a job is in: done with these data, to do and why, failed, running."""
 
-    def __init__(self, here: Platform, data_root: Path) -> None:
-        """`here`: where speeds are measured."""
+    def __init__(self, here: Platform, data_root: Path, plugins: Sequence[Brought] = ()) -> None:
+        """`here`: where speeds are measured. `plugins`: what the user's files say now."""
+        self._plugins = plugins
         self._benchmark_units, self._root = benchmark_units(here), data_root
         self._fingerprints: dict[DataSpec, str | None] = {}
-        self._unedited: tuple[Results, dict[str, TrainSpec]] | None = None
+        self._unedited: tuple[Results, dict[str, TrainRecord]] | None = None
         """The trainings of a store with code of the user's, by signature but for that code."""
 
     def judged(self, job: Job, results: Results, before: Mapping[str, Job]) -> Job:
@@ -107,18 +111,33 @@ class Judge:
         if not spec.plugins:
             return ""
         if self._unedited is None or self._unedited[0] is not results:
-            trained = (r.spec for r in results.records.values() if isinstance(r, TrainRecord))
-            by_name = {unedited(other).signature: other for other in trained if other.plugins}
+            trained = [r for r in results.records.values() if isinstance(r, TrainRecord)]
+            by_name = {unedited(r.spec).signature: r for r in trained if r.spec.plugins}
             self._unedited = results, by_name
         before = self._unedited[1].get(unedited(spec).signature)
         if before is None:
             return ""
+        unit = results.folders.get((before.signature, before.unit))
         changed = [
-            f"{now.kind} '{now.name}' ({now.place})"
-            for now, then in zip(spec.plugins, before.plugins, strict=True)
+            self._edited_in(now, unit / SOURCES if unit else None)
+            for now, then in zip(spec.plugins, before.spec.plugins, strict=True)
             if now.digest != then.digest
         ]
         return f"edited: {', '.join(changed)}" if changed else ""
+
+    def _edited_in(self, plugin: Plugin, kept: Path | None) -> str:
+        """The object, or where its own file reaches the same as then, what it reaches or reads."""
+        told = f"{plugin.kind} '{plugin.name}' ({plugin.place})"
+        for brought in self._plugins:
+            declared = brought.declared.get(plugin.name)
+            if declared is None or declared.digest != plugin.digest or not (kept and kept.is_dir()):
+                continue
+            files = brought.edited(plugin.name, kept)
+            if not files and declared.reads:
+                return f"{' or '.join(declared.reads)}, which {told} reads"
+            if files and plugin.file not in files:
+                return f"{' and '.join(files)}, which {told} reaches"
+        return told
 
     def _with_data(self, data: DataSpec, records: Sequence[Record]) -> Standing:
         now = self._fingerprint(data)

@@ -14,14 +14,21 @@ import torch
 
 import runner
 from classifier.basics.files import sha256
+from classifier.basics.machine import Platform
 from classifier.cli.main import main as commands
+from classifier.config.spec import TrainSpec
 from classifier.plugins.declared import KINDS
 from classifier.plugins.load import use
 from classifier.plugins.spec import UserLoss
+from classifier.records.record import Cost, TrainRecord
+from classifier.records.runs import SOURCES
 from experiments.matrix.load import load
+from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
-from experiments.store.store import Store
+from experiments.plan import plan as planning
+from experiments.store.store import Results, Store
 from tests.own import HELPERS, TRICKS, setting
+from tests.records import results_of
 
 pytestmark = pytest.mark.usefixtures("no_process_remains")
 
@@ -135,6 +142,89 @@ def test_an_edit_runs_what_it_reaches_again_and_nothing_else(
     assert commands([*looked, "--trust"]) == 0, "by the code that is kept beside it"
     for record in Store(Path("runs")).read().records.values():
         assert record.kind == "benchmark" or record.spec.signature == record.signature
+
+
+HERE = Platform("a CPU", 2, "2.14.1")
+
+
+def stored(matrix: Matrix, kept: Path) -> Results:
+    """Records as a run would leave them, with the files that ran in `kept`."""
+    results = results_of(matrix)
+    for path, text in matrix.plugins.texts.items():
+        (kept / SOURCES / path).parent.mkdir(parents=True, exist_ok=True)
+        (kept / SOURCES / path).write_text(text)
+    results.folders = dict.fromkeys(results.records, kept)
+    return results
+
+
+@pytest.mark.parametrize(
+    ("edits", "reason"),
+    [
+        ({"helpers.py": "1e-9"}, "edited: helpers.py, which trick 'my_sam' (tricks.py:14) reaches"),
+        ({"helpers.py": "1e-9", "tricks.py": "self.rho = 2 * rho"}, "edited: trick 'my_sam' (tricks.py:14)"),
+        ({"table.csv": "2"}, "edited: table.csv, which trick 'my_sam' (tricks.py:14) reads"),
+        ({"helpers.py": "(1e-12)"}, ""),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_plan_names_what_was_edited(edits: dict[str, str], reason: str, own: Path) -> None:
+    tricks = TRICKS.replace('over=["step"]', 'over=["step"], reads=["table.csv"]')
+    Path("tricks.py").write_text(tricks)
+    Path("table.csv").write_text("1")
+    results = stored(load(Path("own.yaml")), own / "kept")
+    changed = {"helpers.py": (HELPERS, "1e-12"), "tricks.py": (tricks, "self.rho = rho")}
+    for file, text in edits.items():
+        whole, before = changed.get(file, ("1", "1"))
+        Path(file).write_text(whole.replace(before, text))
+    made = planning.make([load(Path("own.yaml"))], results, HERE, own / "data")
+    reasons = {
+        bool(job.spec.trained and job.spec.trained.has("my_sam")): job.reason
+        for job in made.jobs
+        if job.spec.kind == "train"
+    }
+    assert reasons[True] == reason or (not reason and reasons[True] == reasons[False])
+    assert "edited" not in reasons[False]
+
+
+def test_a_trick_that_looks_at_a_batch_more_often_is_estimated_by_its_own_records(
+    own: Path,
+) -> None:
+    matrix = load(Path("own.yaml"))
+    results = stored(matrix, own / "kept")
+    for key, record in results.records.items():
+        if isinstance(record, TrainRecord):
+            seconds = 4e6 if record.spec.has("my_sam") else 1e6
+            results.costs[key] = Cost(seconds=seconds)
+    other = load(Path("own.yaml"), Overrides(seeds=(7,)))
+    made = planning.make([other], results, HERE, own / "data")
+    took: dict[bool, set[float | None]] = {False: set(), True: set()}
+    for job in made.jobs:
+        if isinstance(job.spec, TrainSpec):
+            took[job.spec.has("my_sam")].add(job.estimate.seconds)
+    (plain,), (climbing,) = took.values()
+    assert plain and climbing == pytest.approx(4 * plain, rel=0.01)
+    text = MATRIX.replace("rho: 0.1", "rho: 0.3").replace("my_mixup: true", "noisy: true")
+    Path("own.yaml").write_text(text.replace("  my_mixup.alpha: [0.5]\n", ""))
+    unlike = planning.make([load(Path("own.yaml"))], results, HERE, own / "data")
+    trainings = [job for job in unlike.jobs if job.spec.kind == "train"]
+    assert len(trainings) == 4 and {job.estimate.seconds for job in trainings} == {None}
+
+
+def test_names_that_people_see_say_what_is_the_users(own: Path) -> None:
+    """And what lies there under an older name is found still."""
+    slugs = [arm.trainings[0].slug for arm in load(Path("own.yaml")).arms]
+    assert slugs == [
+        "tiny_net-my_mixup-s0",
+        "tiny_net-my_mixup-my_focal-s0",
+        "tiny_net-my_sam-my_mixup-s0",
+        "tiny_net-my_sam-my_mixup-my_focal-s0",
+    ]
+    spec = load(Path("own.yaml")).arms[0].trainings[0]
+    older = Path("runs") / f"tiny_net-s0-{spec.signature}"
+    older.mkdir(parents=True)
+    assert Store(Path("runs")).folder(spec) == older
+    other = load(Path("own.yaml")).arms[1].trainings[0]
+    assert Store(Path("runs")).folder(other).name == f"{slugs[1]}-{other.signature}"
 
 
 BAD: dict[str, tuple[str, str, str]] = {
