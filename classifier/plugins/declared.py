@@ -60,7 +60,7 @@ class Declared:
         return made
 
 
-PLACES = ("batch", "loss", "step", "after_step", "state_dict", "load_state_dict")
+PLACES = ("batch", "loss", "step", "after_step", "report", "state_dict", "load_state_dict")
 """What a trick may define; see `Act`."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import linecache
 import logging
+import math
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -203,6 +204,17 @@ class UserAct(Act):
                 "layers must be made in __init__, and be the same ever after: the optimiser knows "
                 "no others"
             )
+
+    def report(self) -> dict[str, float | None]:
+        with telling(self._plugin):
+            made = self._act.report()
+        try:
+            numbers = {name: float(number) for name, number in dict(made).items()}  # type: ignore[arg-type]
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise self._error(f"report must give numbers by name, not {made!r:.60}") from error
+        if not all(isinstance(name, str) for name in numbers):
+            raise self._error(f"report must give numbers by name, not {made!r:.60}")
+        return {name: n if math.isfinite(n) else None for name, n in numbers.items()}
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -195,10 +195,11 @@ class Trainer:
         while self.epoch < self.spec.epochs and not all(track.stopped for track in self.tracks):
             lr = self.rates[self.epoch]
             self._train_epoch(lr, report, keep)
-            train_loss = self._mean_loss()
+            train_loss, told = self._mean_loss(), self._told()
             for track in self.tracks:
                 if not track.stopped:
-                    track.add(self._validated(track, lr, train_loss, report), self.spec)
+                    row = self._validated(track, lr, train_loss, report)
+                    track.add(row.model_copy(update={"reports": told}), self.spec)
             self.epoch, self.step_in_epoch = self.epoch + 1, 0
             self._losses, self._sizes = [], []
             keep(self.state, (self.epoch, 0), True)
@@ -241,6 +242,12 @@ class Trainer:
                 f"({' + '.join(terms)}): try a smaller lr, or warmup{amp}"
             )
         return float((losses * sizes).sum() / sizes.sum())
+
+    def _told(self) -> dict[str, dict[str, float | None]]:
+        """What the tricks report of this epoch, those that do."""
+        with keyed_everywhere(self.spec.seed, "report", self.epoch):
+            told = {name: dict(act.report()) for name, act in self._by_setting.items()}
+        return {name: numbers for name, numbers in told.items() if numbers}
 
     def _progress(self) -> Progress:
         best = max((track.best_score for track in self.tracks), default=-math.inf)

@@ -7,6 +7,7 @@ A training goes through them in this order:
     Act.loss               the loss of a batch, or of a part of one with `micro_batch`
     Act.step               the optimiser's step
     Act.after_step         after it
+    Act.report             at an epoch's end, for its history
 
 Loss and step are wrapped: an act is given the `inner` one, without its trick. One that does not
 call it takes the place over, and its trick says so (`takes_over`): two of these are refused, and it
@@ -217,6 +218,11 @@ class Act:
 
     def after_step(self, network: Network, step: int) -> None:
         """`step`: how many there were, from 1."""
+
+    def report(self) -> Mapping[str, float | None]:
+        """Numbers of the epoch that ends, by name, for the record's history; None: not finite. They
+        repeat, and no time is among them."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """What its next step depends on beside its layers: plain containers, numbers, tensors."""

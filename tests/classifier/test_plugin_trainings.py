@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,58 @@ def test_a_curriculum_knows_its_step_everywhere_and_goes_on_from_it(
     assert result(other, tmp_path / "other", brought) != resumed
 
 
+REPORT = """\
+@trick
+class t(Act):
+    def __init__(self):
+        self.sum, self.n = torch.zeros(()), 0
+
+    def step(self, update, inner):
+        loss = inner()
+        self.sum, self.n = self.sum + loss * (8 if self.n == 52 else 13), self.n + (8 if self.n == 52 else 13)
+        return loss
+
+    def report(self):
+        told = {"loss": self.sum / self.n, "images": self.n, "odd": float("nan"), "draw": torch.rand(())}
+        self.sum, self.n = torch.zeros(()), 0
+        return told
+
+    def state_dict(self):
+        return {"sum": self.sum, "n": self.n}
+
+    def load_state_dict(self, state):
+        self.sum, self.n = state["sum"], state["n"]
+"""
+
+
+def test_what_a_trick_reports_stands_in_the_history(tiny: TrainSpec, tmp_path: Path) -> None:
+    """And is the same after a stop; a training without one has none, as ever."""
+    brought = written(tmp_path, MARKS + REPORT)
+    plain = changed(tiny, batch_size=13)
+    spec = with_own(plain, brought, t={})
+    at = Place(tmp_path, plugins=(brought,))
+    trained = train(spec, tmp_path / "whole", at, tracks=(RAW, Ema(decay=0.9, tau=3.0)))
+    record = trained[0].record
+    for row in record.history:
+        told = row.reports["t"]
+        assert told["loss"] == pytest.approx(row.train_loss, rel=1e-5)
+        assert told["images"] == 60 and told["odd"] is None
+    assert len({row.reports["t"]["draw"] for row in record.history}) == 3
+    assert [row.reports for row in trained[1].record.history] == [
+        row.reports for row in record.history
+    ]
+    assert TrainRecord.model_validate_json(record.model_dump_json()) == record
+    asked = iter([False] * 6 + [True])
+    with pytest.raises(StoppedError):
+        train(spec, tmp_path, replace(at, stop=partial(next, asked)))
+    assert train(spec, tmp_path, at)[0].record.history == record.history
+    (without,) = train(plain, tmp_path / "plain", at)
+    assert "reports" not in without.record.model_dump_json()
+    assert [row.val_loss for row in without.record.history] == [
+        row.val_loss for row in record.history
+    ]
+
+
 STEP = "@trick\nclass t(Act):\n    def step(self, update, inner):\n        {}\n"
 
 
@@ -273,6 +326,9 @@ STEP = "@trick\nclass t(Act):\n    def step(self, update, inner):\n        {}\n"
         ("@trick\nclass t(Act):\n    def __init__(self):\n        self.layers = [torch.nn.Linear(1, 1)]\n", "t", "tricks.py:4: trick 't': layers must be one torch.nn.Module (several are a torch.nn.ModuleList), not list"),
         ("@trick\nclass t(Act):\n    layers = torch.ones(2)\n", "t", "tricks.py:4: trick 't': layers must be one torch.nn.Module (several are a torch.nn.ModuleList), not Tensor"),
         ("@trick\nclass t(Act):\n    def after_step(self, network, step):\n        self.layers = torch.nn.Linear(1, 1)\n", "t", "tricks.py:4: trick 't': layers must be made in __init__, and be the same ever after"),
+        ("@trick\nclass t(Act):\n    def report(self):\n        return {'a': 'much'}\n", "t", "tricks.py:4: trick 't': report must give numbers by name, not {'a': 'much'}"),
+        ("@trick\nclass t(Act):\n    def report(self):\n        return torch.ones(2)\n", "t", "tricks.py:4: trick 't': report must give numbers by name, not tensor([1., 1.])"),
+        ("@trick\nclass t(Act):\n    def report(self):\n        return {1: 2}\n", "t", "tricks.py:4: trick 't': report must give numbers by name, not {1: 2}"),
         ("@trick\nclass t:\n    pass\n", "t", "tricks.py:4: trick 't' must be a class of classifier.plugins.Act"),
         ("@loss\ndef f(logits, targets):\n    return logits.sum(1)\n", "f", "tricks.py:4: loss 'f' gave a tensor of shape (13,): a loss is one number, the mean over the batch"),
         ("@loss\ndef f(logits, targets):\n    return 1.0\n", "f", "tricks.py:4: loss 'f' gave float"),
