@@ -134,13 +134,19 @@ def check_labels(file: Path | None, classes: tuple[str, ...]) -> None:
 def checkpoint_of(run: Path, track: str | None) -> Path:
     """The best weights of a run's track, by default of its only one, or of the raw one.
 
-    Raises UserError, naming the tracks that there are.
+    Raises UserError, naming the tracks that there are, or saying that it is no run's folder.
     """
+    if not run.is_dir():
+        raise UserError(
+            f"{run} is {'a file' if run.exists() else 'not there'}; name a run's folder"
+        )
     files = {path.parent.name[6:]: path for path in sorted(run.glob(f"train-*/{runs.CHECKPOINT}"))}
+    if not files:
+        raise UserError(f"{run} holds no training's checkpoint: it is no run's folder")
     wanted = track or ("raw" if len(files) != 1 else next(iter(files)))
     if wanted not in files:
-        there = f"its tracks are {', '.join(files)}" if files else "it is no run's folder"
-        raise UserError(f"{run} has no checkpoint of a track '{wanted}'; {there}")
+        there = ", ".join(files)
+        raise UserError(f"{run} has no checkpoint of a track '{wanted}'; its tracks are {there}")
     return runs.checkpoint_of(files[wanted].parent)[1]
 
 

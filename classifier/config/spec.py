@@ -63,6 +63,8 @@ from classifier.tricks.losses.cross_entropy import CrossEntropy
 
 MOST_TITLE = 30
 """Characters of a data set's name in a slug."""
+MOST_TOLD = 60
+"""Characters of what a slug says of tricks."""
 SCHEMA = 1
 """Part of every signature. Raise it when the meaning of an existing field changes."""
 
@@ -259,7 +261,11 @@ class TrainSettings(Spec):
 
     @cached_property
     def slug(self) -> str:
-        return f"{self.model}{''.join(trick.slug for trick in self.tricks)}-s{self.seed}"
+        """The tricks that say so, and what is the user's; cut where that is much."""
+        places = (self.loss, self.optimizer, self.augment)
+        own = [f"-{place.name}" for place in places if isinstance(place, Plugin)]
+        told = "".join([*(trick.slug for trick in self.tricks), *own])
+        return f"{self.model}{told[:MOST_TOLD]}-s{self.seed}"
 
     @property
     def trained(self) -> TrainSpec:

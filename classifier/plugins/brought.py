@@ -13,7 +13,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import sha256, stays_in
 from classifier.basics.names import nearest
 from classifier.plugins.declared import Declared, declared_in
-from classifier.plugins.reach import Module, digest_of, module_of
+from classifier.plugins.reach import Module, digest_of, module_of, reached
 from classifier.plugins.syntax import parse
 
 _OURS = ("classifier", "experiments", "reports")
@@ -74,6 +74,24 @@ class Brought:
         """The path of a module in a file's folder, if it is there."""
         other = str(PurePosixPath(path).with_name(f"{module}.py"))
         return other if other in self.texts else None
+
+    def edited(self, name: str, kept: Path) -> list[str]:
+        """The files in which an object reaches something else than it does in the folder where the
+        same files were kept."""
+        plugin = self.declared[name].file
+        files = sorted(path for path in kept.rglob("*.py") if path.is_file())
+        texts = {path.relative_to(kept).as_posix(): path.read_text("utf-8") for path in files}
+        if plugin not in texts:
+            return [plugin]
+        now, then = self._reached(plugin, name), replace(self, texts=texts)._reached(plugin, name)
+        return sorted(path for path in now.keys() | then.keys() if now.get(path) != then.get(path))
+
+    def _reached(self, plugin: str, name: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for module, text in reached(name, PurePosixPath(plugin).stem, self._modules(plugin)):
+            path = PurePosixPath(plugin).with_name(f"{module}.py")
+            found.setdefault(str(path), []).append(text)
+        return found
 
     def _modules(self, plugin: str) -> dict[str, Module]:
         beside = {

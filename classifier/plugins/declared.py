@@ -66,7 +66,7 @@ class Declared:
         return made
 
 
-PLACES = ("batch", "loss", "step", "after_step", "state_dict", "load_state_dict")
+PLACES = ("batch", "loss", "step", "after_step", "report", "state_dict", "load_state_dict")
 """What a trick may define; see `Act`."""
 
 
@@ -96,8 +96,11 @@ def _marks(tree: ast.Module, file: str) -> dict[str, Kind]:
     """The names that the marks have in the file."""
     found: dict[str, Kind] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import) and any(a.name == MARKS_MODULE for a in node.names):
-            raise _error(file, node, f"write 'from {MARKS_MODULE} import trick' (or another mark)")
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            inside = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            if any(f"{inside}{alias.name}" == MARKS_MODULE for alias in node.names):
+                message = f"write 'from {MARKS_MODULE} import trick' (or another mark)"
+                raise _error(file, node, message)
         if isinstance(node, ast.ImportFrom) and node.module == MARKS_MODULE:
             named = {alias.asname or alias.name: alias.name for alias in node.names}
             found |= {here: kind for here, name in named.items() for kind in KINDS if kind == name}

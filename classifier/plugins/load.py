@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import linecache
 import logging
+import math
 import sys
 import threading
 import traceback
@@ -50,6 +51,9 @@ DRAWS = (
     "at the file's top"
 )
 """What to do about code that does not repeat."""
+_MODULE = "plugin "
+"""Begins the names of the user's modules: no other's can."""
+
 _known: dict[tuple[str, str], tuple[Brought, Declared]] = {}
 """What may be loaded in this process, by name and digest."""
 
@@ -155,15 +159,22 @@ def act_of(plugin: Plugin, training: Beginning) -> Act:
     given = (training,) if plugin.takes else ()
     seed = training.spec.seed
     with keyed_everywhere(seed, f"plugin {plugin.name}"), telling(plugin):
-        return _UserAct(plugin, kind(*given, **plugin.settings))
+        return UserAct(plugin, kind(*given, **plugin.settings))
 
 
-class _UserAct(Act):
+class UserAct(Act):
     """A user's act, with what it owes looked at."""
 
     def __init__(self, plugin: Plugin, act: Act) -> None:
+        from torch import nn
+
         self._plugin, self._act = plugin, act
         self.layers = act.layers
+        if not isinstance(self.layers, nn.Module | None):
+            raise self._error(
+                "layers must be one torch.nn.Module (several are a torch.nn.ModuleList), not "
+                f"{type(self.layers).__name__}"
+            )
 
     def batch(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         with telling(self._plugin):
@@ -195,6 +206,27 @@ class _UserAct(Act):
     def after_step(self, network: Network, step: int) -> None:
         with telling(self._plugin):
             self._act.after_step(network, step)
+        if self._act.layers is not self.layers:
+            raise self._error(
+                "layers must be made in __init__, and be the same ever after: the optimiser knows "
+                "no others"
+            )
+
+    def report(self) -> dict[str, float | None]:
+        with telling(self._plugin):
+            made = self._act.report()
+        try:
+            numbers = {name: float(number) for name, number in dict(made).items()}  # type: ignore[arg-type]
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise self._error(f"report must give numbers by name, not {made!r:.60}") from error
+        if not all(isinstance(name, str) for name in numbers):
+            raise self._error(f"report must give numbers by name, not {made!r:.60}")
+        return {name: n if math.isfinite(n) else None for name, n in numbers.items()}
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the user's object holds that a state could."""
+        return plain_attributes(self._act)
 
     def state_dict(self) -> dict[str, Any]:
         with telling(self._plugin):
@@ -243,6 +275,11 @@ def not_plain(value: object) -> str | None:
         plain = value is None or isinstance(value, bool | int | float | str | torch.Tensor)
         return None if plain else f"a {type(value).__name__}"
     return next(filter(None, map(not_plain, parts)), None)
+
+
+def plain_attributes(of: object) -> dict[str, Any]:
+    """The attributes that a kept state could hold."""
+    return {name: value for name, value in vars(of).items() if not not_plain(value)}
 
 
 @contextmanager
@@ -325,9 +362,11 @@ def _check_data(file: Path, expected: str) -> None:
 
 
 def _module(brought: Brought, path: str) -> ModuleType:
-    """A file of the user's, run once in a process."""
+    """A file of the user's, run once in a process, keyed by its path alone."""
+    from classifier.basics.randomness import keyed_everywhere
+
     text, file = brought.texts[path], str(brought.folder / path)
-    name = f"plugin {brought.hash} {PurePosixPath(path).with_suffix('')}"
+    name = f"{_MODULE}{brought.hash} {PurePosixPath(path).with_suffix('')}"
     if name in sys.modules:
         return sys.modules[name]
     module = ModuleType(name)
@@ -336,12 +375,19 @@ def _module(brought: Brought, path: str) -> ModuleType:
     sys.modules[name] = module
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     try:
-        with _telling(brought, "it can't be imported"):
+        key = keyed_everywhere(0, f"plugin {path}")
+        with key, _telling(brought, "it can't be imported"):
             exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
     except BaseException:
         del sys.modules[name]
         raise
     return module
+
+
+def run_anew() -> None:
+    """Let each file run once more where it is needed next, as in another process."""
+    for name in [name for name in sys.modules if name.startswith(_MODULE)]:
+        del sys.modules[name]
 
 
 def _importing(brought: Brought, path: str) -> Callable[..., ModuleType]:

@@ -2,9 +2,11 @@
 
 An object counts with all that its names lead to: definitions, literals and imports of its file,
 and in the same way of the modules beside it that these import. Other statements of a module run
-whenever it is imported, so they count for every object. Code that may look at anything
-(`globals()`, `exec`, a star import) makes its whole file count; code that may import anything, its
-whole folder.
+whenever it is imported, so they count for every object; so does a definition that may do more than
+define, by a decorator or by what its class's body calls. Code that may look at anything
+(`globals()`, `exec`, a star import) makes its whole file count, as does a class that is told of its
+subclasses with all that is imported; code that may import anything, its whole folder. What stands
+under `if __name__ == "__main__":` never runs, and is free.
 """
 
 from __future__ import annotations
@@ -33,6 +35,13 @@ _LOOKS_ANYWHERE = {
 }
 _IMPORTS_ANYTHING = {"importlib", "runpy", "pkgutil", "imp", "__import__", "__loader__", "__spec__"}
 _DOCS = {"__doc__", "getdoc", "getsource"}
+_TOLD_OF_CLASSES = {"__init_subclass__", "__subclasses__", "metaclass"}
+_ONLY_DEFINE = (
+    *("abc.", "contextlib.", "dataclasses.", "enum.", "functools.", "typing.", "numba.", "triton."),
+    *("torch.no_grad", "torch.enable_grad", "torch.inference_mode", "torch.compile", "torch.jit."),
+    *("torch.autograd.", "torch.amp.", "torch.cuda.amp.", "classifier.plugins."),
+)
+"""Beginnings of others' decorators that do no more; one of timm's lets a model be found by name."""
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -62,6 +71,8 @@ class Module:
     pieces: tuple[Piece, ...]
     anything: bool
     """It may import whatever lies in its folder."""
+    told_of_classes: bool = False
+    """It may find classes that nobody names, of all modules that are imported."""
 
     @cached_property
     def by_name(self) -> Mapping[str, tuple[int, ...]]:
@@ -84,14 +95,17 @@ def module_of(text: str, file: str, beside: Callable[[str], bool]) -> Module:
     """
     try:
         tree = parse(text, file)
+        tree.body = [node for node in tree.body if not _never_runs(node)]
         words = set(_words(tree))
         whole = bool(words & _LOOKS_ANYWHERE) or _has_star(tree)
         with_docs = bool(words & _DOCS)
         own = {name for node in tree.body for name in _bound(node, beside, only_own=True)}
+        others = _others(tree, beside)
+        acting = {id(node) for node in tree.body if _does_more(node, own, others)}
         pieces = [
             piece
             for node in tree.body
-            for piece in _pieces(node, file, beside, own, whole, with_docs)
+            for piece in _pieces(node, file, beside, whole or id(node) in acting, with_docs)
         ]
     except SyntaxError as error:
         raise UserError(f"{file}:{error.lineno or 1}: not Python: {error.msg}") from error
@@ -99,7 +113,7 @@ def module_of(text: str, file: str, beside: Callable[[str], bool]) -> Module:
         raise UserError(f"{file}:1: too deeply nested") from error
     except ValueError as error:  # a NUL
         raise UserError(f"{file}:1: not Python: {error}") from error
-    return Module(tuple(pieces), bool(words & _IMPORTS_ANYTHING))
+    return Module(tuple(pieces), bool(words & _IMPORTS_ANYTHING), bool(words & _TOLD_OF_CLASSES))
 
 
 def digest_of(name: str, main: str, modules: Mapping[str, Module]) -> str:
@@ -107,10 +121,16 @@ def digest_of(name: str, main: str, modules: Mapping[str, Module]) -> str:
 
     `modules`: by name, all of the folder that any of them imports. What `main` is called is free.
     """
+    found = reached(name, main, modules)
+    texts = [("" if at == main else at, text) for at, text in found]
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+
+
+def reached(name: str, main: str, modules: Mapping[str, Module]) -> list[tuple[str, str]]:
+    """All that counts for `name` in the module `main`: the module of each piece, and its text."""
     found = sorted(_reached(name, main, modules))
     found.sort(key=lambda at: at[0] != main)
-    texts = [("" if at == main else at, modules[at].pieces[index].text) for at, index in found]
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+    return [(at, modules[at].pieces[index].text) for at, index in found]
 
 
 def _reached(name: str, main: str, modules: Mapping[str, Module]) -> set[tuple[str, int]]:
@@ -132,6 +152,8 @@ def _reached(name: str, main: str, modules: Mapping[str, Module]) -> set[tuple[s
             importing(other)
 
     importing(main)
+    if any(modules[module].told_of_classes for module in run):
+        waiting.extend((module, i) for module in run for i in range(len(modules[module].pieces)))
     waiting.extend((main, index) for index in modules[main].by_name[name])
     while waiting:
         at = waiting.pop()
@@ -153,12 +175,10 @@ def _pieces(
     node: ast.stmt,
     file: str,
     beside: Callable[[str], bool],
-    own: set[str],
     whole: bool,
     with_docs: bool,
 ) -> Iterator[Piece]:
-    """A statement's; one for each name of an import. `own`: the names that this file and those
-    beside it define."""
+    """A statement's; one for each name of an import. `whole`: it counts for every object."""
     if _is_docstring(node) and not with_docs:
         return
     if isinstance(node, ast.Import | ast.ImportFrom):
@@ -171,8 +191,7 @@ def _pieces(
         return
     uses = frozenset(_names(node))
     imports = tuple(each for inner in ast.walk(node) for each in _own_imports(inner, file, beside))
-    always = whole or not (_is_definition(node, own) or _is_literal_assignment(node))
-    yield Piece(canonical(node, with_docs), frozenset(_bound(node, beside)), uses, imports, always)
+    yield Piece(canonical(node, with_docs), frozenset(_bound(node, beside)), uses, imports, whole)
 
 
 def _single(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> ast.Import | ast.ImportFrom:
@@ -231,16 +250,24 @@ def _names(node: ast.AST) -> Iterator[str]:
 def _words(tree: ast.AST) -> Iterator[str]:
     """What may be a way to look at anything: names, attributes, imported modules, and text that
     `getattr` may be given."""
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             yield node.id
         elif isinstance(node, ast.Attribute):
             # Not `model.eval()`, nor `re.compile`.
             yield node.attr if node.attr.startswith("_") or node.attr in _DOCS else ""
+            # `sys.modules`, whatever `sys` is called there; not `network.modules()`.
             if node.attr == "modules" and isinstance(node.value, ast.Name):
-                yield "globals" if node.value.id == "sys" else ""
+                yield "globals" if id(node) not in called and node.value.id != "self" else ""
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value if node.value.startswith("__") else ""
+            yield "globals" if node.value == "modules" else ""
+        elif isinstance(node, ast.FunctionDef):
+            yield node.name if node.name in _TOLD_OF_CLASSES else ""
+        elif isinstance(node, ast.ClassDef):
+            plain = ("ABCMeta", "abc.ABCMeta")
+            yield from (k.arg or "" for k in node.keywords if ast.unparse(k.value) not in plain)
         elif isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -261,11 +288,66 @@ def _is_docstring(node: ast.stmt) -> bool:
     return is_text and isinstance(node.value.value, str)  # type: ignore[attr-defined]
 
 
-def _is_definition(node: ast.stmt, own: set[str]) -> bool:
-    """One that does no more than define. A decorator of the user's own may do anything."""
+def _never_runs(node: ast.stmt) -> bool:
+    """`if __name__ == "__main__":`, for a plugin is imported only."""
+    return (
+        isinstance(node, ast.If)
+        and not node.orelse
+        and ast.unparse(node.test) in ("__name__ == '__main__'", "'__main__' == __name__")
+    )
+
+
+def _does_more(node: ast.stmt, own: set[str], others: Mapping[str, str]) -> bool:
+    """Whether a statement may do more than to give names to definitions, literals or imports.
+
+    `own`: the names that this file and those beside it define. `others`: what is imported from
+    elsewhere, by its name here.
+    """
     if not isinstance(node, _DEFINITIONS):
-        return False
-    return not any(name in own for each in node.decorator_list for name in _names(each))
+        return not (isinstance(node, _IMPORTS) or _is_literal_assignment(node))
+    if any(_may_register(each, own, others) for each in node.decorator_list):
+        return True
+    if not isinstance(node, ast.ClassDef):
+        defaults = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
+        return any(_acts(each, own) for each in defaults)
+    inner = [each for each in node.body if isinstance(each, _DEFINITIONS)]
+    evaluated = [*node.bases, *node.keywords, *(e for e in node.body if e not in inner)]
+    return any(_acts(e, own) for e in evaluated) or any(_does_more(e, own, others) for e in inner)
+
+
+def _may_register(decorator: ast.expr, own: set[str], others: Mapping[str, str]) -> bool:
+    """Of the user's own it may do anything; so may one of others', unless it is known."""
+    if any(name in own for name in _names(decorator)):
+        return True
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    root, _, rest = ast.unparse(called).partition(".")
+    return root in others and not f"{others[root]}.{rest}".startswith(_ONLY_DEFINE)
+
+
+def _acts(node: ast.AST, own: set[str]) -> bool:
+    """Whether it calls something, or sets a part of something, and names the user's own."""
+    acts = any(
+        isinstance(inner, ast.Call)
+        or (
+            isinstance(inner, ast.Attribute | ast.Subscript) and not isinstance(inner.ctx, ast.Load)
+        )
+        for inner in ast.walk(node)
+    )
+    return acts and any(name in own for name in _names(node))
+
+
+def _others(tree: ast.Module, beside: Callable[[str], bool]) -> dict[str, str]:
+    """What a file imports from elsewhere: by its name there the whole one."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, _IMPORTS):
+            inside = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            for alias in node.names:
+                whole = f"{inside}{alias.name}"
+                if not beside(whole.partition(".")[0]):
+                    here = alias.asname or alias.name.partition(".")[0]
+                    found[here] = whole if inside or alias.asname else here
+    return found
 
 
 def _is_literal_assignment(node: ast.stmt) -> bool:

@@ -93,6 +93,10 @@ class UserTrick(Plugin, Trick):
         return self.name
 
     @property
+    def slug(self) -> str:
+        return f"-{self.name}"
+
+    @property
     def takes_over(self) -> tuple[str, ...]:  # type: ignore[override]
         return self.over
 

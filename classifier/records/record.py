@@ -46,6 +46,8 @@ class Epoch(_Plain):
     val_loss: float
     val_accuracy: float
     val_mpa: float
+    reports: dict[str, dict[str, float | None]] = Field({}, exclude_if=lambda told: not told)
+    """What tricks tell of it, by trick and name; None is not finite."""
 
 
 class Environment(_Plain):

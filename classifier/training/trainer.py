@@ -134,7 +134,12 @@ class Trainer:
         classes = network.classes
         if teacher is not None:
             teacher = prepare_for_gradients(teacher[0], device), teacher[1]
-        beginning = Beginning(spec, self.network, device, classes, teacher)
+        self.steps = 0
+        """Taken so far; while one is being taken, it too."""
+        whole = spec.epochs * len(data.train)
+        beginning = Beginning(
+            spec, self.network, device, classes, teacher, whole, lambda: self.steps
+        )
         # Before the tricks, which may hook the network.
         self.tracks = [self._carried(track, beginning) for track in tracks]
         self.acts = [trick.begin(beginning) for trick in spec.tricks]
@@ -157,7 +162,6 @@ class Trainer:
         self.epoch = 0
         self.step_in_epoch = 0
         """The step that comes next."""
-        self.steps = 0
         self._losses: list[Tensor] = []
         self._sizes: list[int] = []
         """Of this epoch's steps so far: the loss, and the number of images."""
@@ -191,10 +195,11 @@ class Trainer:
         while self.epoch < self.spec.epochs and not all(track.stopped for track in self.tracks):
             lr = self.rates[self.epoch]
             self._train_epoch(lr, report, keep)
-            train_loss = self._mean_loss()
+            train_loss, told = self._mean_loss(), self._told()
             for track in self.tracks:
                 if not track.stopped:
-                    track.add(self._validated(track, lr, train_loss, report), self.spec)
+                    row = self._validated(track, lr, train_loss, report)
+                    track.add(row.model_copy(update={"reports": told}), self.spec)
             self.epoch, self.step_in_epoch = self.epoch + 1, 0
             self._losses, self._sizes = [], []
             keep(self.state, (self.epoch, 0), True)
@@ -209,9 +214,9 @@ class Trainer:
             batch = self.data.normalize(images.to(self.device, non_blocking=True))
             targets = labels.to(self.device, non_blocking=True)
             seed_step(self.spec.seed, self.epoch, self.step_in_epoch)
+            self.steps += 1
             self._losses.append(self.step(batch, targets))
             self._sizes.append(len(images))
-            self.steps += 1
             followers = [track.act for track in self.tracks if not track.stopped]
             for act in [*self.acts, *followers]:
                 if act is not None:
@@ -237,6 +242,12 @@ class Trainer:
                 f"({' + '.join(terms)}): try a smaller lr, or warmup{amp}"
             )
         return float((losses * sizes).sum() / sizes.sum())
+
+    def _told(self) -> dict[str, dict[str, float | None]]:
+        """What the tricks report of this epoch, those that do."""
+        with keyed_everywhere(self.spec.seed, "report", self.epoch):
+            told = {name: dict(act.report()) for name, act in self._by_setting.items()}
+        return {name: numbers for name, numbers in told.items() if numbers}
 
     def _progress(self) -> Progress:
         best = max((track.best_score for track in self.tracks), default=-math.inf)

@@ -1,8 +1,9 @@
 """Code of the user's, tried before anything trains: four tiny steps on made-up images, on the CPU.
 
 What a training promises is what is tried. It repeats under one key; it goes on from a kept state
-bit for bit; loader workers change nothing; shapes and types fit; gradients arrive and are finite;
-it ends, and leaves no thread behind. What fails is one error with the file's line.
+bit for bit, in another process; loader workers change nothing; its checkpoint holds all that
+predicts; shapes and types fit; gradients arrive and are finite; it ends, and leaves no thread
+behind. What fails is one error with the file's line, for each object that is at fault.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifier.basics.errors import StoppedError, UserError
+from classifier.basics.errors import StoppedError, TogetherError, UserError
 from classifier.basics.progress import silent
 from classifier.basics.randomness import keyed, keyed_everywhere
 from classifier.basics.users import Plugin
@@ -35,6 +36,7 @@ from classifier.data.loader import EvalLoader
 from classifier.data.split import Part
 from classifier.data.transforms import Normalize, short_side
 from classifier.inference.scoring import Predictions, score
+from classifier.models.network import prepare_for_gradients
 from classifier.plugins import load
 from classifier.plugins.spec import UserAugmentation, UserLoss, UserMetric, UserModel
 from classifier.training import states
@@ -42,7 +44,7 @@ from classifier.training.trainer import Trainer, TrainingData, start_network, tr
 
 _log = logging.getLogger(__name__)
 
-IMAGES, STEPS = 4, 4
+IMAGES, STEPS, EPOCHS = 4, 4, 2
 """Of a batch, and of a trial."""
 TRAIN: Part = "train"
 VAL: Part = "val"
@@ -52,31 +54,70 @@ SECONDS = 300
 """A trial that takes longer hangs."""
 
 
+_STATE = (
+    "than without a stop: state_dict must give all that its next step depends on, and "
+    "load_state_dict take it back"
+)
+
+
 def try_out(spec: TrainSpec, classes: int) -> None:
-    """Try what of a training is the user's. Raises UserError."""
+    """Try what of a training is the user's. Raises UserError; where several of the objects fail by
+    themselves, with each of them."""
+    try:
+        _try(spec, classes, spec.plugins)
+    except UserError as error:
+        alone = _errors_alone(spec, classes) if len(spec.plugins) > 1 else []
+        raise TogetherError(alone or [error]) from error
+
+
+def _errors_alone(spec: TrainSpec, classes: int) -> list[UserError]:
+    """What is wrong with the model, else with the others, each tried with the model alone."""
+    places = [name for name in ("optimizer", "loss", "augment") if _is_own(getattr(spec, name))]
+    built_in = {name: TrainSpec.model_fields[name].default for name in places}
+    bare = spec.model_copy(update={**built_in, "own_tricks": ()})
+    others = [(getattr(spec, name), {name: getattr(spec, name)}) for name in places]
+    others += [(trick, {"own_tricks": (trick,)}) for trick in spec.own_tricks]
+    alone = [(plugin, bare.model_copy(update=update)) for plugin, update in others]
+    errors: list[UserError] = []
+    for plugin, each in [*([(spec.own_model, bare)] if spec.own_model else []), *alone]:
+        try:
+            _try(each, classes, [plugin])
+        except UserError as error:
+            errors.append(error)
+            if plugin is spec.own_model:
+                break
+    return errors
+
+
+def _is_own(value: object) -> bool:
+    return isinstance(value, Plugin)
+
+
+def _try(spec: TrainSpec, classes: int, suspects: Sequence[Plugin]) -> None:
+    """`suspects`: whose fault it can be."""
     threads = set(threading.enumerate())
     short = _short(spec)
-    with _telling(spec.plugins), _limited(spec.plugins):
+    with _telling(suspects), _limited(suspects):
         for plugin in spec.plugins:
             load.object_of(plugin)
             load.check_threads(plugin, threads)
-        _try_alone(short, classes)
+        _try_alone(spec, classes)
         whole = _run(short, classes)
-        _check_gradients(spec, whole)
-        seen = _fingerprint(whole.state())
-        suspects = spec.own_tricks or spec.plugins
-        if _fingerprint(_run(short, classes).state()) != seen:
-            raise _error(suspects, f"does not repeat under one key: {load.DRAWS}")
-        if _fingerprint(_resumed(short, classes, suspects).state()) != seen:
-            raise _error(
-                suspects,
-                "goes on from a kept state to other weights than without a stop: state_dict must "
-                "give all that its next step depends on, and load_state_dict take it back",
-            )
+        _check_gradients(spec, whole, suspects)
+        seen = _all_of(whole)
+        stateful = [plugin for plugin in suspects if plugin.kind == "trick"] or suspects
+        again = _run(short, classes)
+        if _all_of(again) != seen:
+            raise _error(stateful, f"does not repeat under one key: {load.DRAWS}")
+        resumed = _resumed(short, classes, stateful)
+        if _all_of(resumed) != seen:
+            raise _error(stateful, f"goes on from a kept state to other weights {_STATE}")
+        _check_attributes(spec, whole, again, resumed)
         load.check_threads(suspects[0], threads)
-        if _fingerprint(_run(short, classes, workers=2).state()) != seen:
-            augmenting = [plugin for plugin in spec.plugins if plugin.kind == "augmentation"]
+        if _all_of(_run(short, classes, workers=2)) != seen:
+            augmenting = [plugin for plugin in suspects if plugin.kind == "augmentation"]
             raise _error(augmenting or suspects, f"depends on the loader's workers: {load.DRAWS}")
+        _check_checkpoint(short, classes, whole, suspects)
 
 
 def try_metric(metric: UserMetric, classes: int) -> None:
@@ -119,7 +160,8 @@ def _are_close(one: NDArray[Any], other: NDArray[Any]) -> bool:
 
 def _short(spec: TrainSpec) -> TrainSpec:
     """The training in small; what it starts from, and a teacher, are not the user's code."""
-    small = {"epochs": 1, "batch_size": IMAGES, "micro_batch": None, "patience": 0}
+    parts = IMAGES // 2 if spec.micro_batch else None
+    small = {"epochs": EPOCHS, "batch_size": IMAGES, "micro_batch": parts, "patience": 0}
     without = {"pretrained": None, "weights": None, "distill": None, "amp": False, "warmup": None}
     return spec.model_copy(update={**small, **without, "class_balance": False})
 
@@ -137,9 +179,9 @@ def _run(
 
 
 def _resumed(spec: TrainSpec, classes: int, suspects: Sequence[Plugin]) -> Trainer:
-    """Stopped in the middle, and gone on by another trainer."""
+    """Stopped in the middle of the last epoch, and gone on as in another process."""
     with tempfile.TemporaryDirectory() as folder:
-        asked = iter([False] * (STEPS // 2 - 1) + [True])
+        asked = iter([False] * (STEPS - 2) + [True])
         keep = states.Keeper(Path(folder), {}, 1e9, lambda: next(asked, False))
         with suppress(StoppedError):
             _run(spec, classes, keep=keep)
@@ -148,6 +190,7 @@ def _resumed(spec: TrainSpec, classes: int, suspects: Sequence[Plugin]) -> Train
                 suspects,
                 "has a state that can't be kept: it may hold containers, numbers, text and tensors",
             )
+        load.run_anew()
         return _run(spec, classes, keep=keep)
 
 
@@ -185,7 +228,7 @@ class _Images(Pixels):
 
 
 def _listing(classes: int) -> Listing:
-    parts = (TRAIN,) * (IMAGES * STEPS) + (VAL,) * IMAGES
+    parts = (TRAIN,) * (IMAGES * STEPS // EPOCHS) + (VAL,) * IMAGES
     labels = tuple(index % classes for index in range(len(parts)))
     names = tuple(map(str, range(len(parts))))
     return Listing(tuple(map(str, range(classes))), names, labels, parts)
@@ -196,7 +239,7 @@ def _try_alone(spec: TrainSpec, classes: int) -> None:
     if isinstance(spec.augment, UserAugmentation):
         _try_augmentation(spec.augment, spec.image_size)
     if isinstance(spec.loss, UserLoss):
-        _try_loss(spec.loss, classes)
+        _try_loss(spec.loss, classes, spec.class_balance)
     if spec.own_model is not None:
         _try_model(spec.own_model, classes, spec.image_size)
 
@@ -211,14 +254,16 @@ def _try_augmentation(plugin: UserAugmentation, size: int) -> None:
         raise _error([plugin], f"does not repeat under one key: {load.DRAWS}")
 
 
-def _try_loss(plugin: UserLoss, classes: int) -> None:
+def _try_loss(plugin: UserLoss, classes: int, balanced: bool) -> None:
+    """`balanced`: with the weights of classes."""
     start = torch.linspace(-2, 2, IMAGES * classes).view(IMAGES, classes)
     targets = torch.arange(IMAGES) % classes
+    weight = torch.linspace(0.5, 1.5, classes) if balanced else None
     seen = []
     for _ in range(2):
         logits = start.clone().requires_grad_()
         with keyed_everywhere(0, "trial"):
-            value = plugin.make()(logits, targets)
+            value = plugin.make(weight)(logits, targets)
         if not value.requires_grad:
             raise _error([plugin], "gives no gradient: it is not computed from the logits by torch")
         value.backward()  # type: ignore[no-untyped-call]
@@ -248,7 +293,7 @@ def _try_model(plugin: UserModel, classes: int, size: int) -> None:
         raise _error([plugin], f"does not repeat under one key: {load.DRAWS}")
 
 
-def _check_gradients(spec: TrainSpec, trainer: Trainer) -> None:
+def _check_gradients(spec: TrainSpec, trainer: Trainer, suspects: Sequence[Plugin]) -> None:
     """Those of the last step, which are there still."""
     learning = [(n, p) for n, p in trainer.network.named_parameters() if p.requires_grad]
     without = [name for name, parameter in learning if parameter.grad is None]
@@ -262,7 +307,55 @@ def _check_gradients(spec: TrainSpec, trainer: Trainer) -> None:
     wrong = [n for n, p in learning if p.grad is not None and not p.grad.isfinite().all()]
     wrong += [name for name, parameter in learning if not parameter.isfinite().all()]
     if wrong:
-        raise _error(spec.plugins, f"makes gradients or weights that are not finite, as {wrong[0]}")
+        raise _error(suspects, f"makes gradients or weights that are not finite, as {wrong[0]}")
+
+
+def _check_attributes(spec: TrainSpec, whole: Trainer, again: Trainer, resumed: Trainer) -> None:
+    """What may count only later than a trial's steps: an object that has gone on has the same in it
+    as one that never stopped."""
+    owners: list[tuple[Plugin, list[dict[str, Any]]]] = []
+    for number, trick in enumerate(spec.tricks):
+        acts = [trainer.acts[number] for trainer in (whole, again, resumed)]
+        if isinstance(trick, Plugin):
+            owners.append((trick, [a.attributes for a in acts if isinstance(a, load.UserAct)]))
+    if isinstance(spec.optimizer, Plugin):
+        optimizers = [trainer.step.optimizer for trainer in (whole, again, resumed)]
+        owners.append((spec.optimizer, [load.plain_attributes(each) for each in optimizers]))
+    for plugin, (one, other, gone_on) in owners:
+        # torch's own, which it completes when it reads a state; the first two are in it.
+        for name in (one.keys() & other.keys()) - {"state", "param_groups", "defaults"}:
+            repeats = _fingerprint(one[name]) == _fingerprint(other[name])
+            if repeats and _fingerprint(one[name]) != _fingerprint(gone_on.get(name)):
+                raise _error([plugin], f"goes on from a kept state with another '{name}' {_STATE}")
+
+
+def _check_checkpoint(
+    spec: TrainSpec, classes: int, trained: Trainer, suspects: Sequence[Plugin]
+) -> None:
+    """Evaluation reads the weights into the network as the model makes it, without any trick."""
+    network = prepare_for_gradients(start_network(spec, classes, None), torch.device("cpu"))
+    try:
+        network.load_state_dict(trained.network.state_dict())
+    except RuntimeError as error:
+        said = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
+        message = "makes other layers of the network, which its checkpoint can't be read into"
+        raise _error(suspects, f"{message}: {said}") from error
+    images = torch.linspace(-2, 2, 3 * spec.image_size**2).view(1, 3, *(spec.image_size,) * 2)
+    answers = []
+    for each in (trained.network, network):
+        with keyed_everywhere(0, "trial"), torch.no_grad():
+            answers.append(each.eval()(images))
+    if not torch.allclose(answers[0], answers[1], rtol=1e-3, atol=1e-5):
+        raise _error(
+            suspects,
+            "makes a network whose answers its checkpoint does not hold: evaluation reads that "
+            "into the network as the model makes it, without hooks, attributes and tricks",
+        )
+
+
+def _all_of(trainer: Trainer) -> str:
+    """A fingerprint of all that the next step may depend on, and of buffers that no state has."""
+    return _fingerprint([trainer.state(), dict(trainer.network.named_buffers())])
 
 
 def _fingerprint(value: Any) -> str:
@@ -314,7 +407,10 @@ def _limited(plugins: Sequence[Plugin]) -> Iterator[None]:
     """What hangs is ended: by an error in the line where it is."""
 
     def end(*_: object) -> None:
-        raise TimeoutError(f"nothing came of it within {SECONDS} s of its trial")
+        raise TimeoutError(
+            f"nothing came of it within {SECONDS} s of its trial: mend what hangs, or compute "
+            "beforehand what takes so long, into a file that it 'reads'"
+        )
 
     if threading.current_thread() is not threading.main_thread():
         yield

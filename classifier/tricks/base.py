@@ -7,6 +7,7 @@ A training goes through them in this order:
     Act.loss               the loss of a batch, or of a part of one with `micro_batch`
     Act.step               the optimiser's step
     Act.after_step         after it
+    Act.report             at an epoch's end, for its history
 
 Loss and step are wrapped: an act is given the `inner` one, without its trick. One that does not
 call it takes the place over, and its trick says so (`takes_over`): two of these are refused, and it
@@ -130,7 +131,7 @@ class Trick(Settings):
 
 @dataclass(frozen=True)
 class Beginning:
-    """A training before its first step."""
+    """A training before its first step. Who keeps it sees in every place how far it is."""
 
     spec: Others
     network: Network
@@ -138,6 +139,15 @@ class Beginning:
     classes: int
     teacher: tuple[Network, str] | None
     """The network that a `distill` names, in FP32 on the device, and its model's name."""
+    steps: int = 1
+    """Of the optimiser, to the end of the last epoch; `patience` may end it before."""
+    taken: Callable[[], int] = lambda: 0
+
+    @property
+    def step(self) -> int:
+        """Which of them is being taken, from 1: the same in all places of a step, however often
+        they are called, and after a resume. 0 before the first."""
+        return self.taken()
 
 
 @dataclass(frozen=True)
@@ -208,6 +218,11 @@ class Act:
 
     def after_step(self, network: Network, step: int) -> None:
         """`step`: how many there were, from 1."""
+
+    def report(self) -> Mapping[str, float | None]:
+        """Numbers of the epoch that ends, by name, for the record's history; None: not finite. They
+        repeat, and no time is among them."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """What its next step depends on beside its layers: plain containers, numbers, tensors."""

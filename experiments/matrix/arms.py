@@ -287,7 +287,9 @@ class Arms:
 
     def _explained(self, error: ValidationError, origins: Mapping[str, Where]) -> UserError:
         """With the place of the setting as it was written: in train, on an axis, in a run."""
-        place = _written_at(origins, tuple(main_detail(error)["loc"]))
+        detail = main_detail(error)
+        loc = tuple(detail["loc"])
+        place = _written_at(origins, loc) if loc else _named_in(detail["msg"], origins)
         given_elsewhere = ("data", "seed", "own_model", "own_tricks")
         own = self._own.names
         return explain(error, self._document, place, ArmSettings, given_elsewhere, own)
@@ -301,6 +303,14 @@ def _written_at(origins: Mapping[str, Where], loc: tuple[str | int, ...]) -> Whe
         if path == loc[: len(path)]:
             place = (*origin, *loc[len(path) :])
     return place
+
+
+def _named_in(message: str, origins: Mapping[str, Where]) -> Where:
+    """Where the settings stand that can't be combined, which a message has in quotes: what an arm
+    adds to those that all share, if it is any of them."""
+    named = [o for name, o in origins.items() if f"'{name.partition('.')[0]}'" in message]
+    added = [origin for origin in named if origin[0] != "train"]
+    return (added or named or [("train",)])[-1]
 
 
 def _place(origins: Mapping[str, Where], setting: str) -> Where:

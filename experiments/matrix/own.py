@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Collection
+from functools import cached_property
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -20,7 +22,8 @@ from classifier.data.spec import DataSpec
 from classifier.models import catalogue
 from classifier.plugins.brought import bring, check_path
 from classifier.plugins.declared import Declared
-from classifier.plugins.spec import OF_A_TRAINING, as_setting
+from classifier.plugins.spec import OF_A_TRAINING, OF_KIND, as_setting
+from classifier.plugins.syntax import parse
 from experiments.matrix.schema import METRICS
 
 _RESERVED = {*ArmSettings.model_fields, "seed", "run", "include", "exclude"}
@@ -88,8 +91,9 @@ class Own:
             made["data"] = self._data(column["data"], (*where, "data"))
         metric = column.get("metric")
         name, given = _named(metric)
+        self._check_kind(name, "metric", (*where, "metric"))
         declared = self._declared.get(name)
-        if declared is not None and declared.kind == "metric":
+        if declared is not None:
             made |= {"metric": name, "own": self._made(declared, given, (*where, "metric"))}
         elif isinstance(metric, dict) and name:
             made["metric"] = name
@@ -102,8 +106,9 @@ class Own:
         if isinstance(value, dict) and "own" in value:
             raise self._document.error((*where, "own"), "unknown setting 'own' of 'data'")
         name, given = _named(value)
+        self._check_kind(name, "dataset", where)
         declared = self._declared.get(name)
-        if declared is None or declared.kind != "dataset":
+        if declared is None:
             is_known = name == "" or name in sources.by_name()
             return value if is_known else {"name": name}  # of which the file's check says so
         rest = {key: given.pop(key) for key in list(given) if key in DataSpec.model_fields}
@@ -111,6 +116,7 @@ class Own:
 
     def put(self, settings: dict[str, Any], written_at: WrittenAt) -> dict[str, Any]:
         """A training's settings with the user's objects in their places, checked."""
+        self._check_kinds(settings, written_at)
         made = dict(settings)
         for place, kind in OF_A_TRAINING.items():
             value = made.get(place)
@@ -129,6 +135,43 @@ class Own:
             if name in self._declared and self._declared[name].kind == "trick"
         ]
         return made | {"own_tricks": tuple(trick for trick in tricks if trick is not None)}
+
+    def _check_kinds(self, settings: dict[str, Any], written_at: WrittenAt) -> None:
+        """Raises UserError for a name that is there, but with another mark or with none."""
+        for setting, value in settings.items():
+            kind = OF_A_TRAINING.get(setting)
+            name = value.get("name") if isinstance(value, dict) else value
+            if kind is not None and isinstance(name, str):
+                self._check_kind(name, kind, written_at((setting,)))
+            elif setting not in _RESERVED:
+                self._check_kind(setting, "trick", written_at((setting,)))
+
+    def _check_kind(self, name: str, wanted: Kind, where: Where) -> None:
+        declared, unmarked = self._declared.get(name), self._unmarked.get(name)
+        if (declared.kind == wanted if declared else not unmarked) or name in _built_in(wanted):
+            return
+        if declared is not None:
+            kind, under = declared.kind, OF_KIND[declared.kind].under
+            form = f"{name}: true" if kind == "trick" else f"{under}: {name}"
+            an = "an" if kind[0] in "aeiou" else "a"
+            instead = f": write {form}" if kind == "trick" or under else ""
+            raise self._document.error(where, f"'{name}' is {an} {kind}{instead}")
+        path, line = self._unmarked[name]
+        if path not in self.brought.plugins:
+            message = f"'{name}' is in {path}, which is not named in 'plugins'"
+            raise self._document.error(where, message)
+        place = f"{self.brought.folder / path}:{line}"
+        raise UserError(f"{place}: '{name}' has no mark; write @{wanted} above it")
+
+    @cached_property
+    def _unmarked(self) -> dict[str, tuple[str, int]]:
+        """File and line of what else these files define at their top."""
+        return {
+            node.name: (path, node.lineno)
+            for path, text in self.brought.texts.items()
+            for node in parse(text, path).body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name not in self._declared
+        }
 
     def _trick(self, declared: Declared, value: Any, written_at: WrittenAt) -> Plugin | None:
         if value is None or value is False:

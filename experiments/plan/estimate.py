@@ -47,7 +47,7 @@ class Estimator:
                 continue
             precision, spec, images = _done(record)
             work = _work(spec, images)
-            for group in _groups(precision, spec):
+            for group in _groups(precision, spec, learning=True):
                 before = self._rates.get(group, (0.0, 0.0))
                 self._rates[group] = (before[0] + work, before[1] + results.costs[key].seconds)
 
@@ -120,9 +120,15 @@ def _passes(spec: TrainSpec, rdrop: int | None = None) -> int:
     return math.prod((of_each | {"rdrop": rdrop or of_each.get("rdrop", 1)}).values())
 
 
-def _groups(precision: str, spec: TrainSpec) -> list[Group]:
-    """The nearest first."""
+def _groups(precision: str, spec: TrainSpec, learning: bool = False) -> list[Group]:
+    """The nearest first. Nobody knows how often a step of the user's looks at a batch: a training
+    with code of theirs is like those with the same, and no other is like it (`learning`)."""
     groups: list[Group] = [(precision, spec.image_size, spec.model)]
+    own = [plugin.name for plugin in spec.plugins if plugin.kind != "model"]
+    if precision == "train" and own:
+        groups.insert(0, (precision, spec.image_size, "+".join([spec.model, *sorted(own)])))
+        if learning:
+            return groups[:1]
     return [*groups, (precision, spec.image_size, "")] if spec.model in catalogue.MODELS else groups
 
 

@@ -12,6 +12,7 @@ from classifier.basics.users import Plugin
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, TrainSpec, unedited
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
+from classifier.plugins.brought import Brought
 from classifier.records.record import (
     BenchmarkRecord,
     EvaluateRecord,
@@ -23,6 +24,7 @@ from classifier.records.record import (
     metric_unit,
     train_unit,
 )
+from classifier.records.runs import SOURCES
 from experiments.plan.jobs import Job, JobState
 from experiments.store.store import Results
 
@@ -39,11 +41,12 @@ class Standing:
 class Judge:
     """Says what state a job is in: done with these data, to do and why, failed, running."""
 
-    def __init__(self, here: Platform, data_root: Path) -> None:
-        """`here`: where speeds are measured."""
+    def __init__(self, here: Platform, data_root: Path, plugins: Sequence[Brought] = ()) -> None:
+        """`here`: where speeds are measured. `plugins`: what the user's files say now."""
+        self._plugins = plugins
         self._benchmark_units, self._root = benchmark_units(here), data_root
         self._fingerprints: dict[DataSpec, str | None] = {}
-        self._unedited: tuple[Results, dict[str, TrainSpec]] | None = None
+        self._unedited: tuple[Results, dict[str, TrainRecord]] | None = None
         """The trainings of a store with code of the user's, by signature but for that code."""
         self._asked: tuple[Results, set[str]] | None = None
         """What the user's metrics were asked of, whatever their code was then."""
@@ -124,17 +127,16 @@ class Judge:
         if not _of_the_users(spec):
             return ""
         if self._unedited is None or self._unedited[0] is not results:
-            trained = (r.spec for r in results.records.values() if isinstance(r, TrainRecord))
-            by_name = {
-                unedited(other).signature: other for other in trained if _of_the_users(other)
-            }
+            trained = [r for r in results.records.values() if isinstance(r, TrainRecord)]
+            by_name = {unedited(r.spec).signature: r for r in trained if _of_the_users(r.spec)}
             self._unedited = results, by_name
         before = self._unedited[1].get(unedited(spec).signature)
         if before is None:
             return ""
+        unit = results.folders.get((before.signature, before.unit))
         changed = [
-            f"{now.kind} '{now.name}' ({now.place})"
-            for now, then in zip(_of_the_users(spec), _of_the_users(before), strict=True)
+            self._edited_in(now, unit / SOURCES if unit else None)
+            for now, then in zip(_of_the_users(spec), _of_the_users(before.spec), strict=True)
             if now.digest != then.digest
         ]
         return f"edited: {', '.join(changed)}" if changed else ""
@@ -146,8 +148,22 @@ class Judge:
             self._asked = results, {_question(r.evaluation.signature, r.metric) for r in of}
         now = spec.metric
         if _question(spec.evaluation.signature, now) in self._asked[1]:
-            return f"edited: metric '{now.name}' ({now.place})"
+            return f"edited: {self._edited_in(now, None)}"
         return self._edited(spec.evaluation.training, results)
+
+    def _edited_in(self, plugin: Plugin, kept: Path | None) -> str:
+        """The object, or where its own file reaches the same as then, what it reaches or reads."""
+        told = f"{plugin.kind} '{plugin.name}' ({plugin.place})"
+        for brought in self._plugins:
+            declared = brought.declared.get(plugin.name)
+            if declared is None or declared.digest != plugin.digest or not (kept and kept.is_dir()):
+                continue
+            files = brought.edited(plugin.name, kept)
+            if not files and declared.reads:
+                return f"{' or '.join(declared.reads)}, which {told} reads"
+            if files and plugin.file not in files:
+                return f"{' and '.join(files)}, which {told} reaches"
+        return told
 
     def _with_data(self, data: DataSpec, records: Sequence[Record]) -> Standing:
         now = self._fingerprint(data)

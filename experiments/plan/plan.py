@@ -54,7 +54,7 @@ def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root
     """The unique jobs of all matrices together, trainings first, with their states and costs."""
     requests = [request for matrix in matrices for request in matrix.requests()]
     estimator = Estimator(results, here.device, data_root)
-    judge = Judge(here, data_root)
+    judge = Judge(here, data_root, [matrix.plugins for matrix in matrices])
     jobs: dict[str, Job] = {}
     for job in unique(requests):
         jobs[job.id] = judge.judged(replace(job, estimate=estimator.of(job)), results, jobs)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.basics.console import Growing
+from classifier.basics.errors import TogetherError, UserError
 from classifier.basics.place import Place
 from classifier.basics.settings import Weights
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, TrainSpec
@@ -60,14 +61,20 @@ def _done(job: Job, out: Path, place: Place, store: Store) -> Iterable[Outcome[A
 
 def check_starts(specs: Iterable[TrainSpec | MetricSpec], place: Place) -> None:
     """Fetch and try what trainings start from, and metrics of the user's, before any job runs.
-    Raises UserError."""
+    Raises UserError, with all that fails."""
     from classifier.job import check_metric, check_start
 
+    errors = []
     for spec in specs:
-        if isinstance(spec, MetricSpec):
-            check_metric(spec, place)
-        else:
-            check_start(spec, place, _start(spec, place.data_root))
+        try:
+            if isinstance(spec, MetricSpec):
+                check_metric(spec, place)
+            else:
+                check_start(spec, place, _start(spec, place.data_root))
+        except UserError as error:
+            errors.append(error)
+    if errors:
+        raise TogetherError(errors)
 
 
 def make_data(owns: Iterable[UserDataset], place: Place) -> None:

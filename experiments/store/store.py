@@ -75,7 +75,7 @@ class Results:
 class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._by_hand: dict[str, Path] | None = None
+        self._others: dict[str, Path] | None = None
 
     def read(self) -> Results:
         """Every record, cost and failure. Raises UserError for a record that can't be read."""
@@ -100,7 +100,7 @@ class Store:
         """Where a job's results lie, or will lie."""
         run = spec.run
         folder = self.root / layout.run_name(run)
-        return folder if folder.is_dir() else self._named_by_hand().get(run.signature, folder)
+        return folder if folder.is_dir() else self._named_otherwise().get(run.signature, folder)
 
     def work_folder(self, spec: Spec) -> Path:
         """Where a job works."""
@@ -150,21 +150,24 @@ class Store:
             if folder.name.endswith(f"-{signature}"):
                 return folder
         try:
-            return self._named_by_hand()[signature]
+            return self._named_otherwise()[signature]
         except KeyError:
             raise FileNotFoundError(f"no run {signature} in {self.root}") from None
 
-    def _named_by_hand(self) -> dict[str, Path]:
-        """The folders that a person named, as `--save_path runs/ghostnet`, by signature."""
-        if self._by_hand is None:
-            self._by_hand = {
+    def _named_otherwise(self) -> dict[str, Path]:
+        """By signature: the folders that a person named, as `--save_path runs/ghostnet`, and those
+        that are there as an older version named them."""
+        if self._others is None:
+            there = layout.folders(self.root)
+            signed = {layout.signature_of(each): each for each in there if layout.is_signed(each)}
+            self._others = signed | {
                 runs.read_record(unit).signature: folder
-                for folder in layout.folders(self.root)
+                for folder in there
                 if not layout.is_signed(folder)
                 for unit in layout.folders(folder)
                 if unit.name.startswith("train-")
             }
-        return self._by_hand
+        return self._others
 
 
 def _read_run(run: Path, results: Results) -> None:

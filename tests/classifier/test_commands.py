@@ -185,7 +185,7 @@ def test_split_makes_what_a_matrix_takes_as_given(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["metrics", "--save_path", "nowhere"], "nowhere has no checkpoint of a track 'raw'; it is no run's folder"),
+        (["metrics", "--save_path", "nowhere"], "nowhere is not there; name a run's folder"),
         (["metrics", "--save_path", "RUN", "--track", "ema"], "its tracks are ema-0.9999-2000, raw"),
         (["metrics", "--save_path", "RUN", "--val_path", "x/val"], "x is not the 'digits' that the run was trained on"),
         (["metrics", "--save_path", "RUN", "--label_path", "x.png"], "x.png is not UTF-8 text"),

@@ -205,6 +205,7 @@ def test_a_class_is_made_with_its_settings() -> None:
         ("def g():\n    @loss\n    def f(a, b): ...", "t.py:4: 'f': a mark is for a function or class at the file's top"),
         ("@loss\nasync def f(a, b): ...", "t.py:3: 'f': a mark is for a function or class at the file's top"),
         (f"@loss\ndef {'f' * 41}(a, b): ...", "can't be a setting's name: letters, digits and _, at most 40"),
+        ("from classifier import plugins", "t.py:2: write 'from classifier.plugins import trick'"),
         ("import classifier.plugins", "t.py:2: write 'from classifier.plugins import trick'"),
     ],
 )  # fmt: skip
@@ -319,3 +320,58 @@ def test_of_all_this_projects_code_the_layout_is_free_and_the_text_is_not() -> N
                 if bare.body:
                     other = seen.setdefault(canonical(node), ast.unparse(bare))
                     assert other == ast.unparse(bare), path
+
+
+HEAD = "from classifier.plugins import loss\n"
+TAIL = "\n@loss\ndef f(a, b): return {}\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "used", "edit"),
+    [
+        ("import timm\n@timm.models.register_model\ndef net(): return 1", "timm.create_model('net')", ("return 1", "return 2")),
+        ("from timm.models import register_model as known\n@known\ndef net(): return 1", "0", ("return 1", "return 2")),
+        ("import torch\n@torch.library.custom_op('my::op', mutates_args=())\ndef op(x: int) -> int: return 1", "torch.ops.my.op(1)", ("return 1", "return 2")),
+        ("TABLE = {}\nclass Fill:\n    TABLE['q'] = 1", "TABLE['q']", ("= 1", "= 2")),
+        ("TABLE = {}\nclass Fill:\n    class Inner:\n        TABLE.update(q=1)", "TABLE['q']", ("q=1", "q=2")),
+        ("TABLE = {}\ndef fill(x=TABLE.setdefault('q', 1)): ...", "TABLE['q']", ("1)", "2)")),
+        ("TABLE = {}\nclass Fill:\n    @TABLE.setdefault\n    def one(): return 1", "TABLE", ("return 1", "return 2")),
+        ("class Base:\n    def __init_subclass__(cls): KNOWN.append(cls)\nKNOWN = []\nclass One(Base):\n    x = 1", "KNOWN[0].x", ("x = 1", "x = 2")),
+        ("class Base: ...\nclass One(Base):\n    x = 1", "Base.__subclasses__()[0].x", ("x = 1", "x = 2")),
+        ("class Meta(type): ...\nclass Base(metaclass=Meta): ...\nclass One(Base):\n    x = 1", "0", ("x = 1", "x = 2")),
+        ("from base import Base\nclass One(Base):\n    x = 1", "Base.known[0].x", ("x = 1", "x = 2")),
+        ("import sys as system\nX = 1", "system.modules[__name__].X", ("X = 1", "X = 2")),
+        ("import sys\nX = 1", "getattr(sys, 'modules')[__name__].X", ("X = 1", "X = 2")),
+    ],
+)  # fmt: skip
+def test_what_nobody_names_counts_where_it_may_be_found(
+    before: str, used: str, edit: tuple[str, str], tmp_path: Path
+) -> None:
+    """By a registry, by the classes that there are, or among the modules."""
+    (tmp_path / "base.py").write_text(
+        "class Base:\n    known = []\n    def __init_subclass__(cls): Base.known.append(cls)\n"
+    )
+    text = HEAD + before + TAIL.format(used)
+    assert text.count(edit[0]) == 1
+    assert digests(written(tmp_path, text)) != digests(written(tmp_path, text.replace(*edit)))
+
+
+@pytest.mark.parametrize(
+    ("before", "edit"),
+    [
+        ("if __name__ == '__main__':\n    import helpers\n    print(eval('1'))", ("'1'", "'2'")),
+        ("import torch\n@torch.no_grad()\ndef other(x=1): return x", ("x=1", "x=2")),
+        ("from functools import cache\n@cache\ndef other(x=1): return x", ("x=1", "x=2")),
+        ("import dataclasses as d\n@d.dataclass\nclass Other:\n    x: int = 1\n    @property\n    def y(self): ...\n    @y.setter\n    def y(self, v): ...", ("int = 1", "int = 2")),
+        ("import torch\nclass Other(torch.nn.Module):\n    def __init__(self): self.modules = {1: 2}", ("1: 2", "2: 1")),
+        ("import abc\nclass Other(metaclass=abc.ABCMeta):\n    size = len('1')", ("'1'", "'2'")),
+    ],
+)  # fmt: skip
+def test_what_only_defines_or_never_runs_is_free(
+    before: str, edit: tuple[str, str], tmp_path: Path
+) -> None:
+    text = HEAD + before + TAIL.format(0)
+    assert text.count(edit[0]) == 1
+    brought = written(tmp_path, text)
+    assert digests(brought) == digests(written(tmp_path, text.replace(*edit)))
+    assert set(brought.texts) == {"tricks.py"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,124 @@ def test_a_state_is_kept_and_restored(tiny: TrainSpec, tmp_path: Path) -> None:
         assert (resumed == result(spec, folder / "whole", brought)) is same
 
 
+CURRICULUM = """\
+SEEN = []
+
+
+@trick
+class t(Act):
+    def __init__(self, training, *, weight: float = 0.5):
+        self.training, self.weight = training, weight
+        self._saw("begin")
+
+    def _saw(self, place):
+        SEEN.append((self.training.step, place))
+
+    def batch(self, images, targets):
+        self._saw("batch")
+        return images * (1 + self.training.step / self.training.steps), targets
+
+    def loss(self, batch, inner):
+        self._saw("loss")
+        found = inner()
+        share = self.training.step / self.training.steps
+        return BatchLoss(found.mean * (1 + self.weight * share), found.total)
+
+    def step(self, update, inner):
+        self._saw("step")
+        return inner()
+
+    def after_step(self, network, step):
+        self._saw("after_step")
+        assert step == self.training.step and self.training.steps == 15
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "losses"),
+    [({}, 1), ({"micro_batch": 4}, 4), ({"rdrop": True}, 1), ({"sam": True}, 2)],
+    ids=str,
+)
+def test_a_curriculum_knows_its_step_everywhere_and_goes_on_from_it(
+    settings: dict[str, Any], losses: int, tiny: TrainSpec, tmp_path: Path
+) -> None:
+    """60 images in batches of 13, of which the last has 8, for three epochs."""
+    brought = written(tmp_path, MARKS + CURRICULUM)
+    spec = with_own(changed(tiny, batch_size=13, **settings), brought, t={})
+    use([brought])
+    seen = load.object_of(spec.own_tricks[0]).__init__.__globals__["SEEN"]
+    asked = iter([False] * 7 + [True])
+    with pytest.raises(StoppedError):
+        train(spec, tmp_path, Place(tmp_path, plugins=(brought,), stop=partial(next, asked)))
+    stopped = max(step for step, _ in seen)
+    assert 6 < stopped < 15 and seen[0] == (0, "begin")
+    resumed = result(spec, tmp_path, brought)
+    each = {
+        step: [place for at, place in seen if at == step and place != "begin"]
+        for step in range(1, 16)
+    }
+    for step, places in each.items():
+        parts = 2 if losses == 4 and step % 5 == 0 else 3 if losses == 4 else losses
+        assert places == ["batch", "step", *["loss"] * parts, "after_step"], step
+    (tmp_path / "whole").mkdir()
+    assert result(spec, tmp_path / "whole", brought) == resumed
+    other = with_own(changed(tiny, batch_size=13, **settings), brought, t={"weight": 0.25})
+    (tmp_path / "other").mkdir()
+    assert result(other, tmp_path / "other", brought) != resumed
+
+
+REPORT = """\
+@trick
+class t(Act):
+    def __init__(self):
+        self.sum, self.n = torch.zeros(()), 0
+
+    def step(self, update, inner):
+        loss = inner()
+        self.sum, self.n = self.sum + loss * (8 if self.n == 52 else 13), self.n + (8 if self.n == 52 else 13)
+        return loss
+
+    def report(self):
+        told = {"loss": self.sum / self.n, "images": self.n, "odd": float("nan"), "draw": torch.rand(())}
+        self.sum, self.n = torch.zeros(()), 0
+        return told
+
+    def state_dict(self):
+        return {"sum": self.sum, "n": self.n}
+
+    def load_state_dict(self, state):
+        self.sum, self.n = state["sum"], state["n"]
+"""
+
+
+def test_what_a_trick_reports_stands_in_the_history(tiny: TrainSpec, tmp_path: Path) -> None:
+    """And is the same after a stop; a training without one has none, as ever."""
+    brought = written(tmp_path, MARKS + REPORT)
+    plain = changed(tiny, batch_size=13)
+    spec = with_own(plain, brought, t={})
+    at = Place(tmp_path, plugins=(brought,))
+    trained = train(spec, tmp_path / "whole", at, tracks=(RAW, Ema(decay=0.9, tau=3.0)))
+    record = trained[0].record
+    for row in record.history:
+        told = row.reports["t"]
+        assert told["loss"] == pytest.approx(row.train_loss, rel=1e-5)
+        assert told["images"] == 60 and told["odd"] is None
+    assert len({row.reports["t"]["draw"] for row in record.history}) == 3
+    assert [row.reports for row in trained[1].record.history] == [
+        row.reports for row in record.history
+    ]
+    assert TrainRecord.model_validate_json(record.model_dump_json()) == record
+    asked = iter([False] * 6 + [True])
+    with pytest.raises(StoppedError):
+        train(spec, tmp_path, replace(at, stop=partial(next, asked)))
+    assert train(spec, tmp_path, at)[0].record.history == record.history
+    (without,) = train(plain, tmp_path / "plain", at)
+    assert "reports" not in without.record.model_dump_json()
+    assert [row.val_loss for row in without.record.history] == [
+        row.val_loss for row in record.history
+    ]
+
+
 STEP = "@trick\nclass t(Act):\n    def step(self, update, inner):\n        {}\n"
 
 
@@ -204,6 +323,12 @@ STEP = "@trick\nclass t(Act):\n    def step(self, update, inner):\n        {}\n"
         ("@trick\nclass t(Act):\n    def loss(self, batch, inner):\n        return 1.0\n", "t", "trick 't': loss must give a BatchLoss, not float"),
         ("@trick\nclass t(Act):\n    def batch(self, images, targets):\n        return images[1:], targets\n", "t", "trick 't': batch must give images and their targets, as many of each"),
         ("@trick\nclass t(Act):\n    def state_dict(self):\n        return {'a': [torch]}\n", "t", "trick 't': state_dict holds a module; it can hold containers, numbers, text and tensors"),
+        ("@trick\nclass t(Act):\n    def __init__(self):\n        self.layers = [torch.nn.Linear(1, 1)]\n", "t", "tricks.py:4: trick 't': layers must be one torch.nn.Module (several are a torch.nn.ModuleList), not list"),
+        ("@trick\nclass t(Act):\n    layers = torch.ones(2)\n", "t", "tricks.py:4: trick 't': layers must be one torch.nn.Module (several are a torch.nn.ModuleList), not Tensor"),
+        ("@trick\nclass t(Act):\n    def after_step(self, network, step):\n        self.layers = torch.nn.Linear(1, 1)\n", "t", "tricks.py:4: trick 't': layers must be made in __init__, and be the same ever after"),
+        ("@trick\nclass t(Act):\n    def report(self):\n        return {'a': 'much'}\n", "t", "tricks.py:4: trick 't': report must give numbers by name, not {'a': 'much'}"),
+        ("@trick\nclass t(Act):\n    def report(self):\n        return torch.ones(2)\n", "t", "tricks.py:4: trick 't': report must give numbers by name, not tensor([1., 1.])"),
+        ("@trick\nclass t(Act):\n    def report(self):\n        return {1: 2}\n", "t", "tricks.py:4: trick 't': report must give numbers by name, not {1: 2}"),
         ("@trick\nclass t:\n    pass\n", "t", "tricks.py:4: trick 't' must be a class of classifier.plugins.Act"),
         ("@loss\ndef f(logits, targets):\n    return logits.sum(1)\n", "f", "tricks.py:4: loss 'f' gave a tensor of shape (13,): a loss is one number, the mean over the batch"),
         ("@loss\ndef f(logits, targets):\n    return 1.0\n", "f", "tricks.py:4: loss 'f' gave float"),

@@ -399,7 +399,7 @@ def test_resume_without_a_kept_state_begins_anew(
             ["--momentum", "0.9"],
             "--momentum 0.9: unknown setting 'momentum'; it can be name, weight_decay",
         ),
-        (["--kd", "--teacher_path", "runs/none"], "runs/none has no checkpoint of a track 'raw'"),
+        (["--kd", "--teacher_path", "runs/none"], "runs/none is not there; name a run's folder"),
         (
             ["--model_name", "nope"],
             "--model_name nope: unknown model 'nope': neither torchvision nor timm has it",

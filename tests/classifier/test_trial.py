@@ -6,14 +6,16 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from classifier.basics.errors import UserError
 from classifier.config.spec import TrainSpec
+from classifier.plugins import load
 from classifier.plugins.load import use
 from classifier.training import trial
 from classifier.training.trial import try_out
 from tests.classifier.test_plugin_trainings import MARKS, changed, with_own
-from tests.own import written
+from tests.own import setting, written
 
 NET = """\
 @model
@@ -68,6 +70,39 @@ AUGMENT = "import os\nimport numpy as np\n{}@augmentation\ndef a(image):\n    re
             "tricks.py:10: trick 't' does not repeat under one key: draw from torch's",
         ),
         (
+            "SUM = []\n@trick\nclass t(Act):\n    def after_step(self, network, step):\n        if step == 1:\n            SUM.clear()\n"
+            + "        SUM.append(step)\n"
+            + MOVE.format("sum(SUM) * 1e-3").replace("update.", ""),
+            "t",
+            "trick 't' goes on from a kept state to other weights than without a stop",
+        ),
+        (
+            STEPS + "        return inner()\n",
+            "t",
+            "tricks.py:9: trick 't' goes on from a kept state with another 'n' than without a stop: state_dict must give all",
+        ),
+        (
+            "@optimizer\nclass o(torch.optim.SGD):\n    def __init__(self, groups, lr):\n        super().__init__(groups, lr)\n        self.n = 0\n    def step(self, closure=None):\n        self.n += 1\n        super().step()\n",
+            "o",
+            "optimizer 'o' goes on from a kept state with another 'n'",
+        ),
+        (
+            "@trick\nclass t(Act):\n    def __init__(self, training):\n        training.network.head.register_forward_hook(lambda m, i, out: 2 * out)\n",
+            "t",
+            "trick 't' makes a network whose answers its checkpoint does not hold",
+        ),
+        (
+            "@trick\nclass t(Act):\n    def __init__(self, training):\n        torch.nn.utils.parametrizations.weight_norm(training.network.head[1])\n",
+            "t",
+            "trick 't' makes other layers of the network, which its checkpoint can't be read into: Missing key(s) in state_dict: \"head.1.weight\"",
+        ),
+        (
+            NET.replace("nn.Conv2d(3, 4, 3, 2),", "Growing(), nn.Conv2d(3, 4, 3, 2),")
+            + "class Growing(torch.nn.Module):\n    n = 0\n    def forward(self, x):\n        self.n += self.training\n        return x * (1 + self.n)\n",
+            "net",
+            "model 'net' goes on from a kept state to other weights",
+        ),
+        (
             "@loss\ndef f(logits, targets):\n    import numpy as np\n    return logits.mean() * np.random.default_rng().random()\n",
             "f",
             "tricks.py:9: loss 'f' does not repeat under one key",
@@ -86,7 +121,7 @@ AUGMENT = "import os\nimport numpy as np\n{}@augmentation\ndef a(image):\n    re
             LAW
             + "    def loss(self, batch, inner):\n        made = inner()\n        return BatchLoss(made.mean + (batch.images.sum() * 0 + batch.network.head[1].bias.sum() * 0).sqrt())\n",
             "t",
-            "model 'net' or trick 't' in a trial: the loss is nan at step 1 of epoch 0",
+            "tricks.py:9: trick 't' in a trial: the loss is nan at step 1 of epoch 0",
         ),
         (
             AUGMENT.format("", "np.random.default_rng().integers(9)"),
@@ -94,7 +129,7 @@ AUGMENT = "import os\nimport numpy as np\n{}@augmentation\ndef a(image):\n    re
             "tricks.py:11: augmentation 'a' does not repeat under one key",
         ),
         (
-            AUGMENT.format("", "os.getppid() % 7 + (os.getpid() != PID)").replace(
+            AUGMENT.format("", "3 * (os.getpid() != PID)").replace(
                 "import os\n", "import os\nPID = os.getpid()\n"
             ),
             "a",
@@ -126,7 +161,7 @@ AUGMENT = "import os\nimport numpy as np\n{}@augmentation\ndef a(image):\n    re
         (
             LAW + "        while True:\n            pass\n",
             "t",
-            "trick 't': TimeoutError: nothing came of it within 1 s",
+            "trick 't': TimeoutError: nothing came of it within 1 s of its trial: mend what hangs, or",
         ),
         (
             "raise ValueError('no')\n" + LAW,
@@ -178,3 +213,86 @@ def test_a_broken_promise_is_one_error_with_its_line(
         tried(text, tiny, tmp_path, *([] if name == "net" else [name]))
     assert message in str(error.value)
     assert str(error.value).startswith(str(tmp_path / "tricks.py") + ":")
+
+
+BAD = """\
+@loss
+def f(logits, targets):
+    return logits.sum(1)
+@trick
+class t(Act):
+    def loss(self, batch, inner):
+        return 1.0
+@trick
+class good(Act):
+    pass
+"""
+
+
+def test_all_that_fail_by_themselves_are_told(tiny: TrainSpec, tmp_path: Path) -> None:
+    """A model that fails is told alone: without it nothing else can be tried."""
+    with pytest.raises(UserError) as error:
+        tried(BAD, tiny, tmp_path, "f", "t", "good")
+    first, loss, trick = str(error.value).splitlines()
+    assert first == "2 errors:" and "tricks.py:9: loss 'f' gave a tensor of shape" in loss
+    assert "tricks.py:12: trick 't': loss must give a BatchLoss, not float" in trick
+    with pytest.raises(UserError) as error:
+        tried(NET.replace(", 4\n", ", 5\n") + BAD, tiny, tmp_path, "f", "t")
+    assert "model 'net' makes (2, 4)" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_what_fails_only_together_names_all(tiny: TrainSpec, tmp_path: Path) -> None:
+    text = """\
+def had(training):
+        training.network.seen = getattr(training.network, "seen", 0) + 1
+        assert training.network.seen < 2, "there are two of us"
+@trick
+class t(Act):
+    def __init__(self, training): had(training)
+@trick
+class u(Act):
+    def __init__(self, training): had(training)
+"""
+    with pytest.raises(
+        UserError, match=r"tricks\.py:\d+: trick 'u': AssertionError: there are two"
+    ):
+        tried(text, tiny, tmp_path, "t", "u")
+
+
+NOISE = """\
+NOISE = torch.rand(3)
+@loss
+def f(logits, targets):
+    return (logits[:, :3] - NOISE).pow(2).mean()
+"""
+
+
+def test_draws_at_the_top_of_a_file_are_keyed(tiny: TrainSpec, tmp_path: Path) -> None:
+    """They are the same in each process, and the file runs in none of them twice."""
+    tried(NOISE, tiny, tmp_path, "f")
+    brought = written(tmp_path, MARKS + NOISE)
+    use([brought])
+    seen = []
+    for _ in range(2):
+        torch.seed()
+        load.run_anew()
+        module = load.object_of(setting(brought, "f")).__globals__
+        assert load.object_of(setting(brought, "f")).__globals__ is module
+        seen.append(module["NOISE"])
+    assert seen[0] is not seen[1] and torch.equal(*seen)
+
+
+def test_it_is_tried_as_it_will_run(tiny: TrainSpec, tmp_path: Path) -> None:
+    """With the weights of classes, and in parts of a batch."""
+    text = (
+        "@loss\ndef f(logits, targets, weight):\n"
+        "    assert weight is None or len(weight) < 10\n    return logits.pow(2).mean()\n"
+        "@trick\nclass t(Act):\n"
+        "    def batch(self, images, targets):\n        self.n = len(images)\n        return images, targets\n"
+        "    def loss(self, batch, inner):\n        assert len(batch.images) == self.n\n        return inner()\n"
+    )
+    tried(text, tiny, tmp_path, "f", "t")
+    with pytest.raises(UserError, match=r"loss 'f': AssertionError"):
+        tried(text, changed(tiny, class_balance=True), tmp_path, "f")
+    with pytest.raises(UserError, match=r"trick 't': AssertionError"):
+        tried(text, changed(tiny, micro_batch=4), tmp_path, "t")

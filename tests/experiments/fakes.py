@@ -93,6 +93,10 @@ def check(file: Path) -> None:
     file.touch()
 
 
+def tell_hash(text: str) -> None:
+    raise UserError(str(hash(text)))
+
+
 def leave_a_child(job: Job, place: Place) -> list[Record]:
     """Die by a signal with a child still running."""
     child = subprocess.Popen(["sleep", "600"])

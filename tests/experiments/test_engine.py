@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -258,3 +260,14 @@ def test_a_benchmark_waits_for_another_runners_jobs(tmp_path: Path) -> None:
     (mine,) = [note for note in noted if note["job"] == speed.id]
     for note in noted:
         assert note is mine or note["end"] <= mine["start"] or mine["end"] <= note["start"]
+
+
+def test_sets_of_names_have_one_order_in_every_job() -> None:
+    """Else code that goes through one would differ between a training and its resumption."""
+    with pytest.raises(UserError) as error:
+        in_a_child(fakes.tell_hash, "name")
+    seeded = {**os.environ, "PYTHONHASHSEED": "0"}
+    told = subprocess.run(
+        [sys.executable, "-c", "print(hash('name'))"], env=seeded, capture_output=True, text=True
+    )
+    assert str(error.value) == told.stdout.strip()

@@ -14,14 +14,21 @@ import torch
 
 import runner
 from classifier.basics.files import sha256
+from classifier.basics.machine import Platform
 from classifier.cli.main import main as commands
+from classifier.config.spec import TrainSpec
 from classifier.plugins.declared import KINDS
 from classifier.plugins.load import use
 from classifier.plugins.spec import UserLoss
+from classifier.records.record import Cost, TrainRecord
+from classifier.records.runs import SOURCES
 from experiments.matrix.load import load
+from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
-from experiments.store.store import Store
+from experiments.plan import plan as planning
+from experiments.store.store import Results, Store
 from tests.own import HELPERS, TRICKS, setting
+from tests.records import results_of
 
 pytestmark = pytest.mark.usefixtures("no_process_remains")
 
@@ -137,6 +144,89 @@ def test_an_edit_runs_what_it_reaches_again_and_nothing_else(
         assert record.kind == "benchmark" or record.spec.signature == record.signature
 
 
+HERE = Platform("a CPU", 2, "2.14.1")
+
+
+def stored(matrix: Matrix, kept: Path) -> Results:
+    """Records as a run would leave them, with the files that ran in `kept`."""
+    results = results_of(matrix)
+    for path, text in matrix.plugins.texts.items():
+        (kept / SOURCES / path).parent.mkdir(parents=True, exist_ok=True)
+        (kept / SOURCES / path).write_text(text)
+    results.folders = dict.fromkeys(results.records, kept)
+    return results
+
+
+@pytest.mark.parametrize(
+    ("edits", "reason"),
+    [
+        ({"helpers.py": "1e-9"}, "edited: helpers.py, which trick 'my_sam' (tricks.py:14) reaches"),
+        ({"helpers.py": "1e-9", "tricks.py": "self.rho = 2 * rho"}, "edited: trick 'my_sam' (tricks.py:14)"),
+        ({"table.csv": "2"}, "edited: table.csv, which trick 'my_sam' (tricks.py:14) reads"),
+        ({"helpers.py": "(1e-12)"}, ""),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_plan_names_what_was_edited(edits: dict[str, str], reason: str, own: Path) -> None:
+    tricks = TRICKS.replace('over=["step"]', 'over=["step"], reads=["table.csv"]')
+    Path("tricks.py").write_text(tricks)
+    Path("table.csv").write_text("1")
+    results = stored(load(Path("own.yaml")), own / "kept")
+    changed = {"helpers.py": (HELPERS, "1e-12"), "tricks.py": (tricks, "self.rho = rho")}
+    for file, text in edits.items():
+        whole, before = changed.get(file, ("1", "1"))
+        Path(file).write_text(whole.replace(before, text))
+    made = planning.make([load(Path("own.yaml"))], results, HERE, own / "data")
+    reasons = {
+        bool(job.spec.trained and job.spec.trained.has("my_sam")): job.reason
+        for job in made.jobs
+        if job.spec.kind == "train"
+    }
+    assert reasons[True] == reason or (not reason and reasons[True] == reasons[False])
+    assert "edited" not in reasons[False]
+
+
+def test_a_trick_that_looks_at_a_batch_more_often_is_estimated_by_its_own_records(
+    own: Path,
+) -> None:
+    matrix = load(Path("own.yaml"))
+    results = stored(matrix, own / "kept")
+    for key, record in results.records.items():
+        if isinstance(record, TrainRecord):
+            seconds = 4e6 if record.spec.has("my_sam") else 1e6
+            results.costs[key] = Cost(seconds=seconds)
+    other = load(Path("own.yaml"), Overrides(seeds=(7,)))
+    made = planning.make([other], results, HERE, own / "data")
+    took: dict[bool, set[float | None]] = {False: set(), True: set()}
+    for job in made.jobs:
+        if isinstance(job.spec, TrainSpec):
+            took[job.spec.has("my_sam")].add(job.estimate.seconds)
+    (plain,), (climbing,) = took.values()
+    assert plain and climbing == pytest.approx(4 * plain, rel=0.01)
+    text = MATRIX.replace("rho: 0.1", "rho: 0.3").replace("my_mixup: true", "noisy: true")
+    Path("own.yaml").write_text(text.replace("  my_mixup.alpha: [0.5]\n", ""))
+    unlike = planning.make([load(Path("own.yaml"))], results, HERE, own / "data")
+    trainings = [job for job in unlike.jobs if job.spec.kind == "train"]
+    assert len(trainings) == 4 and {job.estimate.seconds for job in trainings} == {None}
+
+
+def test_names_that_people_see_say_what_is_the_users(own: Path) -> None:
+    """And what lies there under an older name is found still."""
+    slugs = [arm.trainings[0].slug for arm in load(Path("own.yaml")).arms]
+    assert slugs == [
+        "tiny_net-my_mixup-s0",
+        "tiny_net-my_mixup-my_focal-s0",
+        "tiny_net-my_sam-my_mixup-s0",
+        "tiny_net-my_sam-my_mixup-my_focal-s0",
+    ]
+    spec = load(Path("own.yaml")).arms[0].trainings[0]
+    older = Path("runs") / f"tiny_net-s0-{spec.signature}"
+    older.mkdir(parents=True)
+    assert Store(Path("runs")).folder(spec) == older
+    other = load(Path("own.yaml")).arms[1].trainings[0]
+    assert Store(Path("runs")).folder(other).name == f"{slugs[1]}-{other.signature}"
+
+
 BAD: dict[str, tuple[str, str, str]] = {
     "a file that is not there": ("[tricks.py]", "[trick.py]", "own.yaml:2: trick.py: no such file; did you mean 'tricks.py'?"),
     "a way out": ("[tricks.py]", "[../tricks.py]", "own.yaml:2: '../tricks.py' leads out of the matrix's folder"),
@@ -152,7 +242,12 @@ BAD: dict[str, tuple[str, str, str]] = {
     "an argument of a wrong type": ("gamma: 1.5", "gamma: much", "own.yaml:7: 'gamma' must be a number, not 'much'"),
     "an argument of a trick on an axis": ("[0.5]", "[true]", "own.yaml:8: 'alpha' must be a number, not 'true'"),
     "a trick that is no mapping": ("my_mixup: true", "noisy: 5", "own.yaml:4: 'noisy' must be true, false or a mapping of its settings, not '5'"),
-    "an object of another kind": ("name: my_focal, gamma: 1.5", "name: flip", "own.yaml:7: unknown loss 'flip'"),
+    "an object of another kind": ("name: my_focal, gamma: 1.5", "name: flip", "own.yaml:7: 'flip' is an augmentation: write augment: flip"),
+    "a loss as a trick": ("my_mixup: true", "my_focal: true", "own.yaml:4: 'my_focal' is a loss: write loss: my_focal"),
+    "a trick as a loss": ("name: my_focal, gamma: 1.5", "name: noisy", "own.yaml:7: 'noisy' is a trick: write noisy: true"),
+    "a class without its mark": ("[tricks.py]", "[unmarked.py]", "unmarked.py:13: 'my_sam' has no mark; write @trick above it"),
+    "a function without its mark": ("name: my_focal, gamma: 1.5", "name: bare", "tricks.py:116: 'bare' has no mark; write @loss above it"),
+    "an object of a file that is not named": ("my_mixup: true", "climb: true", "own.yaml:4: 'climb' is in helpers.py, which is not named in 'plugins'"),
     "two that take over the step": ("my_mixup: true", "my_mixup: true, sam: true", "'sam' and 'my_sam' each take over the step; leave one out"),
     "two that it says it can't be with": ("my_mixup: true", "my_mixup: true, mixing: mixup", "'my_mixup' and 'mixing' can't be combined; leave one out"),
     "what only a record says": ("my_mixup: true", "own_tricks: []", "own.yaml:4: unknown setting 'own_tricks'"),
@@ -163,6 +258,9 @@ BAD: dict[str, tuple[str, str, str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input(case: str, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("link.py").symlink_to("/etc/hostname")
+    with Path("tricks.py").open("a") as file:
+        file.write("\n\ndef bare(logits, targets): ...\n")
+    Path("unmarked.py").write_text(TRICKS.replace('@trick(takes_over=["step"])\n', "", 1))
     before, after, message = BAD[case]
     assert MATRIX.count(before) == 1
     Path("own.yaml").write_text(MATRIX.replace(before, after))
@@ -192,6 +290,46 @@ def test_a_file_that_can_not_be_a_plugin(
     Path("tricks.py").write_text(TRICKS.replace(before, after, 1))
     assert runner.main(["own.yaml", "--plan"]) == 2
     assert message in capsys.readouterr().err
+
+
+RUNS = (
+    MATRIX[: MATRIX.index("matrix:")]
+    + """\
+runs:
+  plain: {}
+  two:
+    rdrop: true
+    my_sam: true
+    sam: true
+tables:
+  own: {rows: runs, columns: [{header: val, split: val}]}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("", "", "own.yaml:10: 'sam' and 'my_sam' each take over the step"),
+        ("    my_sam: true\n", "", None),
+        ("    sam: true\n", "    mixing: mixup\n", "own.yaml:10: 'my_mixup' and 'mixing' can't be"),
+        ("my_mixup: true", "sam: true", "own.yaml:9: 'sam' and 'my_sam' each take over"),
+        (
+            "    sam: true\n",
+            "    pretrained: true\n",
+            "own.yaml:10: model 'tiny_net' is your own, and",
+        ),
+    ],
+)
+def test_a_clash_is_told_with_the_line_that_adds_it(
+    before: str, after: str, message: str | None, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = RUNS.replace(before, after, 1)
+    Path("own.yaml").write_text(
+        text.replace("    sam: true\n", "") if "9:" in str(message) else text
+    )
+    assert runner.main(["own.yaml", "--plan"]) == (2 if message else 0)
+    assert (message or "") in capsys.readouterr().err
 
 
 def test_planning_runs_none_of_it_and_imports_no_torch(own: Path) -> None:
@@ -267,7 +405,14 @@ def test_try_tries_each_object_with_each_of_its_settings(
     )
     Path("tricks.py").write_text(forgetful)
     assert runner.main([*RUN, "--trust"]) == 2
-    assert "or trick 'my_sam' goes on from a kept state to other weights" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert ": trick 'my_sam' goes on from a kept state to other weights" in said
+    broken = forgetful.replace("** gamma", "** unknown")
+    Path("tricks.py").write_text(broken)
+    assert runner.main([*RUN, "--try", "--trust"]) == 2
+    said = capsys.readouterr().err
+    assert "error: 2 errors:\n" in said and ": trick 'my_sam' goes on from" in said
+    assert ": loss 'my_focal': NameError: name 'unknown' is not defined" in said
     assert not Path("runs").exists() and not Path("reports").exists()
     Path("own.yaml").write_text(
         MATRIX.replace("[tricks.py]", "[]")

@@ -281,8 +281,8 @@ BAD: dict[str, tuple[str, str, str]] = {
     "settings of a built-in metric": ("metric: right", "metric: {name: accuracy, k: 3}", "m.yaml:14: metric 'accuracy' has no settings, so no 'k'"),
     "a metric of a training": ("split: test, metric: right", "stage: train, metric: right", "m.yaml:14: stage 'train' keeps no predictions, which metric 'right' takes"),
     "percent of a metric": ("metric: right", "metric: right, percent: true", "m.yaml:14: metric 'right' takes no percent"),
-    "a data set where a metric stands": ("metric: right", "metric: stripes", "m.yaml:14: unknown metric 'stripes'"),
-    "a metric where data stand": ("name: stripes, images: 60", "name: right", "m.yaml:3: unknown data 'right'"),
+    "a data set where a metric stands": ("metric: right", "metric: stripes", "m.yaml:14: 'stripes' is a dataset: write data: stripes"),
+    "a metric where data stand": ("name: stripes, images: 60", "name: right", "m.yaml:3: 'right' is a metric: write metric: right"),
     "a split that it has not": ("images: 60}", "images: 60, split: given}", ""),
 }  # fmt: skip
 CODES: dict[str, tuple[str, str, str]] = {
@@ -293,6 +293,8 @@ CODES: dict[str, tuple[str, str, str]] = {
     "a metric of one thing": ("def right(logits, labels)", "def right(logits)", "own.py:17: 'right' takes (logits, labels, *, ...) or (logits, labels, paths, *, ...)"),
     "classes that are no number": ("classes=3", "classes='3'", "own.py:6: 'classes' of 'stripes' must be a number of classes, 2 or more"),
     "another better": ('better="less"', 'better="lower"', "own.py:21: 'better' of 'margin_of' must be 'more' or 'less'"),
+    "a metric without its mark": ("@metric\ndef right", "def right", "own.py:16: 'right' has no mark; write @metric above it"),
+    "a data set without its mark": ("@dataset(classes=3)\n", "", "own.py:6: 'stripes' has no mark; write @dataset above it"),
     "a mark's unknown word": ('better="less"', 'worse="more"', "own.py:21: @metric takes no 'worse'"),
 }  # fmt: skip
 

@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow, where it is installed, has one
     "OMP_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
+    "PYTHONHASHSEED": "0",  # the order of a set of names, which code of the user's may go through
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
 """Of a job's process from its start: torch reads it when it is imported."""
