@@ -93,7 +93,7 @@ class Own:
         name, given = _named(metric)
         self._check_kind(name, "metric", (*where, "metric"))
         declared = self._declared.get(name)
-        if declared is not None:
+        if declared is not None and declared.kind == "metric":
             made |= {"metric": name, "own": self._made(declared, given, (*where, "metric"))}
         elif isinstance(metric, dict) and name:
             made["metric"] = name
@@ -108,7 +108,7 @@ class Own:
         name, given = _named(value)
         self._check_kind(name, "dataset", where)
         declared = self._declared.get(name)
-        if declared is None:
+        if declared is None or declared.kind != "dataset":
             is_known = name == "" or name in sources.by_name()
             return value if is_known else {"name": name}  # of which the file's check says so
         rest = {key: given.pop(key) for key in list(given) if key in DataSpec.model_fields}
