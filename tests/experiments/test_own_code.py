@@ -247,6 +247,8 @@ BAD: dict[str, tuple[str, str, str]] = {
     "a trick as a loss": ("name: my_focal, gamma: 1.5", "name: noisy", "own.yaml:7: 'noisy' is a trick: write noisy: true"),
     "a class without its mark": ("[tricks.py]", "[unmarked.py]", "unmarked.py:13: 'my_sam' has no mark; write @trick above it"),
     "a function without its mark": ("name: my_focal, gamma: 1.5", "name: bare", "tricks.py:116: 'bare' has no mark; write @loss above it"),
+    "a loss as a metric": ("val, where: {my_sam: false}", "val, metric: my_focal, where: {my_sam: false}", "own.yaml:13: 'my_focal' is a loss: write loss: my_focal"),
+    "a trick as data": ("{name: digits, limit: 5}", "noisy", "own.yaml:3: 'noisy' is a trick: write noisy: true"),
     "an object of a file that is not named": ("my_mixup: true", "climb: true", "own.yaml:4: 'climb' is in helpers.py, which is not named in 'plugins'"),
     "two that take over the step": ("my_mixup: true", "my_mixup: true, sam: true", "'sam' and 'my_sam' each take over the step; leave one out"),
     "two that it says it can't be with": ("my_mixup: true", "my_mixup: true, mixing: mixup", "'my_mixup' and 'mixing' can't be combined; leave one out"),
