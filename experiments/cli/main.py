@@ -6,12 +6,12 @@ python runner.py experiments/ema.yaml
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from classifier.basics import console, interruptions
 from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
 from classifier.basics.settings import Weights
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 all done, 1 some jobs failed, 2 bad input, 3 a report lacks some figures,
     130 interrupted."""
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruptions.raised()
     goes_on = "interrupted; the same command goes on from here"
     return exit_code_of(lambda: _main(options), interrupted=goes_on)
 
@@ -98,6 +98,7 @@ class Runner:
         """Do what is not done, then report. The exit code."""
         from experiments.run.worker import perform
 
+        console.outlive_readers()
         self._check_owners()
         for matrix in self.matrices:
             for note in matrix.notes:
@@ -154,15 +155,17 @@ class Runner:
 
     def _run_jobs(self, plan: Plan, engine: Engine) -> bool:
         """Whether all of them are done. Raises KeyboardInterrupt where that came."""
+        from rich.console import Console
+
         from experiments.run import scheduler
         from experiments.run.claims import Claims
-        from experiments.run.live_view import QuietOnBrokenPipe, View
+        from experiments.run.live_view import View
 
         options = self.options
         judge = Judge(engine.platform, options.data_root)
         with (
             Claims(self.store, judge) as claims,
-            View(plan, len(engine.slots), self.store, QuietOnBrokenPipe()) as view,
+            View(plan, len(engine.slots), self.store, Console()) as view,
         ):
             limits = {"retries": options.retries, "fail_fast": options.fail_fast}
             summary = scheduler.run(plan, engine, view, claims, **limits)

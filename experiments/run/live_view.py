@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections import Counter
@@ -66,14 +64,6 @@ class _Running:
 
 
 _ORDINALS = {2: "second try", 3: "third try"}
-
-
-class QuietOnBrokenPipe(Console):
-    """A console that goes on in silence when nobody reads any more: `runner.py ... | head`."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class View:
