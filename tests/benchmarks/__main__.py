@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("ratios", "transfer", "statistics", "scale", "launchers", "kills")
+NAMES = ("ratios", "transfer", "statistics", "scale", "launchers", "kills", "remaining")
 
 
 def main(arguments: list[str]) -> int:
