@@ -152,6 +152,7 @@ def parser() -> Parser:
     )
     add(
         "--notify",
+        type=_command,
         metavar="COMMAND",
         help="run this in a shell at the first failure and at the end, with a text on its stdin",
     )
@@ -163,6 +164,12 @@ def parser() -> Parser:
 
 def _seeds(text: str) -> tuple[int, ...]:
     return tuple(at_least(0)(part) for part in text.split(","))
+
+
+def _command(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a command is expected")
+    return text
 
 
 def _minutes(text: str) -> float:

@@ -40,6 +40,8 @@ class Found:
     selections: Sequence[Selection]
     left_out: dict[str, int]
     """Records that the plan would replace, by the reason."""
+    done: frozenset[str]
+    """The jobs' ids."""
 
     def answers(self) -> list[list[Answer]]:
         """Of each matrix, of each of its tables."""
@@ -95,7 +97,9 @@ class Reporter:
         left_out = planning.left_out(plan, results)
         results = planning.current(plan, results)
         units = benchmark_units(here)
-        return Found([select(matrix, results, units) for matrix in self._matrices], left_out)
+        selections = [select(matrix, results, units) for matrix in self._matrices]
+        done = frozenset(job.id for job in plan.jobs if job.state == "done")
+        return Found(selections, left_out, done)
 
     def write(self, found: Found, answers: Sequence[Sequence[Answer]]) -> list[list[Path]]:
         """The files of each report, tables first; a matrix of which nothing has run gets none.
@@ -165,14 +169,15 @@ class Growing:
         self,
         reporter: Reporter,
         here: Platform,
-        show: Callable[[Sequence[Table]], None],
+        show: Callable[[Sequence[Table], frozenset[str]], None],
         warn: Callable[[str], None],
         is_quiet: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`is_quiet`: whether no speed is being measured on this machine."""
+        """`is_quiet`: whether no speed is being measured on this machine. `clock`: in seconds."""
         self._reporter, self._here = reporter, here
         self._show, self._warn, self._is_quiet = show, warn, is_quiet
-        self._lock = threading.Lock()
+        self._clock, self._lock = clock, threading.Lock()
         self._ended, self._over = threading.Event(), threading.Event()
         self._is_unwritten, self._has_failed = False, False
         self._written = -math.inf
@@ -207,26 +212,28 @@ class Growing:
     def _run(self) -> None:
         pause = 0.0
         while not self._over.wait(pause):
-            since = time.monotonic() - self._written
-            self._ended.wait(max(WRITE_SECONDS - since, 0) if self._is_unwritten else None)
-            start = time.monotonic()
-            with self._lock:
-                if not self._over.is_set() and self._is_quiet():
-                    self._look(start - self._written >= WRITE_SECONDS)
-            pause = max(LEAST_SECONDS, SHARE * (time.monotonic() - start))
+            due = max(self._written + WRITE_SECONDS - self._clock(), 0.0)
+            self._ended.wait(due if self._is_unwritten else None)
+            pause = self._turn()
+
+    def _turn(self) -> float:
+        """Look, unless it would disturb. How many seconds to wait after it."""
+        start = self._clock()
+        with self._lock:
+            if not self._over.is_set() and self._is_quiet():
+                self._look(writes=start - self._written >= WRITE_SECONDS)
+        return max(LEAST_SECONDS, SHARE * (self._clock() - start))
 
     def _look(self, writes: bool) -> None:
         self._ended.clear()
         try:
             found = self._reporter.find(self._here)
             answers = found.answers()
-            self._show(self._reporter.tables(answers))
+            self._show(self._reporter.tables(answers), found.done)
             if writes and self._is_unwritten:
-                self._is_unwritten = False
+                self._is_unwritten, self._written = False, self._clock()
                 self._reporter.write(found, answers)
         except (OSError, UserError) as error:
             if not self._has_failed:  # said once
                 self._has_failed = True
                 self._warn(f"while this runs the report can't be written: {error}")
-        if writes:
-            self._written = time.monotonic()

@@ -57,6 +57,9 @@ def _jobs(
     others: list[Board] = []
 
     def hear(boards: list[Board]) -> None:
+        before = {job.job for board in others for job in board.jobs}
+        if before - {job.job for board in boards for job in board.jobs}:
+            growing.one_ended()
         others[:] = boards
         view.hear(boards)
 
@@ -78,9 +81,9 @@ def _jobs(
     growing = Growing(reporter, engine.platform, view.show, _warn, is_quiet)
     with (
         Claims(store, judge) as claims,
+        growing,
         Boards(store.root, slots, engine.platform, view.running, hear),
         view,
-        growing,
     ):
         limits = {"retries": options.retries, "fail_fast": options.fail_fast}
         summary = scheduler.run(plan, engine, view, claims, **limits)

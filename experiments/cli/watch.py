@@ -50,7 +50,7 @@ def watch(reporter: Reporter, store: Store, here: Platform) -> int:
             refresh_per_second=1 / LOOK_SECONDS,
             vertical_overflow="crop",
         ):
-            while picture.rows or picture.waiting:
+            while picture.is_unfinished:
                 time.sleep(LOOK_SECONDS)
                 picture = onlooker.look()
     return ALL_DONE

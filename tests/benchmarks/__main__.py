@@ -2,6 +2,7 @@
 
 python -m tests.benchmarks ratios | transfer | statistics [--full | --multiclass]
 python -m tests.benchmarks scale [COUNT] | launchers [COUNT] | kills [COUNT]
+python -m tests.benchmarks remaining [RUNS MATRIX.yaml ...]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Time left, as the view says it, against the truth: stored records' costs are replayed.
 
-    python -m tests.benchmarks remaining [RUNS MATRIX ...]
+    python -m tests.benchmarks remaining [RUNS MATRIX.yaml ...]
 
 The scheduler's own loop starts jobs, and a clock that is moved by hand passes from one thing that a
 job says to the next: a training speaks at every step but while it validates, and each job starts

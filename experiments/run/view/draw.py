@@ -82,7 +82,7 @@ def _summary(picture: Picture, width: int) -> Text:
         *([f"{lost} lost"] if lost else []),
         *([f"{picture.failed} failed or skipped"] if picture.failed else []),
         *([f"{duration(picture.so_far)} so far"] if picture.so_far is not None else []),
-        f"about {duration(picture.left.seconds)} left",
+        *([f"about {duration(picture.left.seconds)} left"] if picture.is_unfinished else []),
     ]
     if runners is not None:
         parts.append({0: "nobody runs", 1: "1 runner"}.get(runners, f"{runners} runners"))

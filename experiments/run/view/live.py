@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -66,6 +66,8 @@ class View:
         self._running: dict[str, _Running] = {}
         self._tries: Counter[str] = Counter()
         self._others: tuple[float, list[Board]] = (0.0, [])
+        self._done: frozenset[str] = frozenset()
+        """What the store showed when it was looked at last."""
         self._tables: Sequence[Table] = ()
         self._changed: dict[str, int] = {}
         self._looked: tuple[float, float, Remaining] | None = None
@@ -165,9 +167,10 @@ class View:
 
     # What else it is told, and tells
 
-    def show(self, tables: Sequence[Table]) -> None:
-        """The matrix's tables as they are now."""
+    def show(self, tables: Sequence[Table], done: Collection[str] = ()) -> None:
+        """The matrix's tables as they are now, and the jobs that are done, by whomever."""
         with self._lock:
+            self._done = frozenset(done)
             for name, row in changes(self._tables, tables):
                 self._changed.pop(name, None)  # the latest stands last
                 self._changed[name] = row
@@ -206,12 +209,13 @@ class View:
                 for each in board.jobs
                 if each.job in self._todo and each.job not in self._running
             ]
+            elsewhere = self._done & (self._todo.keys() - {row.job.id for row in rows})
             return Picture(
                 rows=rows,
-                done=self.done,
-                waiting=len(self._todo) - len(rows),
+                done=self.done + len(elsewhere),
+                waiting=len(self._todo) - len(rows) - len(elsewhere),
                 failed=self._lost,
-                left=self._remaining(rows),
+                left=self._remaining(rows, elsewhere),
                 so_far=self._clock() - self._start,
                 tables=self._tables,
                 changed=tuple(self._changed.items()),
@@ -220,14 +224,15 @@ class View:
     def _left(self, running: Running) -> float | None:
         return self._forecast.of(self._todo[running.job], running.course)
 
-    def _remaining(self, rows: Sequence[Row]) -> Remaining:
+    def _remaining(self, rows: Sequence[Row], done: Collection[str]) -> Remaining:
         """Looked at again after a second, or, of many jobs, when that costs little."""
         now = self._clock()
         if self._looked is None or now >= self._looked[1]:
             start = time.perf_counter()
             courses = {row.job.id: row.running.course for row in rows}
             others = sum(board.slots for board in self._others[1])
-            left = self._forecast.remaining(courses, self._todo, self._slots + others)
+            todo = {job_id: job for job_id, job in self._todo.items() if job_id not in done}
+            left = self._forecast.remaining(courses, todo, self._slots + others)
             took = time.perf_counter() - start
             self._looked = (now, now + max(1.0, SHARE * took), left)
         return self._looked[2]

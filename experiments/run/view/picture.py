@@ -48,6 +48,11 @@ class Picture:
     changed: Sequence[tuple[str, int]] = ()
     """Of which tables a row changed, and which: the latest last."""
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether anything is left to do."""
+        return bool(self.rows or self.waiting)
+
 
 def changes(before: Sequence[Table], now: Sequence[Table]) -> list[tuple[str, int]]:
     """The tables with a row that says something else than before, and the last one of these."""

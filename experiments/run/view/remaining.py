@@ -14,8 +14,9 @@ from experiments.plan.estimate import comparable_work
 from experiments.plan.jobs import Job
 from experiments.run.scheduler import urgency
 
-EARLY = 0.02
-"""Below this share of it a running job says nothing of others: it starts, or fetches its data."""
+EARLY, EARLY_SECONDS = 0.02, 5.0
+"""Below this share of its work, and within these seconds of its first step, a running job says
+nothing of others: the first steps are slow."""
 
 Group = tuple[object, ...]
 """Jobs whose seconds for some work are alike."""
@@ -38,8 +39,8 @@ class Course:
     @property
     def whole(self) -> float | None:
         """Seconds of the whole job from its start; None while it says nothing of others."""
-        early = self.pace is None or self.share < EARLY
-        return None if early else self.before + (self.pace or 0.0)
+        early = self.share < EARLY and self.seconds - self.before < EARLY_SECONDS
+        return None if early or self.pace is None else self.before + self.pace
 
 
 class Pace:
