@@ -17,7 +17,7 @@ from reports.page import markdown
 from reports.page.sections import OWNER, measured, sections
 from reports.statistics.answers import Answer, answers
 
-_PAGE = "report.md"
+PAGE = "report.md"
 
 
 def write(selection: Selection, folder: Path, found: Sequence[Answer] | None = None) -> list[Path]:
@@ -30,7 +30,7 @@ def write(selection: Selection, folder: Path, found: Sequence[Answer] | None = N
     check_records(selection)
     found = answers(selection) if found is None else found
     files = {f"{each.table.name}.md": markdown.grid(measured(each)) for each in found}
-    files[_PAGE] = markdown.page(sections(selection, found))
+    files[PAGE] = markdown.page(sections(selection, found))
     files["results.csv"] = results_csv.text(selection)
     rows = verdict_files.rows_of(found)
     files["verdicts.csv"] = verdict_files.as_csv(rows)
@@ -54,7 +54,7 @@ def check_records(selection: Selection) -> None:
 
 def check_owner(matrix: Matrix, folder: Path) -> None:
     """Raise UserError where the report's folder holds that of another matrix of the same name."""
-    page = folder / matrix.name / _PAGE
+    page = folder / matrix.name / PAGE
     if (page.parent / "__init__.py").exists():
         raise UserError(
             f"{page.parent} is a part of this program; rename {matrix.source}, or choose another "

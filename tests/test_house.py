@@ -28,6 +28,7 @@ STORED = ROOT / "tests" / "reports" / "stored"
         [str(ROOT / "experiments" / "ema.yaml"), "--plan"],
         [str(STORED / "stored.yaml"), "--report", "--runs", "runs", "--reports", "reports"],
         ["--status", "--runs", "runs"],
+        [str(STORED / "stored.yaml"), "--watch", "--runs", "runs"],
     ],
     ids=lambda arguments: arguments[-1] if len(arguments) == 1 else arguments[1],
 )
@@ -48,6 +49,9 @@ def test_what_plans_and_reports_imports_no_torch(arguments: list[str], tmp_path:
         text=True,
     )
     assert ended.returncode == 0, ended.stderr
+    if "--watch" in arguments:
+        assert "nobody runs" in ended.stdout
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"], "nothing is written"
 
 
 def test_the_wheel_is_whole(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -235,6 +238,68 @@ def test_ctrl_c_while_torch_is_imported(small: Path) -> None:
         "interrupted; the same command goes on from here\n",
     )
     assert not Path("runs").exists()
+
+
+def test_a_terminal_that_is_closed_keeps_what_was_reached(small: Path) -> None:
+    """Its end is SIGHUP, and an error for whatever is printed from then on."""
+    Path("small.yaml").write_text(SMALL.replace("epochs: 2", "epochs: 500"))
+    master, slave = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "runner.py"), "small.yaml", "--checkpoint-minutes", "0"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # the session's own terminal
+    )
+    os.close(slave)
+    os.set_blocking(master, False)
+
+    def both_have_kept_a_state() -> bool:
+        with suppress(BlockingIOError):
+            os.read(master, 2**16)  # or it would wait until somebody does
+        return len({file.parent for file in Path("runs").rglob("state-*.pt")}) == 2
+
+    _wait(both_have_kept_a_state)
+    family = psutil.Process(process.pid).children(recursive=True)
+    before = {file.parent: file.name for file in sorted(Path("runs").rglob("state-*.pt"))}
+    os.close(master)
+    assert process.wait(timeout=60) == 130
+    _wait(lambda: not any(child.is_running() and child.status() != "zombie" for child in family))
+    after = {file.parent: file.name for file in sorted(Path("runs").rglob("state-*.pt"))}
+    assert after.keys() == before.keys()
+    assert all(after[folder] > name for folder, name in before.items()), "kept as it stopped"
+    assert not list(Path("runs").rglob("failure.json"))
+    assert not list(Path("runs/.leases").iterdir()), "nobody works there"
+
+
+def test_nohup_is_heeded(small: Path) -> None:
+    command = ["nohup", sys.executable, str(ROOT / "runner.py"), "small.yaml", "--seeds", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    _wait(lambda: bool(list(Path("runs").rglob("work-*"))))
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=120)
+    assert process.returncode == 0 and len(records()) == 4
+
+
+def test_a_run_outlives_the_reader_of_its_pipe(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both the lines while it runs and the tables of two reports go nowhere; one job fails."""
+    one = SMALL.replace("seeds: [0, 1]", "seeds: [0]")
+    failing = one.replace("augment: [false, AutoAugment]", "model: [squeezenet1_0, mobilenetv2]")
+    Path("small.yaml").write_text(one)
+    Path("other.yaml").write_text(failing.replace("rows: augment", "rows: model"))
+    command = f"{sys.executable} {ROOT / 'runner.py'} other.yaml small.yaml 2>&1 | true"
+    bash = ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"]
+    done = subprocess.run(bash, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    assert len(records()) == 4, "mobilenetv2 without augmentation stands in both"
+    for name, lacking in (("other", True), ("small", False)):
+        assert ("failed" in Path(f"reports/{name}/small.md").read_text()) == lacking
+    assert runner.main(["other.yaml", "small.yaml", "--plan", "--json"]) == 0
+    states = [job["state"] for job in json.loads(capsys.readouterr().out)["jobs"]]
+    assert sorted(states) == ["done"] * 4 + ["failed", "skipped"]
 
 
 def _runners(count: int) -> list[subprocess.Popen[str]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
+import stat
 import sys
 import time
-from typing import TextIO
+from contextlib import suppress
+from typing import Any, TextIO
 
 from classifier.basics.progress import Progress, duration
 
@@ -29,6 +32,40 @@ def open_streams() -> None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
+class _Outliving(io.FileIO):
+    """A descriptor that leads to nothing once nobody can read it: a pipe whose other end was
+    closed, a terminal that is gone."""
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content) or 0
+        except OSError as error:
+            regular = stat.S_ISREG(os.fstat(self.fileno()).st_mode)
+            if error.errno not in (errno.EPIPE, errno.EIO) or regular:
+                raise
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, self.fileno())
+            os.close(nothing)
+            return memoryview(content).nbytes
+
+
+def outlive_readers() -> None:
+    """From now on what is printed is lost, and no error, when nobody reads it any more: a run that
+    takes hours is not to end with `| head`, or with its terminal."""
+    sys.stdout, sys.stderr = (_outliving(stream) for stream in (sys.stdout, sys.stderr))
+
+
+def _outliving(stream: TextIO) -> TextIO:
+    if not isinstance(stream, io.TextIOWrapper) or isinstance(stream.buffer, io.BytesIO):
+        return stream  # what a test puts there
+    with suppress(OSError):  # it may be closed already
+        stream.flush()
+    binary = io.BufferedWriter(_Outliving(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(
+        binary, stream.encoding, stream.errors, line_buffering=stream.line_buffering
+    )
 
 
 def show_any_name() -> None:

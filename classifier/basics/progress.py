@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+WAITING = "waiting for"
+"""Begins the phase of a job that is not let in yet."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -14,6 +17,16 @@ class Progress:
     images_per_second: float | None = None
     best: float | None = None
     """Best val accuracy (or MPA) so far."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """For a place, or for a device that another runner uses."""
+        return self.phase.startswith(WAITING)
+
+    @property
+    def is_work(self) -> bool:
+        """Whether it tells how far the job is, and not what comes before its work."""
+        return not self.phase.startswith((WAITING, "starting", "decoding"))
 
 
 Report = Callable[[Progress], None]

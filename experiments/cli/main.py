@@ -6,32 +6,31 @@ python runner.py experiments/ema.yaml
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from classifier.basics import console, interruptions
 from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
 from classifier.basics.settings import Weights
-from classifier.cli.entry import ALL_DONE, SOME_FAILED, SOME_MISSING, exit_code_of
+from classifier.cli.entry import ALL_DONE, exit_code_of
 from classifier.config.spec import EvaluateSpec, TrainSpec
 from classifier.data.prepare import prepare, prepare_other
 from classifier.data.spec import DataSpec
 from classifier.plugins.brought import Brought
-from classifier.records.record import benchmark_units
 from classifier.tricks.distillation import Distill
 from experiments.cli import show_plan, trials
 from experiments.cli.options import engine_options, parser
+from experiments.cli.reporting import Reporter
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
 from experiments.plan import plan as planning
 from experiments.plan.jobs import Job
-from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
-from experiments.run.engines import Engine, open_engine
+from experiments.run.engines import open_engine
 from experiments.run.engines.local import platform_of
 from experiments.store.store import Results, Store
 
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 all done, 1 some jobs failed, 2 bad input, 3 a report lacks some figures,
     130 interrupted."""
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruptions.raised()
     goes_on = "interrupted; the same command goes on from here"
     return exit_code_of(lambda: _main(options), interrupted=goes_on)
 
@@ -65,7 +64,13 @@ def _main(options: argparse.Namespace) -> int:
         return ALL_DONE
     if options.trial:
         return runner.try_plugins()
-    return runner.report(platform_of(options.devices)) if options.report else runner.run()
+    if options.watch:
+        from experiments.cli.watch import watch
+
+        store = _existing_store(options)
+        return watch(runner.reporter, store, platform_of(options.devices))
+    here = platform_of(options.devices)
+    return runner.reporter.report(here) if options.report else runner.run()
 
 
 def _matrices(options: argparse.Namespace) -> list[Matrix]:
@@ -87,6 +92,7 @@ class Runner:
     def __init__(self, matrices: Sequence[Matrix], options: argparse.Namespace) -> None:
         self.matrices, self.options = matrices, options
         self.store = Store(options.runs)
+        self.reporter = Reporter(matrices, self.store, options.reports, options.data_root)
 
     def plan(self, here: Platform | None = None) -> Plan:
         """With the states that the store shows now. `here`: where speeds are measured; this one,
@@ -96,16 +102,18 @@ class Runner:
 
     def run(self) -> int:
         """Do what is not done, then report. The exit code."""
+        from experiments.cli import running
         from experiments.run.worker import perform
 
-        self._check_owners()
+        console.outlive_readers()
+        self.reporter.check_owners()
         for matrix in self.matrices:
             for note in matrix.notes:
                 print(f"{matrix.source}: {note}", file=sys.stderr)
         if any(brought.plugins for brought in self.plugins):
             self._check_trusted(self.plan().todo)
         with open_engine(engine_options(self.options, self.plugins), perform) as engine:
-            plan, complete = self.plan(engine.platform), True
+            plan = self.plan(engine.platform)
             left_out = show_plan.left_out(self.matrices, plan, self.options.data_root)
             for line in (*left_out.values(), *show_plan.odd_batches(plan)):
                 print(line, file=sys.stderr)
@@ -115,11 +123,9 @@ class Runner:
                 starts = [*_starts(plan), *tried]
                 engine.check(starts, _check_data(plan, self.options.data_root))
                 trials.keep(tried)
-                complete = self._run_jobs(plan, engine)
             else:
                 print(f"nothing to do: all {len(plan.jobs)} jobs are done in {self.store.root}")
-            self.report(engine.platform)
-        return ALL_DONE if complete else SOME_FAILED
+            return running.run(plan, engine, self.reporter, self.store, self.options)
 
     def try_plugins(self) -> int:
         """Try all code of the user's that these matrices name, and do nothing else."""
@@ -177,69 +183,6 @@ class Runner:
         for own in unmade:
             print(f"made: {self.options.data_root / own.folder}", file=sys.stderr)
         return bool(unmade)
-
-    def _run_jobs(self, plan: Plan, engine: Engine) -> bool:
-        """Whether all of them are done. Raises KeyboardInterrupt where that came."""
-        from experiments.run import scheduler
-        from experiments.run.claims import Claims
-        from experiments.run.live_view import QuietOnBrokenPipe, View
-
-        options = self.options
-        judge = Judge(engine.platform, options.data_root)
-        with (
-            Claims(self.store, judge) as claims,
-            View(plan, len(engine.slots), self.store, QuietOnBrokenPipe()) as view,
-        ):
-            limits = {"retries": options.retries, "fail_fast": options.fail_fast}
-            summary = scheduler.run(plan, engine, view, claims, **limits)
-        if summary.interrupted:
-            raise KeyboardInterrupt
-        for line in summary.lines(len(plan.todo)):
-            print(line, file=sys.stderr)
-        return not (summary.lost or summary.left)
-
-    def _check_owners(self) -> None:
-        from reports.report import check_owner
-
-        for matrix in self.matrices:
-            check_owner(matrix, self.options.reports)
-
-    def report(self, here: Platform) -> int:
-        """Write every matrix's report, or none; print the tables. The exit code says whether every
-        figure is there."""
-        from reports.figures.select import select
-        from reports.report import check_records, write
-        from reports.statistics.answers import answers
-        from reports.words.wording import headline
-
-        self._check_owners()
-        results = self.store.read()
-        plan = planning.make(self.matrices, results, here, self.options.data_root)
-        left_out = planning.left_out(plan, results)
-        results = planning.current(plan, results)
-        units = benchmark_units(here)
-        selections = [select(matrix, results, units) for matrix in self.matrices]
-        for selection in selections:
-            if left_out and not selection.has_run:
-                reason, count = next(iter(left_out.items()))
-                raise UserError(
-                    f"{selection.matrix.source}: nothing to report: its {count} record(s) are left "
-                    f"out, for {reason}; run it again, or put back what was changed"
-                )
-            check_records(selection)
-        for reason, count in left_out.items():
-            print(f"{count} record(s) are left out of the report: {reason}", file=sys.stderr)
-        for selection in selections:
-            found = answers(selection)
-            files = write(selection, self.options.reports, found)
-            tables = len(selection.tables)
-            for file in files[:tables]:
-                print(f"\n{file}\n\n{file.read_text(encoding='utf-8')}", end="")
-            print(f"\nand {', '.join(map(str, files[tables:]))}\n")
-            for answer in found:
-                print(headline(answer))
-        whole = all(selection.is_whole for selection in selections)
-        return ALL_DONE if whole else SOME_MISSING
 
 
 def _show_published(matrices: Sequence[Matrix], data_root: Path) -> int:

@@ -24,6 +24,8 @@ examples:
   python runner.py experiments/ema.yaml --set train.epochs=10 --seeds 0,1,2
   python runner.py experiments/ema.yaml --report       rebuild the tables from the records
   python runner.py experiments/ema.yaml --published    what the changelog's own figures can say
+  python runner.py experiments/ema.yaml --watch        look on from another terminal or machine
+  python runner.py experiments/ema.yaml --notify 'mail -s ema me@example.org'
   python runner.py --status                            what lies in runs/, how old, how large
   python runner.py --verify                            is all of it whole?
   python runner.py experiments/*.yaml --prune          delete what these matrices do not need
@@ -65,6 +67,11 @@ def parser() -> Parser:
     what = made.add_mutually_exclusive_group()
     what.add_argument("--plan", action="store_true", help="show what would run, and run nothing")
     what.add_argument("--report", action="store_true", help="rebuild the reports, run nothing")
+    what.add_argument(
+        "--watch",
+        action="store_true",
+        help="show what all runners of --runs do for these matrices, and run nothing",
+    )
     what.add_argument(
         "--published",
         action="store_true",
@@ -143,6 +150,12 @@ def parser() -> Parser:
         metavar="M",
         help="keep a training's state so often inside an epoch, beside each epoch's (default: 10)",
     )
+    add(
+        "--notify",
+        type=_command,
+        metavar="COMMAND",
+        help="run this in a shell at the first failure and at the end, with a text on its stdin",
+    )
     add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="records and checkpoints")
     add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="tables")
     add("--data-root", type=Path, default=Path("data"), metavar="DIR", help="data sets")
@@ -151,6 +164,12 @@ def parser() -> Parser:
 
 def _seeds(text: str) -> tuple[int, ...]:
     return tuple(at_least(0)(part) for part in text.split(","))
+
+
+def _command(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a command is expected")
+    return text
 
 
 def _minutes(text: str) -> float:

@@ -46,8 +46,8 @@ class Estimator:
                 self._metrics[record.metric.name] = results.costs[key].seconds
                 continue
             precision, spec, images = _done(record)
-            work = _work(spec, images)
             for group in _groups(precision, spec, learning=True):
+                work = _work_in(group, spec, images)
                 before = self._rates.get(group, (0.0, 0.0))
                 self._rates[group] = (before[0] + work, before[1] + results.costs[key].seconds)
 
@@ -67,12 +67,12 @@ class Estimator:
     def _by_rate(self, precision: str, spec: TrainSpec, images: float | None) -> Estimate:
         if images is None:
             return Estimate()
-        work = _work(spec, images)
-        gflop = round(work, 1) if spec.model in catalogue.MODELS else None
+        gflop = round(_work(spec, images), 1) if spec.model in catalogue.MODELS else None
         for group in _groups(precision, spec):
             rated, seconds = self._rates.get(group, (0.0, 0.0))
             if rated > 0:
-                return Estimate(gflop, round(work * seconds / rated, 1), "records")
+                by_records = _work_in(group, spec, images) * seconds / rated
+                return Estimate(gflop, round(by_records, 1), "records")
         return Estimate() if gflop is None else Estimate(gflop, None, "table")
 
     def _trained(self, spec: TrainSpec, tracks: int) -> float | None:
@@ -130,6 +130,22 @@ def _groups(precision: str, spec: TrainSpec, learning: bool = False) -> list[Gro
         if learning:
             return groups[:1]
     return [*groups, (precision, spec.image_size, "")] if spec.model in catalogue.MODELS else groups
+
+
+def comparable_work(job: Job) -> float | None:
+    """Work in which jobs of different models compare; None where their operations are unknown."""
+    model = job.spec if isinstance(job.spec, BenchmarkSpec) else job.spec.trained
+    if model is None or job.estimate.gflop is None:
+        return None
+    gflop = catalogue.forward_gflop(model.model, model.image_size)
+    one = catalogue.relative_seconds(model.model, model.image_size)
+    return job.estimate.gflop / gflop * one if gflop and one else None
+
+
+def _work_in(group: Group, spec: TrainSpec, images: float) -> float:
+    """As `_work`; where the group leaves the model open, as `comparable_work`."""
+    one = catalogue.relative_seconds(spec.model, spec.image_size)
+    return images * one if not group[2] and one is not None else _work(spec, images)
 
 
 def _work(spec: TrainSpec, images: float) -> float:

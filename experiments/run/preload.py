@@ -4,8 +4,9 @@
 import signal
 
 # First, and in a room whose own import takes no time: the imports take seconds, and Ctrl-C in a
-# terminal reaches the server too. It ends with the runner, which is the one to heed it.
+# terminal, or its end, reaches the server too. It ends with the runner, which is to heed them.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 import sklearn.datasets
 import timm

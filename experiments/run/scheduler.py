@@ -140,7 +140,7 @@ class _Loop:
         for job in todo:
             for need in self._needs[job.id]:
                 self._dependents.setdefault(need, []).append(job)
-        ranked = enumerate(sorted(todo, key=_urgency))
+        ranked = enumerate(sorted(todo, key=urgency))
         self._rank = {job.id: rank for rank, job in ranked}
         self._ready = [(self._rank[job.id], job) for job in todo if not self._needs[job.id]]
         heapq.heapify(self._ready)
@@ -279,7 +279,7 @@ class _Loop:
                 self._claims.give_back(job)
 
 
-def _urgency(job: Job) -> tuple[bool, float, float]:
+def urgency(job: Job) -> tuple[bool, float, float]:
     """Benchmarks last; else longest first, so that the last job is short; unknown may be long."""
     unknown = math.inf
     seconds = job.estimate.seconds if job.estimate.seconds is not None else unknown

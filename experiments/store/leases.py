@@ -74,7 +74,7 @@ class Leases:
         files = _files(self._folder, name)
         generation = 1
         if files:
-            holder = _read(files[-1])
+            holder = read_holder(files[-1])
             if holder is None or not self._is_over(holder):  # None: given back just now
                 return False
             generation = _generation(files[-1]) + 1
@@ -84,7 +84,7 @@ class Leases:
         except FileExistsError:
             return False
         with suppress(OSError), os.fdopen(descriptor, "wb") as opened:  # a full disk: age tells all
-            opened.write(json.dumps(_me()).encode())
+            opened.write(json.dumps(me()).encode())
         with self._lock:
             self._held[name] = file
         for old in files:
@@ -119,29 +119,47 @@ class Holder:
     def __init__(self, about: dict[str, object], touched: float) -> None:
         self._about, self.touched = about, touched
 
+    @property
+    def name(self) -> str:
+        """`host:pid`, for people; the host alone where the disk was full when it wrote."""
+        return ":".join(str(self._about[key]) for key in ("host", "pid") if key in self._about)
+
+    def is_of(self, other: Holder) -> bool:
+        """Whether the two are one process."""
+        return bool(self._about) and self._about == other._about
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is, or was, a process of this machine."""
+        mine = me()
+        return all(self._about.get(key) == mine[key] for key in ("host", "machine"))
+
     def is_dead(self) -> bool:
         """Whether it was a process of this machine that is no more."""
-        mine = _me()
-        if any(self._about.get(key) != mine[key] for key in ("host", "machine")):
-            return False
-        if self._about == mine:
+        if not self.is_here or self._about == me():
             return False
         try:
             process = psutil.Process(int(str(self._about["pid"])))
-            return process.create_time() != self._about["started"]
+            is_zombie = process.status() == psutil.STATUS_ZOMBIE  # killed, and not buried yet
+            return is_zombie or process.create_time() != self._about["started"]
         except (psutil.NoSuchProcess, KeyError, ValueError):
             return True
 
 
 def held(root: Path) -> set[str]:
     """The leases that somebody holds, by this machine's clock: to look, nothing is written."""
-    holders = {file.name.rpartition(".")[0]: _read(file) for file in _files(root / LEASES, "*")}
     now = time.time()
     return {
         name
-        for name, holder in holders.items()
-        if holder is not None and not holder.is_dead() and now - holder.touched <= SECONDS
+        for name, holder in holders(root).items()
+        if not holder.is_dead() and now - holder.touched <= SECONDS
     }
+
+
+def holders(root: Path) -> dict[str, Holder]:
+    """Who has each lease, or had it when it was killed; by the lease's name."""
+    files = ((file, read_holder(file)) for file in _files(root / LEASES, "*"))
+    return {file.name.rpartition(".")[0]: holder for file, holder in files if holder is not None}
 
 
 def _files(folder: Path, name: str) -> list[Path]:
@@ -153,14 +171,15 @@ def _generation(file: Path) -> int:
     return int(file.name.rpartition(".")[2])
 
 
-def _read(file: Path) -> Holder | None:
-    """None where the file is no more."""
+def read_holder(file: Path, key: str | None = None) -> Holder | None:
+    """None where the file is no more. `key`: under which a file says it that says more."""
     try:
         touched = _fresh(file).st_mtime
         about = json.loads(file.read_bytes())
+        about = about if key is None else about[key]
     except FileNotFoundError:
         return None
-    except ValueError:  # it is being written, or the disk was full
+    except (ValueError, KeyError, TypeError):  # it is being written, or the disk was full
         about = {}
     return Holder(about if isinstance(about, dict) else {}, touched)
 
@@ -171,7 +190,7 @@ def _fresh(file: Path) -> os.stat_result:
         return os.fstat(opened.fileno())
 
 
-def _me() -> dict[str, object]:
+def me() -> dict[str, object]:
     """This process. Machines are told apart by their boot and, in containers, their processes."""
     return {
         "host": socket.gethostname(),

@@ -2,6 +2,7 @@
 
 python -m tests.benchmarks ratios | transfer | statistics [--full | --multiclass]
 python -m tests.benchmarks scale [COUNT] | launchers [COUNT] | kills [COUNT]
+python -m tests.benchmarks remaining [RUNS MATRIX.yaml ...]
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("ratios", "transfer", "statistics", "scale", "launchers", "kills")
+NAMES = ("ratios", "transfer", "statistics", "scale", "launchers", "kills", "remaining")
 
 
 def main(arguments: list[str]) -> int:

@@ -17,6 +17,8 @@ def test_the_catalogue_counts_right(model: str) -> None:
         network(torch.zeros(1, 3, 224, 224))
     assert counter.get_total_flops() / 1e9 == pytest.approx(MODELS[model].gflop, abs=5e-4)
     assert sum(p.numel() for p in network.parameters()) == MODELS[model].parameters
+    layers = sum(not list(module.children()) for module in network.modules())
+    assert layers == MODELS[model].layers
 
 
 @pytest.mark.parametrize("model", ["mobilenetv2", "ghostnet", "swin_t", "vgg11", "resnet18d"])

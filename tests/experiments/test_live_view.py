@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,9 +23,12 @@ from classifier.tricks.ema import Ema
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
 from experiments.run.engines import Slot
-from experiments.run.live_view import View
-from experiments.run.short_names import least_room, told_apart
+from experiments.run.view import draw
+from experiments.run.view.live import View
+from experiments.run.view.picture import Table
+from experiments.run.view.short_names import least_room, told_apart
 from experiments.store.store import Store
+from tests.experiments import fakes
 
 
 def spec(**settings: object) -> TrainSpec:
@@ -72,7 +77,7 @@ def shown(jobs: Sequence[Job], width: int, terminal: bool = True) -> tuple[View,
 def rows(jobs: Sequence[Job], width: int) -> list[str]:
     """The table's lines, its header first."""
     view, out = shown(jobs, width)
-    view._console.print(view._table(width))
+    view._console.print(draw._running(view.picture().rows, width))
     return out.getvalue().splitlines()
 
 
@@ -100,19 +105,19 @@ def test_a_wide_terminal_shows_all_as_it_is() -> None:
     header, *lines = rows(RUNNING["labels"], 200)
     assert header.split("  ")[-1] == "time left" and "images/s" in header
     for index, (line, job) in enumerate(zip(lines, RUNNING["labels"], strict=True)):
-        cells = [job.name, f"gpu {index}", "epoch 12/150", "311", "0.91234", "?"]
-        assert re.split(r" {2,}", line.strip()) == cells
+        cells = [job.name, f"gpu {index}", "epoch 12/150", "━╸", "311", "0.91234", "?"]
+        assert re.split(r" {2,}", line.strip()) == cells, "2 of 24 cells are a bar of 8 %"
 
 
 def test_columns_give_way_before_names() -> None:
     jobs = RUNNING["kinds"]
-    headers = [rows(jobs, width)[0].split()[1:] for width in (120, 70, 60, 50, 45, 30)]
+    headers = [rows(jobs, width)[0].split()[1:] for width in (120, 80, 70, 50, 45, 30)]
     assert headers == [
-        ["device", "at", "images/s", "best", "val", "time", "left"],
-        ["device", "at", "best", "val", "time", "left"],
-        ["at", "time", "left"],
-        ["at"],
-        ["at"],
+        ["device", "at", "progress", "images/s", "best", "val", "time", "left"],
+        ["device", "at", "progress", "best", "val", "time", "left"],
+        ["at", "progress", "time", "left"],
+        ["progress", "time", "left"],
+        ["progress"],
         [],
     ]
     for width in (120, 40):
@@ -122,8 +127,8 @@ def test_columns_give_way_before_names() -> None:
 @pytest.mark.parametrize(
     ("width", "expected"),
     [
-        (40, "efficientnet_v2_s-s{} (aug…"),
-        (30, "efficientnet…s{}…"),
+        (60, "efficientnet_v2_s-s{} (au…"),
+        (40, "efficientnet_v2…s{}…"),
         (12, "efficien…s{}…"),
         (6, "ef…s{}…"),
         (4, "…s{}…"),
@@ -141,6 +146,101 @@ def test_lines_without_a_terminal_show_brackets_as_they_are() -> None:
     started, failed, _ = out.getvalue().splitlines()
     assert started.endswith("train efficientnet_v2_s-s0 ([/b] odd) on gpu 0")
     assert failed.endswith("train efficientnet_v2_s-s0 ([/b] odd): no [/x]")
+
+
+def table(name: str, rows: int, columns: int, figure: str = "0.87654") -> Table:
+    header = ("model", *(f"val accuracy(arm {column})" for column in range(columns)))
+    cells = tuple((f"{name}-model-{row}", *(figure for _ in range(columns))) for row in range(rows))
+    return Table(name, header, cells)
+
+
+def changed(of: Table, row: int) -> Table:
+    """With the first figure of that row there."""
+    rows = list(of.rows)
+    rows[row] = (rows[row][0], "0.12345", *rows[row][2:])
+    return Table(of.name, of.header, tuple(rows))
+
+
+def screen(width: int, height: int, tables: Sequence[Sequence[Table]], case: str) -> list[str]:
+    """What a terminal of that size shows after it was told the tables, one after the other."""
+    jobs, out = RUNNING[case], io.StringIO()
+    console = Console(width=width, height=height, file=out, force_terminal=True, color_system=None)
+    view = View(Plan(tuple(jobs)), 2, Store(Path("none")), console)
+    for index, job in enumerate(jobs):
+        view.started(job, [Slot(str(index), 0)])
+    for each in tables:
+        view.show(each)
+    out.truncate(0)
+    console.print(view._rendered())
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("case", ["kinds", "evaluations", "wide letters", "nothing"])
+@pytest.mark.parametrize("height", [40, 24, 15, 8])
+@pytest.mark.parametrize("width", [120, 80, 40, 20])
+def test_what_is_shown_fits_any_terminal(case: str, width: int, height: int) -> None:
+    tables = [table("first", 4, 3), table("long", 30, 2), table("wide", 3, 12)]
+    lines = screen(width, height, [tables, [tables[0], changed(tables[1], 20), tables[2]]], case)
+    assert len(lines) <= height
+    assert all(cell_len(line) <= width for line in lines)
+    figures = re.findall(r"0\.[18][0-9]*", "\n".join(lines))
+    assert set(figures) <= {"0.87654", "0.12345"}, "whole, or not there"
+
+
+def test_the_tables_fill_below_what_runs() -> None:
+    before = [table("first", 2, 2, "to do"), table("second", 3, 2, "to do")]
+    lines = screen(100, 40, [before, [changed(before[0], 1), before[1]]], "kinds")
+    begins = [lines.index(name) for name in ("first", "second")]
+    assert lines[begins[0] + 1].split("  ")[0] == "model"
+    assert lines[begins[0] + 3].split() == ["first-model-1", "0.12345", "to", "do"]
+    assert max(lines.index(line) for line in lines if "RepVGG" in line) < begins[0] < begins[1]
+
+
+def test_a_small_terminal_shows_the_table_that_changed_last() -> None:
+    before = [table(name, 6, 2, "to do") for name in ("first", "second", "third")]
+    told = [before, [changed(before[0], 0), *before[1:]]]
+    told += [[told[1][0], changed(before[1], 3), before[2]]]
+    lines = screen(80, 17, told, "one")
+    assert "second" in lines and "first" not in lines and "third" not in lines
+    assert any(line.startswith("second-model-3") and "0.12345" in line for line in lines)
+
+
+def test_a_table_that_is_too_long_shows_the_rows_around_the_change() -> None:
+    before = [table("long", 40, 2, "to do")]
+    lines = screen(80, 20, [before, [changed(before[0], 30)]], "one")
+    assert any("0.12345" in line for line in lines)
+    shown = sum(line.startswith("long-model") for line in lines)
+    assert f"… {40 - shown} more" in [line.strip() for line in lines]
+
+
+def test_who_tells_and_who_draws_wait_for_each_other_never_both() -> None:
+    """rich asks for the picture under its lock; what a job says is printed under the same."""
+    out = io.StringIO()
+    console = Console(width=80, height=24, file=out, force_terminal=True)
+    jobs = [replace(job, label=str(index)) for index, job in enumerate(fakes.jobs(200))]
+    with View(Plan(tuple(jobs)), 2, Store(Path("none")), console) as view:
+        assert view._live is not None
+        over = threading.Event()
+
+        def draw_on() -> None:
+            while not over.is_set():
+                assert view._live is not None
+                view._live.refresh()
+
+        def tell() -> None:
+            for job in jobs:
+                view.started(job, [Slot("cpu", 0)])
+                view.finished(job, [])
+
+        drawing = threading.Thread(target=draw_on, daemon=True)
+        telling = threading.Thread(target=tell, daemon=True)
+        drawing.start()
+        telling.start()
+        telling.join(60)
+        over.set()
+        drawing.join(10)
+        assert not telling.is_alive() and not drawing.is_alive()
+    assert out.getvalue().count("by another runner as well") == len(jobs)
 
 
 WORD = st.sampled_from(["a", "bc", "def", "0.001", "1e-3", "val", "test", "自然", "x" * 20])

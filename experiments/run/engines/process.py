@@ -20,7 +20,7 @@ from classifier.basics.console import show_log
 from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.machine import cpu_device
 from classifier.basics.place import Place
-from classifier.basics.progress import Progress, Report
+from classifier.basics.progress import WAITING, Progress, Report
 from classifier.records.record import Record
 from experiments.plan.jobs import Job
 from experiments.run.engines import JobFailed, JobStopped, Perform
@@ -127,7 +127,7 @@ def _held(name: str, alone: bool, report: Report) -> Iterator[None]:
                 fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                report(Progress(f"waiting for {name}, which another runner uses", 0, 1))
+                report(Progress(f"{WAITING} {name}, which another runner uses", 0, 1))
                 time.sleep(0.5)
         yield
     finally:

@@ -27,7 +27,7 @@ from typing import Any
 from classifier.basics import machine
 from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
-from classifier.basics.progress import Progress
+from classifier.basics.progress import WAITING, Progress
 from classifier.config.spec import MetricSpec, TrainSpec
 from classifier.records.record import Record
 from experiments.plan.jobs import Job
@@ -470,7 +470,7 @@ class RayEngine:
             this = Try.beginning(log)
             running = _Running(job, self._submitted(job, log), progress, this)
             self._running[job.id] = running
-        progress(Progress("waiting for a place", 0, 1))
+        progress(Progress(f"{WAITING} a place", 0, 1))
         try:
             ended = self._followed(running)
         finally:

@@ -1,0 +1,239 @@
+"""A command's reports: whole ones at the end, and, while the run lives, as cells arrive."""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classifier.basics.errors import UserError
+from classifier.basics.machine import Platform
+from classifier.cli.entry import ALL_DONE, SOME_MISSING
+from classifier.records.record import benchmark_units
+from experiments.matrix.model import Matrix
+from experiments.plan import plan as planning
+from experiments.plan.plan import Plan
+from experiments.run.view.picture import Table
+from experiments.store.store import Results, Store
+
+if TYPE_CHECKING:
+    from reports.figures.select import Selection
+    from reports.statistics.answers import Answer
+
+LEAST_SECONDS = 1.0
+"""Between two looks at the store."""
+WRITE_SECONDS = 10.0
+"""Between two reports."""
+SHARE = 50
+"""A look, or a report, is followed by so many times as long without one: 2 % of the time."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a report is made from."""
+
+    selections: Sequence[Selection]
+    left_out: dict[str, int]
+    """Records that the plan would replace, by the reason."""
+    done: frozenset[str]
+    """The jobs' ids."""
+
+    def answers(self) -> list[list[Answer]]:
+        """Of each matrix, of each of its tables."""
+        from reports.statistics.answers import answers
+
+        return [answers(selection) for selection in self.selections]
+
+
+class Reporter:
+    """The reports of some matrices, from one store into one folder."""
+
+    def __init__(
+        self, matrices: Sequence[Matrix], store: Store, folder: Path, data_root: Path
+    ) -> None:
+        self._matrices, self._store = matrices, store
+        self._folder, self._data_root = folder, data_root
+
+    @property
+    def name(self) -> str:
+        """Of the matrices."""
+        return ", ".join(matrix.name for matrix in self._matrices)
+
+    @property
+    def pages(self) -> list[Path]:
+        """Where each matrix's report lies, or will lie."""
+        from reports.report import PAGE
+
+        return [self._folder.absolute() / matrix.name / PAGE for matrix in self._matrices]
+
+    def headlines(self, here: Platform) -> list[str]:
+        """The answer of each table, in a sentence or two."""
+        from reports.words.wording import headline
+
+        return [headline(answer) for each in self.find(here).answers() for answer in each]
+
+    def check_owners(self) -> None:
+        """Raises UserError where a report's folder is another matrix's."""
+        from reports.report import check_owner
+
+        for matrix in self._matrices:
+            check_owner(matrix, self._folder)
+
+    def plan(self, here: Platform, results: Results) -> Plan:
+        """With the states that these results show."""
+        return planning.make(self._matrices, results, here, self._data_root)
+
+    def find(self, here: Platform, results: Results | None = None) -> Found:
+        """What the store holds now. `here`: whose speeds are shown; `results`: if that is read."""
+        from reports.figures.select import select
+
+        results = self._store.read() if results is None else results
+        plan = self.plan(here, results)
+        left_out = planning.left_out(plan, results)
+        results = planning.current(plan, results)
+        units = benchmark_units(here)
+        selections = [select(matrix, results, units) for matrix in self._matrices]
+        done = frozenset(job.id for job in plan.jobs if job.state == "done")
+        return Found(selections, left_out, done)
+
+    def write(self, found: Found, answers: Sequence[Sequence[Answer]]) -> list[list[Path]]:
+        """The files of each report, tables first; a matrix of which nothing has run gets none.
+        Raises UserError where they can't be written."""
+        from reports.report import write
+
+        pairs = zip(found.selections, answers, strict=True)
+        return [write(ran, self._folder, each) for ran, each in pairs if ran.has_run]
+
+    def tables(self, answers: Sequence[Sequence[Answer]]) -> list[Table]:
+        """As each page has them."""
+        from reports.page.sections import measured
+
+        several = len(self._matrices) > 1
+        shown = []
+        for matrix, each in zip(self._matrices, answers, strict=True):
+            for answer in each:
+                grid = measured(answer)
+                name = f"{matrix.name}: {answer.table.name}" if several else answer.table.name
+                rows = tuple(tuple(row) for row in grid.rows)
+                shown.append(Table(name, tuple(grid.header), rows))
+        return shown
+
+    def report(self, here: Platform) -> int:
+        """Write every matrix's report, or none; print the tables. The exit code says whether every
+        figure is there."""
+        from reports.report import check_records
+
+        self.check_owners()
+        found = self.find(here)
+        for selection in found.selections:
+            if found.left_out and not selection.has_run:
+                reason, count = next(iter(found.left_out.items()))
+                raise UserError(
+                    f"{selection.matrix.source}: nothing to report: its {count} record(s) are left "
+                    f"out, for {reason}; run it again, or put back what was changed"
+                )
+            check_records(selection)
+        for reason, count in found.left_out.items():
+            print(f"{count} record(s) are left out of the report: {reason}", file=sys.stderr)
+        answers = found.answers()
+        for files, each in zip(self.write(found, answers), answers, strict=True):
+            _print_report(files, each)
+        whole = all(selection.is_whole for selection in found.selections)
+        return ALL_DONE if whole else SOME_MISSING
+
+
+def _print_report(files: Sequence[Path], answers: Sequence[Answer]) -> None:
+    from reports.words.wording import headline
+
+    for file in files[: len(answers)]:
+        print(f"\n{file}\n\n{file.read_text(encoding='utf-8')}", end="")
+    print(f"\nand {', '.join(map(str, files[len(answers) :]))}\n")
+    for answer in answers:
+        print(headline(answer))
+
+
+class Growing:
+    """Has the tables shown and the reports written as jobs end, by a thread of this process. Use it
+    as a context.
+
+    It takes at most 2 % of the time, and none of that in which a speed is measured: who starts a
+    benchmark asks for `quiet` first.
+    """
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        here: Platform,
+        show: Callable[[Sequence[Table], frozenset[str]], None],
+        warn: Callable[[str], None],
+        is_quiet: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`is_quiet`: whether no speed is being measured on this machine. `clock`: in seconds."""
+        self._reporter, self._here = reporter, here
+        self._show, self._warn, self._is_quiet = show, warn, is_quiet
+        self._clock, self._lock = clock, threading.Lock()
+        self._ended, self._over = threading.Event(), threading.Event()
+        self._is_unwritten, self._has_failed = False, False
+        self._written = -math.inf
+        self._thread = threading.Thread(target=self._run, name="report", daemon=True)
+
+    def __enter__(self) -> Growing:
+        self._ended.set()  # what is there already is shown at once
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._ended.set()
+        self._thread.join()
+
+    def one_ended(self) -> None:
+        """A job was done, or failed."""
+        self._is_unwritten = True
+        self._ended.set()
+
+    def quiet(self) -> None:
+        """Waits until nothing is being written."""
+        with self._lock:
+            pass
+
+    def write_last(self) -> None:
+        """What is not in the reports yet, where no others will follow."""
+        with self._lock:
+            if self._is_unwritten:
+                self._look(writes=True)
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._over.wait(pause):
+            due = max(self._written + WRITE_SECONDS - self._clock(), 0.0)
+            self._ended.wait(due if self._is_unwritten else None)
+            pause = self._turn()
+
+    def _turn(self) -> float:
+        """Look, unless it would disturb. How many seconds to wait after it."""
+        start = self._clock()
+        with self._lock:
+            if not self._over.is_set() and self._is_quiet():
+                self._look(writes=start - self._written >= WRITE_SECONDS)
+        return max(LEAST_SECONDS, SHARE * (self._clock() - start))
+
+    def _look(self, writes: bool) -> None:
+        self._ended.clear()
+        try:
+            found = self._reporter.find(self._here)
+            answers = found.answers()
+            self._show(self._reporter.tables(answers), found.done)
+            if writes and self._is_unwritten:
+                self._is_unwritten, self._written = False, self._clock()
+                self._reporter.write(found, answers)
+        except (OSError, UserError) as error:
+            if not self._has_failed:  # said once
+                self._has_failed = True
+                self._warn(f"while this runs the report can't be written: {error}")

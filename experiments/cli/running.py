@@ -1,0 +1,142 @@
+"""A run: jobs, with all who look on, then the reports."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from classifier.basics.names import counted
+from classifier.cli.entry import ALL_DONE, SOME_FAILED
+from experiments.cli.notify import Notifier
+from experiments.cli.reporting import Growing, Reporter
+from experiments.plan.jobs import Job
+from experiments.plan.judge import Judge
+from experiments.plan.plan import Plan
+from experiments.run import scheduler
+from experiments.run.boards import Board, Boards
+from experiments.run.claims import Claims
+from experiments.run.engines import Engine
+from experiments.run.scheduler import Summary
+from experiments.run.view.live import View
+from experiments.store.store import Store
+
+
+def run(
+    plan: Plan, engine: Engine, reporter: Reporter, store: Store, options: argparse.Namespace
+) -> int:
+    """Do what is to do, then report. The exit code; KeyboardInterrupt where that came."""
+    notifier = Notifier(options.notify, _warn)
+    telling = _Telling(plan, reporter, engine, notifier)
+    try:
+        if plan.todo:
+            telling.summary = _jobs(plan, engine, reporter, store, options, telling)
+            if telling.summary.interrupted:
+                raise KeyboardInterrupt
+        for line in telling.summary.lines(len(plan.todo)):
+            print(line, file=sys.stderr)
+        reporter.report(engine.platform)
+    except BaseException as error:
+        telling.ended(error)
+        raise
+    telling.ended()
+    return SOME_FAILED if telling.summary.lost or telling.summary.left else ALL_DONE
+
+
+def _jobs(
+    plan: Plan,
+    engine: Engine,
+    reporter: Reporter,
+    store: Store,
+    options: argparse.Namespace,
+    telling: _Telling,
+) -> Summary:
+    slots, judge = len(engine.slots), Judge(engine.platform, options.data_root)
+    others: list[Board] = []
+
+    def hear(boards: list[Board]) -> None:
+        before = {job.job for board in others for job in board.jobs}
+        if before - {job.job for board in boards for job in board.jobs}:
+            growing.one_ended()
+        others[:] = boards
+        view.hear(boards)
+
+    def is_quiet() -> bool:
+        here = (board for board in others if board.runner.is_here)
+        mine = any(job.is_speed for job in view.running())
+        return not mine and all(job.disturbs_nobody for board in here for job in board.jobs)
+
+    def begins(job: Job) -> None:
+        if job.is_speed:
+            growing.quiet()
+
+    def ends(job: Job, reason: str) -> None:
+        growing.one_ended()
+        if reason:
+            telling.failed(job, reason, str(store.log(job.spec)), view)
+
+    view = View(plan, slots, store, Console(), begins=begins, ends=ends)
+    growing = Growing(reporter, engine.platform, view.show, _warn, is_quiet)
+    with (
+        Claims(store, judge) as claims,
+        growing,
+        Boards(store.root, slots, engine.platform, view.running, hear),
+        view,
+    ):
+        limits = {"retries": options.retries, "fail_fast": options.fail_fast}
+        summary = scheduler.run(plan, engine, view, claims, **limits)
+    if summary.interrupted:  # no report follows
+        growing.write_last()
+    return summary
+
+
+def _warn(line: str) -> None:
+    """The live view, where there is one, prints it above itself."""
+    print(f"warning: {line}", file=sys.stderr)
+
+
+@dataclass
+class _Telling:
+    """What `--notify` says of a run."""
+
+    plan: Plan
+    reporter: Reporter
+    engine: Engine
+    notifier: Notifier
+
+    def __post_init__(self) -> None:
+        self.summary = Summary()
+
+    def failed(self, job: Job, reason: str, log: str, view: View) -> None:
+        def text() -> str:
+            return (
+                f"{self.reporter.name}: a job failed\n"
+                f"{job.spec.kind} {job.name}: {reason}\n"
+                f"its output and traceback: {log}\n"
+                f"{view.done} of {counted(len(self.plan.jobs), 'job')} are done; the run goes on\n"
+            )
+
+        self.notifier.failed(text)
+
+    def ended(self, error: BaseException | None = None) -> None:
+        self.notifier.ended(lambda: self._text(error))
+
+    def _text(self, error: BaseException | None) -> str:
+        summary = self.summary
+        if isinstance(error, KeyboardInterrupt):
+            how = "interrupted; the same command goes on from here"
+        elif error is not None:
+            how = f"ended with an error: {error}"
+        else:
+            how = "done in part" if summary.lost or summary.left else "done"
+        done = len(self.plan.jobs) - summary.lost - summary.left
+        lines = [
+            f"{self.reporter.name}: {how}",
+            f"{done} of {counted(len(self.plan.jobs), 'job')} done",
+        ]
+        lines += [f"{summary.lost} failed or skipped"] if summary.lost else []
+        lines += self.reporter.headlines(self.engine.platform) if error is None else []
+        lines += [f"report: {page}" for page in self.reporter.pages if page.exists()]
+        return "\n".join(lines) + "\n"

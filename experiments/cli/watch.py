@@ -1,0 +1,186 @@
+"""`--watch`: what all runners of a store do for some matrices, as a look from outside. It runs
+nothing, writes nothing and imports no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.live import Live
+
+from classifier.basics.machine import Platform, is_device
+from classifier.cli.entry import ALL_DONE
+from classifier.records.record import TrainRecord
+from experiments.cli.reporting import Reporter
+from experiments.plan.jobs import Job
+from experiments.run import boards
+from experiments.run.boards import Board, Running
+from experiments.run.view.draw import drawn
+from experiments.run.view.picture import Picture, Row, Table, changes
+from experiments.run.view.remaining import Course, Forecast
+from experiments.store import leases
+from experiments.store.leases import SECONDS, Holder
+from experiments.store.store import Results, Store
+
+LOOK_SECONDS = 1.0
+STORE_SECONDS, SHARE = 2.0, 20
+"""The store is read so often, and takes at most one part in so many of the time."""
+WIDE = 160
+"""Cells of a line, where no terminal says how many there are."""
+
+
+def watch(reporter: Reporter, store: Store, here: Platform) -> int:
+    """Show it until nothing is left to do, or Ctrl-C; without a terminal once. The exit code is 0.
+
+    `here`: whose speeds count while no runner lives.
+    """
+    console, onlooker = Console(), Onlooker(reporter, store, here)
+    if not console.is_terminal:
+        wide = Console(width=max(console.width, WIDE), height=10**6)
+        wide.print(drawn(onlooker.look(), wide))
+        return ALL_DONE
+    with suppress(KeyboardInterrupt):
+        picture = onlooker.look()
+        with Live(
+            get_renderable=lambda: drawn(picture, console),
+            console=console,
+            refresh_per_second=1 / LOOK_SECONDS,
+            vertical_overflow="crop",
+        ):
+            while picture.is_unfinished:
+                time.sleep(LOOK_SECONDS)
+                picture = onlooker.look()
+    return ALL_DONE
+
+
+@dataclass
+class _Read:
+    """What the store said when it was read last."""
+
+    jobs: Sequence[Job]
+    done: frozenset[str]
+    forecast: Forecast
+    tables: Sequence[Table]
+    due: float
+    """When it is to be read again, by the monotonic clock."""
+
+
+class Onlooker:
+    """Looks at a store, its leases and its boards."""
+
+    def __init__(self, reporter: Reporter, store: Store, here: Platform) -> None:
+        self._reporter, self._store, self._here = reporter, store, here
+        self._read: _Read | None = None
+        self._changed: dict[str, int] = {}
+        self._alive = _Alive()
+
+    def look(self) -> Picture:
+        """What is so now."""
+        holders = leases.holders(self._store.root)
+        said = boards.read(self._store.root)
+        living = [board for board in said if self._alive(board.file, board.runner)]
+        read = self._store_now(living)
+        todo = {job.id: job for job in read.jobs if job.id not in read.done}
+        rows = [
+            self._row(todo[each], holders[each], said, read) for each in todo if each in holders
+        ]
+        busy = {row.job.id for row in rows}
+        failed = [j for j in todo.values() if j.state in ("failed", "skipped") and j.id not in busy]
+        courses = {row.job.id: row.running.course for row in rows if not row.is_lost}
+        waits = {job_id: job for job_id, job in todo.items() if job not in failed}
+        slots = sum(board.slots for board in living)
+        return Picture(
+            rows=sorted(rows, key=lambda row: (row.is_lost, row.runner)),
+            done=len(read.done),
+            waiting=len(todo) - len(rows) - len(failed),
+            failed=len(failed),
+            left=read.forecast.remaining(courses, waits, slots),
+            runners=len(living),
+            tables=read.tables,
+            changed=tuple(self._changed.items()),
+        )
+
+    def _row(self, job: Job, holder: Holder, said: Sequence[Board], read: _Read) -> Row:
+        of_it = (each for board in said if board.runner.is_of(holder) for each in board.jobs)
+        running = next((each for each in of_it if each.job == job.id), None)
+        running = running or Running(job.id, device="", course=Course(0.0))
+        if not self._alive(f"lease of {job.id}", holder):
+            return Row(job, running, runner=holder.name, is_lost=True)
+        left = read.forecast.of(job, running.course)
+        return Row(job, running, left, runner=holder.name)
+
+    def _store_now(self, living: Sequence[Board]) -> _Read:
+        """Read anew when it is time, and no speed is measured on this machine."""
+        beside = (board for board in living if board.runner.is_here)
+        is_quiet = all(job.disturbs_nobody for board in beside for job in board.jobs)
+        start = time.monotonic()
+        if self._read is not None and (start < self._read.due or not is_quiet):
+            return self._read
+        results = self._store.read()
+        here = living[0].platform if living else self._here
+        jobs = self._reporter.plan(here, results).jobs
+        tables = self._reporter.tables(self._reporter.find(here, results).answers())
+        for name, row in changes(self._read.tables if self._read else (), tables):
+            self._changed.pop(name, None)  # the latest stands last
+            self._changed[name] = row
+        took = time.monotonic() - start
+        due = time.monotonic() + max(STORE_SECONDS, SHARE * took)
+        done = frozenset(job.id for job in jobs if _is_done(job, results, bool(living)))
+        forecast = _forecast(jobs, done, results, here)
+        self._read = _Read(jobs, done, forecast, tables, due)
+        return self._read
+
+
+def _is_done(job: Job, results: Results, is_run: bool) -> bool:
+    """A speed that was measured elsewhere is to do for a runner only."""
+    measured = job.is_speed and not is_run and bool(results.benchmarks(job.id))
+    return job.state == "done" or measured
+
+
+def _forecast(
+    jobs: Sequence[Job], done: frozenset[str], results: Results, here: Platform
+) -> Forecast:
+    """With what is known of the jobs that were done on such a device."""
+    forecast = Forecast(jobs)
+    records = {
+        key[0]: (record, results.costs[key])
+        for key, record in results.records.items()
+        if key in results.costs and is_device(record.environment.device, here.device)
+    }
+    for job in jobs:
+        if job.id in done and job.id in records:
+            record, cost = records[job.id]
+            share = 1.0
+            if isinstance(record, TrainRecord):
+                share = len(record.history) / record.spec.epochs
+            forecast.ended(job, Course(cost.seconds, share=share))
+    return forecast
+
+
+class _Alive:
+    """Whether the holder of a file lives: by its process, where that is of this machine, and by
+    when the file was touched; where a clock is wrong, by whether it is touched while one looks."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Touched] = {}
+
+    def __call__(self, name: str, holder: Holder) -> bool:
+        now, before = time.monotonic(), self._seen.get(name)
+        if before is None or before.at != holder.touched:
+            before = _Touched(holder.touched, now, was_seen=before is not None)
+            self._seen[name] = before
+        by_clock = before.was_seen or time.time() - holder.touched <= SECONDS
+        return not holder.is_dead() and by_clock and now - before.since <= SECONDS
+
+
+@dataclass(frozen=True)
+class _Touched:
+    at: float
+    """By the file server's clock."""
+    since: float
+    """When it was first seen to be so, by the monotonic clock."""
+    was_seen: bool
+    """Whether it was touched while one looked."""

@@ -1,0 +1,1 @@
+"""What a run shows while it lives: a picture of its jobs, and its drawing."""

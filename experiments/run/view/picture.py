@@ -1,0 +1,68 @@
+"""What is shown of a matrix while it runs, as plain data: of this runner or of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experiments.plan.jobs import Job
+from experiments.run.boards import Running
+from experiments.run.view.remaining import Remaining
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the matrix, as its report has it now."""
+
+    name: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A running job; or one whose runner shows no sign of life."""
+
+    job: Job
+    running: Running
+    left: float | None = None
+    """Seconds."""
+    runner: str = ""
+    """Which has it, if that must be said."""
+    is_lost: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    rows: Sequence[Row]
+    done: int
+    waiting: int
+    failed: int
+    """With those that were skipped."""
+    left: Remaining
+    so_far: float | None = None
+    """Seconds since this runner began."""
+    runners: int | None = None
+    """How many work, if that must be said."""
+    tables: Sequence[Table] = ()
+    changed: Sequence[tuple[str, int]] = ()
+    """Of which tables a row changed, and which: the latest last."""
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether anything is left to do."""
+        return bool(self.rows or self.waiting)
+
+
+def changes(before: Sequence[Table], now: Sequence[Table]) -> list[tuple[str, int]]:
+    """The tables with a row that says something else than before, and the last one of these."""
+    old = {table.name: table.rows for table in before}
+    found = []
+    for table in now:
+        rows = [
+            index
+            for index, row in enumerate(table.rows)
+            if table.name in old and old[table.name][index : index + 1] != (row,)
+        ]
+        found += [(table.name, rows[-1])] if rows else []
+    return found

@@ -1,0 +1,265 @@
+"""How long it will take: a running job by its own pace, one that waits by jobs like it, and all of
+them by the places for jobs."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from classifier.basics.progress import Progress
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, TrainSpec
+from experiments.plan.estimate import comparable_work
+from experiments.plan.jobs import Job
+from experiments.run.scheduler import urgency
+
+EARLY, EARLY_SECONDS = 0.02, 5.0
+"""Below this share of its work, and within these seconds of its first step, a running job says
+nothing of others: the first steps are slow."""
+
+Group = tuple[object, ...]
+"""Jobs whose seconds for some work are alike."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """How far a running job is. Shares are of its whole work, from 0 to 1."""
+
+    seconds: float
+    """Since it was started here."""
+    before: float = 0.0
+    """Of these, what went by before its first step."""
+    share: float = 0.0
+    began: float = 0.0
+    """Where it went on from: a training that was interrupted begins in its middle."""
+    pace: float | None = None
+    """Seconds that all of its work would take at the pace so far; None while that is not known."""
+
+    @property
+    def whole(self) -> float | None:
+        """Seconds of the whole job from its start; None while it says nothing of others."""
+        early = self.share < EARLY and self.seconds - self.before < EARLY_SECONDS
+        return None if early or self.pace is None else self.before + self.pace
+
+
+class Pace:
+    """Hears what a running job says, and tells its course. `clock`: seconds."""
+
+    def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
+        self.job, self._clock, self._start = job, clock, clock()
+        self.latest: Progress | None = None
+        self._first: tuple[float, int] | None = None
+        """When its first step was done, and which that was."""
+
+    def update(self, progress: Progress) -> None:
+        before, self.latest = self.latest, progress
+        if not progress.is_work:
+            self._first = None
+        elif before is None or self._first is None or before.total != progress.total:
+            self._first = (self._clock(), progress.done)
+
+    def course(self) -> Course:
+        now = self._clock()
+        seconds = now - self._start
+        if self.latest is None or self._first is None:
+            return Course(seconds, before=seconds)
+        (since, first), total = self._first, max(self.latest.total, 1)
+        steps, began = self.latest.done - first, max(first - 1, 0) / total
+        share = self.latest.done / total
+        pace = (now - since) / steps * total if steps > 0 else None
+        return Course(seconds, since - self._start, share, began, pace)
+
+
+class Rates:
+    """Seconds that jobs of a kind take for their work, from those that ended or are well under
+    way."""
+
+    def __init__(self, taken: Iterable[tuple[Job, float]] = ()) -> None:
+        self._sums: dict[Group, tuple[float, float]] = {}
+        for job, seconds in taken:
+            self.add(job, seconds)
+
+    def add(self, job: Job, seconds: float) -> None:
+        """A job that takes so long for all of its work."""
+        for group, work in _measures(job):
+            before = self._sums.get(group, (0.0, 0.0))
+            self._sums[group] = (before[0] + work, before[1] + seconds)
+
+    def joined(self, others: Rates) -> Rates:
+        made = Rates()
+        made._sums = dict(self._sums)
+        for group, (work, seconds) in others._sums.items():
+            before = made._sums.get(group, (0.0, 0.0))
+            made._sums[group] = (before[0] + work, before[1] + seconds)
+        return made
+
+    def expected(self, job: Job) -> float | None:
+        """Seconds of the whole job: by jobs of its own kind and model where there are any, else by
+        what earlier records say, else by work. None while nothing is known."""
+        for group, work in _measures(job):
+            rated, seconds = self._sums.get(group, (0.0, 0.0))
+            if rated > 0:
+                return work * seconds / rated
+            if group[0] == "records":
+                return work
+        return 0.0 if job.spec.kind == "metric" else None  # no network computes
+
+
+def _measures(job: Job) -> list[tuple[Group, float]]:
+    """The groups that a job is in with its work in each, the nearest first: its own arm's kind, its
+    model's, then all of its kind, measured by records or by operations, then any job at all."""
+    own, of_model, kind = _kinds(job)
+    work, by_records = comparable_work(job), job.estimate.seconds
+    measures: list[tuple[Group, float]] = []
+    for group in (own, of_model):
+        measures += [((*group, "work"), work)] if work else [((*group, "jobs"), 1.0)]
+    measures += [(("records", kind), by_records)] if by_records else []
+    measures += [((kind, "work"), work)] if work else []
+    measures += [((kind, "jobs"), 1.0)]
+    return [*measures, *([(("work",), work)] if work else [])]
+
+
+def _kinds(job: Job) -> tuple[Group, Group, str]:
+    match job.spec:
+        case TrainSpec() as spec:
+            tricks = tuple(trick.setting for trick in spec.tricks)
+            model = ("train", spec.model, spec.image_size)
+            return (*model, spec.batch_size, spec.amp, tricks), model, "train"
+        case EvaluateSpec(training=training) as spec:
+            kind = f"evaluate {spec.precision}"
+            model = (kind, training.model, training.image_size)
+            return (*model, spec.tta), model, kind
+        case MetricSpec() as spec:
+            return ("metric", spec.metric.name), ("metric",), "metric"
+        case BenchmarkSpec() as spec:
+            model = ("benchmark", spec.model, spec.image_size)
+            return (*model, spec.precision, spec.batch_size), model, "benchmark"
+    raise TypeError(f"{job.spec.kind} is no kind of job")
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """Of all jobs together."""
+
+    seconds: float | None
+    """Until the last one ends; None while nothing is known of some."""
+    share: float
+    """Of the whole that is done, by time where that is known of all, else by jobs; 0 to 1."""
+
+
+class Forecast:
+    """What is known of the jobs that end, for those that do not yet."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        """`jobs`: all of the plan; those that are done count with what records like theirs say."""
+        self._rates = Rates()
+        self._reaches: dict[Group, tuple[int, float]] = {}
+        self._took: dict[str, float] = {}
+        self._jobs = {job.id: job for job in jobs}
+
+    def ended(self, job: Job, course: Course) -> None:
+        """It was done: a training at less than all of its work, where it stopped early."""
+        reached = course.share if job.spec.kind == "train" and course.share >= EARLY else 1.0
+        moved = reached - course.began
+        if moved > 0:
+            whole = course.before + (course.seconds - course.before) / moved * reached
+            self._took[job.id] = course.seconds
+            self._rates.add(job, whole)
+        own = _kinds(job)[0]
+        count, total = self._reaches.get(own, (0, 0.0))
+        self._reaches[own] = (count + 1, total + reached)
+
+    def of(self, job: Job, course: Course | None = None) -> float | None:
+        """Seconds that one job still takes; None while nothing is known."""
+        if course is None:
+            return self._rates.expected(job)
+        if course.pace is not None:
+            return max(self._reach(job) - course.share, 0.0) * course.pace
+        expected = self._rates.expected(job)
+        return None if expected is None else max(expected - course.seconds, 0.0)
+
+    def _reach(self, job: Job) -> float:
+        """The share of its steps at which a job of its kind ends."""
+        count, total = self._reaches.get(_kinds(job)[0], (0, 0.0))
+        return total / count if count else 1.0
+
+    def remaining(
+        self, courses: Mapping[str, Course], todo: Mapping[str, Job], slots: int
+    ) -> Remaining:
+        """`courses` of what runs, and `todo`, what is not done with what runs, both by job's id;
+        `slots`: places for jobs."""
+        rates = self._rates.joined(self._of_running(courses, todo))
+        left: dict[str, float] = {}
+        for job in todo.values():
+            course = courses.get(job.id)
+            seconds = self.of(job, course) if course is not None else None
+            seconds = rates.expected(job) if seconds is None else seconds
+            if seconds is None:
+                return Remaining(None, self._share_of_jobs(todo, courses))
+            left[job.id] = seconds
+        return Remaining(
+            until_all_are_done(list(todo.values()), set(courses), left, slots),
+            self._share_of_time(todo, courses, left, rates),
+        )
+
+    def _of_running(self, courses: Mapping[str, Course], todo: Mapping[str, Job]) -> Rates:
+        known = {job_id: course.whole for job_id, course in courses.items()}
+        jobs = ((todo[job_id], whole) for job_id, whole in known.items() if whole is not None)
+        return Rates((job, whole * self._reach(job)) for job, whole in jobs)
+
+    def _share_of_jobs(self, todo: Mapping[str, Job], courses: Mapping[str, Course]) -> float:
+        done = len(self._jobs) - len(todo) + sum(course.share for course in courses.values())
+        return done / max(len(self._jobs), 1)
+
+    def _share_of_time(
+        self,
+        todo: Mapping[str, Job],
+        courses: Mapping[str, Course],
+        left: Mapping[str, float],
+        rates: Rates,
+    ) -> float:
+        spent = sum(course.seconds for course in courses.values())
+        for job in self._jobs.values():
+            if job.id not in todo:
+                spent += self._took.get(job.id) or rates.expected(job) or 0.0
+        whole = spent + sum(left.values())
+        return spent / whole if whole > 0 else self._share_of_jobs(todo, courses)
+
+
+def until_all_are_done(
+    todo: Collection[Job], running: Collection[str], left: Mapping[str, float], slots: int
+) -> float:
+    """Seconds until the last job ends, in the scheduler's order: each on one of the `slots` as soon
+    as what it needs is done, then speeds, one after the other. `left`: of each by its id."""
+    open_, dependents = _needs(todo)
+    rank = {job.id: index for index, job in enumerate(sorted(todo, key=urgency))}
+    by_rank = sorted(todo, key=lambda job: rank[job.id])
+    ends = [
+        (left[job.id], rank[job.id]) for job in by_rank if job.id in running and not job.is_speed
+    ]
+    waits = {rank[job.id] for job in by_rank if not job.is_speed and job.id not in running}
+    ready = [each for each in waits if not open_[by_rank[each].id]]
+    heapq.heapify(ends)
+    heapq.heapify(ready)
+    now = 0.0
+    while ends or ready:
+        while ready and len(ends) < max(slots, 1):
+            each = heapq.heappop(ready)
+            heapq.heappush(ends, (now + left[by_rank[each].id], each))
+        now, each = heapq.heappop(ends)
+        for dependent in dependents.get(by_rank[each].id, ()):
+            open_[dependent.id] -= 1
+            if not open_[dependent.id] and rank[dependent.id] in waits:
+                heapq.heappush(ready, rank[dependent.id])
+    return now + sum(left[job.id] for job in todo if job.is_speed)
+
+
+def _needs(todo: Collection[Job]) -> tuple[dict[str, int], dict[str, list[Job]]]:
+    """How many jobs each still waits for, and by job those that wait for it."""
+    ids = {job.id for job in todo}
+    dependents: dict[str, list[Job]] = {}
+    for job in todo:
+        for need in job.needs:
+            dependents.setdefault(need, []).append(job)
+    return {job.id: sum(need in ids for need in job.needs) for job in todo}, dependents

@@ -1,0 +1,180 @@
+"""How long it will take, on plans whose truth is known, by a clock that is moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classifier.basics.progress import Progress
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
+from classifier.config.tracks import RAW
+from classifier.data.spec import DataSpec
+from experiments.plan.jobs import Estimate, Job, JobState
+from experiments.plan.plan import Plan
+from experiments.run.view.remaining import Course, Forecast, Pace, Rates, until_all_are_done
+from tests.benchmarks import remaining as benchmark
+from tests.benchmarks.remaining import STARTING, Cost, Replay
+
+DATA = DataSpec(name="digits")
+
+
+def training(model: str = "mobilenetv2", seed: int = 0, gflop: float | None = 100.0) -> Job:
+    spec = TrainSpec(data=DATA, model=model, seed=seed)
+    return Job(spec, tracks=(RAW,), estimate=Estimate(gflop, None, "table" if gflop else None))
+
+
+def evaluation(of: Job, gflop: float = 2.0, split: str = "val") -> Job:
+    assert isinstance(of.spec, TrainSpec)
+    spec = EvaluateSpec.of(of.spec, RAW, split=split)
+    return Job(spec, needs=(of.id,), estimate=Estimate(gflop, None, "table"))
+
+
+def speed(bound: float, batch_size: int = 64) -> Job:
+    spec = BenchmarkSpec(model="mobilenetv2", classes=10, image_size=224, batch_size=batch_size)
+    return Job(spec, estimate=Estimate(None, bound, "table"))
+
+
+def error(jobs: list[Job], costs: Mapping[str, Cost], slots: int, moment: float = 0.1) -> float:
+    replay = Replay(Plan(tuple(jobs)), costs, slots)
+    replay.run()
+    found = replay.error(moment)
+    assert found is not None, "nothing was known"
+    return abs(found)
+
+
+def all_alike(jobs: list[Job], seconds: float = 100.0, epochs: int = 10) -> dict[str, Cost]:
+    return {job.id: Cost(seconds, epochs, epochs, validating=0.1) for job in jobs}
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+@pytest.mark.parametrize("gflop", [100.0, None], ids=["catalogue", "another model"])
+def test_equal_jobs(slots: int, gflop: float | None) -> None:
+    jobs = [training(seed=seed, gflop=gflop) for seed in range(12)]
+    assert error(jobs, all_alike(jobs), slots) < 0.1
+    assert error(jobs, all_alike(jobs), slots, moment=0.5) < 0.05
+
+
+def test_jobs_that_wait_go_by_their_own_kind_and_model() -> None:
+    """ghostnet takes ten times what its operations say, and both have run once."""
+    rates = Rates()
+    quick, slow = training(), training("ghostnet", gflop=50.0)
+    rates.add(quick, 10.0)
+    assert rates.expected(training(seed=1)) == 10.0
+    by_work = rates.expected(training("ghostnet", seed=1, gflop=50.0))
+    assert by_work is not None and by_work < 20.0
+    rates.add(slow, 100.0)
+    rates.add(training("ghostnet", seed=2, gflop=50.0), 110.0)
+    assert rates.expected(training("ghostnet", seed=1, gflop=50.0)) == pytest.approx(105.0)
+    assert rates.expected(training(seed=1)) == 10.0, "the other's stays"
+    assert rates.expected(training(seed=1, gflop=200.0)) == 20.0, "of twice the epochs"
+
+
+def test_records_are_believed_before_work_is() -> None:
+    rates = Rates([(training(), 10.0)])
+    known = training("ghostnet", gflop=50.0)
+    known = replace(known, estimate=Estimate(50.0, 70.0, "records"))
+    assert rates.expected(known) == 70.0
+    recorded = replace(training("resnet50", gflop=50.0), estimate=Estimate(50.0, 40.0, "records"))
+    rates.add(recorded, 80.0)
+    assert rates.expected(known) == 140.0, "all take twice what records say today"
+
+
+def test_nothing_is_said_of_what_is_not_known() -> None:
+    job = training(gflop=None)
+    left = Forecast([job]).remaining({}, {job.id: job}, 1)
+    assert (left.seconds, left.share) == (None, 0.0)
+
+
+def test_slots_and_what_waits_for_what() -> None:
+    first, second = training(), training(seed=1)
+    jobs = [first, second, evaluation(first), evaluation(first, split="test"), evaluation(second)]
+    left = dict(zip([job.id for job in jobs], (10.0, 4.0, 3.0, 3.0, 1.0), strict=True))
+    # On two: 4, then 1, while the first takes 10, then its two evaluations beside each other.
+    assert until_all_are_done(jobs, [], left, 2) == 13.0
+    assert until_all_are_done(jobs, [], left, 1) == 21.0
+    assert until_all_are_done(jobs, [first.id], {**left, first.id: 1.0}, 2) == 7.0
+
+
+def test_speeds_come_last_and_one_by_one() -> None:
+    jobs = [training(), training(seed=1), speed(30.0), speed(20.0, batch_size=8)]
+    left = dict(zip([job.id for job in jobs], (10.0, 8.0, 30.0, 20.0), strict=True))
+    assert until_all_are_done(jobs, [], left, 8) == 60.0
+    costs = {**all_alike(jobs), jobs[2].id: Cost(30.0), jobs[3].id: Cost(20.0)}
+    assert error(jobs, costs, 2) < 0.1
+
+
+@given(st.lists(st.floats(0.1, 100.0), min_size=1, max_size=12), st.integers(1, 5))
+def test_no_schedule_is_shorter_than_its_work_or_longer_than_one_place(
+    seconds: list[float], slots: int
+) -> None:
+    jobs = [training(seed=seed) for seed in range(len(seconds))]
+    left = {job.id: each for job, each in zip(jobs, seconds, strict=True)}
+    whole = until_all_are_done(jobs, [], left, slots)
+    assert max(sum(seconds) / slots, *seconds) <= whole * (1 + 1e-9)
+    assert whole <= sum(seconds) / slots + max(seconds) + 1e-9, "Graham's bound"
+    assert until_all_are_done(jobs, [], left, 1) == pytest.approx(sum(seconds))
+
+
+def test_a_training_that_goes_on_from_its_middle() -> None:
+    """Its pace is of what it does now, and tells what the others take from their beginning."""
+    jobs = [training(seed=seed) for seed in range(6)]
+    costs = all_alike(jobs)
+    costs[jobs[0].id] = replace(costs[jobs[0].id], seconds=40.0, began=0.6)
+    assert error(jobs, costs, 1) < 0.1
+    assert error(jobs, costs, 2, moment=0.25) < 0.1
+
+
+def test_trainings_that_stop_early_are_expected_to_once_one_has() -> None:
+    jobs = [training(seed=seed) for seed in range(10)]
+    early = {job.id: Cost(50.0, 5, 10, validating=0.1) for job in jobs}
+    assert error(jobs, early, 1, moment=0.15) < 0.1
+
+
+def test_what_comes_before_the_first_step_is_no_pace() -> None:
+    clock = [0.0]
+    pace = Pace(training(), lambda: clock[0])
+    assert pace.course() == Course(0.0)
+    for clock[0], said in (
+        (5.0, Progress("decoding", 400, 800)),
+        (9.0, Progress("decoding", 800, 800)),
+        (10.0, Progress("epoch 1/10", 1, 100)),
+        (30.0, Progress("epoch 1/10", 11, 100)),
+    ):
+        pace.update(said)
+    course = pace.course()
+    assert (course.before, course.share, course.began, course.pace) == (10.0, 0.11, 0.0, 200.0)
+    assert course.whole == 210.0
+    left = Forecast([pace.job]).of(pace.job, course)
+    assert left == pytest.approx(0.89 * 200)
+
+
+@pytest.mark.parametrize("state", ["todo", "done"])
+def test_the_whole_is_told_by_time(state: JobState) -> None:
+    """Of one job of 100 and one of 2 seconds, the long one's half is half of it all."""
+    long = training()
+    short = replace(evaluation(long, gflop=2.0), state=state)
+    forecast = Forecast([long, short])
+    todo = {job.id: job for job in (long, short) if job.state == "todo"}
+    half = {long.id: Course(50.0, share=0.5, pace=100.0)}
+    assert forecast.remaining(half, todo, 1).share == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_job_of_a_second_more_costs_the_estimate_nothing() -> None:
+    jobs = [training(seed=seed) for seed in range(4)]
+    jobs += [evaluation(job, split=split) for job in jobs for split in ("val", "test")]
+    costs = {job.id: Cost(100.0 if job.spec.kind == "train" else 2.0) for job in jobs}
+    replay = Replay(Plan(tuple(jobs)), costs, 2)
+    replay.run()
+    truth = (4 * (100.0 + STARTING) + 8 * (2.0 + STARTING)) / 2
+    assert replay.said[-1][0] == pytest.approx(truth), "the scheduler's own order"
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_the_digits_own_costs(slots: int) -> None:
+    """Three models, of which a tenth of the time shows one; docs/numbers.md has more moments."""
+    plan = benchmark.planned(benchmark.DIGITS)
+    assert error(list(plan.jobs), benchmark.costs_of_digits(plan), slots) < 0.25
