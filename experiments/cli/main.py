@@ -209,7 +209,10 @@ class Runner:
             tables = len(selection.tables)
             for file in files[:tables]:
                 print(f"\n{file}\n\n{file.read_text(encoding='utf-8')}", end="")
-            print(f"\nand {', '.join(map(str, files[tables:]))}\n")
+            others = [
+                file for file in files[tables:] if file.suffix != ".svg"
+            ]  # the page shows them
+            print(f"\nand {', '.join(map(str, others))}\n")
             for answer in found:
                 print(headline(answer))
         whole = all(selection.is_whole for selection in selections)

@@ -1,0 +1,149 @@
+"""A matplotlib figure as SVG: text as text, the same bytes everywhere, fit to stand in a page.
+
+matplotlib's own SVG is of a file alone: its styles reach the whole page, its ids are those of the
+next figure too, its colours suit one background.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from reports.blocks import Plot
+from reports.page.plots.style import FONTS, INK, MATPLOTLIB, WIDTH, lacking_letters
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SVG = "http://www.w3.org/2000/svg"
+ElementTree.register_namespace("", SVG)
+LARGEST = 1.25
+"""How much larger than drawn it is shown at most, where there is room."""
+_XLINK = "{http://www.w3.org/1999/xlink}href"
+_NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
+_ON_EITHER = "svg{color:#1f2328}@media(prefers-color-scheme:dark){svg{color:#e6edf3}}"
+"""For a file: a page says itself what colour its text has, a picture has to ask."""
+
+
+def drawn(name: str, title: str, told: str, height: float, draw: Callable[[Figure], None]) -> str:
+    """One <svg> element, as wide as its place, up to WIDTH at the size of its letters.
+
+    `title` and `told` are what is read to people who can't see it. All ids begin with `name`. In
+    the colour of the text around it (`currentColor`) is what matplotlib draws in INK.
+    """
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    how = {**MATPLOTLIB, "svg.fonttype": "none", "svg.hashsalt": name}
+    written = io.StringIO()
+    with matplotlib.style.context(["default", how]), lacking_letters():
+        figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+        draw(figure)
+        figure.savefig(written, format="svg", metadata={"Date": None})
+    root = ElementTree.fromstring(written.getvalue())  # noqa: S314  (written right here)
+    _adapt(root, _as_id(name))
+    return _with_words(root, _as_id(name), title, told)
+
+
+def as_file(plot: Plot) -> str:
+    """A whole file, of fixed size, for light and dark backgrounds."""
+    root = ElementTree.fromstring(plot.svg)  # noqa: S314
+    _, _, width, height = root.attrib["viewBox"].split()
+    del root.attrib["style"]
+    root.attrib |= {"width": width, "height": height}
+    style = Element(f"{{{SVG}}}style")
+    style.text = _ON_EITHER
+    root.insert(0, style)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{_text(root)}\n'
+
+
+def _as_id(name: str) -> str:
+    """No two names have one, and it needs no escapes wherever it is named."""
+    return re.sub(r"[^A-Za-z0-9_-]", lambda found: f".{ord(found[0]):x}.", name)
+
+
+def _adapt(root: Element, prefix: str) -> None:
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if _is_idle(child):
+                parent.remove(child)
+    for element in root.iter():
+        _name_anew(element, prefix)
+        for name in ("d", "x", "y", "width", "height", "transform", "points"):
+            if name in element.attrib:
+                element.set(name, _short(element.attrib[name]))
+        if element.attrib.get("transform", "").startswith("rotate(0 "):
+            del element.attrib["transform"]
+        if "style" in element.attrib:
+            element.set("style", _styled(element.attrib["style"]))
+    for group in root.iter(f"{{{SVG}}}g"):
+        _say_once(group)
+
+
+def _is_idle(element: Element) -> bool:
+    """Whether it says what is said elsewhere, or nothing."""
+    tag = element.tag.removeprefix(f"{{{SVG}}}")
+    if tag == "g":
+        paths = list(element)
+        return bool(paths) and all(path.attrib.get("style") == "fill: none" for path in paths)
+    return tag == "metadata" or (tag == "defs" and element.find(f"{{{SVG}}}style") is not None)
+
+
+def _name_anew(element: Element, prefix: str) -> None:
+    """Of its own, and where it names another."""
+    if "id" in element.attrib:
+        element.set("id", f"{prefix}-{element.attrib['id']}")
+    if _XLINK in element.attrib:
+        element.set("href", f"#{prefix}-{element.attrib.pop(_XLINK).removeprefix('#')}")
+    if "clip-path" in element.attrib:
+        element.set("clip-path", element.attrib["clip-path"].replace("#", f"#{prefix}-"))
+
+
+def _short(numbers: str) -> str:
+    """To a hundredth of a pixel."""
+    rounded = _NUMBER.sub(lambda found: f"{round(float(found[0]), 2) + 0.0:g}", numbers)
+    rounded = rounded.replace("(-0 ", "(0 ")
+    return re.sub(r"\s*([A-Za-z])\s+|\s+", lambda found: found[1] or " ", rounded).strip()
+
+
+def _styled(style: str) -> str:
+    style = re.sub(r"font-family: [^;]+(; |$)", "", style).rstrip("; ")
+    return style.replace(INK, "currentColor")
+
+
+def _say_once(group: Element) -> None:
+    """What all marks of a group look like is said by the group."""
+    marks = list(group)
+    styles = {mark.attrib.get("style") for mark in marks}
+    is_of_marks = len(marks) > 1 and all(mark.tag == f"{{{SVG}}}use" for mark in marks)
+    if is_of_marks and len(styles) == 1 and "style" in marks[0].attrib:
+        group.set("style", marks[0].attrib["style"])
+        for mark in marks:
+            del mark.attrib["style"]
+
+
+def _with_words(root: Element, prefix: str, title: str, told: str) -> str:
+    view = " ".join(f"{float(number):g}" for number in root.attrib["viewBox"].split())
+    root.attrib.clear()
+    root.attrib |= {
+        "viewBox": view,
+        "width": "100%",
+        "style": f"max-width: {WIDTH * LARGEST:g}px",
+        "role": "img",
+        "aria-labelledby": f"{prefix}-title {prefix}-desc",
+        "font-family": FONTS,
+        "stroke-linejoin": "round",
+    }
+    for position, (tag, text) in enumerate((("title", title), ("desc", told))):
+        element = Element(f"{{{SVG}}}{tag}", id=f"{prefix}-{tag}")
+        element.text = text
+        root.insert(position, element)
+    return _text(root)
+
+
+def _text(root: Element) -> str:
+    return ElementTree.tostring(root, encoding="unicode")
