@@ -46,6 +46,7 @@ def sections(selection: Selection, answers: Sequence[Answer], plots: Plots) -> l
         Section(1, selection.matrix.title, (Bullets([headline(each) for each in answers]),)),
         _environment([used.record for used in selection.used]),
         *(part for each, of_it in drawn for part in _table(selection, each, of_it)),
+        *(Section(2, plot.title, (plot,)) for plot in plots.of_all),
         Section(2, "Method", (METHOD,)),
         _settings(selection),
         _cost(selection),

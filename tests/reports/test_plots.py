@@ -7,10 +7,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
@@ -23,64 +22,18 @@ from experiments.matrix.model import Matrix, Request
 from reports.blocks import Grid, Plot, Section
 from reports.figures.select import select
 from reports.page import markdown
-from reports.page.plots import forest, style
+from reports.page.plots import forest, letters, style
 from reports.page.plots.every import plots
 from reports.page.plots.svg import SVG, as_file
 from reports.report import write
 from reports.statistics.answers import Answer, answers
 from reports.statistics.verdicts import Word
 from reports.verdict_files import rows_of
+from tests.plots import Read
 from tests.records import results_of
 from tests.reports.test_answers import IMAGES, matrix_of, share, store_of, the_answer
 
 NAMES = ("<b>&\"'", "$a_b$ \\alpha", "a_b^c", "x" * 90, "ßüß 漢字")
-
-
-class Read:
-    """A plot's SVG: `marks` are (x, y) in its own coordinates."""
-
-    def __init__(self, plot: Plot) -> None:
-        self.prefix = plot.name
-        self.root = ElementTree.fromstring(plot.svg)
-        self.texts = ["".join(text.itertext()) for text in self.all("text")]
-
-    def all(self, tag: str, under: Element | None = None) -> Iterator[Element]:
-        return (self.root if under is None else under).iter(f"{{{SVG}}}{tag}")
-
-    def group(self, key: str) -> Element | None:
-        found = [g for g in self.all("g") if g.attrib.get("id") == f"{self.prefix}-{key}"]
-        return found[0] if found else None
-
-    def marks(self, key: str) -> list[tuple[float, float]]:
-        group = self.group(key)
-        marks = self.all("use", group) if group is not None else ()
-        return [(float(mark.attrib["x"]), float(mark.attrib["y"])) for mark in marks]
-
-    def paths(self, key: str) -> list[list[tuple[float, float]]]:
-        group = self.group(key)
-        assert group is not None, key
-        return [points(path.attrib["d"]) for path in self.all("path", group)]
-
-    def scale(self, axes: int, axis: int = 1) -> np.poly1d:
-        """From a coordinate to the figure, by what is written at the ticks of an axis: 1 is that of
-        x, 2 that of y."""
-        found = self.group(f"axes_{axes}")
-        assert found is not None
-        key = f"{self.prefix}-matplotlib.axis_{2 * axes - 2 + axis}"
-        (group,) = [g for g in self.all("g", found) if g.attrib.get("id") == key]
-        pairs = []
-        for tick in list(group):
-            use, text = next(self.all("use", tick), None), next(self.all("text", tick), None)
-            if use is not None and text is not None and text.text:
-                share = 0.01 if text.text.endswith("%") else 1.0
-                figure = share * float(text.text.removesuffix("%"))
-                pairs.append((float(use.attrib["x" if axis == 1 else "y"]), figure))
-        places, figures = zip(*pairs, strict=True)
-        return np.poly1d(np.polyfit(places, figures, 1))
-
-
-def points(path: str) -> list[tuple[float, float]]:
-    return [(float(x), float(y)) for x, y in re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", path)]
 
 
 def drawn(answer: Answer) -> Plot:
@@ -166,7 +119,7 @@ def test_every_mark_is_said_in_words_too(three: Answer) -> None:
     read = Read(drawn(three))
     for word in ("better", "worse", "same"):
         assert word in read.texts
-    assert "difference in accuracy, right is better →" in read.texts
+    assert "difference in accuracy (better →)" in read.texts
 
 
 def listed(folder: Path, names: Sequence[str], columns: str, seeds: str = "0, 1, 2") -> Matrix:
@@ -201,17 +154,17 @@ def test_names_are_text_whatever_they_hold(tmp_path: Path) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(st.sampled_from("ab |$漢W"), min_size=1, max_size=60), unique=True))
 def test_names_that_are_cut_are_told_apart(names: list[str]) -> None:
-    shown = style.fitted_names(names, 100)
+    shown = letters.fitted_names(names, 100)
     assert len(set(shown)) == len(names)
     for name, cut in zip(names, shown, strict=True):
-        assert style.text_width(cut, style.LETTERS) <= 100
-        assert cut == name or style.text_width(name, style.LETTERS) > 100
+        assert letters.text_width(cut, style.LETTERS) <= 100
+        assert cut == name or letters.text_width(name, style.LETTERS) > 100
 
 
 def test_nll_is_better_at_the_left(tmp_path: Path) -> None:
     matrix = matrix_of(tmp_path, models="ghostnet, mobilenetv2", metric=", metric: nll")
     plot = drawn(the_answer(matrix, store_of(matrix, tmp_path / "runs")))
-    assert "difference in nll, ← left is better" in Read(plot).texts
+    assert "difference in nll (← better)" in Read(plot).texts
     assert Read(plot).group("group-0-margin") is None
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reports.blocks import Plot
 from reports.figures.select import Selection
-from reports.page.plots import forest
+from reports.page.plots import cost, curves, forest, seeds
 from reports.statistics.answers import Answer
-
-_OF_TABLE: Sequence[Callable[[Answer], Plot | None]] = (forest.plot,)
 
 
 @dataclass(frozen=True)
@@ -18,14 +16,22 @@ class Plots:
     tables: Sequence[Sequence[Plot]]
     """Of each answer, in their order."""
 
+    of_all: Sequence[Plot]
+    """Of all arms: their costs, their training."""
+
     def __iter__(self) -> Iterator[Plot]:
         for of_table in self.tables:
             yield from of_table
+        yield from self.of_all
 
 
 def plots(selection: Selection, answers: Sequence[Answer]) -> Plots:
-    return Plots([_there(plot(each) for plot in _OF_TABLE) for each in answers])
+    of_seeds = selection.matrix.seeds
+    return Plots(
+        tables=[_there(forest.plot(of), seeds.plot(of.table, of_seeds)) for of in answers],
+        of_all=_there(cost.plot(selection), curves.plot(selection)),
+    )
 
 
-def _there(plots: Iterator[Plot | None]) -> list[Plot]:
+def _there(*plots: Plot | None) -> list[Plot]:
     return [plot for plot in plots if plot is not None]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from classifier.basics.names import printable
 from experiments.matrix.schema import Column
 from reports.blocks import Grid, Plot
-from reports.page.plots import style, svg
+from reports.page.plots import letters, marks, style, svg
 from reports.statistics.answers import Answer, Judged
 from reports.statistics.intervals import Comparison
 from reports.statistics.verdicts import Verdict, Word
@@ -28,8 +28,6 @@ _NAMES, _WORDS = 168, 70
 """Pixels for the rows' names at the left, at most, and for what is said at the right."""
 _GAP, _AXIS = 6, 50
 """Below a heading; from the last row to the next heading."""
-_BOLD = 1.12
-"""How much wider bold letters are."""
 _MARKS = {
     Word.BETTER: ("^", style.BLUE),
     Word.WORSE: ("v", style.VERMILLION),
@@ -86,9 +84,9 @@ def plot(answer: Answer) -> Plot | None:
     if not any(group.compared for group in groups):
         return None
     name, title = f"forest-{answer.table.name}", f"{answer.table.name}: differences"
-    caption = [line.replace("_", " ") for line in style.wrapped(_CAPTION)]
-    left = style.room_for([line.name for group in groups for line in group.lines], _NAMES)
-    headings = [style.wrapped(_heading(group), style.LETTERS * _BOLD) for group in groups]
+    caption = [line.replace("_", " ") for line in letters.wrapped(_CAPTION)]
+    left = letters.room_for([line.name for group in groups for line in group.lines], _NAMES)
+    headings = [letters.wrapped(_heading(group), style.LETTERS * style.BOLD) for group in groups]
     heights = [
         style.LINE * len(heading) + style.ROW * len(group.lines) + _AXIS
         for group, heading in zip(groups, headings, strict=True)
@@ -98,13 +96,13 @@ def plot(answer: Answer) -> Plot | None:
         top = 0.0
         for number, group in enumerate(groups):
             for line in headings[number]:
-                style.write(figure, 0, top + style.LINE * 0.6, line, weight="bold")
+                marks.write(figure, 0, top + style.LINE * 0.6, line, weight="bold")
                 top += style.LINE
             width, height = style.WIDTH - left - _WORDS, style.ROW * len(group.lines)
-            axes = style.axes(figure, left, top + _GAP, width, height)
+            axes = marks.axes(figure, left, top + _GAP, width, height)
             _draw(axes, group, left, f"group-{number}")
             top += height + _AXIS
-        style.write_lines(figure, top, caption)
+        marks.write_lines(figure, top, caption)
 
     told = "; ".join(f"{_heading(group)}: {_counted(group)}" for group in groups)
     height = sum(heights) + style.LINE * len(caption)
@@ -163,17 +161,14 @@ def _draw(axes: Axes, group: _Group, left: float, key: str) -> None:
         shade = axes.axvspan(-group.margin, group.margin, color=style.FAINT, linewidth=0)
         shade.set_gid(f"{key}-margin")
     axes.axvline(0, color=style.THIN, linewidth=1)
-    names = style.fitted_names([line.name for line in group.lines], left - style.PAD)
+    names = letters.fitted_names([line.name for line in group.lines], left - style.PAD)
     axes.set_yticks(range(len(names)), names)
-    right = axes.get_yaxis_transform()
     for place, line in enumerate(group.lines):
-        axes.text(
-            1.03, place, line.word, transform=right, va="center_baseline", fontsize=style.SMALL
-        )
+        marks.say_beside(axes, place, line.word)
     _draw_rows(axes, group, key)
     _draw_lines(axes, group, key)
     _draw_arrows(axes, group, low, high)
-    style.say_scale(axes.xaxis, group.column, is_difference=True)
+    marks.scale_scores(axes.xaxis, group.column, is_difference=True)
 
 
 def _limits(group: _Group) -> tuple[float, float]:
@@ -203,8 +198,8 @@ def _draw_rows(axes: Axes, group: _Group, key: str) -> None:
     for word, (marker, colour) in _MARKS.items():
         of = [(c.difference, place) for place, c, verdict in rows if verdict.word is word]
         if of:
-            marks = axes.plot(*zip(*of, strict=True), marker, color=colour, markersize=6)
-            marks[0].set_gid(f"{key}-differences-{word.name.lower()}")
+            drawn = axes.plot(*zip(*of, strict=True), marker, color=colour, markersize=6)
+            drawn[0].set_gid(f"{key}-differences-{word.name.lower()}")
 
 
 def _draw_lines(axes: Axes, group: _Group, key: str) -> None:

@@ -14,7 +14,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from reports.blocks import Plot
-from reports.page.plots.style import FONTS, INK, MATPLOTLIB, WIDTH, lacking_letters
+from reports.page.plots.letters import lacking_letters
+from reports.page.plots.style import FONTS, INK, MATPLOTLIB, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
