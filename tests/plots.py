@@ -46,17 +46,20 @@ class Read:
         key = f"{self.prefix}-matplotlib.axis_{2 * axes - 2 + axis}"
         (group,) = [g for g in self.all("g", found) if g.attrib.get("id") == key]
         pairs = []
-        for tick in list(group):
-            mark = next(self.all("use" if axis == 1 else "path", tick), None)
-            text = next(self.all("text", tick), None)
-            if mark is not None and text is not None and text.text:
-                share = 0.01 if text.text.endswith("%") else 1.0
-                figure = share * float(text.text.removesuffix("%"))
-                at = mark.attrib["x"] if axis == 1 else points(mark.attrib["d"])[0][1]
-                pairs.append((float(at), figure))
+        at = None
+        for each in list(group):
+            if axis == 1 and "x" in each.attrib and each.tag.endswith("use"):
+                at = float(each.attrib["x"])
+            elif axis == 2 and "d" in each.attrib:
+                at = points(each.attrib["d"])[0][1]
+            elif at is not None and each.tag.endswith("text") and each.text:
+                share = 0.01 if each.text.endswith("%") else 1.0
+                pairs.append((at, share * float(each.text.removesuffix("%"))))
+                at = None
         places, figures = zip(*pairs, strict=True)
         return np.poly1d(np.polyfit(places, figures, 1))
 
 
 def points(path: str) -> list[tuple[float, float]]:
+    """Where a path goes; a dot, a line without a length, is one."""
     return [(float(x), float(y)) for x, y in re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", path)]

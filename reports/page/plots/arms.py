@@ -31,6 +31,6 @@ def _short(
             said.append(value)
         elif is_on and value and sum(each[0] in "{t" for each in values[axis]) == 1:
             said.append(axis)
-        elif value not in (False, None):
+        elif value is not False and value is not None:
             said.append(f"{axis} {text(value)}")
     return ", ".join(said) or f"without {', '.join(axes)}"

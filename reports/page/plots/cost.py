@@ -197,7 +197,7 @@ def _draw(
     for arm, (cost, least, most) in panel.costs.items():
         score, low, high = scores[arm]
         lines += [((least, score), (most, score)), ((cost, low), (cost, high))]
-    marks.draw_lines(axes, lines, style.THIN, 0.8, f"{key}-seeds")
+    marks.draw_lines(axes, lines, (style.INK, 0.25), 0.8, f"{key}-seeds")
     steps = _steps([(panel.costs[arm][0], scores[arm][0]) for arm in kept])
     marks.draw_lines(axes, steps, style.VERMILLION, 1.2, f"{key}-front")
     for kind, of, filled in (("others", others, "none"), ("best", kept, style.BLUE)):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST_PANELS = 60
 MOST_POINTS = 200
 """Of a curve."""
-MOST_IN_ALL = 20_000
+MOST_IN_ALL = 12_000
 """Points of all curves: a page of them is still opened."""
 LOG_FROM = 20.0
 """So many times the smallest loss the largest is, and the axis is logarithmic: one training that
@@ -175,7 +175,7 @@ def _draw_key(figure: Figure, at: float, track: str, place: int) -> None:
 def _look(place: int) -> dict[str, Any]:
     """Of a track."""
     dashes = _DASHES[place % len(_DASHES)]
-    return {"color": style.SERIES[place % len(style.SERIES)], "linestyle": dashes, "linewidth": 1.1}
+    return {"color": style.SERIES[place % len(style.SERIES)], "linestyle": dashes, "linewidth": 1.3}
 
 
 def _draw(
@@ -184,7 +184,8 @@ def _draw(
     row, column = divmod(place, _ACROSS)
     width = (style.WIDTH - _LEFT - _BETWEEN * (_ACROSS - 1)) / _ACROSS
     left, top = _LEFT + column * (width + _BETWEEN), top + row * _HIGH
-    marks.write(figure, left, top + _TITLE / 2, letters.fitted(panel.name, width), weight="bold")
+    title = letters.fitted(panel.name, width / style.BOLD)
+    marks.write(figure, left, top + _TITLE / 2, title, weight="bold")
     above = marks.axes(figure, left, top + _TITLE, width, _ACCURACY)
     below = marks.axes(figure, left, top + _TITLE + _ACCURACY + _GAP, width, _LOSS)
     above.set(xlim=scales.epochs, ylim=scales.accuracy)

@@ -162,7 +162,7 @@ def _draw(axes: Axes, group: _Group, left: float, key: str) -> None:
         shade.set_gid(f"{key}-margin")
     axes.axvline(0, color=style.THIN, linewidth=1)
     names = letters.fitted_names([line.name for line in group.lines], left - style.PAD)
-    axes.set_yticks(range(len(names)), names)
+    marks.name_rows(axes, range(len(names)), names)
     for place, line in enumerate(group.lines):
         marks.say_beside(axes, place, line.word)
     _draw_rows(axes, group, key)
@@ -187,19 +187,17 @@ def _limits(group: _Group) -> tuple[float, float]:
 
 def _draw_rows(axes: Axes, group: _Group, key: str) -> None:
     rows = [each for each in group.compared if not group.lines[each[0]].is_over_rows]
-    if not rows:
-        return
-    places = [place for place, _, _ in rows]
-    for level, width in ((0.95, 1.0), (0.90, 3.5)):
-        limits = [comparison.at(level) for _, comparison, _ in rows]
-        lows, highs = zip(*limits, strict=True)
-        bars = axes.hlines(places, lows, highs, colors=[_ink(v) for _, _, v in rows])
-        bars.set(linewidth=width, gid=f"{key}-interval-{100 * level:.0f}")
     for word, (marker, colour) in _MARKS.items():
-        of = [(c.difference, place) for place, c, verdict in rows if verdict.word is word]
+        name = f"{key}-{word.name.lower()}"
+        of = [(place, comparison) for place, comparison, verdict in rows if verdict.word is word]
+        for level, width, opaque in ((0.95, 1.0, 1.0), (0.90, 4.0, 0.5)):
+            ends = [(place, *comparison.at(level)) for place, comparison in of]
+            bars = [((low, place), (high, place)) for place, low, high in ends]
+            marks.draw_lines(axes, bars, (colour, opaque), width, f"{name}-{100 * level:.0f}")
         if of:
-            drawn = axes.plot(*zip(*of, strict=True), marker, color=colour, markersize=6)
-            drawn[0].set_gid(f"{key}-differences-{word.name.lower()}")
+            x, y = [comparison.difference for _, comparison in of], [place for place, _ in of]
+            (drawn,) = axes.plot(x, y, marker, color=colour, markersize=7)
+            drawn.set_gid(f"{name}-differences")
 
 
 def _draw_lines(axes: Axes, group: _Group, key: str) -> None:

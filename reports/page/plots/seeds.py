@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NAMES, _WORDS, _EDGE = 168, 66, 14
 """Pixels for the rows' names at the left, at most, and for what is missing, at the right, or for
 the last figure of the axis alone."""
-_LEGEND, _GAP = 16, 4
+_LEGEND, _GAP = 18, 4
 """Pixels: a dot before its column's name; below the names."""
 _CELL, _APART, _AXIS = 15, 7, 52
 """Pixels: of a cell, between the table's rows, from the last of them to the next heading."""
@@ -137,11 +137,13 @@ def _draw(axes: Axes, group: _Group, left: float, key: str) -> None:
     axes.set_ylim(places[-1] + _CELL / 2, 0)
     middles = [sum(places[i : i + several]) / several for i in range(0, len(places), several)]
     names = letters.fitted_names([row[0].row for row in group.rows], left - style.PAD)
-    axes.set_yticks(middles, names)
+    marks.name_rows(axes, middles, names)
     for cell, place in zip(group.cells, places, strict=True):
         if cell.missing:
             marks.say_beside(axes, place, cell.missing.value)
-    axes.hlines(places, *axes.get_xlim(), colors=[style.FAINT], linewidth=0.8)
+    left_end, right_end = axes.get_xlim()
+    guides = [((left_end, place), (right_end, place)) for place in places]
+    marks.draw_lines(axes, guides, style.FAINT, 0.8, f"{key}-guides")
     _draw_pairs(axes, group, key)
     _draw_means(axes, group, key)
     for column in range(several):

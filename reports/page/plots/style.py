@@ -56,6 +56,6 @@ MATPLOTLIB: dict[str, Any] = {
     "ytick.color": THIN,
     "ytick.labelcolor": INK,
     "ytick.labelsize": LETTERS,
-    "ytick.major.size": 0,
+    "ytick.left": False,
     "ytick.major.pad": PAD,
 }

@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element
 
 from reports.blocks import Plot
 from reports.page.plots.letters import lacking_letters
-from reports.page.plots.style import FONTS, INK, MATPLOTLIB, WIDTH
+from reports.page.plots.style import FONTS, INK, MATPLOTLIB, SMALL, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,9 +25,19 @@ ElementTree.register_namespace("", SVG)
 LARGEST = 1.25
 """How much larger than drawn it is shown at most, where there is room."""
 _XLINK = "{http://www.w3.org/1999/xlink}href"
+_NUMBERED = re.compile(r"(figure|patch|text|line2d|[A-Za-z]*Collection|xtick|ytick)_\d+")
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 _ON_EITHER = "svg{color:#1f2328}@media(prefers-color-scheme:dark){svg{color:#e6edf3}}"
 """For a file: a page says itself what colour its text has, a picture has to ask."""
+
+
+_OF_ALL = {
+    "fill": "currentColor",
+    "font-size": f"{SMALL}px",
+    "stroke-linejoin": "round",
+    "font-family": "",
+}
+"""What the root says for all below it; of the last whatever matplotlib says."""
 
 
 def drawn(name: str, title: str, told: str, height: float, draw: Callable[[Figure], None]) -> str:
@@ -68,13 +78,12 @@ def _as_id(name: str) -> str:
 
 
 def _adapt(root: Element, prefix: str) -> None:
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if _is_idle(child):
-                parent.remove(child)
+    _unwrap(root)
     for element in root.iter():
+        element.text = element.text if element.text and element.text.strip() else None
+        element.tail = None
         _name_anew(element, prefix)
-        for name in ("d", "x", "y", "width", "height", "transform", "points"):
+        for name in ("d", "x", "y", "width", "height", "transform"):
             if name in element.attrib:
                 element.set(name, _short(element.attrib[name]))
         if element.attrib.get("transform", "").startswith("rotate(0 "):
@@ -85,13 +94,23 @@ def _adapt(root: Element, prefix: str) -> None:
         _say_once(group)
 
 
+def _unwrap(parent: Element) -> None:
+    """What matplotlib numbers for itself needs no group, and what says nothing goes."""
+    kept: list[Element] = []
+    for child in parent:
+        _unwrap(child)
+        if child.tag == f"{{{SVG}}}g" and _NUMBERED.fullmatch(child.attrib.get("id", "line2d_1")):
+            kept += [child] if child.attrib.keys() - {"id"} else list(child)
+        elif not _is_idle(child):
+            kept.append(child)
+    parent[:] = kept
+
+
 def _is_idle(element: Element) -> bool:
-    """Whether it says what is said elsewhere, or nothing."""
-    tag = element.tag.removeprefix(f"{{{SVG}}}")
-    if tag == "g":
-        paths = list(element)
-        return bool(paths) and all(path.attrib.get("style") == "fill: none" for path in paths)
-    return tag == "metadata" or (tag == "defs" and element.find(f"{{{SVG}}}style") is not None)
+    if element.attrib.get("style") == "fill: none":
+        return True
+    is_style = element.find(f"{{{SVG}}}style") is not None
+    return element.tag == f"{{{SVG}}}metadata" or is_style
 
 
 def _name_anew(element: Element, prefix: str) -> None:
@@ -108,12 +127,14 @@ def _short(numbers: str) -> str:
     """To a hundredth of a pixel."""
     rounded = _NUMBER.sub(lambda found: f"{round(float(found[0]), 2) + 0.0:g}", numbers)
     rounded = rounded.replace("(-0 ", "(0 ")
-    return re.sub(r"\s*([A-Za-z])\s+|\s+", lambda found: found[1] or " ", rounded).strip()
+    tight = re.sub(r"\s*([A-Za-z])\s+|\s+", lambda found: found[1] or " ", rounded).strip()
+    return re.sub(r"M(\S+ [^\sMLC]+)L\1(?=M|$)", r"M\1h0", tight)  # a dot
 
 
 def _styled(style: str) -> str:
-    style = re.sub(r"font-family: [^;]+(; |$)", "", style).rstrip("; ")
-    return style.replace(INK, "currentColor")
+    parts = dict(part.split(": ", 1) for part in style.replace(INK, "currentColor").split("; "))
+    said = {name: value for name, value in parts.items() if _OF_ALL.get(name) not in (value, "")}
+    return ";".join(f"{name}:{value}" for name, value in said.items())
 
 
 def _say_once(group: Element) -> None:
@@ -136,8 +157,8 @@ def _with_words(root: Element, prefix: str, title: str, told: str) -> str:
         "style": f"max-width: {WIDTH * LARGEST:g}px",
         "role": "img",
         "aria-labelledby": f"{prefix}-title {prefix}-desc",
+        **_OF_ALL,
         "font-family": FONTS,
-        "stroke-linejoin": "round",
     }
     for position, (tag, text) in enumerate((("title", title), ("desc", told))):
         element = Element(f"{{{SVG}}}{tag}", id=f"{prefix}-{tag}")
