@@ -77,5 +77,5 @@ def text_width(text: str, size: float) -> float:
 def lacking_letters() -> Iterator[None]:
     """Of which matplotlib need not warn: who looks has other fonts."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        warnings.filterwarnings("ignore", r"Glyph .* missing from (current )?font")
         yield

@@ -132,8 +132,10 @@ def _short(numbers: str) -> str:
 
 
 def _styled(style: str) -> str:
+    # An older matplotlib writes `font: 700 12px 'DejaVu Sans', ...`.
+    style = re.sub(r"\bfont: (?:(\S+) )?(\S+px) [^;]+", r"font-weight: \1; font-size: \2", style)
     parts = dict(part.split(": ", 1) for part in style.replace(INK, "currentColor").split("; "))
-    said = {name: value for name, value in parts.items() if _OF_ALL.get(name) not in (value, "")}
+    said = {n: value for n, value in parts.items() if value and _OF_ALL.get(n) not in (value, "")}
     return ";".join(f"{name}:{value}" for name, value in said.items())
 
 
