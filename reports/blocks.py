@@ -41,7 +41,7 @@ class Plot:
     """All that it shows."""
 
 
-Block = Grid | Bullets | str
+Block = Grid | Bullets | Plot | str
 """Text is a paragraph."""
 
 

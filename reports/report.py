@@ -14,6 +14,7 @@ from experiments.matrix.model import Matrix
 from reports import results_csv, verdict_files
 from reports.figures.select import Selection
 from reports.page import markdown
+from reports.page.plots import every, svg
 from reports.page.sections import OWNER, measured, sections
 from reports.statistics.answers import Answer, answers
 
@@ -22,7 +23,8 @@ PAGE = "report.md"
 
 def write(selection: Selection, folder: Path, found: Sequence[Answer] | None = None) -> list[Path]:
     """Write `folder`/<matrix>/: <table>.md for each table, report.md, results.csv, verdicts.csv and
-    verdicts.json, in this order. `found`: its answers, if they are known already.
+    verdicts.json, in this order, then <plot>.svg for each plot. `found`: its answers, if they are
+    known already.
 
     Each file is written whole or not at all. Raises UserError where they can't be, and, before any
     is written, where no job of the matrix has run.
@@ -30,11 +32,13 @@ def write(selection: Selection, folder: Path, found: Sequence[Answer] | None = N
     check_records(selection)
     found = answers(selection) if found is None else found
     files = {f"{each.table.name}.md": markdown.grid(measured(each)) for each in found}
-    files[PAGE] = markdown.page(sections(selection, found))
+    plots = every.plots(selection, found)
+    files[PAGE] = markdown.page(sections(selection, found, plots))
     files["results.csv"] = results_csv.text(selection)
     rows = verdict_files.rows_of(found)
     files["verdicts.csv"] = verdict_files.as_csv(rows)
     files["verdicts.json"] = verdict_files.as_json(rows)
+    files |= {f"{plot.name}.svg": svg.as_file(plot) for plot in plots}
     target = folder / selection.matrix.name
     try:
         target.mkdir(parents=True, exist_ok=True)

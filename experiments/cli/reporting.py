@@ -152,7 +152,8 @@ def _print_report(files: Sequence[Path], answers: Sequence[Answer]) -> None:
 
     for file in files[: len(answers)]:
         print(f"\n{file}\n\n{file.read_text(encoding='utf-8')}", end="")
-    print(f"\nand {', '.join(map(str, files[len(answers) :]))}\n")
+    others = [file for file in files[len(answers) :] if file.suffix != ".svg"]  # the page has them
+    print(f"\nand {', '.join(map(str, others))}\n")
     for answer in answers:
         print(headline(answer))
 

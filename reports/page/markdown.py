@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import quote
 
-from reports.blocks import Block, Bullets, Grid, Section
+from reports.blocks import Block, Bullets, Grid, Plot, Section
 
 
 def page(sections: Iterable[Section]) -> str:
@@ -36,4 +37,6 @@ def _block(block: Block) -> str:
             return grid(block)
         case Bullets(items):
             return "\n".join(map(item, items))
+        case Plot(name, title):
+            return f"![{title}]({quote(name)}.svg)"
     return block

@@ -18,9 +18,10 @@ from classifier.records.record import (
     Some,
     TrainRecord,
 )
-from reports.blocks import Bullets, Columns, Grid, Section
+from reports.blocks import Bullets, Columns, Grid, Plot, Section
 from reports.figures.select import Selection
 from reports.figures.tables import bare, shown
+from reports.page.plots.every import Plots
 from reports.statistics.answers import Answer, Judged
 from reports.words.notes import notes
 from reports.words.wording import (
@@ -38,12 +39,14 @@ OWNER = "matrix: "
 """What the item that names the page's matrix begins with."""
 
 
-def sections(selection: Selection, answers: Sequence[Answer]) -> list[Section]:
+def sections(selection: Selection, answers: Sequence[Answer], plots: Plots) -> list[Section]:
     """The answers, environment, each table with what must be known of it, settings, cost."""
+    drawn = zip(answers, plots.tables, strict=True)
     return [
         Section(1, selection.matrix.title, (Bullets([headline(each) for each in answers]),)),
         _environment([used.record for used in selection.used]),
-        *(part for each in answers for part in _table(selection, each)),
+        *(part for each, of_it in drawn for part in _table(selection, each, of_it)),
+        *(Section(2, plot.title, (plot,)) for plot in plots.of_all),
         Section(2, "Method", (METHOD,)),
         _settings(selection),
         _cost(selection),
@@ -83,12 +86,14 @@ def _environment(records: Sequence[Record]) -> Section:
     return Section(2, "Environment", (Grid(("System", "CPU", "GPU", "RAM"), rows), Bullets(items)))
 
 
-def _table(selection: Selection, answer: Answer) -> Iterator[Section]:
+def _table(selection: Selection, answer: Answer, plots: Sequence[Plot]) -> Iterator[Section]:
     table = answer.table
     yield Section(2, table.name, (measured(answer), Bullets(notes(selection.matrix, table))))
     if verdicts := verdict_grid(answer):
         notes_on_them = Bullets(list(verdict_notes(answer)))
         yield Section(3, f"{table.name}: verdicts", (verdicts, notes_on_them))
+    if plots:
+        yield Section(3, f"{table.name}: plots", plots)
     costs = {used.record.signature: used.cost for used in selection.used if used.cost}
     if open_ := would_tell(answer, costs):
         yield Section(3, f"{table.name}: what would tell", (open_, Bullets([ROUGH])))

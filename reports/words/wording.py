@@ -105,7 +105,7 @@ def _of_line(line: JudgedLine, kind: str) -> str:
     seeds = "1 seed each, so of these trainings" if said.seeds == 1 else f"{said.seeds} seeds each"
     signs = Counter(np.sign(each.comparison.difference) for each in line.rows if each.comparison)
     rows = f"higher in {signs[1]}, equal in {signs[0]}, lower in {signs[-1]} rows"
-    figures = f"{_difference(column, said)}, 95 % interval {_interval(column, said)}"
+    figures = f"{difference(column, said)}, 95 % interval {span(column, said.low, said.high)}"
     remarks = "".join(f"; {each}" for each in line.verdict.remarks)
     return f"{start}: {figures} ({seeds}; {said.images:,} images; {rows}){remarks}."
 
@@ -120,7 +120,7 @@ def _most(groups: Sequence[Sequence[Judged]]) -> str:
     for word in (Word.BETTER, Word.WORSE):
         named = [
             f"{each.cell.row} ({each.cell.column.header}: "
-            f"{_difference(each.cell.column, each.comparison)})"
+            f"{difference(each.cell.column, each.comparison)})"
             for group in groups
             for each in group
             if each.comparison and each.verdict and each.verdict.word is word
@@ -162,7 +162,7 @@ def verdict_grid(answer: Answer) -> Grid | None:
         told = _told(column, each.comparison, each.adjusted, each.verdict, each)
         rows.append([*row, *(told if compares else ())])
     for line in answer.lines:
-        row = [_line_name(line, _kind(answer)), line.column.header, "", *([""] if several else [])]
+        row = [line_name(answer, line), line.column.header, "", *([""] if several else [])]
         rows.append([*row, *_told(line.column, line.comparison, line.adjusted, line.verdict)])
     if not (several or compares or any(each.is_best for each in cells)):
         return None
@@ -185,8 +185,9 @@ def _told(
     if verdict.word is Word.SAME:
         word += f" (90 % interval {interval(*comparison.at(0.90))})"
     said = "; ".join([word, *verdict.remarks, *remarks])
-    difference = _difference(column, comparison)
-    return [difference, _interval(column, comparison), _p(comparison.p), _p(adjusted), said]
+    limits = span(column, comparison.low, comparison.high)
+    figures = difference(column, comparison), limits, _p(comparison.p), _p(adjusted)
+    return [*figures, said]
 
 
 def _alone(judged: Judged | None) -> str:
@@ -201,7 +202,8 @@ def _alone(judged: Judged | None) -> str:
     return rounded(cell - base, 5, "+")
 
 
-def _difference(column: Column, comparison: Comparison | None) -> str:
+def difference(column: Column, comparison: Comparison | None) -> str:
+    """With its sign; of a speed in percent of the baseline's."""
     if comparison is None:
         return ""
     if column.is_speed:
@@ -209,10 +211,11 @@ def _difference(column: Column, comparison: Comparison | None) -> str:
     return rounded(comparison.difference, 5, "+")
 
 
-def _interval(column: Column, comparison: Comparison) -> str:
+def span(column: Column, low: float, high: float) -> str:
+    """An interval of a difference."""
     if column.is_speed:
-        return f"{100 * comparison.low:+.1f} to {100 * comparison.high:+.1f} %"
-    return interval(comparison.low, comparison.high)
+        return f"{100 * low:+.1f} to {100 * high:+.1f} %"
+    return interval(low, high)
 
 
 def _p(p: float) -> str:
@@ -309,7 +312,7 @@ def would_tell(answer: Answer, costs: Mapping[str, Cost]) -> Grid | None:
         doubtful = any(each.doubts for each in line.rows)
         is_sample = line.comparison.scope is Scope.POPULATION  # only more rows would tell
         if _is_open(line.verdict) and not doubtful and not is_sample:
-            name = _line_name(line, _kind(answer))
+            name = line_name(answer, line)
             open_.append((name, line.column, line.comparison, line.rows))
     if not open_:
         return None
@@ -337,8 +340,10 @@ def _is_open(verdict: Verdict | None) -> bool:
     return verdict is not None and verdict.word is Word.CANT_TELL
 
 
-def _line_name(line: JudgedLine, kind: str) -> str:
-    return f"{len(line.rows)} rows: {line.comparison.scope.value.replace('model', kind)}"
+def line_name(answer: Answer, line: JudgedLine) -> str:
+    """What stands in place of a row's name."""
+    of = line.comparison.scope.value.replace("model", _kind(answer))
+    return f"{len(line.rows)} rows: {of}"
 
 
 def _kind(answer: Answer) -> str:

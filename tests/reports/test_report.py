@@ -14,9 +14,10 @@ from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
 from experiments.store.store import Results
-from reports.blocks import Bullets, Grid, Section
+from reports.blocks import Bullets, Grid, Plot, Section
 from reports.figures.select import select
 from reports.page import markdown
+from reports.page.plots.every import plots
 from reports.page.sections import sections
 from reports.report import check_owner, write
 from reports.statistics.answers import answers
@@ -34,7 +35,8 @@ def published(name: str) -> tuple[Matrix, Results]:
 
 def page_of(matrix: Matrix, results: Results) -> list[Section]:
     selection = select(matrix, results)
-    return sections(selection, answers(selection))
+    found = answers(selection)
+    return sections(selection, found, plots(selection, found))
 
 
 def test_the_environment_table_is_the_changelogs() -> None:
@@ -179,6 +181,8 @@ def test_sections_hold_no_markup() -> None:
                     said = [*header, *(said for row in rows for said in row)]
                 case Bullets(items):
                     said = list(items)
+                case Plot(_, title):
+                    said = [title]
                 case str():
                     said = [block]
             for text in (section.heading, *said):

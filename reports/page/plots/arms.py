@@ -1,0 +1,36 @@
+"""What arms are called where they have no row of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from classifier.config.explanations import text
+from experiments.matrix.arms import Arm
+
+
+def names(arms: Sequence[Arm], without: Collection[str] = ()) -> list[str]:
+    """Each by what not all have: `ghostnet, rdrop`. `without`: axes that don't count."""
+    axes = [axis for axis in (arms[0].where if arms else ()) if axis not in without]
+    values = {axis: list(dict.fromkeys(text(arm.where[axis]) for arm in arms)) for axis in axes}
+    telling = [axis for axis in axes if len(values[axis]) > 1] or axes[:1]
+    short = [_short(arm.where, telling, values) for arm in arms]
+    wholes = [text({axis: arm.where[axis] for axis in telling}) for arm in arms]
+    is_clear = len(set(short)) == len(set(wholes))
+    return short if is_clear else wholes
+
+
+def _short(
+    where: Mapping[str, Any], axes: Sequence[str], values: Mapping[str, Sequence[str]]
+) -> str:
+    said = []
+    for axis in axes:
+        value = where[axis]
+        is_on = isinstance(value, Mapping | bool)
+        if isinstance(value, str):
+            said.append(value)
+        elif is_on and value and sum(each[0] in "{t" for each in values[axis]) == 1:
+            said.append(axis)
+        elif value is not False and value is not None:
+            said.append(f"{axis} {text(value)}")
+    return ", ".join(said) or f"without {', '.join(axes)}"
