@@ -144,13 +144,12 @@ def test_the_report_is_there_while_the_run_lives(start: Start) -> None:
     """With what is done, and `to do` for the rest; at the end the whole one."""
     Path("small.yaml").write_text(SMALL.replace("epochs: 2", "epochs: 15"))
     process = start()
-    table = Path("reports/small/small.md")
-    wait(lambda: table.exists())
+    table, page = Path("reports/small/small.md"), Path("reports/small/report.md")
+    wait(lambda: table.exists() and page.exists())
     seen = table.read_text()
     assert process.poll() is None and len(records()) < 8
     assert "to do" in seen and len(seen.splitlines()) == 4
-    page = Path("reports/small/report.md").read_text()
-    assert page.startswith("# Small")
+    assert page.read_text().startswith("# Small")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
 

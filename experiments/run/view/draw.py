@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
@@ -200,8 +201,7 @@ def _around(table: Table, row: int, most: int) -> Table:
     """So many of its rows, with that one."""
     first = min(max(row - most // 2, 0), len(table.rows) - most)
     left = len(table.rows) - most
-    more = (f"{GONE} {left} more", *("" for _ in table.header[1:]))
-    return Table(table.name, table.header, (*table.rows[first : first + most], more))
+    return replace(table, rows=table.rows[first : first + most], more=left)
 
 
 def _table(table: Table, width: int) -> RenderableType:
@@ -231,6 +231,8 @@ def _table(table: Table, width: int) -> RenderableType:
         names = told_apart(names, tuple(map(str, range(len(names)))), room)
     for name, row in zip(names, table.rows, strict=True):
         made.add_row(Text(name), *map(Text, row[1 : kept + 1]))
+    if table.more:
+        made.add_row(Text(f"{GONE} {table.more} more", style="dim"))
     return made
 
 

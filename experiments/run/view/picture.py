@@ -17,6 +17,8 @@ class Table:
     name: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    more: int = 0
+    """Rows that there is no room for."""
 
 
 @dataclass(frozen=True)
