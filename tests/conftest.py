@@ -41,7 +41,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-LONGEST = ("runner", "ray", "changelog", "faults", "onednn", "resume")
+LONGEST = ("ray", "runner", "onednn", "resume", "own_data", "watch", "changelog", "faults", "trial")
 """Files of tests, the longest first."""
 
 
