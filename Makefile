@@ -6,22 +6,20 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: demo test test-all check benchmarks clean
+.PHONY: demo test test-all benchmarks clean
 
 demo: $(VENV)/installed
 	$(BIN)/python runner.py experiments/digits.yaml
 
-test: check
-	$(BIN)/pytest
-
-test-all: check
-	$(BIN)/pytest -m "slow or not slow"
-
-check: $(VENV)/installed
+test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
+	$(BIN)/pytest
+
+test-all: test
+	$(BIN)/pytest -m slow
 
 benchmarks: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks ratios

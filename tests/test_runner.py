@@ -240,6 +240,12 @@ def test_ctrl_c_while_torch_is_imported(small: Path) -> None:
     assert not Path("runs").exists()
 
 
+def _in_a_terminal() -> None:
+    """The session's own, whose end is heeded: the tests themselves may run under nohup."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def test_a_terminal_that_is_closed_keeps_what_was_reached(small: Path) -> None:
     """Its end is SIGHUP, and an error for whatever is printed from then on."""
     Path("small.yaml").write_text(SMALL.replace("epochs: 2", "epochs: 500"))
@@ -250,7 +256,7 @@ def test_a_terminal_that_is_closed_keeps_what_was_reached(small: Path) -> None:
         stdout=slave,
         stderr=slave,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # the session's own terminal
+        preexec_fn=_in_a_terminal,
     )
     os.close(slave)
     os.set_blocking(master, False)
