@@ -190,9 +190,10 @@ def test_an_edit_runs_again_what_it_reaches(ran: Path, capsys: pytest.CaptureFix
     line = CODE[: CODE.index("def stripes")].count("\n") + 1
     assert jobs["train"] == [("todo", f"edited: dataset 'stripes' (own.py:{line})")] * 4
     capsys.readouterr()
-    assert runner.main(["m.yaml", "--report"]) == 2
+    anew = ["m.yaml", "--report", "--reports", "anew"]
+    assert runner.main(anew) == 2 and "m.yaml has run: nothing to report" in capsys.readouterr().err
     Path("own.py").write_text(CODE)
-    assert runner.main(["m.yaml", "--report"]) == 0, "what was made counts again"
+    assert runner.main(anew) == 0, "what was made counts again"
 
 
 def test_a_metric_follows_its_evaluation(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
