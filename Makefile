@@ -1,12 +1,13 @@
 # make demo   create .venv, install, run the embedded matrix to its tables
 # make test   the same set-up, then ruff, import-linter, mypy --strict and pytest
 # make test-all   also the tests that are marked slow
+# make test-page  the HTML page in a browser, which is installed where it is missing (as root, on Debian)
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: demo test test-all benchmarks clean
+.PHONY: demo test test-all test-page benchmarks clean
 
 demo: $(VENV)/installed
 	$(BIN)/python runner.py experiments/digits.yaml
@@ -20,6 +21,13 @@ test: $(VENV)/installed
 
 test-all: test
 	$(BIN)/pytest -m slow
+
+test-page: $(VENV)/installed
+	command -v chromium chromium-browser google-chrome >/dev/null || { \
+	    test "$$(id -u)" = 0 || { echo "no browser: install chromium (Debian: apt install chromium)" >&2; exit 1; }; \
+	    apt-get update && apt-get install --yes --no-install-recommends chromium; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[page]'
+	$(BIN)/pytest -n 0 tests/page
 
 benchmarks: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks ratios

@@ -28,9 +28,10 @@ from classifier.basics.users import Plugin
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, Precision, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data import batches, datasets
-from classifier.data.cache import Pixels, pixels
+from classifier.data.cache import pixels
 from classifier.data.datasets import Listing
 from classifier.data.loader import EvalLoader, part_pixels
+from classifier.data.pixels import Pixels
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS, Part
 from classifier.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Normalize

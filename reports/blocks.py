@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
 
 T = TypeVar("T")
 Columns = Mapping[str, Callable[[T], str]]
 """By header how a column says what it says of the thing that has a row."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An interval to be drawn, on an axis from minus `extent` to `extent` that cells share."""
+
+    low: float
+    at: float
+    high: float
+    extent: float
+    margin: float | None = None
+    """Differences closer to 0 do not matter."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a cell shows beside its text, in a markup that can: Markdown can't."""
+
+    word: str | None = None
+    """A verdict."""
+    bar: Bar | None = None
+    told: str = ""
+    """The same in figures, in a line."""
+    is_strong: bool = False
 
 
 @dataclass(frozen=True)
@@ -18,6 +42,10 @@ class Grid:
     """Each as long as the header."""
     strong: frozenset[tuple[int, int]] = frozenset()
     """The cells that stand out, by row and column."""
+    marks: Mapping[tuple[int, int], Mark] = field(default_factory=dict)
+    """By row and column."""
+    caption: str = ""
+    """What it shows, where the heading above it does not say so."""
 
     @staticmethod
     def of(things: Iterable[T], columns: Columns[T]) -> Grid:
@@ -41,8 +69,56 @@ class Plot:
     """All that it shows."""
 
 
-Block = Grid | Bullets | Plot | str
-"""Text is a paragraph."""
+@dataclass(frozen=True)
+class Finding:
+    """What a table answers."""
+
+    of: str
+    """The table, whose section has the key `table-<name>`."""
+    said: str
+    word: str | None = None
+    """The verdict it comes down to, if it does to one."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    items: Sequence[Finding]
+
+
+@dataclass(frozen=True)
+class Picture:
+    name: str
+    """Of the image's file."""
+    title: str
+    lines: Sequence[str]
+    """What is said under it."""
+    content: bytes | None = None
+    """A JPEG; None where it is not to be shown, or not there."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    title: str
+    items: Sequence[Picture]
+
+
+@dataclass(frozen=True)
+class Log:
+    """Lines as they were printed."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """What is shown when it is asked for."""
+
+    summary: str
+    blocks: Sequence[Block]
+
+
+Block: TypeAlias = "Grid | Bullets | Plot | Findings | Pictures | Log | Details | str"
+"""Text is a paragraph. Markdown has grids, bullets, plots and paragraphs only."""
 
 
 @dataclass(frozen=True)
@@ -51,3 +127,5 @@ class Section:
     """1 is the page, 2 its parts, 3 theirs."""
     heading: str
     blocks: Sequence[Block] = ()
+    key: str = ""
+    """By which others lead to it; no other section of the page has it. None: by its heading."""

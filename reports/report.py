@@ -1,11 +1,13 @@
 """A matrix's report: the bare tables, a page about them, and every record as a row.
 
-Made from records alone and without a clock: the same records give the same bytes.
+Made from records alone: the same records give the same bytes, but for the line of index.html that
+says when it was made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from classifier.basics.errors import UserError
@@ -13,7 +15,8 @@ from classifier.basics.files import write_atomically
 from experiments.matrix.model import Matrix
 from reports import results_csv, verdict_files
 from reports.figures.select import Selection
-from reports.page import markdown
+from reports.page import html, markdown
+from reports.page.contents import contents, state
 from reports.page.plots import every, svg
 from reports.page.sections import OWNER, measured, sections
 from reports.statistics.answers import Answer, answers
@@ -21,19 +24,35 @@ from reports.statistics.answers import Answer, answers
 PAGE = "report.md"
 
 
-def write(selection: Selection, folder: Path, found: Sequence[Answer] | None = None) -> list[Path]:
-    """Write `folder`/<matrix>/: <table>.md for each table, report.md, results.csv, verdicts.csv and
-    verdicts.json, in this order, then <plot>.svg for each plot. `found`: its answers, if they are
-    known already.
+def write(
+    selection: Selection,
+    folder: Path,
+    found: Sequence[Answer] | None = None,
+    *,
+    images: bool = True,
+    is_live: bool = False,
+) -> list[Path]:
+    """Write `folder`/<matrix>/: <table>.md for each table, report.md, index.html, results.csv,
+    verdicts.csv and verdicts.json, in this order, then <plot>.svg for each plot. `found`: its
+    answers, if they are known already.
+    `images`: whether pictures of the data may be shown. `is_live`: a runner works on the matrix, so
+    that index.html reloads itself while a job of it is left, and nothing need have run.
 
     Each file is written whole or not at all. Raises UserError where they can't be, and, before any
     is written, where no job of the matrix has run.
     """
-    check_records(selection)
+    if not is_live:
+        check_records(selection)
     found = answers(selection) if found is None else found
     files = {f"{each.table.name}.md": markdown.grid(measured(each)) for each in found}
     plots = every.plots(selection, found)
     files[PAGE] = markdown.page(sections(selection, found, plots))
+    files["index.html"] = html.page(
+        contents(selection, found, plots, images),
+        made=datetime.now(UTC),
+        state=state(selection.jobs, selection.open_jobs, is_live),
+        reloads=is_live and any(job.state != "failed" for job in selection.open_jobs),
+    )
     files["results.csv"] = results_csv.text(selection)
     rows = verdict_files.rows_of(found)
     files["verdicts.csv"] = verdict_files.as_csv(rows)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
+from classifier.basics.names import csv_text
 from classifier.records.record import (
     BenchmarkRecord,
     EvaluateRecord,
@@ -30,11 +29,8 @@ def text(selection: Selection) -> str:
         ("metric", "value") if any(used.record.kind == "metric" for used in selection.used) else ()
     )
     columns = ("kind", "signature", *axes, *_SPEC, *_MEASURED, *own, *_RAN, *costs)
-    written = io.StringIO()
-    writer = csv.DictWriter(written, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_row(used) | _axes(used) | _cost(used, costs) for used in selection.used)
-    return written.getvalue()
+    rows = (_row(used) | _axes(used) | _cost(used, costs) for used in selection.used)
+    return csv_text(columns, rows)
 
 
 def _axes(used: Used) -> dict[str, str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from classifier.basics.names import csv_text
 from experiments.matrix.schema import Column
 from reports.figures.tables import mean, minus
 from reports.statistics.answers import Answer, Judged, JudgedLine
@@ -36,12 +35,7 @@ def rows_of(answers: Sequence[Answer]) -> list[Row]:
 
 def as_csv(rows: Sequence[Row]) -> str:
     """What does not exist is empty; yes or no is 1 or 0."""
-    written = io.StringIO()
-    writer = csv.DictWriter(written, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _plain(value) for name, value in row.items()})
-    return written.getvalue()
+    return csv_text(COLUMNS, ({n: _plain(value) for n, value in row.items()} for row in rows))
 
 
 def as_json(rows: Sequence[Row]) -> str:

@@ -38,6 +38,23 @@ def write_csv(file: Path, header: Iterable[str], rows: Iterable[Iterable[object]
     return file
 
 
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """The same for a report: its lines end in "\n", on every system and in every Python."""
+    lines: list[str] = []
+    writer = csv.DictWriter(_Lines(lines), columns, lineterminator="\r\n")  # quotes a "\r" too
+    writer.writeheader()
+    writer.writerows(rows)
+    return "".join(lines)
+
+
+class _Lines:
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+
+    def write(self, line: str) -> None:
+        self._lines.append(line.removesuffix("\r\n") + "\n")
+
+
 def counted(count: int, noun: str) -> str:
     """`1 image`, `1,200 images`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

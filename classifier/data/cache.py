@@ -6,73 +6,24 @@ they are the same in every epoch of every arm.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
-import PIL
 from filelock import FileLock
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from torchvision.transforms.functional import resize
 
-from classifier.basics.files import (
-    AROUND,
-    cache_folder,
-    explain,
-    longest_name,
-    short_name,
-    sync_folder,
-)
+from classifier.basics.files import explain, sync_folder
 from classifier.basics.progress import OnCount, uncounted
 from classifier.data.datasets import Listing, refused
 from classifier.data.images import BadImageError
+from classifier.data.pixels import Pixels, kept_in
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
-
-FORMAT = 2
-"""Raise it when other pixels are made of the same file."""
-
-
-class Pixels:
-    """uint8 images (H, W, 3), each with its short side at one length. Indexed by position."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._shapes: NDArray[np.int64] = np.load(folder / "shapes.npy")
-        areas = self._shapes.prod(axis=1) * 3
-        self._offsets = np.concatenate([[0], areas.cumsum()])
-        self._bytes = np.memmap(folder / "pixels.u8", dtype=np.uint8, mode="r")
-        if len(self._bytes) != self._offsets[-1]:
-            raise ValueError(f"{folder} is not whole")
-
-    def __reduce__(self) -> tuple[type[Pixels], tuple[Path]]:
-        """A loader's process maps the file again; pickling the map would copy every image."""
-        return Pixels, (self._folder,)
-
-    def __len__(self) -> int:
-        return len(self._shapes)
-
-    def __getitem__(self, position: int) -> NDArray[np.uint8]:
-        height, width = self._shapes[position]
-        start, end = self._offsets[position], self._offsets[position + 1]
-        return np.asarray(self._bytes[start:end]).reshape(height, width, 3)
-
-    def mean_std(self) -> tuple[list[float], list[float]]:
-        """Per channel over all pixels, in [0, 1]; from exact integer sums, so free of order."""
-        total, squares, count = np.zeros(3, np.int64), np.zeros(3, np.int64), 0
-        for position in range(len(self)):
-            flat = self[position].reshape(-1, 3).astype(np.int64)
-            total += flat.sum(axis=0)
-            squares += (flat * flat).sum(axis=0)
-            count += len(flat)
-        mean = total / count
-        std = np.sqrt(squares / count - mean**2)
-        return [float(v) / 255 for v in mean], [max(float(v) / 255, 1e-6) for v in std]
 
 
 def pixels(
@@ -86,11 +37,7 @@ def pixels(
 ) -> Pixels:
     """The images of `part`, in the listing's order; made on first use, by one process at a time."""
     paths = [listed.paths[index] for index in listed.indices(part)]
-    identity = json.dumps([FORMAT, PIL.__version__, fingerprint, short_side, paths])
-    told_apart = f"-{part}-{short_side}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-    kept = cache_folder("pixels")
-    title = short_name(data.title, longest_name(kept) - AROUND - len(told_apart))
-    folder = kept / f"{title}{told_apart}"
+    folder = kept_in(data, part, short_side, fingerprint, paths)
     with FileLock(f"{folder}.lock"):
         try:
             return Pixels(folder)

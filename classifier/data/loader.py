@@ -16,11 +16,12 @@ from classifier.basics.errors import UserError
 from classifier.basics.progress import OnCount
 from classifier.basics.randomness import generator, keyed
 from classifier.data import batches
-from classifier.data.cache import Pixels, pixels
+from classifier.data.cache import pixels
 from classifier.data.datasets import Listing
+from classifier.data.pixels import Pixels, short_side
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
-from classifier.data.transforms import Policy, centre_crop, short_side, train_image
+from classifier.data.transforms import Policy, centre_crop, train_image
 
 Batch = tuple[Tensor, Tensor]
 """uint8 images (N, H, W, 3) and int64 labels (N,), on the CPU."""

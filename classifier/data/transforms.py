@@ -16,7 +16,6 @@ from torch import Tensor
 from torchvision import transforms
 
 from classifier.data.augment import Augment
-from classifier.data.split import Part
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
@@ -24,11 +23,6 @@ IMAGENET_STD = [0.229, 0.224, 0.225]
 Pixel = NDArray[np.uint8]
 Policy = Callable[[Pixel], Pixel]
 """Augments an image (H, W, 3), its size unchanged."""
-
-
-def short_side(image_size: int, part: Part) -> int:
-    """To what the short side is resized before the crop: a tenth more where the crop is random."""
-    return int(1.1 * image_size) if part == "train" else image_size
 
 
 def policy(name: Augment | None) -> Policy | None:

@@ -16,9 +16,9 @@ from torchvision.transforms.functional import ten_crop
 from classifier.basics.files import write_whole
 from classifier.basics.progress import OnCount, uncounted
 from classifier.config.spec import Precision
-from classifier.data.cache import Pixels
 from classifier.data.loader import EvalLoader
-from classifier.data.transforms import Normalize, Pixel, short_side
+from classifier.data.pixels import Pixels, short_side
+from classifier.data.transforms import Normalize, Pixel
 from classifier.inference import metrics
 from classifier.models import checkpoint
 from classifier.models.network import fuse

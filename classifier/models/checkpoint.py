@@ -20,11 +20,10 @@ from torch import Tensor
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import write_whole
+from classifier.models.class_names import METADATA
 from classifier.models.network import MakeTrunk, Network, build
 
 FORMAT = 1
-METADATA = "classifier"
-"""The entry of the safetensors metadata that holds ours, as JSON."""
 WORST_LOSS = 1e-3
 """Relative error (2-norm) above which a tensor stays in FP32."""
 

@@ -23,9 +23,9 @@ from classifier.basics.progress import Progress, Report
 from classifier.basics.randomness import keyed_everywhere, seed_step
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import Raw, Track
-from classifier.data.cache import Pixels
 from classifier.data.datasets import Listing
 from classifier.data.loader import EvalLoader, TrainLoader
+from classifier.data.pixels import Pixels
 from classifier.data.transforms import Normalize, policy
 from classifier.inference.evaluate import Inference, outputs_of, scores
 from classifier.models import checkpoint

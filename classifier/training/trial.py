@@ -30,11 +30,11 @@ from classifier.basics.randomness import keyed, keyed_everywhere
 from classifier.basics.users import Plugin
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import RAW
-from classifier.data.cache import Pixels
 from classifier.data.datasets import Listing
 from classifier.data.loader import EvalLoader
+from classifier.data.pixels import Pixels, short_side
 from classifier.data.split import Part
-from classifier.data.transforms import Normalize, short_side
+from classifier.data.transforms import Normalize
 from classifier.inference.scoring import Predictions, score
 from classifier.models.network import prepare_for_gradients
 from classifier.plugins import load

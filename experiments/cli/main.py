@@ -92,7 +92,9 @@ class Runner:
     def __init__(self, matrices: Sequence[Matrix], options: argparse.Namespace) -> None:
         self.matrices, self.options = matrices, options
         self.store = Store(options.runs)
-        self.reporter = Reporter(matrices, self.store, options.reports, options.data_root)
+        self.reporter = Reporter(
+            matrices, self.store, options.reports, options.data_root, not options.no_images
+        )
 
     def plan(self, here: Platform | None = None) -> Plan:
         """With the states that the store shows now. `here`: where speeds are measured; this one,

@@ -157,6 +157,11 @@ def parser() -> Parser:
         help="run this in a shell at the first failure and at the end, with a text on its stdin",
     )
     add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="records and checkpoints")
+    add(
+        "--no-images",
+        action="store_true",
+        help="no pictures of the data in the report: for data that may not be shown",
+    )
     add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="tables")
     add("--data-root", type=Path, default=Path("data"), metavar="DIR", help="data sets")
     return made

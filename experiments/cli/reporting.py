@@ -54,9 +54,15 @@ class Reporter:
     """The reports of some matrices, from one store into one folder."""
 
     def __init__(
-        self, matrices: Sequence[Matrix], store: Store, folder: Path, data_root: Path
+        self,
+        matrices: Sequence[Matrix],
+        store: Store,
+        folder: Path,
+        data_root: Path,
+        images: bool = True,
     ) -> None:
-        self._matrices, self._store = matrices, store
+        """`images`: whether pictures of the data may be shown."""
+        self._matrices, self._store, self._images = matrices, store, images
         self._folder, self._data_root = folder, data_root
 
     @property
@@ -101,13 +107,18 @@ class Reporter:
         done = frozenset(job.id for job in plan.jobs if job.state == "done")
         return Found(selections, left_out, done)
 
-    def write(self, found: Found, answers: Sequence[Sequence[Answer]]) -> list[list[Path]]:
+    def write(
+        self, found: Found, answers: Sequence[Sequence[Answer]], is_live: bool = False
+    ) -> list[list[Path]]:
         """The files of each report, tables first; a matrix of which nothing has run gets none.
-        Raises UserError where they can't be written."""
+        `is_live`: more will follow. Raises UserError where they can't be written."""
         from reports.report import write
 
-        pairs = zip(found.selections, answers, strict=True)
-        return [write(ran, self._folder, each) for ran, each in pairs if ran.has_run]
+        return [
+            write(ran, self._folder, each, images=self._images, is_live=is_live)
+            for ran, each in zip(found.selections, answers, strict=True)
+            if ran.has_run
+        ]
 
     def tables(self, answers: Sequence[Sequence[Answer]]) -> list[Table]:
         """As each page has them."""
@@ -181,6 +192,8 @@ class Growing:
         self._clock, self._lock = clock, threading.Lock()
         self._ended, self._over = threading.Event(), threading.Event()
         self._is_unwritten, self._has_failed = False, False
+        self._says_live = False
+        """What is written says that more will follow."""
         self._written = -math.inf
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
@@ -205,10 +218,11 @@ class Growing:
             pass
 
     def write_last(self) -> None:
-        """What is not in the reports yet, where no others will follow."""
+        """What is not in the reports yet, where no others will follow, which they then say."""
         with self._lock:
-            if self._is_unwritten:
-                self._look(writes=True)
+            if self._is_unwritten or self._says_live:
+                self._is_unwritten = True
+                self._look(writes=True, is_live=False)
 
     def _run(self) -> None:
         pause = 0.0
@@ -225,7 +239,7 @@ class Growing:
                 self._look(writes=start - self._written >= WRITE_SECONDS)
         return max(LEAST_SECONDS, SHARE * (self._clock() - start))
 
-    def _look(self, writes: bool) -> None:
+    def _look(self, writes: bool, is_live: bool = True) -> None:
         self._ended.clear()
         try:
             found = self._reporter.find(self._here)
@@ -233,7 +247,8 @@ class Growing:
             self._show(self._reporter.tables(answers), found.done)
             if writes and self._is_unwritten:
                 self._is_unwritten, self._written = False, self._clock()
-                self._reporter.write(found, answers)
+                self._reporter.write(found, answers, is_live)
+                self._says_live = is_live
         except (OSError, UserError) as error:
             if not self._has_failed:  # said once
                 self._has_failed = True

@@ -170,6 +170,28 @@ def read_own(unit: Path, record: MetricRecord) -> Scored:
 
 
 @dataclass(frozen=True)
+class Images:
+    """The images of one evaluation."""
+
+    listed: tuple[str, ...]
+    """Their paths, in the listing's order."""
+    by_path: NDArray[np.intp]
+    """(images,): their positions in it, in the order of their paths."""
+
+
+def images(unit: Path) -> Images:
+    """Raises NoPredictionsError where they are missing or damaged."""
+    try:
+        with np.load(unit / PREDICTIONS, allow_pickle=False) as stored:
+            paths = stored["paths"]
+    except FileNotFoundError as error:
+        raise NoPredictionsError("missing") from error
+    except (*_BROKEN, zipfile.BadZipFile, zlib.error) as error:
+        raise NoPredictionsError("damaged") from error
+    return Images(tuple(paths.tolist()), np.argsort(paths, kind="stable"))
+
+
+@dataclass(frozen=True)
 class _File:
     content: bytes
     hash: str

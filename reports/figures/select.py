@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from classifier.config.spec import MetricSpec, TrainSpec, settings_in_order
 from classifier.config.tracks import RAW
@@ -25,6 +25,7 @@ from classifier.records.record import (
 from experiments.matrix.arms import Arm
 from experiments.matrix.model import Form, Matrix, Request, Table
 from experiments.matrix.schema import Column
+from experiments.plan.jobs import Job, unique
 from experiments.store.store import Results
 from reports.figures import scores
 
@@ -117,6 +118,20 @@ class Used:
 
 
 @dataclass(frozen=True)
+class OpenJob:
+    """One that has no result, or not all that are asked for."""
+
+    name: str
+    state: Literal["failed", "running", "to do"]
+    waits_for: tuple[str, ...]
+    """The names of those among them that come before."""
+    reason: str = ""
+    """Why it failed."""
+    log: Path | None = None
+    """All that a job which failed has printed."""
+
+
+@dataclass(frozen=True)
 class Selection:
     matrix: Matrix
     settings: tuple[Mapping[str, Any], ...]
@@ -131,6 +146,10 @@ class Selection:
     metrics say of these, then speeds."""
     folders: Mapping[tuple[str, str], Path]
     """Where a record lies with its files, by its signature and unit."""
+    jobs: int
+    """How many the matrix has."""
+    open_jobs: tuple[OpenJob, ...]
+    """In the order that they are done in."""
 
     @property
     def is_whole(self) -> bool:
@@ -150,6 +169,7 @@ def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()
         for key in _keys(request):
             served.setdefault(key, []).append(request.where)
     records = {key: _find(key, results, benchmark_units) for key in served}
+    jobs = unique(matrix.requests())
     used = tuple(
         Used(record, results.costs.get((record.signature, record.unit)), tuple(served[key]))
         for kind in ("train", "evaluate", "metric", "benchmark")
@@ -166,7 +186,31 @@ def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()
         tables=tuple(_table(table, records, results) for table in matrix.tables),
         used=used,
         folders=results.folders,
+        jobs=len(jobs),
+        open_jobs=_open(jobs, results),
     )
+
+
+def _open(jobs: Sequence[Job], results: Results) -> tuple[OpenJob, ...]:
+    names = {job.id: job.name for job in jobs if not _is_done(job, results)}
+    found = []
+    for job in (job for job in jobs if job.id in names):
+        waits_for = tuple(names[each] for each in job.needs if each in names)
+        failure = results.failures.get(job.id)
+        if job.id in results.running:
+            found.append(OpenJob(job.name, "running", waits_for))
+        elif failure is not None:
+            log = Path(failure.log)
+            found.append(OpenJob(job.name, "failed", waits_for, failure.reason, log))
+        else:
+            found.append(OpenJob(job.name, "to do", waits_for))
+    return tuple(found)
+
+
+def _is_done(job: Job, results: Results) -> bool:
+    if job.is_speed:
+        return results.has(job.id)
+    return all((job.id, unit) in results.records for unit in job.units)
 
 
 def _keys(request: Request) -> list[Key]:

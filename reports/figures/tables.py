@@ -8,21 +8,27 @@ from statistics import fmean, stdev
 
 from experiments.matrix.model import Form
 from experiments.matrix.schema import DIGITS, Column
-from reports.blocks import Grid
+from reports.blocks import Grid, Mark
 from reports.figures.select import Cell, Missing, SelectedTable
 
 
-def bare(table: SelectedTable, texts: Sequence[Sequence[str]]) -> Grid:
+def bare(
+    table: SelectedTable, texts: Sequence[Sequence[str]], marks: Sequence[Sequence[Mark]] = ()
+) -> Grid:
     """The table alone, without what is hidden; as the changelog has it, unless it says how else.
-    `texts`: by row, then column."""
+    `texts` and `marks`, if there are any: by row, then column."""
     columns = [c for c, cells in enumerate(zip(*table.cells, strict=True)) if _are_shown(cells)]
-    header = [table.row_header, *(table.cells[0][c].column.header for c in columns)]
-    rows = [
-        [cells[0].row, *(of[c] for c in columns)]
-        for cells, of in zip(table.cells, texts, strict=True)
-        if _are_shown(cells)
-    ]
-    return Grid(header, rows)
+    rows = [r for r, cells in enumerate(table.cells) if _are_shown(cells)]
+    return Grid(
+        header=[table.row_header, *(table.cells[0][c].column.header for c in columns)],
+        rows=[[table.cells[r][0].row, *(texts[r][c] for c in columns)] for r in rows],
+        marks={
+            (row, column): marks[r][c]
+            for row, r in enumerate(rows)
+            for column, c in enumerate(columns, start=1)
+            if marks
+        },
+    )
 
 
 def _are_shown(cells: Sequence[Cell]) -> bool:

@@ -18,7 +18,7 @@ from classifier.records.record import (
     Some,
     TrainRecord,
 )
-from reports.blocks import Bullets, Columns, Grid, Plot, Section
+from reports.blocks import Block, Bullets, Columns, Grid, Plot, Section
 from reports.figures.select import Selection
 from reports.figures.tables import bare, shown
 from reports.page.plots.every import Plots
@@ -28,6 +28,7 @@ from reports.words.wording import (
     METHOD,
     ROUGH,
     headline,
+    marks,
     published_grid,
     verdict_grid,
     verdict_notes,
@@ -44,19 +45,19 @@ def sections(selection: Selection, answers: Sequence[Answer], plots: Plots) -> l
     drawn = zip(answers, plots.tables, strict=True)
     return [
         Section(1, selection.matrix.title, (Bullets([headline(each) for each in answers]),)),
-        _environment([used.record for used in selection.used]),
+        environment([used.record for used in selection.used]),
         *(part for each, of_it in drawn for part in _table(selection, each, of_it)),
         *(Section(2, plot.title, (plot,)) for plot in plots.of_all),
         Section(2, "Method", (METHOD,)),
-        _settings(selection),
-        _cost(selection),
+        settings(selection),
+        cost(selection),
     ]
 
 
 def measured(answer: Answer) -> Grid:
     """An answer's table alone."""
     texts = [[shown(each.cell, _limits(each)) for each in row] for row in answer.cells]
-    return bare(answer.table, texts)
+    return bare(answer.table, texts, marks(answer))
 
 
 def _limits(judged: Judged) -> tuple[float, float] | None:
@@ -70,7 +71,7 @@ def plain(setting: Any) -> str:
     return setting if isinstance(setting, str) else json.dumps(setting, ensure_ascii=False)
 
 
-def _environment(records: Sequence[Record]) -> Section:
+def environment(records: Sequence[Record]) -> Section:
     """A row for each machine, as in the changelog, and an item for each device and versions."""
     machines = dict.fromkeys(record.environment.machine for record in records)
     rows = [(m.system, m.cpu, m.gpu or "none", f"{m.ram_gib}G") for m in machines]
@@ -89,18 +90,27 @@ def _environment(records: Sequence[Record]) -> Section:
 def _table(selection: Selection, answer: Answer, plots: Sequence[Plot]) -> Iterator[Section]:
     table = answer.table
     yield Section(2, table.name, (measured(answer), Bullets(notes(selection.matrix, table))))
+    others = behind(selection, answer)
+    parts = {"verdicts": others.pop("verdicts", ()), "plots": plots, **others}
+    for about, blocks in parts.items():
+        if blocks:
+            yield Section(3, f"{table.name}: {about}", blocks)
+
+
+def behind(selection: Selection, answer: Answer) -> dict[str, Sequence[Block]]:
+    """By name what stands behind an answer's table."""
+    table = answer.table
+    found: dict[str, Sequence[Block]] = {}
     if verdicts := verdict_grid(answer):
-        notes_on_them = Bullets(list(verdict_notes(answer)))
-        yield Section(3, f"{table.name}: verdicts", (verdicts, notes_on_them))
-    if plots:
-        yield Section(3, f"{table.name}: plots", plots)
+        found["verdicts"] = verdicts, Bullets(list(verdict_notes(answer)))
     costs = {used.record.signature: used.cost for used in selection.used if used.cost}
     if open_ := would_tell(answer, costs):
-        yield Section(3, f"{table.name}: what would tell", (open_, Bullets([ROUGH])))
+        found["what would tell"] = open_, Bullets([ROUGH])
     if table.is_published:
-        yield Section(3, f"{table.name}: published", (published_grid(answer),))
+        found["published"] = (published_grid(answer),)
     if table.speeds:
-        yield Section(3, f"{table.name}: speeds", (Grid.of(table.speeds, _SPEED),))
+        found["speeds"] = (Grid.of(table.speeds, _SPEED),)
+    return found
 
 
 _SPEED: Columns[BenchmarkRecord] = {
@@ -116,15 +126,15 @@ _SPEED: Columns[BenchmarkRecord] = {
 }
 
 
-def _settings(selection: Selection) -> Section:
+def settings(selection: Selection) -> Section:
     """All that it takes to do it again: every setting, and what differs between the arms."""
     matrix, arms = selection.matrix, selection.settings
     common = {name: v for name, v in arms[0].items() if all(arm[name] == v for arm in arms)}
     items = [f"{OWNER}{matrix.label}", f"seeds: {plain(list(matrix.seeds))}"]
     items += [f"{name}: {plain(v)}" for name, v in common.items()]
-    for arm, settings in zip(matrix.arms, arms, strict=True):
+    for arm, written in zip(matrix.arms, arms, strict=True):
         run = f"{arm.where['run']}: " if "run" in arm.where else ""
-        own = [f"{name} {plain(v)}" for name, v in settings.items() if name not in common]
+        own = [f"{name} {plain(v)}" for name, v in written.items() if name not in common]
         items.append(f"arm {run}{', '.join(own)}")
     items += [f"{name}: {plain(v)} (override)" for name, v in matrix.overrides.items()]
     sets: dict[tuple[str, str, int, int, int, int], Data] = {}
@@ -154,7 +164,7 @@ def _some(images: Some) -> str:
     return f"{images.count:,}: {', '.join(map(printable, images.first))}{more}"
 
 
-def _cost(selection: Selection) -> Section:
+def cost(selection: Selection) -> Section:
     """What the numbers cost, where that is known. The tracks of a training share its cost."""
     jobs = {"train": "trainings", "evaluate": "evaluations", "metric": "metrics"}
     jobs |= {"benchmark": "benchmarks"}

@@ -10,9 +10,10 @@ import numpy as np
 from classifier.basics.progress import duration
 from classifier.records.record import Cost
 from experiments.matrix.schema import Column
-from reports.blocks import Grid
+from reports.blocks import Bar, Finding, Grid, Mark
 from reports.figures.metrics import OF_THE_WHOLE
-from reports.figures.tables import deviation, interval, mean, minus, rounded, text
+from reports.figures.select import Cell
+from reports.figures.tables import deviation, figures, interval, mean, minus, rounded, text
 from reports.statistics.answers import (
     Answer,
     Judged,
@@ -32,6 +33,8 @@ from reports.words.before import NOTHING, ONLY_COSTS
 from reports.words.notes import emulated_on
 
 LARGE_FAMILY = 20
+FEW_SEEDS = 5
+"""Whose figures are told one by one."""
 SAVED, MOST_SAVED = 2.0, 100
 """From few seeds a ratio of variances below it says nothing."""
 METHOD = (
@@ -58,22 +61,32 @@ ROUGH = (
 
 def headline(answer: Answer) -> str:
     """The answer of a table in two sentences."""
-    groups = _groups(answer)
+    found = finding(answer)
+    return f"{found.of}: {found.said}"
+
+
+def finding(answer: Answer) -> Finding:
+    """The same, with the verdict that it comes down to: that over these rows, else the one that all
+    its rows share."""
+    name, groups = answer.table.name, compared_columns(answer)
     if not groups:
         has_costs = any(cell.baseline for row in answer.table.cells for cell in row)
-        return f"{answer.table.name}: {ONLY_COSTS if has_costs else NOTHING}."
-    chosen = _preferred(groups)
+        return Finding(name, f"{ONLY_COSTS if has_costs else NOTHING}.")
+    chosen = preferred(groups)
     lines = [line for line in answer.lines if line.rows[0].cell.column == chosen[0][0].cell.column]
     told = _counted(chosen) if len(chosen) == 1 else _by_column(chosen)
     if not lines:
-        count = sum(len(group) for group in chosen)
-        cells = "1 compared cell" if count == 1 else f"{count} compared cells"
-        return f"{answer.table.name}: of {cells} {told}.{_most(chosen)}"
+        cells = [each for group in chosen for each in group]
+        count = "1 compared cell" if len(cells) == 1 else f"{len(cells)} compared cells"
+        words = {each.verdict.word.value if each.verdict else None for each in cells}
+        word = words.pop() if len(words) == 1 else None
+        return Finding(name, f"of {count} {told}.{_most(chosen)}", word)
     line = lines[0]
     speeds = [group for group in groups if group[0].cell.column.is_speed and group not in chosen]
     told += "".join(f"; {_by_column([group])}" for group in speeds)
     told += " (FP16 emulated by this CPU)" if speeds and emulated_on(answer.table) else ""
-    return f"{answer.table.name}: {_of_line(line, _kind(answer))} Row by row: {told}."
+    said = f"{_of_line(line, _kind(answer))} Row by row: {told}."
+    return Finding(name, said, line.verdict.word.value)
 
 
 def _by_column(groups: Sequence[Sequence[Judged]]) -> str:
@@ -131,14 +144,14 @@ def _most(groups: Sequence[Sequence[Judged]]) -> str:
     return "".join(parts)
 
 
-def _groups(answer: Answer) -> list[list[Judged]]:
+def compared_columns(answer: Answer) -> list[list[Judged]]:
     """The compared cells, by column."""
     columns = zip(*answer.cells, strict=True)
     groups = ([each for each in column if each.cell.is_compared] for column in columns)
     return [group for group in groups if group]
 
 
-def _preferred(groups: list[list[Judged]]) -> list[list[Judged]]:
+def preferred(groups: list[list[Judged]]) -> list[list[Judged]]:
     """Those of test where there are any; else all that are no speeds; else the speeds."""
     shares = [group for group in groups if not group[0].cell.column.is_speed]
     test = [group for group in shares if group[0].cell.column.part == "test"]
@@ -154,20 +167,96 @@ def verdict_grid(answer: Answer) -> Grid | None:
     header += ["deviation over seeds"] if several else []
     compares = bool(answer.compared)
     header += ["difference", "95 % interval", "p", "Holm's p", "verdict"] if compares else []
+    extents = _extents(answer)
     rows = []
+    marks: dict[tuple[int, int], Mark] = {}
     for each in cells:
         column = each.cell.column
         row = [each.cell.row, column.header, text(column, mean(each.cell))]
         row += [text(column, deviation(each.cell))] if several else []
         told = _told(column, each.comparison, each.adjusted, each.verdict, each)
         rows.append([*row, *(told if compares else ())])
+        marks |= _marked(len(rows) - 1, header, each, extents)
     for line in answer.lines:
         row = [line_name(answer, line), line.column.header, "", *([""] if several else [])]
         rows.append([*row, *_told(line.column, line.comparison, line.adjusted, line.verdict)])
+        marks |= _marked(len(rows) - 1, header, line, extents)
     if not (several or compares or any(each.is_best for each in cells)):
         return None
     strong = frozenset((position, 2) for position, each in enumerate(cells) if each.is_best)
-    return Grid(header, rows, strong)
+    return Grid(header, rows, strong, marks)
+
+
+def marks(answer: Answer) -> list[list[Mark]]:
+    """Of its cells, by row, then column: verdict, interval, and all that is known in a line."""
+    extents = _extents(answer)
+    return [
+        [
+            Mark(
+                word=each.verdict.word.value if each.verdict else None,
+                bar=_bar(each.comparison, each.cell, extents),
+                told=_in_a_line(each),
+                is_strong=each.is_best,
+            )
+            for each in row
+        ]
+        for row in answer.cells
+    ]
+
+
+def _in_a_line(judged: Judged) -> str:
+    cell, column = judged.cell, judged.cell.column
+    said = []
+    if judged.estimate and not cell.missing:
+        low, high = (text(column, limit) for limit in (judged.estimate.low, judged.estimate.high))
+        said.append(f"{text(column, mean(cell))}, 95 % interval {low} to {high}")
+    if 1 < len(each := figures(cell)) <= FEW_SEEDS:
+        said.append(f"seeds {', '.join(text(column, figure) for figure in each)}")
+    if cell.is_compared and cell.baseline:
+        told = _told(column, judged.comparison, judged.adjusted, judged.verdict, judged)
+        difference, limits, p, adjusted, verdict = told
+        base = cell.baseline
+        name = base.column.header if base.row == cell.row else base.row
+        between = f", 95 % interval {limits}, p {p}, Holm's {adjusted}" if limits else ""
+        said.append(f"against “{name}” {difference}{between}: {verdict}")
+    return "; ".join(said)
+
+
+Extents = Mapping[str, float]
+"""By metric how far from 0 the intervals of a table reach."""
+
+
+def _extents(answer: Answer) -> Extents:
+    """The bars of one metric share an axis, so that their lengths can be compared."""
+    reach: dict[str, float] = {}
+    for column, comparison in (
+        *((each.cell.column, each.comparison) for each in answer.compared),
+        *((line.column, line.comparison) for line in answer.lines),
+    ):
+        if comparison is not None:
+            ends = abs(comparison.low), abs(comparison.high), reach.get(column.metric, 0.0)
+            reach[column.metric] = max(ends)
+    return reach
+
+
+def _bar(comparison: Comparison | None, cell: Cell, extents: Extents) -> Bar | None:
+    if comparison is None or not np.isfinite([comparison.low, comparison.high]).all():
+        return None
+    extent = extents[cell.column.metric] or 1.0
+    return Bar(comparison.low, comparison.difference, comparison.high, extent, cell.margin)
+
+
+def _marked(
+    row: int, header: Sequence[str], of: Judged | JudgedLine, extents: Extents
+) -> dict[tuple[int, int], Mark]:
+    """The marks of a line of the grid of verdicts."""
+    if of.comparison is None or of.verdict is None:
+        return {}
+    cell = of.rows[0].cell if isinstance(of, JudgedLine) else of.cell
+    return {
+        (row, header.index("95 % interval")): Mark(bar=_bar(of.comparison, cell, extents)),
+        (row, header.index("verdict")): Mark(word=of.verdict.word.value),
+    }
 
 
 def _told(
@@ -399,8 +488,8 @@ def published_grid(answer: Answer) -> Grid:
         if cell.published is None:
             continue
         difference = text(column, minus(cell, cell.published), "+")
-        figures = (text(column, mean(cell)), text(column, cell.published), difference)
-        rows.append((cell.row, column.header, *figures, _within(each)))
+        measured = (text(column, mean(cell)), text(column, cell.published), difference)
+        rows.append((cell.row, column.header, *measured, _within(each)))
     return Grid(header, rows)
 
 

@@ -1,7 +1,7 @@
 """The benchmarks by name; each prints a Markdown table.
 
 python -m tests.benchmarks ratios | transfer | statistics [--full | --multiclass]
-python -m tests.benchmarks scale [COUNT] | launchers [COUNT] | kills [COUNT]
+python -m tests.benchmarks scale [COUNT] | page [ROWS] | launchers [COUNT] | kills [COUNT]
 python -m tests.benchmarks remaining [RUNS MATRIX.yaml ...]
 """
 
@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("ratios", "transfer", "statistics", "scale", "launchers", "kills", "remaining")
+NAMES = (
+    "ratios", "transfer", "statistics", "scale", "page", "launchers", "kills", "remaining",
+)  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from classifier.basics.files import LONGEST_NAME, cache_folder, short_name, write_atomically
 from classifier.cli.main import main
 from classifier.data import cache, datasets
-from classifier.data.cache import Pixels, pixels
+from classifier.data.cache import pixels
+from classifier.data.pixels import Pixels
 from classifier.data.spec import DataSpec
 from tests.classifier.test_datasets import make_images
 

@@ -21,10 +21,10 @@ from classifier.config.spec import EvaluateSpec, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data import batches
 from classifier.data.augment import Transform
-from classifier.data.cache import Pixels
 from classifier.data.custom import Custom
 from classifier.data.datasets import Listing, listing
 from classifier.data.loader import EvalLoader, part_pixels
+from classifier.data.pixels import Pixels
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.data.transforms import Normalize

@@ -22,6 +22,7 @@ class Pages:
     def __init__(self, takes: float = 0.1) -> None:
         self.now, self.takes = 100.0, takes
         self.written: list[float] = []
+        self.lives: list[bool] = []
         self.error: Exception | None = None
         self.writes: Callable[[], object] = lambda: None
 
@@ -31,12 +32,13 @@ class Pages:
     def tables(self, answers: Sequence[object]) -> list[Table]:
         return []
 
-    def write(self, found: Found, answers: Sequence[object]) -> None:
+    def write(self, found: Found, answers: Sequence[object], is_live: bool) -> None:
         self.writes()
         if self.error is not None:
             raise self.error
         self.now += self.takes
         self.written.append(self.now)
+        self.lives.append(is_live)
 
 
 class Run:
@@ -140,12 +142,21 @@ def test_the_last_state_is_written_where_a_run_is_cut_off() -> None:
     run = Run(Pages())
     run.growing.one_ended()
     run.turn(20.0)
-    run.growing.write_last()
-    assert len(run.pages.written) == 1, "it was already"
     run.growing.one_ended()
     run.turn(1.0)
+    assert len(run.pages.written) == 1
     run.growing.write_last()
     assert len(run.pages.written) == 2
+
+
+def test_a_run_that_is_cut_off_leaves_no_page_that_reloads_itself() -> None:
+    run = Run(Pages())
+    run.growing.one_ended()
+    run.turn(20.0)
+    run.growing.write_last()
+    assert run.pages.lives == [True, False]
+    run.growing.write_last()
+    assert run.pages.lives == [True, False]
 
 
 def test_the_thread_looks_and_ends() -> None:

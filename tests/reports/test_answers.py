@@ -273,10 +273,10 @@ def test_what_has_no_interval_is_shown_without_a_verdict(metric: str, tmp_path: 
         assert (judged.estimate, judged.comparison, judged.verdict) == (None, None, None)
         assert judged.cell.missing is None and not judged.is_best
     assert (answer.family, answer.lines, answer.no_lines) == (0, (), ())
-    files = write(select(matrix, results), tmp_path)
-    page = files[1].read_text()
+    files = {file.name: file for file in write(select(matrix, results), tmp_path)}
+    page = files["report.md"].read_text()
     assert "t: of 2 compared cells 2 without an interval." in page and f"| {why} |" in page
-    rows = json.loads(files[4].read_text())["verdicts"]
+    rows = json.loads(files["verdicts.json"].read_text())["verdicts"]
     assert all(row["figure"] is not None and row["low"] is None for row in rows)
     assert at_best(matrix.tables[0], 3, {"val": 10, "test": 10})[-1] == why
 
@@ -745,10 +745,9 @@ def test_files_for_scripts_hold_the_same_figures(tmp_path: Path) -> None:
     matrix = matrix_of(tmp_path, models="ghostnet, mobilenetv2")
     results = store_of(matrix, tmp_path / "runs")
     answer = the_answer(matrix, results)
-    written = write(select(matrix, results), tmp_path)
-    table, whole = written[3:5]
-    rows = list(csv.DictReader(table.open()))
-    typed = json.loads(whole.read_text())["verdicts"]
+    files = {file.name: file for file in write(select(matrix, results), tmp_path)}
+    rows = list(csv.DictReader(files["verdicts.csv"].open()))
+    typed = json.loads(files["verdicts.json"].read_text())["verdicts"]
     assert len(rows) == len(typed) == 4 + 2
     judged = answer.cells[0][1]
     assert judged.comparison is not None

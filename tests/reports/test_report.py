@@ -177,7 +177,7 @@ def test_sections_hold_no_markup() -> None:
     for section in page_of(*published("fp16")):
         for block in section.blocks:
             match block:
-                case Grid(header, rows, _):
+                case Grid(header, rows):
                     said = [*header, *(said for row in rows for said in row)]
                 case Bullets(items):
                     said = list(items)
@@ -196,7 +196,8 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
             results.records = dict(reversed(results.records.items()))
         write(select(matrix, results), tmp_path / name)
     for file in (tmp_path / "a" / "fp16").iterdir():
-        assert file.read_bytes() == (tmp_path / "b" / "fp16" / file.name).read_bytes()
+        if file.name != "index.html":  # which says when it was made: test_page.py
+            assert file.read_bytes() == (tmp_path / "b" / "fp16" / file.name).read_bytes()
 
 
 def test_nothing_is_written_where_nothing_has_run(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def test_an_older_store_is_reported_as_before(
     assert runner.main([str(STORED / f"{name}.yaml"), *options]) == 3, capsys.readouterr().err
     expected = {file.name: file.read_text() for file in (STORED / "reports" / name).iterdir()}
     written = {file.name: file.read_text() for file in (tmp_path / "reports" / name).iterdir()}
+    assert written.pop("index.html").startswith("<!doctype html>")  # test_page.py looks at it
     pictures = {name for name in written if name.endswith(".svg")}
     assert {name: written[name] for name in written.keys() - pictures} == expected
     assert pictures == set(re.findall(r"^!\[.+\]\((.+)\)$", expected["report.md"], re.MULTILINE))

@@ -1,0 +1,348 @@
+"""What the HTML page holds, in its order: richer than report.md, and as free of markup."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from classifier.basics.names import counted, printable
+from classifier.records.record import EvaluateRecord
+from experiments.matrix.model import Request, Table
+from reports.blocks import (
+    Block,
+    Bullets,
+    Details,
+    Findings,
+    Grid,
+    Log,
+    Picture,
+    Pictures,
+    Plot,
+    Section,
+)
+from reports.figures.disagreements import (
+    Disagreement,
+    Seen,
+    disagreement,
+    most_confused,
+    names_of,
+)
+from reports.figures.select import Cell, OpenJob, Selection
+from reports.page.pictures import Album
+from reports.page.plots.every import Plots
+from reports.page.sections import behind, cost, environment, measured, plain, settings
+from reports.statistics.answers import Answer
+from reports.words.notes import notes
+from reports.words.wording import METHOD, compared_columns, finding, preferred
+
+MOST_IMAGES = 24
+"""Of a table's disagreements."""
+MOST_PICTURE_BYTES = 750_000
+"""Of all pictures of the page; what is over it is named."""
+MOST_PAIRS = 10
+"""Of classes that are confused."""
+FEW_JOBS, MOST_JOBS = 12, 200
+"""Up to how many are listed by name at once, and on a click."""
+LOG_LINES, LOG_BYTES = 30, 20_000
+"""The end of a failed job's log that is shown."""
+
+
+def contents(
+    selection: Selection, answers: Sequence[Answer], plots: Plots, images: bool = True
+) -> list[Section]:
+    """`images`: whether pictures of the data may be shown."""
+    drawn = zip(answers, plots.tables, strict=True)
+    return [
+        Section(1, selection.matrix.title, (Findings(list(map(finding, answers))),)),
+        *chain.from_iterable(_table(selection, each, of) for each, of in drawn),
+        *(Section(2, plot.title, (plot,)) for plot in plots.of_all),
+        *_disagreements(selection, answers, images),
+        *_confused(selection, answers),
+        *_settings(selection),
+        *_environment(selection),
+        *_cost(selection),
+        *_failures(selection.open_jobs),
+        *_not_done(selection.open_jobs),
+        Section(2, "Method", (METHOD,)),
+    ]
+
+
+def _table(selection: Selection, answer: Answer, plots: Sequence[Plot]) -> Iterator[Section]:
+    table, others = answer.table, behind(selection, answer)
+    verdicts = others.pop("verdicts", ())
+    blocks: list[Block] = [measured(answer), Bullets(notes(selection.matrix, table))]
+    blocks += [Details("All figures and verdicts", verdicts)] if verdicts else []
+    blocks += [*plots, *(Details(_BEHIND[about], of) for about, of in others.items())]
+    yield Section(2, table.name, blocks, key=f"table-{table.name}")
+
+
+_BEHIND = {
+    "what would tell": "What would tell where these data can't",
+    "published": "Beside the published figures",
+    "speeds": "How the speeds were measured",
+}
+
+
+# Where two arms disagree
+
+
+def _disagreements(
+    selection: Selection, answers: Sequence[Answer], images: bool
+) -> Iterator[Section]:
+    album = Album(selection)
+    left = MOST_PICTURE_BYTES if images else 0
+    parts: list[Section] = []
+    for names, looked_at in _by_evaluations(answers):
+        cells = [cell for cell in looked_at if cell.baseline]
+        found = disagreement(cells, selection.folders, MOST_IMAGES)
+        if not found.compared:
+            continue
+        blocks = [each for each in _sides(selection, cells, found, album, left) if each.items]
+        left -= sum(len(each.content or b"") for of in blocks for each in of.items)
+        all_blocks: list[Block] = [_of_images(found) if blocks else _agree(found), *blocks]
+        parts.append(Section(3, ", ".join(names), all_blocks, f"disagree-{names[0]}"))
+    if parts:
+        yield Section(2, "Where two arms disagree")
+        yield from parts
+
+
+def _agree(found: Disagreement) -> str:
+    return f"In none of {counted(found.compared, 'answer')} is one right and the other wrong."
+
+
+def _of_images(found: Disagreement) -> str:
+    return (
+        f"Of {found.compared:,} pairs of answers, over images, seeds and rows, "
+        f"{sum(found.counts):,} are right in one arm only. Shown: each image once, those that the "
+        "wrong arm was most sure of first."
+    )
+
+
+def _sides(
+    selection: Selection, cells: Sequence[Cell], found: Disagreement, album: Album, left: int
+) -> Iterator[Pictures]:
+    """The images that only the variant gets right, then those that only the baseline does; where
+    one has fewer than its half, the other has more."""
+    half = MOST_IMAGES // 2
+    gained = found.gained[: max(half, MOST_IMAGES - len(found.lost))]
+    lost = found.lost[: MOST_IMAGES - len(gained)]
+    variant, base = cells[0].column.header, _named([c.baseline for c in cells if c.baseline])
+    if variant == base:  # compared row by row
+        variant, base = _rows(cells), _rows([c.baseline for c in cells if c.baseline])
+    for images, (right, wrong), count in (
+        (gained, (variant, base), found.counts[0]),
+        (lost, (base, variant), found.counts[1]),
+    ):
+        title = f"Right in “{right}” only: {count:,}"
+        items = list(_pictures(selection, images, wrong, album, left))
+        left -= sum(len(each.content or b"") for each in items)
+        yield Pictures(title, items)
+
+
+def _pictures(
+    selection: Selection, images: Sequence[Seen], wrong: str, album: Album, left: int
+) -> Iterator[Picture]:
+    opened = album.pictures(images) if left > 0 else iter([None] * len(images))
+    for seen, content in zip(images, opened, strict=True):
+        left -= len(content or b"")
+        names = names_of(seen.record, selection.folders)
+        taken_for = seen.before if seen.before != seen.label else seen.after
+        yield Picture(
+            name=printable(seen.path),
+            title=_class(names, seen.label),
+            lines=(
+                f"taken for {_class(names, taken_for)} ({seen.confidence:.2f})",
+                f"{seen.row}, seed {seen.record.training.seed}",
+            ),
+            content=content if left >= 0 else None,
+        )
+
+
+def _by_evaluations(answers: Sequence[Answer]) -> list[tuple[list[str], list[Cell]]]:
+    """The cells that answers speak of, with the names of their tables: of several metrics of the
+    same evaluations once."""
+    found: dict[tuple[object, ...], tuple[list[str], list[Cell]]] = {}
+    for answer in answers:
+        cells = _looked_at(answer)
+        both = [each for cell in cells for each in (cell, cell.baseline) if each]
+        key = tuple((record.signature, record.unit) for cell in both for record in cell.records)
+        found.setdefault(key, ([], cells))[0].append(answer.table.name)
+    return list(found.values())
+
+
+def _looked_at(answer: Answer) -> list[Cell]:
+    """The column that the answer speaks of; where nothing is compared the first of test, else of
+    all, that is a share of images."""
+    groups = compared_columns(answer)
+    chosen = [group for group in preferred(groups) if not group[0].cell.column.is_speed]
+    if chosen:
+        return [each.cell for each in chosen[0]]
+    columns = [
+        column
+        for column in zip(*answer.table.cells, strict=True)
+        if any(isinstance(record, EvaluateRecord) for record in column[0].records)
+    ]
+    test = [column for column in columns if column[0].column.part == "test"]
+    return list(next(iter(test or columns), ()))
+
+
+def _named(cells: Sequence[Cell]) -> str:
+    return ", ".join(dict.fromkeys(cell.column.header for cell in cells))
+
+
+def _rows(cells: Sequence[Cell]) -> str:
+    return ", ".join(dict.fromkeys(cell.row for cell in cells))
+
+
+def _class(names: Sequence[str], label: int) -> str:
+    return printable(names[label]) if label < len(names) else f"class {label}"
+
+
+# Classes that are confused
+
+
+def _confused(selection: Selection, answers: Sequence[Answer]) -> Iterator[Section]:
+    parts: list[Section] = []
+    for names, cells in _by_evaluations(answers):
+        grid = _confused_grid(selection, cells)
+        if grid.rows:
+            parts.append(Section(3, ", ".join(names), (grid,), f"confused-{names[0]}"))
+    if parts:
+        said = (
+            "How many of a class's images are taken for another class, in percent: over all rows "
+            "and seeds, the most frequent first."
+        )
+        yield Section(2, "The most confused classes", (said,))
+        yield from parts
+
+
+def _confused_grid(selection: Selection, cells: Sequence[Cell]) -> Grid:
+    """A column for the baselines, if there are any, and one for what is compared with them."""
+    bases = [cell.baseline for cell in cells if cell.baseline]
+    groups = {_named(bases): bases, _named(cells): cells}
+    if len(groups) == 1 and bases:
+        groups = {_rows(bases): bases, _rows(cells): cells}
+    groups = {name: group for name, group in groups.items() if group}
+    found = most_confused(list(groups.values()), selection.folders, MOST_PAIRS)
+    records = [r for cell in cells for r in cell.records if isinstance(r, EvaluateRecord)]
+    names = names_of(records[0], selection.folders) if records else ()
+    rows = [
+        (
+            _class(names, each.label),
+            _class(names, each.taken_for),
+            f"{each.images:,}",
+            *("" if share is None else f"{100 * share:.1f}" for share in each.shares),
+        )
+        for each in found
+    ]
+    return Grid(("class", "taken for", "images", *groups), rows)
+
+
+# Settings
+
+
+def _settings(selection: Selection) -> Iterator[Section]:
+    rows = [row for table in selection.matrix.tables for row in _differences(selection, table)]
+    header = ("table", "setting", "baseline", "here", "columns", "rows")
+    whole = Details("All settings", settings(selection).blocks)
+    differ = (Grid(header, rows),) if rows else ("No cell has a baseline.",)
+    yield Section(2, "Settings", (*differ, whole))
+
+
+def _differences(selection: Selection, table: Table) -> Iterator[tuple[str, ...]]:
+    """What differs between cells and those that they are compared with; cells that differ from
+    theirs in the same have one row."""
+    arms = {
+        (training.signature, arm.track.key): written
+        for arm, written in zip(selection.matrix.arms, selection.settings, strict=True)
+        for training in arm.trainings
+    }
+    cells: dict[tuple[str, str, str], tuple[dict[str, None], dict[str, None]]] = {}
+    for (r, c), (base_r, base_c) in table.baseline.items():
+        before = _asked(table.cells[base_r][base_c], arms)
+        after = _asked(table.cells[r][c], arms)
+        for name in [name for name in {**before, **after} if before.get(name) != after.get(name)]:
+            told = name, before.get(name, ""), after.get(name, "")
+            columns, rows = cells.setdefault(told, ({}, {}))
+            columns[table.columns[c].header] = None
+            rows[table.rows[r]] = None
+    for told, (columns, rows) in cells.items():
+        yield (table.name, *told, ", ".join(columns), ", ".join(rows))
+
+
+def _asked(
+    requests: Sequence[Request], arms: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> dict[str, str]:
+    """By name what a cell asks for: its arm's settings, and how it is evaluated or timed."""
+    request = requests[0]
+    spec = request.spec.model_dump(mode="json", exclude={"training", "ema", "own_model"})
+    asked = {} if request.spec is request.training else spec
+    training = request.training
+    written = arms.get((training.signature, request.track.key), {}) if training else {}
+    return {name: plain(value) for name, value in {**asked, **written}.items()}
+
+
+# What it ran on, what it cost, what is missing
+
+
+def _environment(selection: Selection) -> Iterator[Section]:
+    if selection.used:
+        yield environment([used.record for used in selection.used])
+
+
+def _cost(selection: Selection) -> Iterator[Section]:
+    if any(used.cost for used in selection.used):
+        whole = cost(selection)
+        there = [block for block in whole.blocks if not isinstance(block, Grid) or block.rows]
+        yield replace(whole, blocks=there)
+
+
+def _failures(jobs: Sequence[OpenJob]) -> Iterator[Section]:
+    failed = [job for job in jobs if job.state == "failed"]
+    blocks: list[Block] = []
+    for job in failed[:MOST_JOBS]:
+        blocks.append(Bullets([f"{job.name}: {printable(job.reason)}"]))
+        if job.log and (end := _end(job.log)):
+            blocks.append(Details(f"The end of the log of {job.name}", (Log(end),)))
+    if len(failed) > MOST_JOBS:
+        blocks.append(f"And {len(failed) - MOST_JOBS:,} more.")
+    if blocks:
+        yield Section(2, "Failures", blocks)
+
+
+def _end(log: Path) -> str:
+    """The last lines of a log, with what can't be printed as its escapes; nothing where it is
+    gone."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - LOG_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(printable(line.expandtabs()) for line in text.splitlines()[-LOG_LINES:])
+
+
+def state(jobs: int, left: Sequence[OpenJob], is_live: bool) -> str:
+    """How far the run is, in a sentence."""
+    counts = Counter(job.state for job in left)
+    done = f"{jobs - len(left):,} of {counted(jobs, 'job')} done"
+    others = [f"{counts[name]:,} {name}" for name in ("failed", "running", "to do") if counts[name]]
+    said = ", ".join([done if left else f"All {counted(jobs, 'job')} done", *others])
+    return f"{said}. " + ("It runs: this page reloads itself." if is_live and others else "")
+
+
+def _not_done(jobs: Sequence[OpenJob]) -> Iterator[Section]:
+    left = [job for job in jobs if job.state != "failed"]
+    if not left:
+        return
+    rows = [(job.name, job.state, ", ".join(job.waits_for)) for job in left[:MOST_JOBS]]
+    blocks: list[Block] = [Grid(("job", "state", "waits for"), rows)]
+    blocks += [f"And {len(left) - MOST_JOBS:,} more."] if len(left) > MOST_JOBS else []
+    if len(left) > FEW_JOBS:
+        blocks = [Details(f"{len(left):,} jobs", blocks)]
+    yield Section(2, "Not done yet", blocks)
