@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.basics.names import counted, printable
+from classifier.config.spec import MetricSpec
 from classifier.records.record import EvaluateRecord
 from experiments.matrix.model import Request, Table
 from reports.blocks import (
@@ -279,7 +280,10 @@ def _asked(
 ) -> dict[str, str]:
     """By name what a cell asks for: its arm's settings, and how it is evaluated or timed."""
     request = requests[0]
-    spec = request.spec.model_dump(mode="json", exclude={"training", "ema", "own_model"})
+    own = request.spec if isinstance(request.spec, MetricSpec) else None
+    of = own.evaluation if own else request.spec
+    spec = of.model_dump(mode="json", exclude={"training", "ema", "own_model"})
+    spec |= {"metric": own.metric.written} if own else {}
     asked = {} if request.spec is request.training else spec
     training = request.training
     written = arms.get((training.signature, request.track.key), {}) if training else {}
