@@ -23,7 +23,7 @@ test-all: test
 	$(BIN)/pytest -m slow
 
 test-page: $(VENV)/installed
-	command -v chromium chromium-browser google-chrome >/dev/null || { \
+	command -v chromium || command -v chromium-browser || command -v google-chrome || { \
 	    test "$$(id -u)" = 0 || { echo "no browser: install chromium (Debian: apt install chromium)" >&2; exit 1; }; \
 	    apt-get update && apt-get install --yes --no-install-recommends chromium; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[page]'
