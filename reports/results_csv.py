@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,7 +76,9 @@ def _row(used: Used) -> dict[str, Any]:
         case EvaluateRecord(training=spec):
             row |= _accuracy(record) | {"split": record.spec.images}
         case MetricRecord(training=spec):
-            about = {"metric": record.metric.name, "value": record.value}
+            of = record.metric
+            settings = f" {json.dumps(of.settings, ensure_ascii=False)}" if of.settings else ""
+            about = {"metric": f"{of.name}{settings}", "value": record.value}
             row |= _trained(record) | about | {"split": record.evaluation.spec.images}
     return row | {"model": spec.model, "image_size": spec.image_size, "batch_size": spec.batch_size}
 

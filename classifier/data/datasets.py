@@ -88,6 +88,11 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
     image.
     """
     seen = data.source.look(root)
+    if data.split != "given" and seen.parts:
+        raise UserError(f"data set '{data.title}' gives its images parts: write 'split: given'")
+    if data.split == "given" and not seen.parts:
+        what = "gives its images no parts, so it can't be split as 'given'"
+        raise UserError(f"data set '{data.title}' {what}; leave out 'split'")
     classes, skipped = _readable(data, root, seen.classes, progress)
     _at_least_two(classes, data)
     with told_of(data.source.folder(root) or data.title):
@@ -151,6 +156,9 @@ def _tried(data: DataSpec, seen: Seen) -> Mapping[str, Sequence[str]]:
     """By class, the images of other data that a network is tried on."""
     if data.split != "given":
         return seen.classes
+    if not seen.parts:
+        what = "gives its images no parts, so it has no test part"
+        raise UserError(f"data set '{data.title}' {what}; leave out 'split: given'")
     return {
         name: [path for path in paths if seen.parts[path] == "test"]
         for name, paths in seen.classes.items()

@@ -185,7 +185,7 @@ class DataSpec(Settings):
     def source(self) -> Source:
         """Where its images come from."""
         if self.own is not None:
-            return Made.of(self.own, self.split == "given")
+            return Made.of(self.own)
         if self.name is not None:
             return sources.by_name()[self.name]
         folder = str(self.folder)

@@ -34,6 +34,7 @@ _TAKES: dict[Kind, tuple[tuple[str, ...], ...]] = {
 }
 """What a function is given before its settings; of a trick what its class is made of."""
 _Definition = ast.FunctionDef | ast.ClassDef
+_IMPORTS = (ast.Import, ast.ImportFrom)
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def declared_in(tree: ast.Module, file: str) -> list[Declared]:
         for decorator in node.decorator_list:
             kind = _kind(decorator, marks)
             if kind is None:
+                _check_imported(decorator, tree, file)
                 continue
             if id(node) not in top or isinstance(node, ast.AsyncFunctionDef):
                 raise _error(
@@ -110,6 +112,23 @@ def _marks(tree: ast.Module, file: str) -> dict[str, Kind]:
 def _kind(decorator: ast.expr, marks: dict[str, Kind]) -> Kind | None:
     called = decorator.func if isinstance(decorator, ast.Call) else decorator
     return marks.get(called.id) if isinstance(called, ast.Name) else None
+
+
+def _check_imported(decorator: ast.expr, tree: ast.Module, file: str) -> None:
+    """Raises UserError for what is written like a mark, and is nothing in the file."""
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    if not isinstance(called, ast.Name) or called.id not in KINDS:
+        return
+    bound = {n.asname or n.name for i in ast.walk(tree) if isinstance(i, _IMPORTS) for n in i.names}
+    bound |= {n.name for n in tree.body if isinstance(n, _Definition)}
+    bound |= {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and _is_stored(n)}
+    if called.id not in bound and "*" not in bound:
+        message = f"@{called.id} is not imported: from {MARKS_MODULE} import {called.id}"
+        raise _error(file, decorator, message)
+
+
+def _is_stored(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Store)
 
 
 def _declared(kind: Kind, node: _Definition, decorator: ast.expr, file: str) -> Declared:

@@ -418,7 +418,7 @@ def files_of(plugins: Iterable[Plugin]) -> dict[str, str]:
 def packages_of(plugins: Iterable[Plugin]) -> dict[str, str]:
     """The installed packages that these objects' files import, with their versions."""
     import ast
-    from importlib.metadata import packages_distributions, version
+    from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
     modules: set[str] = set()
     for text in files_of(plugins).values():
@@ -427,7 +427,14 @@ def packages_of(plugins: Iterable[Plugin]) -> dict[str, str]:
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 modules.add(node.module.partition(".")[0])
-    installed = packages_distributions()
-    modules -= {"classifier"}
-    names = sorted({name for module in modules for name in installed.get(module, ())})
-    return {name: version(name) for name in names}
+    found: dict[str, str] = {}
+    others = []
+    for module in sorted(modules - sys.stdlib_module_names - {"classifier"}):
+        try:
+            found[module] = version(module)
+        except PackageNotFoundError:
+            others.append(module)
+    if others:  # looks through all that is installed, which takes half a second
+        installed = packages_distributions()
+        found |= {n: version(n) for module in others for n in installed.get(module, ())}
+    return dict(sorted(found.items()))

@@ -17,6 +17,7 @@ from classifier.cli.entry import ALL_DONE, SOME_MISSING
 from classifier.records.record import benchmark_units
 from experiments.matrix.model import Matrix
 from experiments.plan import plan as planning
+from experiments.plan.judge import EDITED
 from experiments.plan.plan import Plan
 from experiments.run.view.picture import Table
 from experiments.store.store import Results, Store
@@ -42,6 +43,8 @@ class Found:
     """Records that the plan would replace, by the reason."""
     done: frozenset[str]
     """The jobs' ids."""
+    edited: str = ""
+    """Of what code of the user's was edited since it ran, the first."""
 
     def answers(self) -> list[list[Answer]]:
         """Of each matrix, of each of its tables."""
@@ -105,7 +108,8 @@ class Reporter:
         units = benchmark_units(here)
         selections = [select(matrix, results, units) for matrix in self._matrices]
         done = frozenset(job.id for job in plan.jobs if job.state == "done")
-        return Found(selections, left_out, done)
+        edited = (job.reason for job in plan.todo if job.reason.startswith(EDITED))
+        return Found(selections, left_out, done, next(edited, ""))
 
     def write(
         self, found: Found, answers: Sequence[Sequence[Answer]], is_live: bool = False
@@ -142,6 +146,11 @@ class Reporter:
         self.check_owners()
         found = self.find(here)
         for selection in found.selections:
+            if found.edited and not selection.has_run:
+                raise UserError(
+                    f"{selection.matrix.source}: nothing to report: {found.edited} since it ran; "
+                    "run it again, or put back what was changed"
+                )
             if found.left_out and not selection.has_run:
                 reason, count = next(iter(found.left_out.items()))
                 raise UserError(

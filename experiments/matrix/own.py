@@ -95,7 +95,10 @@ class Own:
         declared = self._declared.get(name)
         if declared is not None and declared.kind == "metric":
             made |= {"metric": name, "own": self._made(declared, given, (*where, "metric"))}
-        elif isinstance(metric, dict) and name:
+        elif isinstance(metric, dict) and not name:
+            message = "a metric with settings is written {name: NAME, SETTING: VALUE}"
+            raise self._document.error((*where, "metric"), message)
+        elif isinstance(metric, dict):
             made["metric"] = name
             for key in given if name in METRICS else ():
                 message = f"metric '{name}' has no settings, so no '{key}'"

@@ -28,6 +28,9 @@ from classifier.records.runs import SOURCES
 from experiments.plan.jobs import Job, JobState
 from experiments.store.store import Results
 
+EDITED = "edited: "
+"""Begins the reason of a job whose code of the user's said something else when it ran."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -139,7 +142,7 @@ class Judge:
             for now, then in zip(_of_the_users(spec), _of_the_users(before.spec), strict=True)
             if now.digest != then.digest
         ]
-        return f"edited: {', '.join(changed)}" if changed else ""
+        return f"{EDITED}{', '.join(changed)}" if changed else ""
 
     def _edited_metric(self, spec: MetricSpec, results: Results) -> str:
         """Whether its evaluation was asked already, by what the metric was then."""
@@ -148,7 +151,7 @@ class Judge:
             self._asked = results, {_question(r.evaluation.signature, r.metric) for r in of}
         now = spec.metric
         if _question(spec.evaluation.signature, now) in self._asked[1]:
-            return f"edited: {self._edited_in(now, None)}"
+            return f"{EDITED}{self._edited_in(now, None)}"
         return self._edited(spec.evaluation.training, results)
 
     def _edited_in(self, plugin: Plugin, kept: Path | None) -> str:

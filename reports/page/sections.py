@@ -14,6 +14,7 @@ from classifier.records.record import (
     Cost,
     Data,
     EvaluateRecord,
+    MetricRecord,
     Record,
     Some,
     TrainRecord,
@@ -139,7 +140,8 @@ def settings(selection: Selection) -> Section:
     items += [f"{name}: {plain(v)} (override)" for name, v in matrix.overrides.items()]
     sets: dict[tuple[str, str, int, int, int, int], Data] = {}
     for record in (used.record for used in selection.used if used.record.kind != "benchmark"):
-        other = record.spec.data if isinstance(record, EvaluateRecord) else None
+        evaluated = record.evaluation if isinstance(record, MetricRecord) else record
+        other = evaluated.spec.data if isinstance(evaluated, EvaluateRecord) else None
         sets[other.as_test if other else "", *record.data.contents] = record.data
     for (name, *_), data in sorted(sets.items()):
         counted = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)

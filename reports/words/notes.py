@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 
 from classifier.basics.machine import Platform, without_instructions
@@ -16,6 +17,7 @@ def notes(matrix: Matrix, table: SelectedTable) -> list[str]:
     """Sentences for under a table of the matrix."""
     said = (
         *on_form(table),
+        *_own(table),
         *_spread(matrix, table),
         *_learnt_nothing(table),
         *_not_recorded(table),
@@ -50,6 +52,15 @@ def on_form(table: SelectedTable) -> list[str]:
             f"Not shown, as the matrix says: {' and '.join(filter(None, (rows, hidden)))}."
         )
     return notes
+
+
+def _own(table: SelectedTable) -> Iterator[str]:
+    """What a column shows of the user's: its settings, its code, and which way is better."""
+    for column in (cell.column for cell in table.cells[0]):
+        if column.own is not None:
+            better = "more" if column.more_is_better else "less"
+            written = json.dumps(column.own.written, ensure_ascii=False)
+            yield f"“{column.header}” is the metric {written}; {better} is better."
 
 
 def _pair(cell: Cell) -> str:

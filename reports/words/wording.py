@@ -12,7 +12,7 @@ from classifier.records.record import Cost
 from experiments.matrix.schema import Column
 from reports.blocks import Bar, Finding, Grid, Mark
 from reports.figures.metrics import OF_THE_WHOLE
-from reports.figures.select import Cell
+from reports.figures.select import Cell, Missing
 from reports.figures.tables import deviation, figures, interval, mean, minus, rounded, text
 from reports.statistics.answers import (
     Answer,
@@ -98,8 +98,16 @@ def _counted(groups: Sequence[Sequence[Judged]]) -> str:
     cells = [each for group in groups for each in group]
     counted = Counter(each.verdict.word for each in cells if each.verdict)
     told = [f"{counted[word]} {word.value}" for word in Word if counted[word]]
-    without = len(cells) - counted.total()
-    return ", ".join([*told, *([f"{without} without an interval"] if without else [])])
+    others = Counter(_without(each) for each in cells if not each.verdict)
+    return ", ".join([*told, *(f"{count} {why}" for why, count in others.items())])
+
+
+def _without(judged: Judged) -> str:
+    """Why a cell has no verdict, in the words of its table where a record is missing."""
+    base = judged.cell.baseline
+    missing = judged.cell.missing or (base and base.missing)
+    is_open = missing in (Missing.FAILED, Missing.TODO)
+    return missing.value if missing and is_open else "without an interval"
 
 
 def _of_line(line: JudgedLine, kind: str) -> str:
@@ -333,7 +341,8 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
     listed = ", ".join(f"“{name}” with “{base}”" for name, base in _compared_with(compared))
     yield f"Compared: {listed}."
     if written:
-        never = f"; never said of {', '.join(without)}, which has no margin" if without else ""
+        has = "has" if len(without) == 1 else "have"
+        never = f"; never said of {', '.join(without)}, which {has} no margin" if without else ""
         yield f"Margin for `same`: {written}, as the matrix sets it or by default (0.005){never}."
     yield f"Holm's p is over {answer.family} comparisons."
     if answer.family > LARGE_FAMILY:

@@ -18,6 +18,7 @@ from PIL import Image
 
 import runner
 from classifier.basics.errors import UserError
+from classifier.data import datasets
 from classifier.inference.metrics import accuracy
 from classifier.records.record import EvaluateRecord, MetricRecord
 from experiments.matrix.load import load
@@ -167,11 +168,13 @@ def test_a_score_for_each_image_has_the_verdict_that_the_built_in_one_has(ran: P
     assert of["margin"]["difference_low"] and of["margin"]["paired"] == "1"
     assert not of["named"]["low"] and not of["named"]["verdict"] and of["named"]["difference"]
     page = Path("reports/m/report.md").read_text()
+    assert '“margin” is the metric {"name": "margin_of", "power": 2.0, ' in page
+    assert "; less is better." in page and "images: 0 train" not in page
     assert "named has no interval: it is one number for all images" in page
     assert '- data: {"name": "stripes", "images": 60, "angle": 0.0, "code": "own.py ' in page
     assert "all of stripes, images 60, angle 90.0: 60 images" in page
     results = list(csv.DictReader(Path("reports/m/results.csv").read_text().splitlines()))
-    assert {row["metric"] for row in results} == {"", "right", "margin_of", "named"}
+    assert {row["metric"] for row in results} == {"", "right", 'margin_of {"power": 2.0}', "named"}
 
 
 def test_an_edit_runs_again_what_it_reaches(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,7 +194,10 @@ def test_an_edit_runs_again_what_it_reaches(ran: Path, capsys: pytest.CaptureFix
     assert jobs["train"] == [("todo", f"edited: dataset 'stripes' (own.py:{line})")] * 4
     capsys.readouterr()
     anew = ["m.yaml", "--report", "--reports", "anew"]
-    assert runner.main(anew) == 2 and "m.yaml has run: nothing to report" in capsys.readouterr().err
+    assert (
+        runner.main(anew) == 2
+        and "nothing to report: edited: dataset 'stripes' (own.py:" in capsys.readouterr().err
+    )
     Path("own.py").write_text(CODE)
     assert runner.main(anew) == 0, "what was made counts again"
 
@@ -304,6 +310,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     "an unknown metric with settings": ("name: margin_of", "name: marginof", "m.yaml:15: unknown metric 'marginof'; did you mean 'margin_of'?"),
     "an unknown setting of a metric": ("power: 2.0", "powr: 2.0", "m.yaml:15: unknown setting 'powr'; did you mean 'power'?"),
     "settings of a built-in metric": ("metric: right", "metric: {name: accuracy, k: 3}", "m.yaml:14: metric 'accuracy' has no settings, so no 'k'"),
+    "a metric's settings without its name": ("metric: {name: margin_of, power: 2.0}", "metric: {margin_of: {power: 2.0}}", "m.yaml:15: a metric with settings is written {name: NAME, SETTING: VALUE}"),
     "a metric of a training": ("split: test, metric: right", "stage: train, metric: right", "m.yaml:14: stage 'train' keeps no predictions, which metric 'right' takes"),
     "percent of a metric": ("metric: right", "metric: right, percent: true", "m.yaml:14: metric 'right' takes no percent"),
     "a data set where a metric stands": ("metric: right", "metric: stripes", "m.yaml:14: 'stripes' is a dataset: write data: stripes"),
@@ -319,6 +326,7 @@ CODES: dict[str, tuple[str, str, str]] = {
     "classes that are no number": ("classes=3", "classes='3'", "own.py:6: 'classes' of 'stripes' must be a number of classes, 2 or more"),
     "another better": ('better="less"', 'better="lower"', "own.py:21: 'better' of 'margin_of' must be 'more' or 'less'"),
     "a metric without its mark": ("@metric\ndef right", "def right", "own.py:16: 'right' has no mark; write @metric above it"),
+    "a mark that is not imported": ("Sample, dataset, metric", "Sample, dataset", "own.py:16: @metric is not imported: from classifier.plugins import metric"),
     "a data set without its mark": ("@dataset(classes=3)\n", "", "own.py:6: 'stripes' has no mark; write @dataset above it"),
     "a mark's unknown word": ('better="less"', 'worse="more"', "own.py:21: @metric takes no 'worse'"),
 }  # fmt: skip
@@ -336,7 +344,7 @@ def test_bad_input_is_one_error_with_its_line(
     if case == "a split that it has not":
         if plan:
             return  # nobody knows before it is made
-        message = "data set 'stripes' gives its images no parts: so 'split: given' can't be"
+        message = "data set 'stripes' gives its images no parts, so it can't be split as 'given'"
     assert runner.main(["m.yaml", "--plan"] if plan else RUN) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"error: {message}"), error
@@ -386,7 +394,7 @@ def test_its_parts_and_groups_are_taken(own: Path) -> None:
     given = '"abc"[label], ("train", "val", "test")[position % 5 % 3], str(position % 5)'
     Path("own.py").write_text(CODE.replace('"abc"[label]', given))
     text = MATRIX.replace("images: 60}", "images: 60, split: given}")
-    Path("m.yaml").write_text(text.replace("angle: 90.0}", "angle: 90.0, split: given}"))
+    Path("m.yaml").write_text(text)
     assert runner.main([*RUN, "--try"]) == 0
     data = load(Path("m.yaml")).data
     seen = data.source.look(Path("data"))
@@ -394,5 +402,8 @@ def test_its_parts_and_groups_are_taken(own: Path) -> None:
         f"{position:03d}.png": ("train", "val", "test")[position % 5 % 3] for position in range(60)
     }
     assert set(seen.groups.values()) == set("01234")
+    whole = data.model_copy(update={"split": "strict"})
     with pytest.raises(UserError, match="gives its images parts: write 'split: given'"):
-        data.model_copy(update={"split": "strict"}).source.look(Path("data"))
+        datasets.listing(whole, Path("data"))
+    tried = [datasets.count_other(each, Path("data")) for each in (data, whole)]
+    assert tried == [12, 60], "a column's data are its test part if its split is given, else all"

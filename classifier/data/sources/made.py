@@ -67,12 +67,10 @@ class Made(Labelled):
     """`part_column` and `group_column` are there always, and empty where nothing was said."""
 
     name: str = ""
-    is_split: bool = False
-    """Whether its own parts are taken."""
 
     @staticmethod
-    def of(own: UserDataset, is_split: bool) -> Made:
-        return Made(own.folder, LABELS, *COLUMNS, own.name, is_split)
+    def of(own: UserDataset) -> Made:
+        return Made(own.folder, LABELS, *COLUMNS, own.name)
 
     def not_there(self, root: Path) -> UserError:
         return UserError(
@@ -87,11 +85,8 @@ class Made(Labelled):
         return self.there(root) / LABELS
 
     def _part(self, values: Mapping[str, str], place: str) -> Part | None:
-        if bool(values["part"]) != self.is_split:
-            has = "gives its images parts" if values["part"] else "gives its images no parts"
-            write = "write 'split: given'" if values["part"] else "so 'split: given' can't be"
-            raise UserError(f"data set '{self.name}' {has}: {write}")
-        return super()._part(values, place) if self.is_split else None
+        """What it says, also where nobody asked: `listing` refuses to split it otherwise."""
+        return super()._part(values, place) if values["part"] else None
 
     def _group(self, values: Mapping[str, str], place: str) -> str | None:
         return values["group"] or None
