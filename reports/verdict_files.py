@@ -53,12 +53,13 @@ def _plain(value: Any) -> Any:
 
 def _rows(answer: Answer) -> Iterator[dict[str, Any]]:
     for judged in (each for row in answer.cells for each in row):
-        yield _cell(answer, judged)
+        yield of_cell(answer, judged)
     for line in answer.lines:
-        yield _line(answer, line)
+        yield of_line(answer, line)
 
 
-def _cell(answer: Answer, judged: Judged) -> dict[str, Any]:
+def of_cell(answer: Answer, judged: Judged) -> Row:
+    """A cell by the names of COLUMNS."""
     cell = judged.cell
     base = cell.baseline
     figure, alone = mean(cell), judged.estimate
@@ -80,7 +81,8 @@ def _cell(answer: Answer, judged: Judged) -> dict[str, Any]:
     return row | _compared(judged.comparison, judged.adjusted, judged.verdict, row["remarks"])
 
 
-def _line(answer: Answer, line: JudgedLine) -> dict[str, Any]:
+def of_line(answer: Answer, line: JudgedLine) -> Row:
+    """A line over the rows likewise."""
     row = _row(answer, None, line.column)
     row |= {"baseline_column": line.baseline.header, "margin": line.rows[0].cell.margin}
     return row | _compared(line.comparison, line.adjusted, line.verdict, [])

@@ -22,7 +22,7 @@ from classifier.data.spec import DataSpec
 from classifier.plugins.brought import Brought
 from classifier.tricks.distillation import Distill
 from experiments.cli import show_plan, trials
-from experiments.cli.options import engine_options, parser
+from experiments.cli.options import engine_options, parser, wanted
 from experiments.cli.reporting import Reporter
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(options: argparse.Namespace) -> int:
     _check_folders(options)
+    printed = wanted(options)
     if options.status or options.verify:
         from experiments.store import housekeeping
 
@@ -70,6 +71,8 @@ def _main(options: argparse.Namespace) -> int:
         store = _existing_store(options)
         return watch(runner.reporter, store, platform_of(options.devices))
     here = platform_of(options.devices)
+    if printed:
+        return runner.reporter.show(here, printed)
     return runner.reporter.report(here) if options.report else runner.run()
 
 

@@ -7,10 +7,13 @@ import math
 from pathlib import Path
 from typing import get_args
 
+from classifier.basics.errors import UserError
 from classifier.basics.place import Place
 from classifier.cli.entry import Parser, at_least, one_of
 from classifier.plugins.brought import Brought
+from experiments.cli.reporting import Wanted
 from experiments.run.engines import MOST_CPU_JOBS, EngineName, EngineOptions
+from reports.formats import FormatName
 
 MOST_MINUTES = 30_000
 """Below what the system's longest wait takes."""
@@ -23,6 +26,7 @@ examples:
   python runner.py experiments/ema.yaml --devices 0,1  two GPUs, a job on each
   python runner.py experiments/ema.yaml --set train.epochs=10 --seeds 0,1,2
   python runner.py experiments/ema.yaml --report       rebuild the tables from the records
+  python runner.py experiments/ema.yaml --format latex --marks    its table, to be pasted
   python runner.py experiments/ema.yaml --published    what the changelog's own figures can say
   python runner.py experiments/ema.yaml --watch        look on from another terminal or machine
   python runner.py experiments/ema.yaml --notify 'mail -s ema me@example.org'
@@ -34,6 +38,22 @@ A run that was interrupted goes on with the same command; what is done is not do
 exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted; of --report 0 where every
 figure is there, 3 while some or all are missing
 """
+
+NOT_PRINTED = ("plan", "watch", "published", "try", "status", "verify", "prune", "json")
+
+
+def wanted(options: argparse.Namespace) -> Wanted | None:
+    """What is to be printed of a report. Raises UserError for options that don't go together."""
+    if options.format is None:
+        if options.table is not None or options.marks:
+            raise UserError("--table and --marks are for --format, as --format latex")
+        return None
+    others = [name for name in NOT_PRINTED if getattr(options, {"try": "trial"}.get(name, name))]
+    if others:
+        raise UserError(f"--format prints a report's table, and not what --{others[0]} does")
+    if options.marks and options.format == "json":
+        raise UserError("--marks is for tables; --format json has the verdicts")
+    return Wanted(options.format, options.table, options.marks)
 
 
 def engine_options(options: argparse.Namespace, plugins: tuple[Brought, ...] = ()) -> EngineOptions:
@@ -86,6 +106,13 @@ def parser() -> Parser:
     add("--trust", action="store_true", help="run the matrix's plugins: code of yours; do not ask")
     add("--yes", action="store_true", help="with --prune: do not ask")
     add("--json", action="store_true", help="with --plan: one JSON object")
+    add(
+        "--format",
+        **one_of(get_args(FormatName)),
+        help="print one table, run and write nothing; json: all tables, for scripts",
+    )
+    add("--table", metavar="NAME", help="with --format: which table")
+    add("--marks", action="store_true", help="with --format: show verdicts, and what they mean")
     add("--smoke", action="store_true", help="tiny real data, two epochs; --plan --smoke shows how")
     add(
         "--set",

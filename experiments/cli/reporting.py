@@ -21,6 +21,7 @@ from experiments.plan.judge import EDITED
 from experiments.plan.plan import Plan
 from experiments.run.view.picture import Table
 from experiments.store.store import Results, Store
+from reports.formats import FormatName
 
 if TYPE_CHECKING:
     from reports.figures.select import Selection
@@ -32,6 +33,17 @@ WRITE_SECONDS = 10.0
 """Between two reports."""
 SHARE = 50
 """A look, or a report, is followed by so many times as long without one: 2 % of the time."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is printed of a report in place of writing it."""
+
+    format: FormatName
+    table: str | None
+    """Its name; None for the only one, or for all as JSON."""
+    marks: bool
+    """Whether verdicts are shown."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +153,31 @@ class Reporter:
     def report(self, here: Platform) -> int:
         """Write every matrix's report, or none; print the tables. The exit code says whether every
         figure is there."""
+        self.check_owners()
+        found = self._find_some(here)
+        answers = found.answers()
+        for files, each in zip(self.write(found, answers), answers, strict=True):
+            _print_report(files, each)
+        whole = all(selection.is_whole for selection in found.selections)
+        return ALL_DONE if whole else SOME_MISSING
+
+    def show(self, here: Platform, wanted: Wanted) -> int:
+        """Print one table, or JSON of all, and nothing else on stdout; write nothing. The exit code
+        says whether every figure of what is printed is there."""
+        from reports.formats import every
+
+        found = self._find_some(here)
+        every_table = list(zip(found.selections, found.answers(), strict=True))
+        pairs = every.chosen(every_table, wanted.table)
+        print(every.text(pairs, wanted.format, wanted.marks), end="")
+        whole = all(answer.table.is_whole for _, answers in pairs for answer in answers)
+        return ALL_DONE if whole else SOME_MISSING
+
+    def _find_some(self, here: Platform) -> Found:
+        """As `find`; what is left out is said on stderr. Raises UserError where a matrix has
+        nothing to report."""
         from reports.report import check_records
 
-        self.check_owners()
         found = self.find(here)
         for selection in found.selections:
             if found.edited and not selection.has_run:
@@ -160,11 +194,7 @@ class Reporter:
             check_records(selection)
         for reason, count in found.left_out.items():
             print(f"{count} record(s) are left out of the report: {reason}", file=sys.stderr)
-        answers = found.answers()
-        for files, each in zip(self.write(found, answers), answers, strict=True):
-            _print_report(files, each)
-        whole = all(selection.is_whole for selection in found.selections)
-        return ALL_DONE if whole else SOME_MISSING
+        return found
 
 
 def _print_report(files: Sequence[Path], answers: Sequence[Answer]) -> None:

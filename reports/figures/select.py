@@ -98,6 +98,12 @@ class SelectedTable:
     """The tracks of each training whose seconds or memory it shows."""
 
     @property
+    def is_whole(self) -> bool:
+        """Whether every figure is there that a run can give."""
+        settled = (None, Missing.NOT_RECORDED, Missing.UNDEFINED, Missing.NOT_FINITE)
+        return all(cell.missing in settled for row in self.cells for cell in row)
+
+    @property
     def accuracies(self) -> list[TrainRecord | EvaluateRecord]:
         kinds = TrainRecord | EvaluateRecord
         return [record for record in self.records if isinstance(record, kinds)]
@@ -154,11 +160,7 @@ class Selection:
     @property
     def is_whole(self) -> bool:
         """Whether every figure is there that a run can give."""
-        cells = (cell for table in self.tables for row in table.cells for cell in row)
-        return all(
-            cell.missing in (None, Missing.NOT_RECORDED, Missing.UNDEFINED, Missing.NOT_FINITE)
-            for cell in cells
-        )
+        return all(table.is_whole for table in self.tables)
 
 
 def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()) -> Selection:

@@ -3,8 +3,10 @@ second, what a training cost), and how they are written."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
+from typing import Any
 
 from experiments.matrix.model import Form
 from experiments.matrix.schema import DIGITS, Column
@@ -106,3 +108,15 @@ def rounded(figure: float, digits: int, sign: str = "") -> str:
 
 def figures(cell: Cell) -> list[float]:
     return [figure for figure in cell.figures if not isinstance(figure, Missing)]
+
+
+def finite(content: Any) -> Any:
+    """As JSON can have it: what is no finite number is None."""
+    match content:
+        case float():
+            return content if math.isfinite(content) else None
+        case dict():
+            return {name: finite(value) for name, value in content.items()}
+        case list() | tuple():
+            return [finite(value) for value in content]
+    return content

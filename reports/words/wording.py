@@ -58,6 +58,10 @@ ROUGH = (
     "Of models like these only more rows tell."
 )
 
+BOLD = (
+    "Bold: no other row of this column is shown to be better (which says nothing of the baseline)."
+)
+
 
 def headline(answer: Answer) -> str:
     """The answer of a table in two sentences."""
@@ -325,10 +329,7 @@ def verdict_notes(answer: Answer) -> Iterator[str]:
     if compared:
         yield from _on_comparisons(answer, compared)
     if any(each.is_best for row in answer.cells for each in row):
-        yield (
-            "Bold: no other row of this column is shown to be better (which says nothing of the "
-            "baseline). Columns without intervals have none."
-        )
+        yield f"{BOLD} Columns without intervals have none."
     yield from _noise(noise(answer))
 
 
@@ -338,7 +339,7 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
         margins.setdefault(each.cell.margin, {})[each.cell.column.header] = None
     without = margins.pop(None, {})
     written = ", ".join(f"{margin:g}" for margin in sorted(filter(None, margins)))
-    listed = ", ".join(f"“{name}” with “{base}”" for name, base in _compared_with(compared))
+    listed = ", ".join(f"“{name}” with “{base}”" for name, base in compared_with(compared))
     yield f"Compared: {listed}."
     if written:
         has = "has" if len(without) == 1 else "have"
@@ -373,7 +374,7 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
     yield from answer.no_lines
 
 
-def _compared_with(compared: Sequence[Judged]) -> list[tuple[str, str]]:
+def compared_with(compared: Sequence[Judged]) -> list[tuple[str, str]]:
     """Columns with columns; where it is rows, rows with rows."""
     named: dict[tuple[str, str], None] = {}
     for each in compared:

@@ -287,6 +287,13 @@ def test_no_such_file(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--data-root", "x" * 256, "--set", "data={folder: birds}", "--plan"], "too long for a file's name"),
         (["x" * 256], "can't be read"),
         (["--unknown"], "unrecognized arguments"),
+        (["--format", "cvs"], "unknown 'cvs'; did you mean 'csv'?"),
+        (["--format", "csv"], "no job of m.yaml has run: nothing to report; run it first"),
+        (["--format", "csv", "--plan"], "--format prints a report's table, and not what --plan does"),
+        (["--format", "csv", "--try"], "--format prints a report's table, and not what --try does"),
+        (["--format", "json", "--marks"], "--marks is for tables; --format json has the verdicts"),
+        (["--table", "ema"], "--table and --marks are for --format, as --format latex"),
+        (["--report", "--marks"], "--table and --marks are for --format, as --format latex"),
         (["--stall-minutes", "40000"], "'40000' is not a number of minutes from 0 to 30,000"),
     ],
 )  # fmt: skip
