@@ -13,7 +13,7 @@ from pathlib import Path
 from classifier.basics.errors import UserError
 from classifier.basics.files import write_atomically
 from experiments.matrix.model import Matrix
-from reports import results_csv, verdict_files
+from reports import records_json, results_csv, verdict_files
 from reports.figures.select import Selection
 from reports.page import html, markdown
 from reports.page.contents import contents, state
@@ -33,8 +33,8 @@ def write(
     is_live: bool = False,
 ) -> list[Path]:
     """Write `folder`/<matrix>/: <table>.md for each table, report.md, index.html, results.csv,
-    verdicts.csv and verdicts.json, in this order, then <plot>.svg for each plot. `found`: its
-    answers, if they are known already.
+    verdicts.csv, verdicts.json and records.json, in this order, then <plot>.svg for each plot.
+    `found`: its answers, if they are known already.
     `images`: whether pictures of the data may be shown. `is_live`: a runner works on the matrix, so
     that index.html reloads itself while a job of it is left, and nothing need have run.
 
@@ -57,6 +57,7 @@ def write(
     rows = verdict_files.rows_of(found)
     files["verdicts.csv"] = verdict_files.as_csv(rows)
     files["verdicts.json"] = verdict_files.as_json(rows)
+    files[records_json.NAME] = records_json.text(selection, found)
     files |= {f"{plot.name}.svg": svg.as_file(plot) for plot in plots}
     target = folder / selection.matrix.name
     try:

@@ -34,6 +34,8 @@ from experiments.run.engines import open_engine
 from experiments.run.engines.local import platform_of
 from experiments.store.store import Results, Store
 
+SAME, DIFFERENT = 0, 1
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 all done, 1 some jobs failed, 2 bad input, 3 a report lacks some figures,
@@ -47,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(options: argparse.Namespace) -> int:
     _check_folders(options)
     printed = wanted(options)
+    if options.diff:
+        return _show_diff(options)
     if options.status or options.verify:
         from experiments.store import housekeeping
 
@@ -188,6 +192,20 @@ class Runner:
         for own in unmade:
             print(f"made: {self.options.data_root / own.folder}", file=sys.stderr)
         return bool(unmade)
+
+
+def _show_diff(options: argparse.Namespace) -> int:
+    """0 where all figures are the same, 1 where some are not, as diff has it."""
+    from reports.diff.changes import diff
+    from reports.diff.text import as_json, as_text
+    from reports.records_json import read
+
+    if options.matrices:
+        raise UserError("--diff takes two reports, and no matrix")
+    a, b = options.diff
+    found = diff(read(a), read(b))
+    print(as_json(found) if options.format else as_text(found, (a, b)), end="")
+    return SAME if found.is_same else DIFFERENT
 
 
 def _show_published(matrices: Sequence[Matrix], data_root: Path) -> int:

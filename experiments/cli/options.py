@@ -30,13 +30,14 @@ examples:
   python runner.py experiments/ema.yaml --published    what the changelog's own figures can say
   python runner.py experiments/ema.yaml --watch        look on from another terminal or machine
   python runner.py experiments/ema.yaml --notify 'mail -s ema me@example.org'
+  python runner.py --diff last-week/ema reports/ema    which figures moved, and what is different
   python runner.py --status                            what lies in runs/, how old, how large
   python runner.py --verify                            is all of it whole?
   python runner.py experiments/*.yaml --prune          delete what these matrices do not need
 
 A run that was interrupted goes on with the same command; what is done is not done again.
 exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted; of --report 0 where every
-figure is there, 3 while some or all are missing
+figure is there, 3 while some or all are missing; of --diff 0 where all figures are the same, else 1
 """
 
 NOT_PRINTED = ("plan", "watch", "published", "try", "status", "verify", "prune", "json")
@@ -48,9 +49,13 @@ def wanted(options: argparse.Namespace) -> Wanted | None:
         if options.table is not None or options.marks:
             raise UserError("--table and --marks are for --format, as --format latex")
         return None
+    if options.diff and (options.format != "json" or options.table or options.marks):
+        raise UserError("--diff prints text, or --format json")
     others = [name for name in NOT_PRINTED if getattr(options, {"try": "trial"}.get(name, name))]
     if others:
         raise UserError(f"--format prints a report's table, and not what --{others[0]} does")
+    if options.diff:
+        return None
     if options.marks and options.format == "json":
         raise UserError("--marks is for tables; --format json has the verdicts")
     return Wanted(options.format, options.table, options.marks)
@@ -99,6 +104,13 @@ def parser() -> Parser:
     )
     what.add_argument(
         "--try", action="store_true", dest="trial", help="try the matrix's plugins, and run nothing"
+    )
+    what.add_argument(
+        "--diff",
+        nargs=2,
+        type=Path,
+        metavar=("A", "B"),
+        help="what differs between two reports: their folders, or their records.json",
     )
     what.add_argument("--status", action="store_true", help="show all runs of --runs")
     what.add_argument("--verify", action="store_true", help="read all of --runs, name the damaged")

@@ -7,8 +7,9 @@ it gets smaller, so a p value is the level at which they just touch 0.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Protocol
 
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtrit
@@ -295,3 +296,53 @@ def added_df(variances: list[tuple[float, float]]) -> float:
     parts = [(variance / largest, df) for variance, df in variances]
     doubt = sum(part * part / df for part, df in parts)
     return sum(part for part, _ in parts) ** 2 / doubt if doubt else math.inf
+
+
+def as_data(limits: Limits) -> dict[str, Any]:
+    """As JSON can hold it; `from_data` gives it back. What is at its default is left out."""
+    data: dict[str, Any] = {"kind": type(limits).__name__.lower()}
+    for each in fields(limits):  # type: ignore[arg-type]
+        value = getattr(limits, each.name)
+        if value == each.default:
+            continue
+        match each.name:
+            case "first" | "second" | "logarithm":
+                value = as_data(value)
+            case "parts":
+                value = [[factor, as_data(part)] for factor, part in value]
+            case "floors":
+                value = [[factor, asdict(floor)] for factor, floor in value]
+        data[each.name] = value
+    return data
+
+
+_KINDS: Mapping[str, Callable[..., Limits]] = {
+    kind.__name__.lower(): kind for kind in (Spread, Score, Wilson, Widest, Sum, Ratio)
+}
+
+
+def from_data(data: Mapping[str, Any]) -> Limits:
+    """Raises ValueError for what `as_data` did not give."""
+    try:
+        given = {name: _given(name, value) for name, value in data.items() if name != "kind"}
+        limits = _KINDS[data["kind"]](**given)
+        low, high = limits.at(0.025)
+    except (TypeError, KeyError, AttributeError, ArithmeticError) as error:
+        raise ValueError("no confidence limits") from error
+    if not low <= limits.center <= high:
+        raise ValueError("no confidence limits")
+    return limits
+
+
+def _given(name: str, value: Any) -> Any:
+    match name:
+        case "first" | "second" | "logarithm":
+            return from_data(value)
+        case "parts":
+            return tuple((float(factor), from_data(part)) for factor, part in value)
+        case "floors":
+            return tuple((float(factor), Floor(**floor)) for factor, floor in value)
+        case "bounds":
+            low, high = value
+            return float(low), float(high)
+    return float(value)
