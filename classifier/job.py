@@ -60,6 +60,7 @@ from classifier.records.record import (
     MetricRecord,
     Some,
     TrainRecord,
+    metric_unit,
     train_unit,
 )
 from classifier.records.runs import CHECKPOINT, PREDICTIONS, SCORES, SOURCES, read_evaluation
@@ -355,6 +356,11 @@ def measure_own(
     with _on_device(place) as device:
         predictions = Predictions.read(evaluation / PREDICTIONS)
         scores_of = score(spec.metric, predictions)
+    unit, kept = out / metric_unit(spec), None
+    unit.mkdir(parents=True, exist_ok=True)
+    if not isinstance(scores_of, float):
+        save_scores(unit / SCORES, scores_of, predictions)
+        kept = digest(unit / SCORES)
     value = float(np.mean(scores_of))
     record = MetricRecord(
         signature=spec.signature,
@@ -362,12 +368,8 @@ def measure_own(
         evaluation=read_evaluation(evaluation),
         environment=_environment(place, device, _precision("fp32", device), [spec.metric]),
         value=value if math.isfinite(value) else None,
-        is_of_images=not isinstance(scores_of, float),
+        scores=kept,
     )
-    unit = out / record.unit
-    unit.mkdir(parents=True, exist_ok=True)
-    if not isinstance(scores_of, float):
-        save_scores(unit / SCORES, scores_of, predictions)
     _keep_sources(unit, [spec.metric])
     seconds = time.monotonic() - begun
     images = len(predictions.labels)

@@ -44,8 +44,12 @@ def score(metric: UserMetric, predictions: Predictions) -> float | NDArray[Any]:
     function = load.function_of(metric)
     given = [part.copy() for part in predictions[: max(metric.takes, 2)]]
     with keyed_everywhere(0, f"plugin {metric.name}"), load.telling(metric):
-        made = np.asarray(function(*given))
+        found = function(*given)
+        made = np.asarray(found)
     images = len(predictions.labels)
+    if np.ma.is_masked(found):
+        what = "gave masked scores: it must give one for each image"
+        raise UserError(f"{load.place_of(metric)}: metric '{metric.name}' {what}")
     if made.dtype.kind not in "biuf" or made.shape not in ((), (images,)):
         raise UserError(
             f"{load.place_of(metric)}: metric '{metric.name}' gave {made.dtype} {made.shape}: it "

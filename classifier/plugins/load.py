@@ -298,7 +298,9 @@ def _telling(brought: Brought, what: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         said = str(error).strip().partition("\n")[0]
+        cause = error.__cause__  # of a StopIteration in a generator
         line = _line(error.__traceback__, brought)
+        line = line or _line(cause.__traceback__ if cause else None, brought)
         if line is None or any(each in f"{type(error).__name__}: {said}" for each in _TOLD):
             raise
         _log.error("%s", traceback.format_exc())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -21,11 +22,13 @@ from typing import Any
 import numpy as np
 
 from classifier.basics.errors import UserError
-from classifier.basics.files import write_whole
-from classifier.data.images import IMAGE_SUFFIXES
+from classifier.basics.files import LONGEST_NAME, write_whole
+from classifier.basics.names import composed
+from classifier.data.images import IMAGE_SUFFIXES, is_data
 from classifier.data.sources.made import COLUMNS, LABELS, Sample, UserDataset
 from classifier.data.split import PARTS
 from classifier.plugins import load
+from classifier.records.runs import SOURCES
 
 TWICE = 64
 """So many of its images are asked for a second time, and must be the same."""
@@ -50,13 +53,13 @@ def make(own: UserDataset, root: Path, progress: Callable[[int], None]) -> None:
         for position, sample in enumerate(_samples(own)):
             content = made.add(position, sample)
             if position < TWICE:
-                first.update(repr(sample[2:]).encode() + content)
+                first.update(_said_of(sample) + content)
             progress(position + 1)
         made.finish()
         _check_repeats(own, first.hexdigest())
         load.check_threads(own, threads)
         for path, text in load.files_of([own]).items():
-            source = made.folder / "plugins" / path
+            source = made.folder / SOURCES / path
             source.parent.mkdir(parents=True, exist_ok=True)
             write_whole(source, text.encode())
         try:
@@ -66,12 +69,17 @@ def make(own: UserDataset, root: Path, progress: Callable[[int], None]) -> None:
                 raise
 
 
+def _said_of(sample: Sample) -> bytes:
+    """All but the image."""
+    return ascii((sample.path, *sample[2:])).encode()
+
+
 def _check_repeats(own: UserDataset, first: str) -> None:
     again = hashlib.sha256()
     with tempfile.TemporaryDirectory() as folder:
         made = _Made(own, Path(folder))
         for position, sample in enumerate(islice(_samples(own), TWICE)):
-            again.update(repr(sample[2:]).encode() + made.add(position, sample))
+            again.update(_said_of(sample) + made.add(position, sample))
     if again.hexdigest() != first:
         raise _error(own, f"does not repeat under one key: {load.DRAWS}")
 
@@ -100,6 +108,8 @@ class _Made:
     folder: Path
     rows: dict[str, tuple[str, str, str, str]] = field(default_factory=dict)
     """A line for each image, by its path."""
+    folders: set[str] = field(default_factory=set)
+    """That images lie in."""
 
     def add(self, position: int, sample: Sample) -> bytes:
         """Write an image, and give what was written."""
@@ -136,24 +146,38 @@ class _Made:
         is_plain = path == "/".join(parts) and ".." not in parts and not path.startswith("/")
         if not path or not is_plain or any(part.startswith(".") for part in parts):
             raise ValueError(f"its path '{path}' must be a relative one, as cat/0001")
-        if any(ord(letter) < 32 or letter == "\\" for letter in path):
+        if "\\" in path or not _is_text(path):
             raise ValueError(f"its path {path!r} has a character that no path of an image has")
+        if parts[0] in (LABELS, SOURCES) or not all(map(is_data, parts)):
+            raise ValueError(f"its path '{path}' can't be an image's: a name in it is taken")
         named = path if path.lower().endswith(ending) else f"{path}{ending}"
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in named.split("/")):
+            raise ValueError(f"its path '{path[:40]}...' is too long for a file's name")
         if named in self.rows:
             raise ValueError(f"an image has the path '{named}' already")
+        inside = {str(folder) for folder in PurePosixPath(named).parents}
+        if named in self.folders or not inside.isdisjoint(self.rows):
+            raise ValueError(f"its path '{named}' and another's can't be a file and its folder")
+        self.folders |= inside
         return named
 
     def _label(self, sample: Sample) -> str:
         label = sample.label.item() if isinstance(sample.label, np.generic) else sample.label
         if not isinstance(label, str | int) or isinstance(label, bool) or not str(label).strip():
             raise ValueError(f"its label must be a class's name or number, not {label!r}")
-        return str(label)
+        if not _is_text(str(label)):
+            raise ValueError(f"its label must be one line without spaces around, not {label!r}")
+        return composed(str(label))
 
     def _said(self, sample: Sample) -> tuple[str, str]:
         if sample.part not in (None, *PARTS):
             raise ValueError(f"its part must be {', '.join(PARTS)} or None, not {sample.part!r}")
         if not isinstance(sample.group, str | None) or sample.group == "":
             raise ValueError(f"its group must be text or None, not {sample.group!r}")
+        if not _is_text(sample.group or ""):
+            raise ValueError(
+                f"its group must be one line without spaces around, not {sample.group!r}"
+            )
         return sample.part or "", sample.group or ""
 
     @contextmanager
@@ -164,13 +188,22 @@ class _Made:
             raise _error(self.own, f"image {position:,} (from 0): {error}") from error
 
 
+def _is_text(value: str) -> bool:
+    """Whether a line of the CSV gives it back: UTF-8, without control characters, and without
+    spaces around, which are no part of a value there."""
+    is_utf8 = value == value.encode(errors="ignore").decode()
+    return is_utf8 and value == value.strip() and not any(ord(each) < 32 for each in value)
+
+
 def _as_file(image: Any) -> tuple[bytes, str]:
     """An image as a file's content, with the ending of its name. Raises ValueError, OSError."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     if isinstance(image, Path):
         if image.suffix.lower() not in IMAGE_SUFFIXES:
             raise ValueError(f"{image} has no ending of an image")
+        if image.exists() and not image.is_file():  # to open a pipe would wait
+            raise ValueError(f"{image} is no file")
         return image.read_bytes(), image.suffix.lower()
     if isinstance(image, np.ndarray):
         is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
@@ -185,7 +218,7 @@ def _as_file(image: Any) -> tuple[bytes, str]:
     if image.mode not in KEPT:
         raise ValueError(f"an image of mode {image.mode} must be converted, as by convert('RGB')")
     written = io.BytesIO()
-    image.save(written, "png")
+    ImageOps.exif_transpose(image).save(written, "png")  # a PNG would lie as the sensor did
     return written.getvalue(), ".png"
 
 

@@ -218,8 +218,8 @@ class MetricRecord(_Plain):
     """That the function ran in."""
     value: float | None
     """The mean of its images' scores, or its one number; None for one that is not finite."""
-    is_of_images: bool
-    """Whether it gave a score for each; they lie beside this."""
+    scores: str | None
+    """16 hex digits of SHA-256 of the file of its images' scores, if it gave any."""
 
     @cached_property
     def spec(self) -> MetricSpec:

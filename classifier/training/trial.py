@@ -144,12 +144,14 @@ def try_metric(metric: UserMetric, classes: int) -> None:
         if not np.isfinite(found.astype(np.float64)).all():
             raise _error([metric], "gives scores that are not finite, of logits that are")
         half = np.arange(images // 2)
-        if not _are_close(np.asarray(score(metric, made_up.at(half))), found[half]):
-            raise _error(
-                [metric],
-                "gives an image another score where others are missing; a score for each image is "
-                "of that image alone, what is of all together is one number",
-            )
+        few = np.flatnonzero((labels == 0) | (np.arange(images) < classes))  # other shares of each
+        for some in (half, few[:-1], np.flatnonzero(labels < max(2, classes - 1))):
+            if not _are_close(np.asarray(score(metric, made_up.at(some))), found[some]):
+                raise _error(
+                    [metric],
+                    "gives an image another score where others are missing; a score for each image "
+                    "is of that image alone, what is of all together is one number",
+                )
 
 
 def _are_close(one: NDArray[Any], other: NDArray[Any]) -> bool:

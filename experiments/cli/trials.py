@@ -48,15 +48,20 @@ def named(plugin: Plugin) -> str:
 def trials(jobs: Iterable[Job], again: bool = False) -> list[TrainSpec | MetricSpec]:
     """Jobs in which each object occurs. `again`: also of what has passed here before."""
     found: list[TrainSpec | MetricSpec] = []
-    covered: set[str] = set()
+    covered: set[tuple[str, str]] = set()
     for spec in (job.spec for job in jobs):
         if not isinstance(spec, TrainSpec | MetricSpec):
             continue
-        new = set(map(named, plugins_of(spec))) - covered
+        new = set(map(_tried_as, plugins_of(spec))) - covered
         if new and (again or not _kept(spec).exists()):
             found.append(spec)
         covered |= new
     return found
+
+
+def _tried_as(plugin: Plugin) -> tuple[str, str]:
+    """Two matrices may each have an own.py, with objects of one name in one line."""
+    return plugin.kind, json.dumps(plugin.signed(), sort_keys=True)
 
 
 def keep(passed: Iterable[TrainSpec | MetricSpec]) -> None:
@@ -65,10 +70,11 @@ def keep(passed: Iterable[TrainSpec | MetricSpec]) -> None:
 
 
 def _kept(spec: TrainSpec | MetricSpec) -> Path:
-    """A trial's result holds for the training but for its seed, or for the metric whatever it is
-    asked of, with these versions."""
+    """A trial's result holds for the training but for its seed, or for the metric on the same data,
+    and with these versions."""
     if isinstance(spec, MetricSpec):
-        of = json.dumps(spec.metric.signed(), sort_keys=True)
+        data = spec.evaluation.training.data.signed()
+        of = json.dumps([spec.metric.signed(), data], sort_keys=True)
     else:
         of = spec.model_copy(update={"seed": 0}).signature
     about = of, sorted(versions().items())

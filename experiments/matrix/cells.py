@@ -359,6 +359,9 @@ class Tables:
             if other.metric != column.metric:
                 message = f"'{other.header}' is {other.metric}, and this is {column.metric}"
                 raise self._document.error(where, message)
+            if other.own != column.own:
+                message = f"'{other.header}' is {column.metric} with other settings than this"
+                raise self._document.error(where, message)
             if other.header in kept:
                 baselines |= {(r, position): (r, kept[other.header]) for r in range(rows)}
         return baselines

@@ -21,8 +21,8 @@ from classifier.basics.files import digest, short_name
 from classifier.basics.progress import OnCount, duration
 from classifier.inference import metrics
 from classifier.records import runs
-from classifier.records.record import EvaluateRecord, Record, TrainRecord
-from classifier.records.runs import PREDICTIONS
+from classifier.records.record import EvaluateRecord, MetricRecord, Record, TrainRecord
+from classifier.records.runs import PREDICTIONS, SCORES
 from experiments.store import leases
 from experiments.store.layout import (
     BENCHMARK,
@@ -165,6 +165,10 @@ def _problem(unit: Path, record: Record) -> str:
             return f"{file} is missing; {again}"
         if digest(file) != record.checkpoint:
             return f"{file} is not the checkpoint that was trained; {again}"
+    if isinstance(record, MetricRecord) and record.scores is not None:
+        file = unit / SCORES
+        if not file.exists() or digest(file) != record.scores:
+            return f"{file} is not what its metric gave; {again}"
     if isinstance(record, EvaluateRecord):
         with np.load(unit / PREDICTIONS, allow_pickle=False) as kept:
             accuracy = metrics.accuracy(kept["logits"].argmax(axis=1), kept["labels"])

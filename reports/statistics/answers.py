@@ -404,7 +404,7 @@ def estimate_from_records(records: Sequence[Record]) -> Estimate:
 
 def _without_interval(column: Column, records: Sequence[Record]) -> str | None:
     """Why a metric has none, if it has none."""
-    if any(isinstance(each, MetricRecord) and not each.is_of_images for each in records):
+    if any(isinstance(each, MetricRecord) and each.scores is None for each in records):
         return "it is one number for all images"
     return WITHOUT_INTERVAL.get(column.metric)
 

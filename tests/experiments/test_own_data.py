@@ -143,7 +143,8 @@ def test_they_run_and_their_figures_are_those_counted_by_hand(ran: Path) -> None
         if record.metric.name == "margin_of":
             gap = logits.max(axis=1) - logits[np.arange(len(labels)), labels]
             assert record.value == pytest.approx(float((gap.astype(float) ** 2).mean()), rel=1e-5)
-        assert record.is_of_images == (unit / "scores.npz").exists() != (record.value == 1.0)
+        of_images = record.scores is not None
+        assert of_images == (unit / "scores.npz").exists() != (record.value == 1.0)
         assert (unit / "plugins" / "own.py").read_text() == CODE
         assert record.signature == record.spec.signature
     assert (next(Path("runs").rglob("train-raw")) / "plugins" / "own.py").read_text() == CODE
@@ -272,6 +273,17 @@ MADE: dict[str, tuple[str, str, str]] = {
     "a part of some": ('"abc"[label]', '"abc"[label], "val" if label else None', "gives 40 of 60 images a part"),
     "a group of some": ('"abc"[label]', '"abc"[label], None, "x" if label else None', "gives 40 of 60 images a group"),
     "a group that is no text": ('"abc"[label]', '"abc"[label], None, 7', "its group must be text or None, not 7"),
+    "a path with a space before": ('f"{position:03d}"', 'f" {position:03d}"', "has a character that no path of an image has"),
+    "a path that is no UTF-8": ('f"{position:03d}"', 'f"\\udcff{position:03d}"', "has a character that no path of an image has"),
+    "a path of a system's": ('f"{position:03d}"', 'f"__MACOSX/{position:03d}"', "image 0 (from 0): its path '__MACOSX/000' can't be an image's"),
+    "a path of its labels": ('f"{position:03d}"', 'f"labels.csv/{position:03d}"', "can't be an image's: a name in it is taken"),
+    "a path too long": ('f"{position:03d}"', 'f"{position:0300d}"', "is too long for a file's name"),
+    "a file that is a folder": ('f"{position:03d}"', '"a.png/b" if position else "a"', "can't be a file and its folder"),
+    "paths of their own": ('f"{position:03d}"', '__import__("uuid").uuid4().hex', "does not repeat under one key"),
+    "a label with spaces around": ('"abc"[label]', '["a", "a ", "b"][label]', "its label must be one line without spaces around, not 'a '"),
+    "a label of two lines": ('"abc"[label]', '["a\\rb", "a", "b"][label]', "its label must be one line without spaces around"),
+    "a group of spaces": ('"abc"[label]', '"abc"[label], None, " "', "its group must be one line without spaces around, not ' '"),
+    "a folder as its file": ("turned, ", "Path('d.png').mkdir(exist_ok=True) or Path('d.png'), ", "image 0 (from 0): d.png is no file"),
     "other classes than it says": ("(classes=3)", "(classes=4)", "says classes=4, and its images have 3"),
     "a generator of its own": ("np.random.randint(", "np.random.default_rng().integers(", "does not repeat under one key: draw from torch's"),
     "an exception": ("label = position % 3", "label = position % (position - 5)", "ZeroDivisionError: "),
@@ -355,6 +367,8 @@ METRICS: dict[str, tuple[str, str]] = {
     "its first images": ("float((logits.argmax(axis=1) == labels)[: len(labels) // 2].mean())", "depends on the order of the images"),
     "scores by position": ("np.arange(len(labels)) * 1.0", "depends on the order of the images"),
     "ranks": ("np.argsort(np.argsort(logits[:, 0])) * 1.0", "gives an image another score where others are missing"),
+    "weights of classes": ("(logits.argmax(axis=1) == labels) / np.bincount(labels)[labels] * len(labels)", "gives an image another score where others are missing"),
+    "masked scores": ("np.ma.masked_less(logits[:, 0], 0)", "gave masked scores"),
     "draws of its own": ("float(np.random.default_rng().random())", "does not repeat under one key"),
     "no numbers": ("'good'", "it must give a number for each of the 200 images, or one for all"),
     "scores of classes": ("logits", "gave float32 (200, 3): it must give a number for each"),
@@ -407,3 +421,62 @@ def test_its_parts_and_groups_are_taken(own: Path) -> None:
         datasets.listing(whole, Path("data"))
     tried = [datasets.count_other(each, Path("data")) for each in (data, whole)]
     assert tried == [12, 60], "a column's data are its test part if its split is given, else all"
+
+
+def test_each_of_two_matrices_has_its_metric_tried(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where both are called the same, and stand in the same line of a file of one name."""
+    Path("other").mkdir()
+    Path("other/n.yaml").write_text(MATRIX)
+    old, new = "logits.argmax(axis=1) == labels", "np.arange(len(labels)) * 1.0"
+    Path("other/own.py").write_text(CODE.replace(old, new))
+    assert runner.main(["m.yaml", "other/n.yaml", *RUN[1:], "--try"]) == 2
+    assert "error: other/own.py:17: metric 'right' depends on the order" in capsys.readouterr().err
+
+
+def test_a_metric_is_not_compared_with_itself_at_other_settings(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two = "      - {header: m1, split: test, metric: margin_of, against: margin}\n    baseline:"
+    Path("m.yaml").write_text(MATRIX.replace("    baseline:", two))
+    assert runner.main(["m.yaml", "--plan"]) == 2
+    assert "'margin' is margin_of with other settings than this" in capsys.readouterr().err
+
+
+def test_a_data_root_that_takes_no_folder_is_one_error(
+    own: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("data").mkdir()
+    Path("data/made").touch()
+    assert runner.main([*RUN, "--try"]) == 2
+    said = capfd.readouterr().err
+    assert "error: [Errno 17] File exists: 'data/made'" in said and "Traceback" not in said
+
+
+def test_scores_that_are_others_are_damaged(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where their mean is the same."""
+    file = next(Path("runs").rglob("metric-margin_of*/scores.npz"))
+    with np.load(file) as kept:
+        parts = dict(kept)
+    np.savez(file, **parts | {"scores": parts["scores"][::-1]})
+    assert runner.main(["--verify"]) == 1
+    assert f"{file} is not what its metric gave" in capsys.readouterr().out
+    assert runner.main(["m.yaml", "--report", "--reports", "anew"]) == 0
+    assert "damaged" in Path("anew/m/report.md").read_text()
+
+
+def test_an_image_lies_as_its_camera_held_it(own: Path) -> None:
+    """By its EXIF orientation, whether it comes as a file or was opened."""
+    turned = Image.new("RGB", (8, 4), (200, 0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save("t.jpg", exif=exif)
+    code = CODE.replace("turned, ", "Image.open('t.jpg') if position % 2 else Path('t.jpg'), ")
+    Path("own.py").write_text(code.replace("import numpy", "from PIL import Image\nimport numpy"))
+    assert runner.main([*RUN, "--try"]) == 0
+    data = load(Path("m.yaml")).data
+    assert {
+        data.source.open(Path("data"), path).size
+        for path in data.source.look(Path("data")).classes["a"]
+    } == {(4, 8)}

@@ -383,7 +383,7 @@ def _call_main(
     try:
         function(*arguments)
         sender.send(None)
-    except UserError as error:
+    except (UserError, OSError) as error:  # a full disk too
         sender.send(str(error))
     except KeyboardInterrupt:  # the runner says it
         return
