@@ -200,16 +200,21 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str | None:
-    """The git commit of this code, with `+` if the working tree differs; None outside git."""
-    here = Path(__file__).parent
-    git = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
-    try:
-        asked = subprocess.run(
-            git, cwd=here, capture_output=True, text=True, timeout=30, check=False
+    """The git commit of this code, with `+` if its Python differs in the working tree; None outside
+    git. A report that is tracked, and grows while a run lives, is no other code."""
+    here = Path(__file__).parents[2]
+
+    def ask(*question: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["git", *question], cwd=here, capture_output=True, text=True, timeout=30, check=False
         )
+
+    try:
+        found = ask("rev-parse", "--short=12", "HEAD").stdout.strip()
+        differs = bool(found) and ask("diff", "--quiet", "HEAD", "--", "*.py").returncode == 1
     except OSError:
         return None
-    return asked.stdout.strip() or None
+    return f"{found}{'+' if differs else ''}" or None
 
 
 def _system() -> str:
