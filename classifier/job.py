@@ -50,6 +50,7 @@ from classifier.models import checkpoint
 from classifier.models.network import Network
 from classifier.models.size import multiply_adds, trainable_parameters
 from classifier.plugins import load as plugins
+from classifier.plugins.brought import SOURCES
 from classifier.plugins.spec import trunk_maker
 from classifier.records.record import (
     BenchmarkRecord,
@@ -63,7 +64,7 @@ from classifier.records.record import (
     metric_unit,
     train_unit,
 )
-from classifier.records.runs import CHECKPOINT, PREDICTIONS, SCORES, SOURCES, read_evaluation
+from classifier.records.runs import CHECKPOINT, PREDICTIONS, SCORES, read_evaluation
 from classifier.training import states
 from classifier.training.trainer import Trainer, TrainingData, start_network, train_loader
 from classifier.training.trial import try_metric, try_out

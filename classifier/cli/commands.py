@@ -33,7 +33,7 @@ from classifier.data.split import Part
 from classifier.inference import metrics_report
 from classifier.job import Start, benchmark, evaluate, features_of, train
 from classifier.models import checkpoint
-from classifier.plugins.brought import bring
+from classifier.plugins.brought import SOURCES, bring
 from classifier.plugins.load import use
 from classifier.records import runs
 from classifier.records.record import TrainRecord, evaluate_unit, train_unit
@@ -156,7 +156,7 @@ def use_kept_code(file: Path, trust: bool) -> None:
     if not (file.parent / runs.RECORD).is_file():
         return
     used = runs.read_training(file.parent).spec.plugins
-    folder = file.parent / runs.SOURCES
+    folder = file.parent / SOURCES
     if used and folder.is_dir():
         brought = bring(folder, dict.fromkeys(plugin.file for plugin in used))
         check_trusted([brought], trust)

@@ -16,6 +16,8 @@ from classifier.plugins.declared import Declared, declared_in
 from classifier.plugins.reach import Module, digest_of, module_of, reached
 from classifier.plugins.syntax import parse
 
+SOURCES = "plugins"
+"""The folder that is kept of the user's files, beside what they made."""
 _OURS = ("classifier", "experiments", "reports")
 """Packages that may lie beside a matrix, and are no user's."""
 

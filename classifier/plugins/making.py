@@ -28,7 +28,7 @@ from classifier.data.images import IMAGE_SUFFIXES, is_data
 from classifier.data.sources.made import COLUMNS, LABELS, Sample, UserDataset
 from classifier.data.split import PARTS
 from classifier.plugins import load
-from classifier.records.runs import SOURCES
+from classifier.plugins.brought import SOURCES
 
 TWICE = 64
 """So many of its images are asked for a second time, and must be the same."""

@@ -30,8 +30,6 @@ PREDICTIONS = "predictions.npz"
 """An evaluation's logits (N, C), labels (N,) and relative paths (N,)."""
 SCORES = "scores.npz"
 """What a user's metric gave each image (N,), with labels (N,) and relative paths (N,), by path."""
-SOURCES = "plugins"
-"""A unit's folder of the user's files that it ran."""
 RECORD = "record.json"
 COST = "cost.json"
 UNITS = ("train-", "evaluate-", "metric-", "benchmark-")

@@ -12,7 +12,7 @@ from classifier.basics.users import Plugin
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, TrainSpec, unedited
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
-from classifier.plugins.brought import Brought
+from classifier.plugins.brought import SOURCES, Brought
 from classifier.records.record import (
     BenchmarkRecord,
     EvaluateRecord,
@@ -24,7 +24,6 @@ from classifier.records.record import (
     metric_unit,
     train_unit,
 )
-from classifier.records.runs import SOURCES
 from experiments.plan.jobs import Job, JobState
 from experiments.store.store import Results
 

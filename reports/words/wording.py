@@ -235,7 +235,7 @@ def _in_a_line(judged: Judged) -> str:
 
 
 Extents = Mapping[str, float]
-"""By metric how far from 0 the intervals of a table reach."""
+"""By metric how far from 0 the intervals and the margins of a table reach."""
 
 
 def _extents(answer: Answer) -> Extents:
@@ -248,6 +248,10 @@ def _extents(answer: Answer) -> Extents:
         if comparison is not None:
             ends = abs(comparison.low), abs(comparison.high), reach.get(column.metric, 0.0)
             reach[column.metric] = max(ends)
+    for each in answer.compared:  # and somewhat beyond the margin, whose end is to be seen
+        metric, margin = each.cell.column.metric, each.cell.margin
+        if metric in reach and margin:
+            reach[metric] = max(reach[metric], 1.15 * margin)
     return reach
 
 

@@ -17,11 +17,11 @@ from classifier.basics.files import sha256
 from classifier.basics.machine import Platform
 from classifier.cli.main import main as commands
 from classifier.config.spec import TrainSpec
+from classifier.plugins.brought import SOURCES
 from classifier.plugins.declared import KINDS
 from classifier.plugins.load import use
 from classifier.plugins.spec import UserLoss
 from classifier.records.record import Cost, TrainRecord
-from classifier.records.runs import SOURCES
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides

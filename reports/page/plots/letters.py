@@ -17,6 +17,11 @@ LONGEST = 200
 """Characters that may fit anywhere."""
 
 
+def _plain(name: str) -> str:
+    """On one line: the changelog breaks names of rows."""
+    return printable(name.replace("<br>", " "))
+
+
 def wrapped(text: str, size: float = SMALL, width: float = WIDTH) -> list[str]:
     """Lines that fit the width; a word that is longer alone is cut."""
     lines: list[str] = []
@@ -31,13 +36,13 @@ def wrapped(text: str, size: float = SMALL, width: float = WIDTH) -> list[str]:
 
 def room_for(names: Sequence[str], most: float) -> float:
     """Pixels for names at the left of marks."""
-    return min(most, PAD + max((text_width(printable(name), LETTERS) for name in names), default=0))
+    return min(most, PAD + max((text_width(_plain(name), LETTERS) for name in names), default=0))
 
 
 def fitted(name: str, width: float, size: float = LETTERS) -> str:
     """In at most so many pixels: of a longer one the middle goes, for names of a list often begin
     alike and end apart, or the other way round."""
-    name = printable(name)
+    name = _plain(name)
     if len(name) <= LONGEST and text_width(name, size) <= width:
         return name
     for kept in range(min(len(name), LONGEST) - 1, 1, -1):
@@ -51,10 +56,10 @@ def fitted_names(names: Sequence[str], width: float, size: float = LETTERS) -> l
     """Each in at most so many pixels, no two alike that were not."""
     fit = {name: fitted(name, width, size) for name in names}
     if len(set(fit.values())) < len(fit):
-        long = tuple(name for name in fit if fit[name] != printable(name))
+        long = tuple(name for name in fit if fit[name] != _plain(name))
         own = tuple(f"{place}" for place, name in enumerate(fit, start=1) if name in long)
         for room in range(int(2 * width / size), 0, -1):
-            shown = told_apart(tuple(map(printable, long)), own, room)
+            shown = told_apart(tuple(map(_plain, long)), own, room)
             if max(text_width(name, size) for name in shown) <= width:
                 break
         fit |= dict(zip(long, shown, strict=True))
