@@ -203,7 +203,7 @@ def train(
         weights = out / train_unit(carried.key) / CHECKPOINT
         weights.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.save(weights, carried.best_state, meta)
-        _keep_sources(weights.parent, [*spec.plugins, *([spec.data.own] if spec.data.own else [])])
+        _keep_sources(weights.parent, spec.plugins_and_data)
         record = TrainRecord(
             signature=spec.signature,
             spec=spec,

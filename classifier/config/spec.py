@@ -259,6 +259,11 @@ class TrainSettings(Spec):
         places = (self.own_model, self.optimizer, self.loss, self.augment, *self.own_tricks)
         return [place for place in places if isinstance(place, Plugin)]
 
+    @property
+    def plugins_and_data(self) -> list[Plugin]:
+        """The same, with what made its data."""
+        return [*self.plugins, *([self.data.own] if self.data.own else [])]
+
     @cached_property
     def slug(self) -> str:
         """The tricks that say so, and what is the user's; cut where that is much."""

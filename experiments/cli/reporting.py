@@ -58,6 +58,14 @@ class Found:
     edited: str = ""
     """Of what code of the user's was edited since it ran, the first."""
 
+    @property
+    def changed(self) -> str:
+        """Why records that there were may count no more, if any is known."""
+        if self.edited:
+            return f"{self.edited} since it ran"
+        of_each = self.left_out.items()
+        return next((f"its {n} record(s) are left out, for {why}" for why, n in of_each), "")
+
     def answers(self) -> list[list[Answer]]:
         """Of each matrix, of each of its tables."""
         from reports.statistics.answers import answers
@@ -180,16 +188,10 @@ class Reporter:
 
         found = self.find(here)
         for selection in found.selections:
-            if found.edited and not selection.has_run:
+            if found.changed and not selection.has_run:
                 raise UserError(
-                    f"{selection.matrix.source}: nothing to report: {found.edited} since it ran; "
-                    "run it again, or put back what was changed"
-                )
-            if found.left_out and not selection.has_run:
-                reason, count = next(iter(found.left_out.items()))
-                raise UserError(
-                    f"{selection.matrix.source}: nothing to report: its {count} record(s) are left "
-                    f"out, for {reason}; run it again, or put back what was changed"
+                    f"{selection.matrix.source}: nothing to report: {found.changed}; run it again, "
+                    "or put back what was changed"
                 )
             check_records(selection)
         for reason, count in found.left_out.items():

@@ -122,12 +122,9 @@ class Own:
         self._check_kinds(settings, written_at)
         made = dict(settings)
         for place, kind in OF_A_TRAINING.items():
-            value = made.get(place)
-            name = value.get("name") if isinstance(value, dict) else value
-            declared = self._declared.get(name) if isinstance(name, str) else None
+            name, given = _named(made.get(place))
+            declared = self._declared.get(name)
             if declared is not None and declared.kind == kind:
-                given = dict(value) if isinstance(value, dict) else {}
-                given.pop("name", None)
                 plugin = self._made(declared, given, (place,), written_at)
                 made |= (
                     {"model": name, "own_model": plugin} if place == "model" else {place: plugin}
@@ -143,9 +140,8 @@ class Own:
         """Raises UserError for a name that is there, but with another mark or with none."""
         for setting, value in settings.items():
             kind = OF_A_TRAINING.get(setting)
-            name = value.get("name") if isinstance(value, dict) else value
-            if kind is not None and isinstance(name, str):
-                self._check_kind(name, kind, written_at((setting,)))
+            if kind is not None:
+                self._check_kind(_named(value)[0], kind, written_at((setting,)))
             elif setting not in _RESERVED:
                 self._check_kind(setting, "trick", written_at((setting,)))
 

@@ -126,11 +126,11 @@ class Judge:
 
     def _edited(self, spec: TrainSpec, results: Results) -> str:
         """Which of the user's objects said something else when this was trained, if it was."""
-        if not _of_the_users(spec):
+        if not spec.plugins_and_data:
             return ""
         if self._unedited is None or self._unedited[0] is not results:
             trained = [r for r in results.records.values() if isinstance(r, TrainRecord)]
-            by_name = {unedited(r.spec).signature: r for r in trained if _of_the_users(r.spec)}
+            by_name = {unedited(r.spec).signature: r for r in trained if r.spec.plugins_and_data}
             self._unedited = results, by_name
         before = self._unedited[1].get(unedited(spec).signature)
         if before is None:
@@ -138,7 +138,7 @@ class Judge:
         unit = results.folders.get((before.signature, before.unit))
         changed = [
             self._edited_in(now, unit / SOURCES if unit else None)
-            for now, then in zip(_of_the_users(spec), _of_the_users(before.spec), strict=True)
+            for now, then in zip(spec.plugins_and_data, before.spec.plugins_and_data, strict=True)
             if now.digest != then.digest
         ]
         return f"{EDITED}{', '.join(changed)}" if changed else ""
@@ -181,10 +181,6 @@ class Judge:
         if data not in self._fingerprints:
             self._fingerprints[data] = datasets.fingerprint_if_there(data, self._root)
         return self._fingerprints[data]
-
-
-def _of_the_users(spec: TrainSpec) -> list[Plugin]:
-    return [*spec.plugins, *([spec.data.own] if spec.data.own else [])]
 
 
 def _question(evaluation: str, metric: Plugin) -> str:
