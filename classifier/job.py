@@ -132,6 +132,8 @@ def _on_device(place: Place) -> Iterator[torch.device]:
     plugins.use(place.plugins)
     device = torch.device(place.device)
     if device.type == "cuda":
+        # Before it nothing of the device's memory can be asked.
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats(device)
     try:
         yield device
