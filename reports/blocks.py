@@ -67,6 +67,8 @@ class Plot:
     """One <svg> element, with its text as text."""
     data: Grid
     """All that it shows."""
+    caption: str = ""
+    """How it is read, in a few sentences that stand below it."""
 
 
 @dataclass(frozen=True)

@@ -486,11 +486,12 @@ def test_settings_are_shown_as_what_differs(
 
 def test_a_plot_stands_inline_with_its_data_behind_a_click() -> None:
     drawn = '<svg viewBox="0 0 1 1"><title>x</title></svg>'
-    plot = Plot("p", "A & B", drawn, Grid(("a",), [("1",)]))
+    plot = Plot("p", "A & B", drawn, Grid(("a",), [("1",)]), "How <it> is read.")
     page = read(html.page([Section(1, "T"), Section(2, "S", (plot,))], MADE))
     shown = page.one("figure")
     assert shown.one("svg").attributes == {"viewbox": "0 0 1 1"}
     assert shown.one("figcaption").text == "A & B"
+    assert shown.one("p").text == "How <it> is read."
     assert cells_of(shown.all("details")[0].one("table"))[0][0].text == "1"
 
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -228,8 +229,9 @@ def test_the_page_shows_the_files_beside_it(tmp_path: Path) -> None:
 
 def test_a_link_has_the_files_name() -> None:
     plot = Plot("forest-größe", "größe: differences", "<svg/>", Grid((), ()))
-    page = markdown.page([Section(2, "größe", (plot,))])
-    assert page.endswith("\n\n![größe: differences](forest-gr%C3%B6%C3%9Fe.svg)\n")
+    page = markdown.page([Section(2, "größe", (plot, replace(plot, caption="A *dot*: a seed.")))])
+    image = "![größe: differences](forest-gr%C3%B6%C3%9Fe.svg)\n"
+    assert page.endswith(f"\n\n{image}\n{image}\nA \\*dot\\*: a seed.\n")
 
 
 def test_who_draws_nothing_does_not_wait_for_matplotlib() -> None:

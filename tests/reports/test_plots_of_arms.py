@@ -303,7 +303,7 @@ def test_a_long_curve_has_200_points_and_its_best(tmp_path: Path) -> None:
     results = trained(matrix, noisy(1_000), stopped=1)
     plot = of_trainings(matrix, results)
     read = Read(plot)
-    assert "Of 6 epochs one is shown" in " ".join(read.texts)
+    assert "Of 6 epochs one is shown" in plot.caption
     records = [
         record
         for training in matrix.arms[0].trainings
@@ -322,7 +322,7 @@ def test_a_long_curve_has_200_points_and_its_best(tmp_path: Path) -> None:
         assert round(across(best[number][0])) == record.best_epoch
         assert up(best[number][1]) == pytest.approx(max(shown.values()), abs=1e-3)
     ((end, _),) = read.marks("panel-0-accuracy-stopped-0")
-    assert round(across(end)) == 999 and "stopped early" in " ".join(read.texts)
+    assert round(across(end)) == 999 and "stopped early" in plot.caption
 
 
 def test_the_data_of_curves_are_the_histories(tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ def test_a_loss_that_is_no_number_is_a_gap(tmp_path: Path) -> None:
     read = Read(plot)
     (line,) = read.paths("panel-0-loss-0")
     assert len(line) == 3
-    assert "The losses' axis is logarithmic." in " ".join(read.texts)
+    assert "The losses' axis is logarithmic." in plot.caption
     assert [row[4] for row in plot.data.rows[:5]] == [
         "1.00000",
         "nan",
@@ -382,7 +382,7 @@ def test_trainings_that_are_left_out_are_counted(
     monkeypatch.setattr(curves, "MOST_PANELS", 2)
     matrix = matrix_of(tmp_path, models=MODELS, seeds="0")
     plot = of_trainings(matrix, trained(matrix, noisy(3)))
-    assert "2 more trainings are not shown." in " ".join(Read(plot).texts)
+    assert "2 more trainings are not shown." in plot.caption
     assert len({row[0] for row in plot.data.rows}) == 2
 
 

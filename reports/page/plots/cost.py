@@ -64,14 +64,13 @@ def plot(selection: Selection) -> Plot | None:
             at = _GAP + place * (_HIGH + _AXIS)
             axes = marks.axes(figure, _LEFT, at, style.WIDTH - _LEFT - _EDGE, _HIGH)
             _draw(axes, panel, column, scores, names, f"panel-{place}")
-        marks.write_lines(figure, _GAP + len(panels) * (_HIGH + _AXIS), caption)
 
     name, title = "cost", f"{column.metric.capitalize()} against cost"
     told = f"{column.metric} on {column.images} of {len(scores)} arms against "
     told += ", ".join(panel.name for panel in panels)
-    height = _GAP + len(panels) * (_HIGH + _AXIS) + style.LINE * len(caption)
+    height = _GAP + len(panels) * (_HIGH + _AXIS)
     drawn = svg.drawn(name, title, told, height, draw)
-    return Plot(name, title, drawn, _data(column, panels, scores, names))
+    return Plot(name, title, drawn, _data(column, panels, scores, names), caption)
 
 
 def front(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
@@ -261,13 +260,12 @@ def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _caption(selection: Selection, scores: Mapping[int, Span]) -> list[str]:
+def _caption(selection: Selection, scores: Mapping[int, Span]) -> str:
     said = "A point: an arm; thin lines: from the least to the most of its seeds. Filled, along "
     said += "the line: no other arm is better in both (Pareto front). A point without room for its "
     said += "name has none."
     lacking = len(selection.matrix.arms) - len(scores)
-    said += f" {lacking} arms are not here: they lack this score." if lacking else ""
-    return letters.wrapped(said)
+    return said + (f" {lacking} arms are not here: they lack this score." if lacking else "")
 
 
 def _data(

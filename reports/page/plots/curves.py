@@ -63,7 +63,7 @@ def plot(selection: Selection) -> Plot | None:
         return None
     tracks = list(dict.fromkeys(c.record.track for panel in panels for c in panel.curves))
     scales = _Scales.of(panels)
-    caption = letters.wrapped(_told(panels, left_out, step, scales))
+    caption = _told(panels, left_out, step, scales)
     legend = tracks if len(tracks) > 1 else []
     top = style.LINE * len(legend) + _GAP
     high = top + _HIGH * math.ceil(len(panels) / _ACROSS)
@@ -73,12 +73,11 @@ def plot(selection: Selection) -> Plot | None:
             _draw_key(figure, (place + 0.6) * style.LINE, track, place)
         for place, panel in enumerate(panels):
             _draw(figure, top, panel, place, tracks, scales)
-        marks.write_lines(figure, high, caption)
 
     name, title = "curves", "Training curves"
     told = f"{len(panels)} trainings, {sum(len(panel.curves) for panel in panels)} curves each way"
-    drawn = svg.drawn(name, title, told, high + style.LINE * len(caption), draw)
-    return Plot(name, title, drawn, _data(panels, selection.matrix.seeds))
+    drawn = svg.drawn(name, title, told, high, draw)
+    return Plot(name, title, drawn, _data(panels, selection.matrix.seeds), caption)
 
 
 def thinned(count: int, best: int, step: int) -> list[int]:

@@ -36,7 +36,7 @@ _MARKS = {
 }
 _CAPTION = (
     "Thin: 95 % interval; thick: 90 %, which must lie in the shaded margin for “same”. Diamonds: "
-    "over the rows, as wide as their 95 % interval. ▲_better, ▼_worse, ■_same, ●_can't_tell."
+    "over the rows, as wide as their 95 % interval. ▲ better, ▼ worse, ■ same, ● can't tell."
 )
 
 
@@ -84,7 +84,6 @@ def plot(answer: Answer) -> Plot | None:
     if not any(group.compared for group in groups):
         return None
     name, title = f"forest-{answer.table.name}", f"{answer.table.name}: differences"
-    caption = [line.replace("_", " ") for line in letters.wrapped(_CAPTION)]
     left = letters.room_for([line.name for group in groups for line in group.lines], _NAMES)
     headings = [letters.wrapped(_heading(group), style.LETTERS * style.BOLD) for group in groups]
     heights = [
@@ -102,11 +101,10 @@ def plot(answer: Answer) -> Plot | None:
             axes = marks.axes(figure, left, top + _GAP, width, height)
             _draw(axes, group, left, f"group-{number}")
             top += height + _AXIS
-        marks.write_lines(figure, top, caption)
 
     told = "; ".join(f"{_heading(group)}: {_counted(group)}" for group in groups)
-    height = sum(heights) + style.LINE * len(caption)
-    return Plot(name, title, svg.drawn(name, title, told, height, draw), _data(answer, groups))
+    drawn = svg.drawn(name, title, told, sum(heights), draw)
+    return Plot(name, title, drawn, _data(answer, groups), _CAPTION)
 
 
 def _groups(answer: Answer) -> Iterator[_Group]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.matrix.schema import Column
-from reports.page.plots.style import FAINT, LINE, PAD, SMALL, Colour
+from reports.page.plots.style import FAINT, PAD, SMALL, Colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,12 +28,6 @@ def write(figure: Figure, left: float, top: float, text: str, **how: Any) -> Non
     """A line of text whose middle lies at `top`."""
     wide, high = 72 * figure.get_size_inches()
     figure.text(left / wide, 1 - top / high, text, va="center", **how)
-
-
-def write_lines(figure: Figure, top: float, lines: Sequence[str]) -> None:
-    """Small lines, the first with its upper edge at `top`."""
-    for number, line in enumerate(lines):
-        write(figure, 0, top + (number + 0.5) * LINE, line, fontsize=SMALL)
 
 
 def name_rows(axes: Axes, places: Sequence[float], names: Sequence[str]) -> None:

@@ -70,7 +70,6 @@ def plot(table: SelectedTable, seeds: Sequence[int]) -> Plot | None:
     is_whole = not any(cell.missing for group in groups for cell in group.cells)
     right = _EDGE if is_whole else _WORDS
     legends = [_legend(group) for group in groups]
-    caption = letters.wrapped(_CAPTION)
 
     def draw(figure: Figure) -> None:
         top = 0.0
@@ -88,13 +87,12 @@ def plot(table: SelectedTable, seeds: Sequence[int]) -> Plot | None:
                 marks.axes(figure, left, top + _GAP, width, height), group, left, f"group-{number}"
             )
             top += height + _AXIS
-        marks.write_lines(figure, top, caption)
 
     height = sum(group.places[-1] + _CELL / 2 + _AXIS for group in groups)
-    height += style.LINE * (len(caption) + sum(map(len, legends)))
+    height += style.LINE * sum(map(len, legends))
     told = "; ".join(f"{group.name}: {len(group.cells)} cells" for group in groups)
     drawn = svg.drawn(name, title, f"{told}; seeds {', '.join(map(str, seeds))}", height, draw)
-    return Plot(name, title, drawn, _data(table, groups, seeds))
+    return Plot(name, title, drawn, _data(table, groups, seeds), _CAPTION)
 
 
 def _groups(table: SelectedTable) -> Iterator[_Group]:
