@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -32,6 +32,8 @@ class Mark:
     bar: Bar | None = None
     told: str = ""
     """The same in figures, in a line."""
+    sources: Sequence[str] = ()
+    """Where it comes from, a line for each seed."""
     is_strong: bool = False
 
 
@@ -50,6 +52,17 @@ class Grid:
     @staticmethod
     def of(things: Iterable[T], columns: Columns[T]) -> Grid:
         return Grid(list(columns), [[say(thing) for say in columns.values()] for thing in things])
+
+    def in_order(self, columns: Sequence[int]) -> Grid:
+        """With its columns in this order."""
+        to = {column: at for at, column in enumerate(columns)}
+        return replace(
+            self,
+            header=[self.header[column] for column in columns],
+            rows=[[row[column] for column in columns] for row in self.rows],
+            strong=frozenset((r, to[c]) for r, c in self.strong),
+            marks={(r, to[c]): mark for (r, c), mark in self.marks.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -72,19 +85,44 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What a page is about, in a few words each."""
+
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A difference, or a figure, that stands for a table."""
+
+    figure: str
+    mark: Mark = field(default_factory=Mark)
+    """Its verdict and its interval; what else is known of it is among `Finding.details`."""
+    unit: str = ""
+    """Bars of one unit share an axis."""
+    of: str = ""
+    """What it is of, where the finding has several."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """What a table answers."""
 
     of: str
     """The table, whose section has the key `table-<name>`."""
     said: str
-    word: str | None = None
-    """The verdict it comes down to, if it does to one."""
+    """In a plain sentence."""
+    outcomes: Sequence[Outcome] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """How often each verdict is said, where none stands for the table."""
+    details: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Findings:
     items: Sequence[Finding]
+    scale: str = ""
+    """What their bars, which share an axis, reach."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +157,7 @@ class Details:
     blocks: Sequence[Block]
 
 
-Block: TypeAlias = "Grid | Bullets | Plot | Findings | Pictures | Log | Details | str"
+Block: TypeAlias = "Grid | Bullets | Plot | Facts | Findings | Pictures | Log | Details | str"
 """Text is a paragraph. Markdown has grids, bullets, plots and paragraphs only."""
 
 

@@ -17,9 +17,10 @@ from reports.blocks import (
     Block,
     Bullets,
     Details,
-    Findings,
+    Facts,
     Grid,
     Log,
+    Mark,
     Picture,
     Pictures,
     Plot,
@@ -32,13 +33,16 @@ from reports.figures.disagreements import (
     most_confused,
     names_of,
 )
-from reports.figures.select import Cell, OpenJob, Selection
+from reports.figures.select import Cell, Missing, OpenJob, Selection
+from reports.figures.tables import text
+from reports.page.facts import facts
 from reports.page.pictures import Album
 from reports.page.plots.every import Plots
 from reports.page.sections import behind, cost, environment, measured, plain, settings
 from reports.statistics.answers import Answer
 from reports.words.notes import notes
-from reports.words.wording import METHOD, compared_columns, finding, preferred
+from reports.words.short import findings
+from reports.words.wording import METHOD, compared_columns, marks, preferred
 
 MOST_IMAGES = 24
 """Of a table's disagreements."""
@@ -58,7 +62,7 @@ def contents(
     """`images`: whether pictures of the data may be shown."""
     drawn = zip(answers, plots.tables, strict=True)
     return [
-        Section(1, selection.matrix.title, (Findings(list(map(finding, answers))),)),
+        Section(1, selection.matrix.title, (Facts(facts(selection)), findings(answers))),
         *chain.from_iterable(_table(selection, each, of) for each, of in drawn),
         *(Section(2, plot.title, (plot,)) for plot in plots.of_all),
         *_disagreements(selection, answers, images),
@@ -74,8 +78,12 @@ def contents(
 
 def _table(selection: Selection, answer: Answer, plots: Sequence[Plot]) -> Iterator[Section]:
     table, others = answer.table, behind(selection, answer)
-    verdicts = others.pop("verdicts", ())
-    blocks: list[Block] = [measured(answer), Bullets(notes(selection.matrix, table))]
+    verdicts = [
+        _verdict_first(block) if isinstance(block, Grid) else block
+        for block in others.pop("verdicts", ())
+    ]
+    cells = measured(answer, _with_sources(selection, answer))
+    blocks: list[Block] = [cells, Bullets(notes(selection.matrix, table))]
     blocks += [Details("All figures and verdicts", verdicts)] if verdicts else []
     blocks += [*plots, *(Details(_BEHIND[about], of) for about, of in others.items())]
     yield Section(2, table.name, blocks, key=f"table-{table.name}")
@@ -86,6 +94,42 @@ _BEHIND = {
     "published": "Beside the published figures",
     "speeds": "How the speeds were measured",
 }
+
+
+def _verdict_first(grid: Grid) -> Grid:
+    """Before p and Holm's p, which a narrow screen may cut."""
+    order = list(range(len(grid.header)))
+    if "verdict" in grid.header:
+        order.insert(grid.header.index("p"), order.pop(grid.header.index("verdict")))
+    return grid.in_order(order)
+
+
+def _with_sources(selection: Selection, answer: Answer) -> list[list[Mark]]:
+    """The marks of its cells, by row, then column, with the runs that they rest on."""
+    return [
+        [
+            replace(mark, sources=_sources(selection, each.cell))
+            for mark, each in zip(*of, strict=True)
+        ]
+        for of in zip(marks(answer), answer.cells, strict=True)
+    ]
+
+
+def _sources(selection: Selection, cell: Cell) -> list[str]:
+    """A line for each seed, or the one of a speed: its figure, and where in the folder of runs its
+    record lies. The run's signature ends its folder's name. None where no seed has a record."""
+    lines: list[str] = []
+    if not cell.records:
+        return lines
+    of_seeds = [""] if cell.column.is_speed else [f"seed {s}: " for s in selection.matrix.seeds]
+    for seed, record, figure in zip(of_seeds, cell.seeds, cell.figures, strict=False):
+        if isinstance(record, Missing):
+            lines.append(f"{seed}{record.value}")
+            continue
+        folder = selection.folders.get((record.signature, record.unit))
+        lies = f"{folder.parent.name}/{folder.name}" if folder else record.signature
+        lines.append(f"{seed}{text(cell.column, figure)} {printable(lies)}")
+    return lines
 
 
 # Where two arms disagree

@@ -36,11 +36,18 @@ _SAME = Mark()
 
 
 def page(
-    sections: Sequence[Section], made: datetime, state: str = "", reloads: bool = False
+    sections: Sequence[Section],
+    made: datetime,
+    state: str = "",
+    reloads: bool = False,
+    files: Sequence[str] = (),
+    again: str = "",
 ) -> str:
     """`sections`: the page's own first. `made`: when, in UTC; it stands on a line of its own, and
-    all else depends on the sections only. `state`: of the run, if that is to be said. A page that
-    `reloads` does so every RELOAD_SECONDS. One of more than MOST_BYTES names its pictures only."""
+    all else depends on the other arguments only. `state`: of the run, if that is to be said. A page
+    that `reloads` does so every RELOAD_SECONDS, and ever more seldom where nothing new is written.
+    `files`: those that lie beside it. `again`: the command that makes it. One of more than
+    MOST_BYTES leaves out what its cells rest on, then names its pictures only."""
     first, *others = sections
     script = _source("page.js")
     known = {
@@ -50,13 +57,17 @@ def page(
         "made_said": made.strftime("%Y-%m-%d %H:%M UTC"),
         "state": state,
         "reloads": RELOAD_SECONDS if reloads else None,
+        "files": files,
+        "again": again,
         "style": Markup(_source("page.css")),  # noqa: S704 - files of this package
         "script": Markup(script),  # noqa: S704
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
-    written: str = _template().render(known, shows_pictures=True)
-    if len(written.encode()) > MOST_BYTES:
-        written = _template().render(known, shows_pictures=False)
+    written = ""
+    for sources, pictures in ((True, True), (False, True), (False, False)):
+        written = _template().render(known, shows_sources=sources, shows_pictures=pictures)
+        if len(written.encode()) <= MOST_BYTES:
+            break
     return written
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from classifier.basics.progress import duration
 from classifier.records.record import Cost
 from experiments.matrix.schema import Column
-from reports.blocks import Bar, Finding, Grid, Mark
+from reports.blocks import Bar, Grid, Mark
 from reports.figures.metrics import OF_THE_WHOLE
 from reports.figures.select import Cell, Missing
 from reports.figures.tables import deviation, figures, interval, mean, minus, rounded, text
@@ -65,39 +65,54 @@ BOLD = (
 
 def headline(answer: Answer) -> str:
     """The answer of a table in two sentences."""
-    found = finding(answer)
-    return f"{found.of}: {found.said}"
+    return f"{answer.table.name}: {_answered(answer)}"
 
 
-def finding(answer: Answer) -> Finding:
-    """The same, with the verdict that it comes down to: that over these rows, else the one that all
-    its rows share."""
-    name, groups = answer.table.name, compared_columns(answer)
+def _answered(answer: Answer) -> str:
+    groups = compared_columns(answer)
     if not groups:
-        has_costs = any(cell.baseline for row in answer.table.cells for cell in row)
-        return Finding(name, f"{ONLY_COSTS if has_costs else NOTHING}.")
+        return f"{why_nothing(answer)}."
     chosen = preferred(groups)
-    lines = [line for line in answer.lines if line.rows[0].cell.column == chosen[0][0].cell.column]
-    told = _counted(chosen) if len(chosen) == 1 else _by_column(chosen)
-    if not lines:
+    line = line_over(answer, chosen[0])
+    if line is None:
         cells = [each for group in chosen for each in group]
         count = "1 compared cell" if len(cells) == 1 else f"{len(cells)} compared cells"
-        words = {each.verdict.word.value if each.verdict else None for each in cells}
-        word = words.pop() if len(words) == 1 else None
-        return Finding(name, f"of {count} {told}.{_most(chosen)}", word)
-    line = lines[0]
+        return f"of {count} {_counts(chosen)}.{_most(chosen)}"
+    return f"{_of_line(line, kind_of_row(answer))} Row by row: {row_by_row(answer)}."
+
+
+def why_nothing(answer: Answer) -> str:
+    """Why nothing is compared."""
+    has_costs = any(cell.baseline for row in answer.table.cells for cell in row)
+    return ONLY_COSTS if has_costs else NOTHING
+
+
+def line_over(answer: Answer, column: Sequence[Judged]) -> JudgedLine | None:
+    """That of these rows."""
+    lines = (line for line in answer.lines if line.rows[0].cell.column == column[0].cell.column)
+    return next(lines, None)
+
+
+def row_by_row(answer: Answer) -> str:
+    """How often each verdict is said, with those of speeds."""
+    groups = compared_columns(answer)
+    chosen = preferred(groups)
     speeds = [group for group in groups if group[0].cell.column.is_speed and group not in chosen]
-    told += "".join(f"; {_by_column([group])}" for group in speeds)
-    told += " (FP16 emulated by this CPU)" if speeds and emulated_on(answer.table) else ""
-    said = f"{_of_line(line, _kind(answer))} Row by row: {told}."
-    return Finding(name, said, line.verdict.word.value)
+    told = _counts(chosen) + "".join(f"; {_by_column([group])}" for group in speeds)
+    return told + (" (FP16 emulated by this CPU)" if speeds and emulated_on(answer.table) else "")
+
+
+def _counts(groups: Sequence[Sequence[Judged]]) -> str:
+    return counted_verdicts(groups) if len(groups) == 1 else _by_column(groups)
 
 
 def _by_column(groups: Sequence[Sequence[Judged]]) -> str:
-    return "; ".join(f"{group[0].cell.column.header}: {_counted([group])}" for group in groups)
+    return "; ".join(
+        f"{group[0].cell.column.header}: {counted_verdicts([group])}" for group in groups
+    )
 
 
-def _counted(groups: Sequence[Sequence[Judged]]) -> str:
+def counted_verdicts(groups: Sequence[Sequence[Judged]]) -> str:
     """How often each verdict is said."""
     cells = [each for group in groups for each in group]
     counted = Counter(each.verdict.word for each in cells if each.verdict)
@@ -230,7 +245,8 @@ def _in_a_line(judged: Judged) -> str:
         base = cell.baseline
         name = base.column.header if base.row == cell.row else base.row
         between = f", 95 % interval {limits}, p {p}, Holm's {adjusted}" if limits else ""
-        said.append(f"against “{name}” {difference}{between}: {verdict}")
+        moved = f" {difference}" if difference else ""
+        said.append(f"against “{name}”{moved}{between}: {verdict}")
     return "; ".join(said)
 
 
@@ -253,6 +269,13 @@ def _extents(answer: Answer) -> Extents:
         if metric in reach and margin:
             reach[metric] = max(reach[metric], 1.15 * margin)
     return reach
+
+
+def mark_of(answer: Answer, of: Judged | JudgedLine) -> Mark:
+    """The verdict and the interval of a cell, or of a line over its rows."""
+    cell = of.rows[0].cell if isinstance(of, JudgedLine) else of.cell
+    word = of.verdict.word.value if of.verdict else None
+    return Mark(word, _bar(of.comparison, cell, _extents(answer)))
 
 
 def _bar(comparison: Comparison | None, cell: Cell, extents: Extents) -> Bar | None:
@@ -291,7 +314,7 @@ def _told(
         word += f" (90 % interval {interval(*comparison.at(0.90))})"
     said = "; ".join([word, *verdict.remarks, *remarks])
     limits = span(column, comparison.low, comparison.high)
-    figures = difference(column, comparison), limits, _p(comparison.p), _p(adjusted)
+    figures = difference(column, comparison), limits, p_value(comparison.p), p_value(adjusted)
     return [*figures, said]
 
 
@@ -323,7 +346,7 @@ def span(column: Column, low: float, high: float) -> str:
     return interval(low, high)
 
 
-def _p(p: float) -> str:
+def p_value(p: float) -> str:
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
@@ -445,11 +468,11 @@ def _is_open(verdict: Verdict | None) -> bool:
 
 def line_name(answer: Answer, line: JudgedLine) -> str:
     """What stands in place of a row's name."""
-    of = line.comparison.scope.value.replace("model", _kind(answer))
+    of = line.comparison.scope.value.replace("model", kind_of_row(answer))
     return f"{len(line.rows)} rows: {of}"
 
 
-def _kind(answer: Answer) -> str:
+def kind_of_row(answer: Answer) -> str:
     """What its rows are, as far as is known."""
     return "model" if answer.table.row_header == "model" else "row"
 

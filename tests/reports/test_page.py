@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +22,14 @@ from classifier.records.record import Cost, EvaluateRecord
 from classifier.records.runs import PREDICTIONS
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
+from experiments.matrix.overrides import Overrides
 from experiments.store.store import Failure, Results
 from reports.blocks import Bar, Findings, Grid, Mark, Plot, Section
 from reports.figures.disagreements import disagreement, most_confused
 from reports.figures.select import select
 from reports.page import contents, html, markdown
 from reports.page.sections import measured
-from reports.report import write
+from reports.report import again, write
 from reports.statistics.answers import answers
 from tests.pages import Element, cells_of, figure, named_store, page_of, read, verdict
 from tests.records import results_of
@@ -86,9 +88,20 @@ def test_it_begins_with_question_and_answer_and_keeps_its_order(
     fail(matrix, results, column=1, seed=2)
     page = written(matrix, results, tmp_path)
     assert headings(page, "h1") == ["T"]
-    finding = page.one("header").one("ul", "findings").one("li")
-    (headline,) = re.findall(r"- t: (.*)", (tmp_path / "m" / "report.md").read_text())[:1]
-    assert finding.text.lower().endswith(headline.lower())
+    top = page.one("header")
+    tags = [each.tag for each in top.inner if isinstance(each, Element)]
+    assert tags == ["h1", "ul", "ul", "p", "p"]
+    assert [each.text for each in top.one("ul", "facts").all("li")][1:3] == [
+        "ghostnet, mobilenetv2",
+        "3 seeds",
+    ]
+    shown = top.one("ul", "findings").one("li")
+    rows = list(csv.DictReader((tmp_path / "m" / "verdicts.csv").open()))
+    line = next(row for row in rows if not row["row"] and row["speaks_of"] == "these models")
+    points = f"{100 * float(line['difference']):+.2f} points".replace("-", "−")
+    assert shown.one("strong").text == points
+    assert verdict(shown) == line["verdict"]
+    assert float(re.findall(r"--p:([\d.]+)", shown.one("i", "bar").attributes["style"])[0]) > 50
     assert headings(page) == [
         "t",
         "Training curves",
@@ -111,7 +124,9 @@ def test_nothing_is_asked_of_any_host(matrix: Matrix, results: Results, tmp_path
     for each in page.every():
         for name in ("src", "href", "srcset", "action", "data", "poster", "xlink:href"):
             at = each.attributes.get(name, "data:")
-            assert at.startswith("data:") or at.removeprefix("#") in ids, (each.tag, at)
+            is_beside = each.tag == "a" and (tmp_path / "m" / at).is_file()
+            inside = at.startswith("data:") or at.removeprefix("#") in ids
+            assert inside or is_beside, (each.tag, at)
         assert each.tag not in ("link", "iframe", "object", "embed", "base")
     for style in page.all("style"):
         assert "url(" not in style.text and "@import" not in style.text
@@ -138,14 +153,13 @@ def test_its_figures_and_verdicts_are_those_of_the_csv(
             assert ("strong" in cell.classes) == (row["best"] == "1")
             if row["verdict"]:
                 low, high = float(row["difference_low"]), float(row["difference_high"])
-                assert f"{low:+.5f} to {high:+.5f}" in cell.attributes["data-told"]
-                assert (
-                    f"against “plain” {float(row['difference']):+.5f}"
-                    in (cell.attributes["data-told"])
-                )
+                told = cell.one("details").all("p")[0].text
+                assert f"{low:+.5f} to {high:+.5f}" in told
+                assert f"against “plain” {float(row['difference']):+.5f}" in told
                 seen += 1
     assert seen == 2
-    verdicts = [verdict(cells[-1]) for cells in cells_of(behind)]
+    place = [each.text for each in behind.one("thead").all("th")].index("verdict")
+    verdicts = [verdict(cells[place]) for cells in cells_of(behind)]
     assert verdicts == [row["verdict"] or None for row in rows]
 
 
@@ -177,8 +191,67 @@ def test_every_table_can_be_copied_as_the_markdown_that_is_written(
     copies = [each.one("div", "tools").one("pre").text for each in tables]
     assert copies[0] == (tmp_path / "m" / "t.md").read_text()
     report = (tmp_path / "m" / "report.md").read_text()
-    assert copies[1] in report  # the verdicts
+    header = [each.text for each in tables[1].one("thead").all("th")]
+    assert header[-3:] == ["verdict", "p", "Holm's p"]  # a narrow screen cuts no verdict
+    *before, verdict_, p, holm = zip(*map(_fields, copies[1].splitlines()), strict=True)
+    as_reported = zip(*before, p, holm, verdict_, strict=True)
+    assert "".join(f"| {' | '.join(line)} |\n" for line in as_reported) in report
     assert len(copies) == len(page.all("table")) > 5
+
+
+def _fields(line: str) -> list[str]:
+    return line.removeprefix("| ").removesuffix(" |").split(" | ")
+
+
+def test_a_cell_leads_to_the_runs_that_it_rests_on(
+    matrix: Matrix, results: Results, tmp_path: Path
+) -> None:
+    fail(matrix, results, column=1, seed=2)
+    page = written(matrix, results, tmp_path)
+    (table, *_) = section(page, "t").all("table")
+    for row, asked in zip(cells_of(table), matrix.tables[0].cells, strict=True):
+        for cell, requests in zip(row[1:], asked, strict=True):
+            lines = _lines(cell.one("details").one("p", "sources"))
+            for line, request in zip(lines, requests, strict=True):
+                key = key_of(request)
+                assert request.training is not None
+                seed = f"seed {request.training.seed}: "
+                if key not in results.records:
+                    assert line == f"{seed}failed"
+                    continue
+                record, lies = results.records[key], results.folders[key]
+                assert isinstance(record, EvaluateRecord)
+                assert line == f"{seed}{record.accuracy:.5f} {lies.parent.name}/{lies.name}"
+                assert key[0] in line  # its signature
+
+
+def _lines(of: Element) -> list[str]:
+    return [each for each in of.inner if isinstance(each, str)]
+
+
+def test_its_end_leads_to_the_files_beside_it_and_says_how_it_is_made(
+    tmp_path: Path, matrix: Matrix
+) -> None:
+    overrides = Overrides(sets=("train.lr=1e-3", "train.schedule={t_max: 3}"), seeds=(4, 7))
+    matrix = load(matrix.source, overrides)
+    page = written(matrix, results_of(matrix), tmp_path)
+    links = [each.attributes["href"] for each in page.one("footer").all("a")]
+    assert links == ["report.md", "results.csv", "verdicts.csv", "verdicts.json", "records.json"]
+    assert all((tmp_path / matrix.name / each).is_file() for each in links)
+    command = shlex.split(page.one("footer").all("code")[0].text)
+    assert command[:3] == ["python", "runner.py", matrix.label] and command[-1] == "--report"
+    sets = [command[i + 1] for i, each in enumerate(command) if each == "--set"]
+    seeds = tuple(map(int, command[command.index("--seeds") + 1].split(",")))
+    again = load(matrix.source, Overrides(sets=tuple(sets), seeds=seeds))
+    assert again.name == matrix.name and list(again.requests()) == list(matrix.requests())
+
+
+def test_a_smoke_test_is_made_anew_as_one() -> None:
+    file = Path("experiments/ema.yaml")
+    smoke = load(file, Overrides(smoke=True))
+    assert again(smoke) == ["experiments/ema.yaml", "--smoke", "--report"]
+    both = load(file, Overrides(smoke=True, sets=("train.epochs=1",)))
+    assert again(both)[1:-1] == ["--smoke", "--set", "train.epochs=1"]
 
 
 def test_names_stay_names(tmp_path: Path) -> None:
@@ -329,6 +402,22 @@ def test_a_page_that_is_too_large_names_its_pictures(
     assert not page.all("img") and len(page.all("span", "name")) == contents.MOST_IMAGES
 
 
+def test_a_page_that_is_too_large_leaves_out_runs_before_pictures(
+    matrix: Matrix, results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _cache(matrix, results)
+    page = written(matrix, results, tmp_path)
+    size = (tmp_path / "m/index.html").stat().st_size
+    assert len(page.all("p", "sources")) == 4 and "left out" not in page.one("footer").text
+    monkeypatch.setattr(html, "MOST_BYTES", size - 100)
+    page = written(matrix, results, tmp_path)
+    assert not page.all("p", "sources") and len(page.all("img")) == contents.MOST_IMAGES
+    assert "results.csv has their signatures" in page.one("footer").text
+    signatures = {row["signature"] for row in csv.DictReader((tmp_path / "m/results.csv").open())}
+    assert {key_of(request)[0] for request in matrix.requests()} <= signatures
+
+
 def test_disagreements_are_those_that_were_counted(matrix: Matrix, results: Results) -> None:
     (table,) = select(matrix, results).tables
     cells = [row[1] for row in table.cells]
@@ -444,19 +533,18 @@ def test_jobs_that_are_left_say_what_they_wait_for(
 def test_a_page_reloads_itself_while_a_runner_works_and_something_is_left(
     matrix: Matrix, results: Results, tmp_path: Path
 ) -> None:
-    def reloads(page: Element) -> list[str]:
-        metas = page.one("head").all("meta")
-        return [
-            m.attributes["content"] for m in metas if m.attributes.get("http-equiv") == "refresh"
-        ]
+    def reloads(page: Element) -> str | None:
+        return page.one("html").attributes.get("data-reload")
 
-    assert reloads(written(matrix, results, tmp_path, is_live=True)) == []
+    assert reloads(written(matrix, results, tmp_path, is_live=True)) is None
     fail(matrix, results, column=0, seed=0)
-    assert reloads(written(matrix, results, tmp_path, is_live=True)) == []
+    assert reloads(written(matrix, results, tmp_path, is_live=True)) is None
     del results.records[key_of(requests_of(matrix, 1)[0])]
-    assert reloads(written(matrix, results, tmp_path)) == []
+    page = written(matrix, results, tmp_path)
+    assert reloads(page) is None and not page.all("noscript")
     page = written(matrix, results, tmp_path, is_live=True)
-    assert reloads(page) == ["10"]
+    assert reloads(page) == "10"
+    assert "reload it by hand" in page.one("noscript").text
     assert page.one("p", "state").text == (
         "22 of 24 jobs done, 1 failed, 1 to do. It runs: this page reloads itself."
     )
@@ -466,7 +554,7 @@ def test_a_live_page_may_have_nothing_to_show_yet(matrix: Matrix, tmp_path: Path
     page = written(matrix, Results(), tmp_path, is_live=True)
     assert headings(page) == ["t", "Settings", "Not done yet", "Method"]
     table = section(page, "t").all("table")[0]
-    assert {c.text for row in cells_of(table) for c in row[1:]} == {"to do"}
+    assert {figure(c) for row in cells_of(table) for c in row[1:]} == {"to do"}
     assert page.one("p", "state").text.startswith("0 of 24 jobs done, 24 to do.")
 
 
@@ -490,8 +578,8 @@ def test_a_plot_stands_inline_with_its_data_behind_a_click() -> None:
     page = read(html.page([Section(1, "T"), Section(2, "S", (plot,))], MADE))
     shown = page.one("figure")
     assert shown.one("svg").attributes == {"viewbox": "0 0 1 1"}
-    assert shown.one("figcaption").text == "A & B"
-    assert shown.one("p").text == "How <it> is read."
+    assert shown.one("p", "title").text == "A & B"
+    assert shown.one("figcaption").text == "How <it> is read."
     assert cells_of(shown.all("details")[0].one("table"))[0][0].text == "1"
 
 
@@ -524,4 +612,4 @@ def test_a_mark_is_no_part_of_the_markdown() -> None:
     assert markdown.grid(marked) == markdown.grid(grid)
     page = read(html.page([Section(1, "T", (Findings([]),)), Section(2, "S", (marked,))], MADE))
     cell = cells_of(page.one("table"))[0][1]
-    assert verdict(cell) == "same" and cell.text.strip() == "same (90 %)"
+    assert verdict(cell) == "same" and cell.one("summary").text.strip() == "same (90 %)"
