@@ -82,6 +82,8 @@ class Plot:
     """All that it shows."""
     caption: str = ""
     """How it is read, in a few sentences that stand below it."""
+    wide: str = ""
+    """Another <svg> of the same marks, for places with room for three panels side by side."""
 
 
 @dataclass(frozen=True)

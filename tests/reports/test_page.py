@@ -583,6 +583,15 @@ def test_a_plot_stands_inline_with_its_data_behind_a_click() -> None:
     assert cells_of(shown.all("details")[0].one("table"))[0][0].text == "1"
 
 
+def test_a_plot_for_wide_places_stands_beside_the_narrow_one() -> None:
+    narrow, wide = '<svg viewBox="0 0 1 1"></svg>', '<svg viewBox="0 0 2 1"></svg>'
+    plot = Plot("p", "P", narrow, Grid(("a",), [("1",)]), wide=wide)
+    shown = read(html.page([Section(1, "T"), Section(2, "S", (plot,))], MADE)).one("figure")
+    views = [each.attributes["viewbox"] for each in shown.all("svg")]
+    assert sorted(views) == ["0 0 1 1", "0 0 2 1"]
+    assert shown.attributes["class"] == "plot grid"
+
+
 @pytest.mark.parametrize(
     ("text", "is_figure"),
     [
