@@ -18,6 +18,8 @@ class Bar:
     low: float
     at: float
     high: float
+    inner: tuple[float, float]
+    """The limits of a second interval, of a lower level."""
     extent: float
     margin: float | None = None
     """Differences closer to 0 do not matter."""
@@ -35,6 +37,23 @@ class Mark:
     sources: Sequence[str] = ()
     """Where it comes from, a line for each seed."""
     is_strong: bool = False
+
+
+@dataclass(frozen=True)
+class Key:
+    """What is drawn in a grid, each with a sample."""
+
+    has_margin: bool
+    has_strong: bool
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """What must not be missed."""
+
+    text: str
+    to: str
+    """The key of the section that says more."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +178,9 @@ class Details:
     blocks: Sequence[Block]
 
 
-Block: TypeAlias = "Grid | Bullets | Plot | Facts | Findings | Pictures | Log | Details | str"
+Block: TypeAlias = (
+    "Grid | Key | Alarm | Bullets | Plot | Facts | Findings | Pictures | Log | Details | str"
+)
 """Text is a paragraph. Markdown has grids, bullets, plots and paragraphs only."""
 
 

@@ -30,8 +30,11 @@ MANY_COLUMNS, MANY_LETTERS = 7, 14
 """A table of more columns has no room for names of more letters on a line."""
 _MISSING = {each.value for each in Missing}
 _FIGURE = r"(?:< )?[+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?"
-_FIGURES = re.compile(rf"{_FIGURE}(?: to {_FIGURE}| ± {_FIGURE}| \[{_FIGURE}, {_FIGURE}\])?(?: %)?")
-"""A figure as tables write them, perhaps with its spread, or an interval."""
+_COUNT = r" \(\d+ of \d+ seeds; [^()]+\)| of [\d,]+ \([\d.]+ %\)"
+_FIGURES = re.compile(
+    rf"{_FIGURE}(?: to {_FIGURE}| ± {_FIGURE}| \[{_FIGURE}, {_FIGURE}\])?(?: %)?(?:{_COUNT})?"
+)
+"""A figure as tables write them, perhaps with its spread or its count, or an interval."""
 _SAME = Mark()
 
 
@@ -152,14 +155,16 @@ def _cell(grid: Grid, r: int, c: int, is_numeric: bool) -> _Cell:
 
 
 def _places(bar: Bar) -> Markup:
-    """Of a bar in percent of its width: where it begins, how wide it is, where its figure is, and
-    half of what does not matter."""
+    """Of a bar in percent of its width: where it begins, how wide it is, the same of the inner
+    interval, where its figure is, and half of what does not matter."""
 
     def at(figure: float) -> float:
         return 50 + 50 * max(-1.0, min(1.0, figure / bar.extent))
 
     low, high = at(bar.low), at(bar.high)
-    written = f"--l:{low:.3g};--w:{high - low:.3g};--p:{at(bar.at):.3g}"
+    inner, end = map(at, bar.inner)
+    written = f"--l:{low:.3g};--w:{high - low:.3g};--i:{inner:.3g};--j:{end - inner:.3g}"
+    written += f";--p:{at(bar.at):.3g}"
     if bar.margin:
         written += f";--m:{at(bar.margin) - 50:.3g}"
     return Markup(written)  # noqa: S704 - figures only

@@ -9,11 +9,20 @@ import numpy as np
 
 from classifier.basics.progress import duration
 from classifier.records.record import Cost
-from experiments.matrix.schema import Column
+from experiments.matrix.schema import MARGIN, Column
 from reports.blocks import Bar, Grid, Mark
 from reports.figures.metrics import OF_THE_WHOLE
 from reports.figures.select import Cell, Missing
-from reports.figures.tables import deviation, figures, interval, mean, minus, rounded, text
+from reports.figures.tables import (
+    deviation,
+    figure,
+    figures,
+    interval,
+    mean,
+    minus,
+    rounded,
+    text,
+)
 from reports.statistics.answers import (
     Answer,
     Judged,
@@ -59,7 +68,8 @@ ROUGH = (
 )
 
 BOLD = (
-    "Bold: no other row of this column is shown to be better (which says nothing of the baseline)."
+    "Bold: no other row of this column is shown to be better, and some row is shown to be worse "
+    "(which says nothing of the baseline); where no row is shown to differ, nothing is bold."
 )
 
 
@@ -199,7 +209,7 @@ def verdict_grid(answer: Answer) -> Grid | None:
     marks: dict[tuple[int, int], Mark] = {}
     for each in cells:
         column = each.cell.column
-        row = [each.cell.row, column.header, text(column, mean(each.cell))]
+        row = [each.cell.row, column.header, figure(each.cell)]
         row += [text(column, deviation(each.cell))] if several else []
         told = _told(column, each.comparison, each.adjusted, each.verdict, each)
         rows.append([*row, *(told if compares else ())])
@@ -208,9 +218,9 @@ def verdict_grid(answer: Answer) -> Grid | None:
         row = [line_name(answer, line), line.column.header, "", *([""] if several else [])]
         rows.append([*row, *_told(line.column, line.comparison, line.adjusted, line.verdict)])
         marks |= _marked(len(rows) - 1, header, line, extents)
-    if not (several or compares or any(each.is_best for each in cells)):
+    if not (several or compares or any(each.stands_out for each in cells)):
         return None
-    strong = frozenset((position, 2) for position, each in enumerate(cells) if each.is_best)
+    strong = frozenset((position, 2) for position, each in enumerate(cells) if each.stands_out)
     return Grid(header, rows, strong, marks)
 
 
@@ -223,7 +233,7 @@ def marks(answer: Answer) -> list[list[Mark]]:
                 word=each.verdict.word.value if each.verdict else None,
                 bar=_bar(each.comparison, each.cell, extents),
                 told=_in_a_line(each),
-                is_strong=each.is_best,
+                is_strong=each.stands_out,
             )
             for each in row
         ]
@@ -240,14 +250,32 @@ def _in_a_line(judged: Judged) -> str:
     if 1 < len(each := figures(cell)) <= FEW_SEEDS:
         said.append(f"seeds {', '.join(text(column, figure) for figure in each)}")
     if cell.is_compared and cell.baseline:
-        told = _told(column, judged.comparison, judged.adjusted, judged.verdict, judged)
-        difference, limits, p, adjusted, verdict = told
         base = cell.baseline
         name = base.column.header if base.row == cell.row else base.row
-        between = f", 95 % interval {limits}, p {p}, Holm's {adjusted}" if limits else ""
-        moved = f" {difference}" if difference else ""
-        said.append(f"against “{name}”{moved}{between}: {verdict}")
+        said.append(f"against “{name}” {_against(judged)}")
     return "; ".join(said)
+
+
+def _against(judged: Judged) -> str:
+    """The difference to its baseline, and what is made of it."""
+    column, comparison, verdict = judged.cell.column, judged.comparison, judged.verdict
+    if comparison is None or verdict is None or judged.adjusted is None:
+        difference_alone, *_, remarks = _told(column, None, None, None, judged)
+        return ": ".join(filter(None, [difference_alone, remarks]))
+    ps = f"p {p_value(comparison.p)}, Holm's {p_value(judged.adjusted)}"
+    said = "; ".join([verdict.word.value, *verdict.remarks, *judged.remarks])
+    return f"{difference(column, comparison)}, {_intervals(column, comparison)}, {ps}: {said}"
+
+
+def _intervals(column: Column, comparison: Comparison) -> str:
+    """Both that a bar draws."""
+    limits = span(column, comparison.low, comparison.high)
+    return f"95 % interval {limits}, {_inner(column, comparison)}"
+
+
+def _inner(column: Column, comparison: Comparison) -> str:
+    """That which decides what is the same."""
+    return f"90 % interval {span(column, *comparison.at(0.90))}"
 
 
 Extents = Mapping[str, float]
@@ -281,8 +309,14 @@ def mark_of(answer: Answer, of: Judged | JudgedLine) -> Mark:
 def _bar(comparison: Comparison | None, cell: Cell, extents: Extents) -> Bar | None:
     if comparison is None or not np.isfinite([comparison.low, comparison.high]).all():
         return None
-    extent = extents[cell.column.metric] or 1.0
-    return Bar(comparison.low, comparison.difference, comparison.high, extent, cell.margin)
+    return Bar(
+        low=comparison.low,
+        at=comparison.difference,
+        high=comparison.high,
+        inner=comparison.at(0.90),
+        extent=extents[cell.column.metric] or 1.0,
+        margin=cell.margin,
+    )
 
 
 def _marked(
@@ -292,8 +326,12 @@ def _marked(
     if of.comparison is None or of.verdict is None:
         return {}
     cell = of.rows[0].cell if isinstance(of, JudgedLine) else of.cell
+    told = _intervals(cell.column, of.comparison)
+    told += f"; margin {cell.margin:g}" if cell.margin else ""
     return {
-        (row, header.index("95 % interval")): Mark(bar=_bar(of.comparison, cell, extents)),
+        (row, header.index("95 % interval")): Mark(
+            bar=_bar(of.comparison, cell, extents), told=told
+        ),
         (row, header.index("verdict")): Mark(word=of.verdict.word.value),
     }
 
@@ -311,7 +349,7 @@ def _told(
         return [_alone(judged), "", "", "", "; ".join(remarks)]
     word = verdict.word.value
     if verdict.word is Word.SAME:
-        word += f" (90 % interval {interval(*comparison.at(0.90))})"
+        word += f" ({_inner(column, comparison)})"
     said = "; ".join([word, *verdict.remarks, *remarks])
     limits = span(column, comparison.low, comparison.high)
     figures = difference(column, comparison), limits, p_value(comparison.p), p_value(adjusted)
@@ -355,23 +393,15 @@ def verdict_notes(answer: Answer) -> Iterator[str]:
     compared = [each for each in answer.compared if each.comparison]
     if compared:
         yield from _on_comparisons(answer, compared)
-    if any(each.is_best for row in answer.cells for each in row):
+    if any(each.stands_out for row in answer.cells for each in row):
         yield f"{BOLD} Columns without intervals have none."
     yield from _noise(noise(answer))
 
 
 def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]:
-    margins: dict[float | None, dict[str, None]] = {}
-    for each in compared:
-        margins.setdefault(each.cell.margin, {})[each.cell.column.header] = None
-    without = margins.pop(None, {})
-    written = ", ".join(f"{margin:g}" for margin in sorted(filter(None, margins)))
     listed = ", ".join(f"“{name}” with “{base}”" for name, base in compared_with(compared))
     yield f"Compared: {listed}."
-    if written:
-        has = "has" if len(without) == 1 else "have"
-        never = f"; never said of {', '.join(without)}, which {has} no margin" if without else ""
-        yield f"Margin for `same`: {written}, as the matrix sets it or by default (0.005){never}."
+    yield from _margins([each.cell for each in compared])
     yield f"Holm's p is over {answer.family} comparisons."
     if answer.family > LARGE_FAMILY:
         yield (
@@ -399,6 +429,24 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
             "free of it."
         )
     yield from answer.no_lines
+
+
+def _margins(compared: Sequence[Cell]) -> Iterator[str]:
+    """Which they are, and which of them the matrix chose."""
+    without = dict.fromkeys(cell.column.header for cell in compared if cell.margin is None)
+    has_default = [cell for cell in compared if cell.column.is_share]
+    is_default = any(cell.margin == MARGIN for cell in has_default)
+    own = (cell for cell in compared if cell.margin != MARGIN or cell not in has_default)
+    chosen = {cell.margin for cell in own if cell.margin}
+    said = [f"{MARGIN:g}, the default"] if is_default else []
+    if chosen:
+        written = " and ".join(f"{margin:g}" for margin in sorted(chosen))
+        default = f" (the default is {MARGIN:g})" if has_default and not is_default else ""
+        said.append(f"{written}, set by this matrix{default}")
+    if said:
+        has = "has" if len(without) == 1 else "have"
+        never = f"; never said of {', '.join(without)}, which {has} no margin" if without else ""
+        yield f"Margin for `same`: {'; '.join(said)}{never}."
 
 
 def compared_with(compared: Sequence[Judged]) -> list[tuple[str, str]]:
@@ -525,7 +573,7 @@ def published_grid(answer: Answer) -> Grid:
         if cell.published is None:
             continue
         difference = text(column, minus(cell, cell.published), "+")
-        measured = (text(column, mean(cell)), text(column, cell.published), difference)
+        measured = (figure(cell), text(column, cell.published), difference)
         rows.append((cell.row, column.header, *measured, _within(each)))
     return Grid(header, rows)
 

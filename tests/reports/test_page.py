@@ -31,9 +31,17 @@ from reports.page import contents, html, markdown
 from reports.page.sections import measured
 from reports.report import again, write
 from reports.statistics.answers import answers
-from tests.pages import Element, cells_of, figure, named_store, page_of, read, verdict
+from tests.pages import Element, cells_of, figure, named, named_store, page_of, read, verdict
 from tests.records import results_of
-from tests.reports.test_answers import CLASSES, IMAGES, fail, key_of, matrix_of, requests_of
+from tests.reports.test_answers import (
+    CLASSES,
+    IMAGES,
+    fail,
+    key_of,
+    matrix_of,
+    requests_of,
+    store_of,
+)
 
 CLASS_NAMES = ("cat", "dog", "<script>alert(1)</script>", "a|b, c")
 MADE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -90,7 +98,7 @@ def test_it_begins_with_question_and_answer_and_keeps_its_order(
     assert headings(page, "h1") == ["T"]
     top = page.one("header")
     tags = [each.tag for each in top.inner if isinstance(each, Element)]
-    assert tags == ["h1", "ul", "ul", "p", "p"]
+    assert tags[:2] == ["h1", "ul"]  # the title and the facts
     assert [each.text for each in top.one("ul", "facts").all("li")][1:3] == [
         "ghostnet, mobilenetv2",
         "3 seeds",
@@ -150,7 +158,7 @@ def test_its_figures_and_verdicts_are_those_of_the_csv(
             row = cells[name.text, column]
             assert figure(cell) == f"{float(row['figure']):.5f}"
             assert (verdict(cell) or "") == row["verdict"]
-            assert ("strong" in cell.classes) == (row["best"] == "1")
+            assert "strong" not in cell.classes and row["best"] == "1", "none is told from another"
             if row["verdict"]:
                 low, high = float(row["difference_low"]), float(row["difference_high"])
                 told = cell.one("details").all("p")[0].text
@@ -164,9 +172,10 @@ def test_its_figures_and_verdicts_are_those_of_the_csv(
 
 
 def test_a_bar_is_where_its_interval_is() -> None:
-    bar = Bar(low=-0.01, at=0.01, high=0.03, extent=0.04, margin=0.02)
+    bar = Bar(low=-0.01, at=0.01, high=0.03, inner=(0.0, 0.02), extent=0.04, margin=0.02)
     at = {each[:3]: float(each[4:]) for each in str(html._places(bar)).split(";")}
-    assert at == {"--l": 37.5, "--w": 50.0, "--p": 62.5, "--m": 25.0}
+    inner = {"--i": 50.0, "--j": 25.0}
+    assert at == {"--l": 37.5, "--w": 50.0, **inner, "--p": 62.5, "--m": 25.0}
 
 
 def test_bars_of_a_table_share_an_axis(matrix: Matrix, results: Results) -> None:
@@ -180,7 +189,49 @@ def test_bars_of_a_table_share_an_axis(matrix: Matrix, results: Results) -> None
     )
     assert len(marks) == len(compared) == 2
     for mark, comparison in zip(marks, compared, strict=True):
-        assert mark.bar == Bar(comparison.low, comparison.difference, comparison.high, reach, 0.02)
+        bar = mark.bar
+        assert bar is not None
+        assert (bar.low, bar.at, bar.high) == (
+            comparison.low,
+            comparison.difference,
+            comparison.high,
+        )
+        assert bar.inner == comparison.at(0.90) and (bar.extent, bar.margin) == (reach, 0.02)
+
+
+def test_a_cell_tells_both_intervals_that_its_bar_draws(
+    matrix: Matrix, results: Results, tmp_path: Path
+) -> None:
+    page = written(matrix, results, tmp_path)
+    (answer,) = answers(select(matrix, results))
+    table, verdicts, *_ = section(page, "t").all("table")
+    cells = [row[2] for row in cells_of(table)]
+    header = [each.text for each in verdicts.one("thead").all("th")]
+    spans = [row[header.index("95 % interval")] for row in cells_of(verdicts)]
+    compared = [each.comparison for each in answer.compared if each.comparison]
+    drawn = [*compared, *compared, *(line.comparison for line in answer.lines)]
+    told = [*cells, *(cell for cell in spans if cell.text)]
+    for cell, comparison in zip(told, drawn, strict=True):
+        for level in (0.95, 0.90):
+            low, high = comparison.at(level)
+            said = f"{100 * level:.0f} % interval {low:+.5f} to {high:+.5f}"
+            assert cell.one("details").all("p")[0].text.count(said) == 1
+        assert cell.one("i", "bar").all("span"), "the thick line"
+
+
+def test_a_key_under_a_table_with_bars_says_what_is_drawn(
+    matrix: Matrix, results: Results, tmp_path: Path
+) -> None:
+    part = section(written(matrix, results, tmp_path), "t")
+    key = part.one("p", "key")
+    assert part.inner.index(key) < part.inner.index(part.all("ul", "notes")[0])
+    assert [each.classes for each in key.all("i")] == [{"dot"}, {"thin"}, {"thick"}, {"shade"}]
+    assert "95 % interval" in key.text and "90 % interval" in key.text and "margin" in key.text
+    assert not key.all("strong"), "nothing is bold in it"
+    assert not part.all("td", "strong")
+    speeds = matrix_of(tmp_path, models="ghostnet", metric=", metric: ece")
+    other = written(speeds, named_store(speeds, tmp_path / "other", CLASS_NAMES), tmp_path / "o")
+    assert not other.all("p", "key"), "no bars"
 
 
 def test_every_table_can_be_copied_as_the_markdown_that_is_written(
@@ -475,14 +526,36 @@ def test_the_most_confused_classes_are_those_of_scikit_learn(
             with np.load(results.folders[record.signature, record.unit] / PREDICTIONS) as stored:
                 predicted = stored["logits"].argmax(axis=1)
                 total[group] += confusion_matrix(stored["labels"], predicted, labels=range(CLASSES))
-    shares = total / total.sum(axis=2, keepdims=True)
     off = total.sum(axis=0) * (1 - np.eye(CLASSES))
     found = most_confused(groups, results.folders, most=3)
     largest = sorted(off.ravel(), reverse=True)[:3]
-    assert [off[each.label, each.taken_for] for each in found] == largest
+    assert sorted((off[each.label, each.taken_for] for each in found), reverse=True) == largest
     for each in found:
-        assert each.shares == pytest.approx(tuple(shares[:, each.label, each.taken_for]))
-        assert each.images == IMAGES // CLASSES
+        for group, (times, of) in enumerate(each.counts):
+            assert times == total[group, each.label, each.taken_for]
+            assert of == total[group, each.label].sum() == 6 * IMAGES // CLASSES
+
+
+def test_confused_classes_say_how_many_of_how_many(
+    matrix: Matrix, results: Results, tmp_path: Path
+) -> None:
+    page = written(matrix, results, tmp_path)
+    table = section(page, "The most confused classes").one("table")
+    assert [each.text for each in table.one("thead").all("th")][2:] == ["plain", "r-drop"]
+    seen = [[cell.text for cell in row[2:]] for row in cells_of(table)]
+    counts = [[re.fullmatch(r"(\d+) of (\d+) \((.*) %\)", text) for text in row] for row in seen]
+    figures = [[(int(f[1]), int(f[2]), float(f[3])) for f in row if f] for row in counts]
+    assert all(percent == round(100 * n / m, 1) for row in figures for n, m, percent in row)
+    assert figures == sorted(figures, key=lambda row: [-n for n, *_ in row]) != figures[::-1]
+
+
+def test_two_arms_that_confuse_the_same_have_one_column(matrix: Matrix, tmp_path: Path) -> None:
+    results = store_of(matrix, tmp_path / "runs", lambda request: np.arange(IMAGES) % 5 > 0)
+    named(tmp_path / "runs", results, CLASS_NAMES)
+    part = section(written(matrix, results, tmp_path), "The most confused classes")
+    header = [each.text for each in part.one("table").one("thead").all("th")]
+    assert header == ["class", "taken for", "plain, r-drop"]
+    assert "“plain” and “r-drop” confuse these equally often" in part.text
 
 
 # What is missing
@@ -513,6 +586,42 @@ def test_a_log_that_is_gone_is_no_obstacle(
     assert "it broke" in section(page, "Failures").text
 
 
+def test_what_waits_for_a_failed_job_is_blocked_and_stands_at_the_top(
+    matrix: Matrix, results: Results, tmp_path: Path
+) -> None:
+    request = requests_of(matrix, 0)[1]
+    assert request.training is not None
+    training = request.training.signature
+    assert not written(matrix, results, tmp_path / "before").all("p", "alarm")
+    for key in (key_of(request), (training, "train-raw")):
+        del results.records[key]
+    results.failures[training] = Failure("no <memory>", str(tmp_path / "log.txt"))
+    page = written(matrix, results, tmp_path)
+    rows = [[c.text for c in row] for row in cells_of(section(page, "To do").one("table"))]
+    assert rows == [["ghostnet-s1 raw-test-fp32", "blocked", "ghostnet-s1"]]
+    assert page.one("p", "state").text.startswith("22 of 24 jobs done, 1 failed, 1 blocked.")
+    link = page.one("header").one("p", "alarm").one("a")
+    assert link.text == "1 of 24 jobs failed, 1 blocked by that. ghostnet-s1: no <memory>"
+    failures = section(page, "Failures").one("h2").attributes["id"]
+    assert link.attributes["href"] == f"#{failures}"
+
+
+def test_an_incomplete_cell_shows_what_is_there(
+    matrix: Matrix, results: Results, tmp_path: Path
+) -> None:
+    fail(matrix, results, column=1, seed=2)
+    page = written(matrix, results, tmp_path)
+    there = [results.records[key_of(each)] for each in requests_of(matrix, 1)[:2]]
+    mean = np.mean([each.accuracy for each in there if isinstance(each, EvaluateRecord)])
+    table, verdicts, *_ = section(page, "t").all("table")
+    cell = cells_of(table)[0][2]
+    said = f"{mean:.5f} (2 of 3 seeds; 1 failed)"
+    assert figure(cell) == said and not {"t", "strong"} & cell.classes
+    assert cells_of(verdicts)[1][2].text == said
+    rows = list(csv.DictReader((tmp_path / "m" / "verdicts.csv").open()))
+    assert (rows[1]["figure"], rows[1]["best"], rows[1]["verdict"]) == ("", "0", "can't tell")
+
+
 def test_jobs_that_are_left_say_what_they_wait_for(
     matrix: Matrix, results: Results, tmp_path: Path
 ) -> None:
@@ -523,7 +632,7 @@ def test_jobs_that_are_left_say_what_they_wait_for(
     del results.records[training.signature, "train-raw"]
     results.running.add(training.signature)
     page = written(matrix, results, tmp_path)
-    rows = [[c.text for c in row] for row in cells_of(section(page, "Not done yet").one("table"))]
+    rows = [[c.text for c in row] for row in cells_of(section(page, "To do").one("table"))]
     assert rows == [
         ["ghostnet-s1", "running", ""],
         ["ghostnet-s1 raw-test-fp32", "to do", "ghostnet-s1"],
@@ -552,7 +661,7 @@ def test_a_page_reloads_itself_while_a_runner_works_and_something_is_left(
 
 def test_a_live_page_may_have_nothing_to_show_yet(matrix: Matrix, tmp_path: Path) -> None:
     page = written(matrix, Results(), tmp_path, is_live=True)
-    assert headings(page) == ["t", "Settings", "Not done yet", "Method"]
+    assert headings(page) == ["t", "Settings", "To do", "Method"]
     table = section(page, "t").all("table")[0]
     assert {figure(c) for row in cells_of(table) for c in row[1:]} == {"to do"}
     assert page.one("p", "state").text.startswith("0 of 24 jobs done, 24 to do.")
@@ -617,7 +726,7 @@ def test_figures_stand_right(text: str, is_figure: bool) -> None:
 
 def test_a_mark_is_no_part_of_the_markdown() -> None:
     grid = Grid(("a", "b"), [("x", "same (90 %)")])
-    marked = replace(grid, marks={(0, 1): Mark(word="same", bar=Bar(0, 0, 0, 1), told="t")})
+    marked = replace(grid, marks={(0, 1): Mark(word="same", bar=Bar(0, 0, 0, (0, 0), 1), told="t")})
     assert markdown.grid(marked) == markdown.grid(grid)
     page = read(html.page([Section(1, "T", (Findings([]),)), Section(2, "S", (marked,))], MADE))
     cell = cells_of(page.one("table"))[0][1]
