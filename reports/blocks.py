@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -18,6 +18,8 @@ class Bar:
     low: float
     at: float
     high: float
+    inner: tuple[float, float]
+    """The limits of a second interval, of a lower level."""
     extent: float
     margin: float | None = None
     """Differences closer to 0 do not matter."""
@@ -32,7 +34,26 @@ class Mark:
     bar: Bar | None = None
     told: str = ""
     """The same in figures, in a line."""
+    sources: Sequence[str] = ()
+    """Where it comes from, a line for each seed."""
     is_strong: bool = False
+
+
+@dataclass(frozen=True)
+class Key:
+    """What is drawn in a grid, each with a sample."""
+
+    has_margin: bool
+    has_strong: bool
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """What must not be missed."""
+
+    text: str
+    to: str
+    """The key of the section that says more."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +72,17 @@ class Grid:
     def of(things: Iterable[T], columns: Columns[T]) -> Grid:
         return Grid(list(columns), [[say(thing) for say in columns.values()] for thing in things])
 
+    def in_order(self, columns: Sequence[int]) -> Grid:
+        """With its columns in this order."""
+        to = {column: at for at, column in enumerate(columns)}
+        return replace(
+            self,
+            header=[self.header[column] for column in columns],
+            rows=[[row[column] for column in columns] for row in self.rows],
+            strong=frozenset((r, to[c]) for r, c in self.strong),
+            marks={(r, to[c]): mark for (r, c), mark in self.marks.items()},
+        )
+
 
 @dataclass(frozen=True)
 class Bullets:
@@ -67,6 +99,30 @@ class Plot:
     """One <svg> element, with its text as text."""
     data: Grid
     """All that it shows."""
+    caption: str = ""
+    """How it is read, in a few sentences that stand below it."""
+    wide: str = ""
+    """Another <svg> of the same marks, for places with room for three panels side by side."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a page is about, in a few words each."""
+
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A difference, or a figure, that stands for a table."""
+
+    figure: str
+    mark: Mark = field(default_factory=Mark)
+    """Its verdict and its interval; what else is known of it is among `Finding.details`."""
+    unit: str = ""
+    """Bars of one unit share an axis."""
+    of: str = ""
+    """What it is of, where the finding has several."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +132,18 @@ class Finding:
     of: str
     """The table, whose section has the key `table-<name>`."""
     said: str
-    word: str | None = None
-    """The verdict it comes down to, if it does to one."""
+    """In a plain sentence."""
+    outcomes: Sequence[Outcome] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """How often each verdict is said, where none stands for the table."""
+    details: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Findings:
     items: Sequence[Finding]
+    scale: str = ""
+    """What their bars, which share an axis, reach."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +178,9 @@ class Details:
     blocks: Sequence[Block]
 
 
-Block: TypeAlias = "Grid | Bullets | Plot | Findings | Pictures | Log | Details | str"
+Block: TypeAlias = (
+    "Grid | Key | Alarm | Bullets | Plot | Facts | Findings | Pictures | Log | Details | str"
+)
 """Text is a paragraph. Markdown has grids, bullets, plots and paragraphs only."""
 
 

@@ -6,6 +6,7 @@ says when it was made.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from classifier.basics.errors import UserError
 from classifier.basics.files import write_atomically
 from experiments.matrix.model import Matrix
+from experiments.matrix.overrides import options
 from reports import records_json, results_csv, verdict_files
 from reports.figures.select import Selection
 from reports.page import html, markdown
@@ -46,18 +48,23 @@ def write(
     found = answers(selection) if found is None else found
     files = {f"{each.table.name}.md": markdown.grid(measured(each)) for each in found}
     plots = every.plots(selection, found)
-    files[PAGE] = markdown.page(sections(selection, found, plots))
-    files["index.html"] = html.page(
+    rows = verdict_files.rows_of(found)
+    beside = {
+        PAGE: markdown.page(sections(selection, found, plots)),
+        "results.csv": results_csv.text(selection),
+        "verdicts.csv": verdict_files.as_csv(rows),
+        "verdicts.json": verdict_files.as_json(rows),
+        records_json.NAME: records_json.text(selection, found),
+    }
+    page = html.page(
         contents(selection, found, plots, images),
         made=datetime.now(UTC),
         state=state(selection.jobs, selection.open_jobs, is_live),
         reloads=is_live and any(job.state != "failed" for job in selection.open_jobs),
+        files=list(beside),
+        again=" ".join(["python runner.py", *again(selection.matrix)]),
     )
-    files["results.csv"] = results_csv.text(selection)
-    rows = verdict_files.rows_of(found)
-    files["verdicts.csv"] = verdict_files.as_csv(rows)
-    files["verdicts.json"] = verdict_files.as_json(rows)
-    files[records_json.NAME] = records_json.text(selection, found)
+    files |= {PAGE: beside[PAGE], "index.html": page} | beside
     files |= {f"{plot.name}.svg": svg.as_file(plot) for plot in plots}
     target = folder / selection.matrix.name
     try:
@@ -67,6 +74,11 @@ def write(
     except OSError as error:
         raise UserError(f"the report {target} can't be written: {error}") from error
     return [target / name for name in files]
+
+
+def again(matrix: Matrix) -> list[str]:
+    """What makes its report anew, as a shell has to be given it."""
+    return list(map(shlex.quote, [matrix.label, *options(matrix.overrides), "--report"]))
 
 
 def check_records(selection: Selection) -> None:

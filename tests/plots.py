@@ -36,7 +36,23 @@ class Read:
     def paths(self, key: str) -> list[list[tuple[float, float]]]:
         group = self.group(key)
         assert group is not None, key
-        return [points(path.attrib["d"]) for path in self.all("path", group)]
+        shapes = {path for defs in self.all("defs", group) for path in self.all("path", defs)}
+        return [points(p.attrib["d"]) for p in self.all("path", group) if p not in shapes]
+
+    def told(self, key: str) -> str:
+        """What shows on hover."""
+        group = self.group(key)
+        assert group is not None, key
+        title = group[0]
+        assert title.tag == f"{{{SVG}}}title"
+        return title.text or ""
+
+    def style(self, key: str) -> dict[str, str]:
+        """Of the marks under a key, all that any of them says."""
+        group = self.group(key)
+        assert group is not None, key
+        said = [each.attrib["style"] for each in group.iter() if "style" in each.attrib]
+        return dict(part.split(":") for each in said for part in each.split(";"))
 
     def scale(self, axes: int, axis: int = 1) -> np.poly1d:
         """From a coordinate to the figure, by what is written at the ticks of an axis: 1 is that of

@@ -51,7 +51,7 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
         (
             names[job.id],
             job.id,
-            job.state,
+            "to do" if job.state == "todo" else job.state,
             ", ".join(job.needs),
             _operations(job.estimate.gflop),
             _estimated(job.estimate.seconds),

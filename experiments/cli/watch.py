@@ -88,7 +88,7 @@ class Onlooker:
             self._row(todo[each], holders[each], said, read) for each in todo if each in holders
         ]
         busy = {row.job.id for row in rows}
-        failed = [j for j in todo.values() if j.state in ("failed", "skipped") and j.id not in busy]
+        failed = [j for j in todo.values() if j.state in ("failed", "blocked") and j.id not in busy]
         courses = {row.job.id: row.running.course for row in rows if not row.is_lost}
         waits = {job_id: job for job_id, job in todo.items() if job not in failed}
         slots = sum(board.slots for board in living)

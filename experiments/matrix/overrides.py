@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,20 @@ def _pin(document: Document, name: str, value: Any, place: str) -> None:
     axis = name.removeprefix("train.")
     if axis != name and isinstance(axes, dict) and axis in axes:
         document.set(("matrix", axis), [value], place)
+
+
+def options(applied: Mapping[str, Any]) -> list[str]:
+    """Of the command line, that apply the same."""
+    given = {name: value for name, value in applied.items() if name != "seeds"}
+    is_smoke = given.keys() >= SMOKE.keys()
+    if is_smoke:
+        given = {name: value for name, value in given.items() if SMOKE.get(name) != value}
+    found = ["--smoke"] if is_smoke else []
+    for name, value in given.items():
+        found += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
+    if "seeds" in applied:
+        found += ["--seeds", ",".join(map(str, applied["seeds"]))]
+    return found
 
 
 def mark(overrides: Overrides, applied: Mapping[str, Any]) -> str:

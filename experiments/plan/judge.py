@@ -41,7 +41,7 @@ class Standing:
 
 
 class Judge:
-    """Says what state a job is in: done with these data, to do and why, failed, running."""
+    """Says what state a job is in, and why; done is only what was done with these data."""
 
     def __init__(self, here: Platform, data_root: Path, plugins: Sequence[Brought] = ()) -> None:
         """`here`: where speeds are measured. `plugins`: what the user's files say now."""
@@ -57,7 +57,6 @@ class Judge:
         """The job with its state. `before`: the jobs that it needs."""
         standing = self.standing(job, results)
         state, reason = standing.state, standing.reason
-        failed = [before[need].name for need in job.needs if before[need].state == "failed"]
         if state == "done":
             pass
         elif job.id in results.running:
@@ -65,8 +64,8 @@ class Judge:
         elif job.id in results.failures:
             state = "failed"
             reason = reason if standing.lacks_a_track else results.failures[job.id].reason
-        elif failed:
-            state, reason = "skipped", f"{failed[0]} failed"
+        elif causes := [why for need in job.needs if (why := _blocks(before[need]))]:
+            state, reason = "blocked", causes[0]
         return replace(job, state=state, reason=reason, lacks_a_track=standing.lacks_a_track)
 
     def standing(self, job: Job, results: Results) -> Standing:
@@ -181,6 +180,13 @@ class Judge:
         if data not in self._fingerprints:
             self._fingerprints[data] = datasets.fingerprint_if_there(data, self._root)
         return self._fingerprints[data]
+
+
+def _blocks(before: Job) -> str:
+    """Why nothing that needs this job can be done; nothing where it can."""
+    if before.state == "failed":
+        return f"waits for {before.name}, which failed"
+    return before.reason if before.state == "blocked" else ""
 
 
 def _question(evaluation: str, metric: Plugin) -> str:

@@ -118,28 +118,27 @@ class Confused:
 
     label: int
     taken_for: int
-    shares: tuple[float | None, ...]
-    """Of the class's images, by group of cells, over rows and seeds; None where there are none."""
-    images: int
-    """Of the class."""
+    counts: tuple[tuple[int, int], ...]
+    """By group of cells, over rows and seeds: how often, and of how many answers to the class's
+    images."""
 
 
 def most_confused(groups: Sequence[Sequence[Cell]], folders: Folders, most: int) -> list[Confused]:
-    """The pairs of classes that are confused most over all groups together, up to `most`."""
+    """The pairs of classes that are confused most over all groups together, up to `most`; those
+    that the first group confuses most come first."""
     counted = [_counted(cells, folders) for cells in groups]
     total: Counter[tuple[int, int]] = Counter()
     for wrong, _ in counted:
         total += wrong
     pairs = sorted(total, key=lambda pair: (-total[pair], pair))[:most]
-    images = _images(groups, folders)
-    return [
-        Confused(
-            *pair,
-            tuple(wrong[pair] / of[pair[0]] if of[pair[0]] else None for wrong, of in counted),
-            images[pair[0]],
-        )
+    found = [
+        Confused(*pair, tuple((wrong[pair], of[pair[0]]) for wrong, of in counted))
         for pair in pairs
     ]
+    return sorted(
+        found,
+        key=lambda each: ([-times for times, _ in each.counts], each.label, each.taken_for),
+    )
 
 
 def _counted(
@@ -154,13 +153,6 @@ def _counted(
         wrong.update({(int(a), int(b)): int(n) for (a, b), n in zip(found, counts, strict=True)})
         of.update({label: int(n) for label, n in enumerate(np.bincount(answers.labels)) if n})
     return wrong, of
-
-
-def _images(groups: Sequence[Sequence[Cell]], folders: Folders) -> Counter[int]:
-    """How many images each class has in one evaluation."""
-    for answers in _all([cell for cells in groups for cell in cells], folders):
-        return Counter(answers.labels.tolist())
-    return Counter()
 
 
 def _all(cells: Iterable[Cell], folders: Folders) -> Iterator[Answers]:

@@ -123,14 +123,19 @@ class Used:
     """The axis values of each request that it answers, or whose answer rests on it."""
 
 
+OpenState = Literal["failed", "blocked", "running", "to do"]
+"""Blocked is what waits for a job that failed."""
+
+
 @dataclass(frozen=True)
 class OpenJob:
     """One that has no result, or not all that are asked for."""
 
     name: str
-    state: Literal["failed", "running", "to do"]
+    state: OpenState
     waits_for: tuple[str, ...]
-    """The names of those among them that come before."""
+    """The names of those among them that come before; of one that is blocked of those that failed,
+    however far before."""
     reason: str = ""
     """Why it failed."""
     log: Path | None = None
@@ -196,14 +201,21 @@ def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()
 def _open(jobs: Sequence[Job], results: Results) -> tuple[OpenJob, ...]:
     names = {job.id: job.name for job in jobs if not _is_done(job, results)}
     found = []
+    blocked: dict[str, dict[str, None]] = {}
+    """By job the failed ones that what needs it waits for."""
     for job in (job for job in jobs if job.id in names):
         waits_for = tuple(names[each] for each in job.needs if each in names)
+        before = {name: None for each in job.needs for name in blocked.get(each, ())}
         failure = results.failures.get(job.id)
         if job.id in results.running:
             found.append(OpenJob(job.name, "running", waits_for))
         elif failure is not None:
+            blocked[job.id] = {job.name: None}
             log = Path(failure.log)
             found.append(OpenJob(job.name, "failed", waits_for, failure.reason, log))
+        elif before:
+            blocked[job.id] = before
+            found.append(OpenJob(job.name, "blocked", tuple(before)))
         else:
             found.append(OpenJob(job.name, "to do", waits_for))
     return tuple(found)

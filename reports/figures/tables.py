@@ -4,6 +4,7 @@ second, what a training cost), and how they are written."""
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any
@@ -40,14 +41,20 @@ def _are_shown(cells: Sequence[Cell]) -> bool:
 
 def shown(cell: Cell, limits: tuple[float, float] | None = None) -> str:
     """A cell in its form: its mean, or the difference to its baseline, with its spread if it has
-    one. `limits`: the 95 % interval of what is shown."""
+    one; where seeds lack a figure the mean of the others, with their count and no spread. `limits`:
+    the 95 % interval of what is shown."""
     base = cell.baseline if cell.shows_difference else None
+    sign = "" if base is None else "+"
     missing = cell.missing or (base and base.missing)
     if missing:
-        return missing.value
-    figure, sign = fmean(figures(cell)), ""
+        each = _by_seed(cell, base)
+        there = [figure for figure in each if not isinstance(figure, Missing)]
+        return (
+            f"{in_form(cell.form, fmean(there), sign)} {_of_all(each)}" if there else missing.value
+        )
+    figure = fmean(figures(cell))
     if base is not None:
-        figure, sign = figure - fmean(figures(base)), "+"
+        figure -= fmean(figures(base))
     said = in_form(cell.form, figure, sign)
     if cell.form.spread == "deviation" and (moved := _deviation(cell, base)) is not None:
         return f"{said} ± {in_form(cell.form, moved)}"
@@ -55,6 +62,31 @@ def shown(cell: Cell, limits: tuple[float, float] | None = None) -> str:
         low, high = (in_form(cell.form, limit, sign) for limit in limits)
         return f"{said} [{low}, {high}]"
     return said
+
+
+def figure(cell: Cell) -> str:
+    """Its mean with its metric's decimals; where seeds lack a figure as `shown`."""
+    there = figures(cell)
+    if cell.missing is None or not there:
+        return text(cell.column, mean(cell))
+    return f"{text(cell.column, fmean(there))} {_of_all(cell.figures)}"
+
+
+def _by_seed(cell: Cell, base: Cell | None) -> list[float | Missing]:
+    """Its figures; with a baseline the differences to those of the same seeds."""
+    if base is None:
+        return list(cell.figures)
+    return [
+        one if isinstance(one, Missing) else other if isinstance(other, Missing) else one - other
+        for one, other in zip(cell.figures, base.figures, strict=True)
+    ]
+
+
+def _of_all(each: Sequence[float | Missing]) -> str:
+    """How many of the seeds have a figure, and why the others have none."""
+    lacking = Counter(figure for figure in each if isinstance(figure, Missing))
+    why = ", ".join(f"{lacking[one]} {one.value}" for one in Missing if lacking[one])
+    return f"({len(each) - lacking.total()} of {len(each)} seeds; {why})"
 
 
 def _deviation(cell: Cell, base: Cell | None) -> float | None:

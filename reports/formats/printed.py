@@ -31,7 +31,7 @@ class Printed:
     title: str
     """Of its matrix."""
     grid: Grid
-    """Strong is what can't be told from the best of its column."""
+    """Strong is what can't be told from the best of its column, where others can."""
     verdicts: Mapping[tuple[int, int], Word] = field(default_factory=dict)
     """By row and column of the grid; empty where no marks are wanted."""
     legend: Sequence[str] = ()
@@ -45,7 +45,7 @@ class Printed:
 def printed(answer: Answer, title: str, marks: bool) -> Printed:
     """`title`: the matrix's. `marks`: whether it shows verdicts."""
     shown = _shown(answer)
-    best = (place for place, each in shown.items() if each.is_best)
+    best = (place for place, each in shown.items() if each.stands_out)
     strong = frozenset(place for place in best if not shown[place].cell.shows_difference)
     plain = measured(answer)
     grid = Grid(plain.header, plain.rows, strong)

@@ -7,19 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from classifier.basics.names import counted, printable
 from classifier.config.spec import MetricSpec
 from classifier.records.record import EvaluateRecord
 from experiments.matrix.model import Request, Table
 from reports.blocks import (
+    Alarm,
     Block,
     Bullets,
     Details,
-    Findings,
+    Facts,
     Grid,
+    Key,
     Log,
+    Mark,
     Picture,
     Pictures,
     Plot,
@@ -32,13 +35,16 @@ from reports.figures.disagreements import (
     most_confused,
     names_of,
 )
-from reports.figures.select import Cell, OpenJob, Selection
+from reports.figures.select import Cell, Missing, OpenJob, OpenState, Selection
+from reports.figures.tables import text
+from reports.page.facts import facts
 from reports.page.pictures import Album
 from reports.page.plots.every import Plots
 from reports.page.sections import behind, cost, environment, measured, plain, settings
 from reports.statistics.answers import Answer
 from reports.words.notes import notes
-from reports.words.wording import METHOD, compared_columns, finding, preferred
+from reports.words.short import findings
+from reports.words.wording import METHOD, compared_columns, marks, preferred
 
 MOST_IMAGES = 24
 """Of a table's disagreements."""
@@ -58,7 +64,11 @@ def contents(
     """`images`: whether pictures of the data may be shown."""
     drawn = zip(answers, plots.tables, strict=True)
     return [
-        Section(1, selection.matrix.title, (Findings(list(map(finding, answers))),)),
+        Section(
+            1,
+            selection.matrix.title,
+            (Facts(facts(selection)), *_alarm(selection), findings(answers)),
+        ),
         *chain.from_iterable(_table(selection, each, of) for each, of in drawn),
         *(Section(2, plot.title, (plot,)) for plot in plots.of_all),
         *_disagreements(selection, answers, images),
@@ -74,11 +84,23 @@ def contents(
 
 def _table(selection: Selection, answer: Answer, plots: Sequence[Plot]) -> Iterator[Section]:
     table, others = answer.table, behind(selection, answer)
-    verdicts = others.pop("verdicts", ())
-    blocks: list[Block] = [measured(answer), Bullets(notes(selection.matrix, table))]
+    verdicts = [
+        _verdict_first(block) if isinstance(block, Grid) else block
+        for block in others.pop("verdicts", ())
+    ]
+    grid = measured(answer, _with_sources(selection, answer))
+    blocks: list[Block] = [grid, *_key(grid), Bullets(notes(selection.matrix, table))]
     blocks += [Details("All figures and verdicts", verdicts)] if verdicts else []
     blocks += [*plots, *(Details(_BEHIND[about], of) for about, of in others.items())]
     yield Section(2, table.name, blocks, key=f"table-{table.name}")
+
+
+def _key(grid: Grid) -> Iterator[Key]:
+    """Where there is something to explain."""
+    bars = [mark.bar for mark in grid.marks.values() if mark.bar]
+    if bars:
+        has_margin = any(bar.margin for bar in bars)
+        yield Key(has_margin, any(mark.is_strong for mark in grid.marks.values()))
 
 
 _BEHIND = {
@@ -86,6 +108,42 @@ _BEHIND = {
     "published": "Beside the published figures",
     "speeds": "How the speeds were measured",
 }
+
+
+def _verdict_first(grid: Grid) -> Grid:
+    """Before p and Holm's p, which a narrow screen may cut."""
+    order = list(range(len(grid.header)))
+    if "verdict" in grid.header:
+        order.insert(grid.header.index("p"), order.pop(grid.header.index("verdict")))
+    return grid.in_order(order)
+
+
+def _with_sources(selection: Selection, answer: Answer) -> list[list[Mark]]:
+    """The marks of its cells, by row, then column, with the runs that they rest on."""
+    return [
+        [
+            replace(mark, sources=_sources(selection, each.cell))
+            for mark, each in zip(*of, strict=True)
+        ]
+        for of in zip(marks(answer), answer.cells, strict=True)
+    ]
+
+
+def _sources(selection: Selection, cell: Cell) -> list[str]:
+    """A line for each seed, or the one of a speed: its figure, and where in the folder of runs its
+    record lies. The run's signature ends its folder's name. None where no seed has a record."""
+    lines: list[str] = []
+    if not cell.records:
+        return lines
+    of_seeds = [""] if cell.column.is_speed else [f"seed {s}: " for s in selection.matrix.seeds]
+    for seed, record, figure in zip(of_seeds, cell.seeds, cell.figures, strict=False):
+        if isinstance(record, Missing):
+            lines.append(f"{seed}{record.value}")
+            continue
+        folder = selection.folders.get((record.signature, record.unit))
+        lies = f"{folder.parent.name}/{folder.name}" if folder else record.signature
+        lines.append(f"{seed}{text(cell.column, figure)} {printable(lies)}")
+    return lines
 
 
 # Where two arms disagree
@@ -211,11 +269,13 @@ def _confused(selection: Selection, answers: Sequence[Answer]) -> Iterator[Secti
     for names, cells in _by_evaluations(answers):
         grid = _confused_grid(selection, cells)
         if grid.rows:
-            parts.append(Section(3, ", ".join(names), (grid,), f"confused-{names[0]}"))
+            blocks = _alike(grid)
+            parts.append(Section(3, ", ".join(names), blocks, f"confused-{names[0]}"))
     if parts:
         said = (
-            "How many of a class's images are taken for another class, in percent: over all rows "
-            "and seeds, the most frequent first."
+            "How many of the answers to a class's images, over all rows and seeds, are another "
+            "class: those pairs that are confused most, the most frequent of the first column "
+            "first."
         )
         yield Section(2, "The most confused classes", (said,))
         yield from parts
@@ -235,12 +295,20 @@ def _confused_grid(selection: Selection, cells: Sequence[Cell]) -> Grid:
         (
             _class(names, each.label),
             _class(names, each.taken_for),
-            f"{each.images:,}",
-            *("" if share is None else f"{100 * share:.1f}" for share in each.shares),
+            *(f"{n:,} of {m:,} ({100 * n / m:.1f} %)" if m else "" for n, m in each.counts),
         )
         for each in found
     ]
-    return Grid(("class", "taken for", "images", *groups), rows)
+    return Grid(("class", "taken for", *groups), rows)
+
+
+def _alike(grid: Grid) -> list[Block]:
+    """The grid; where both of its arms say the same, once."""
+    if len(grid.header) < 4 or any(row[2] != row[3] for row in grid.rows):
+        return [grid]
+    base, variant = grid.header[2:]
+    said = f"“{base}” and “{variant}” confuse these equally often: one column is for both."
+    return [said, Grid((*grid.header[:2], f"{base}, {variant}"), [row[:3] for row in grid.rows])]
 
 
 # Settings
@@ -305,6 +373,17 @@ def _cost(selection: Selection) -> Iterator[Section]:
         yield replace(whole, blocks=there)
 
 
+def _alarm(selection: Selection) -> Iterator[Alarm]:
+    """Where a job failed: how many, what they hold up, and the first one's cause."""
+    failed = [job for job in selection.open_jobs if job.state == "failed"]
+    blocked = sum(job.state == "blocked" for job in selection.open_jobs)
+    if failed:
+        said = f"{len(failed):,} of {counted(selection.jobs, 'job')} failed"
+        said += f", {blocked:,} blocked by that" if blocked else ""
+        first = f"{failed[0].name}: {printable(failed[0].reason)}"
+        yield Alarm(f"{said}. {'First: ' if len(failed) > 1 else ''}{first}", "failures")
+
+
 def _failures(jobs: Sequence[OpenJob]) -> Iterator[Section]:
     failed = [job for job in jobs if job.state == "failed"]
     blocks: list[Block] = []
@@ -315,7 +394,7 @@ def _failures(jobs: Sequence[OpenJob]) -> Iterator[Section]:
     if len(failed) > MOST_JOBS:
         blocks.append(f"And {len(failed) - MOST_JOBS:,} more.")
     if blocks:
-        yield Section(2, "Failures", blocks)
+        yield Section(2, "Failures", blocks, "failures")
 
 
 def _end(log: Path) -> str:
@@ -335,7 +414,7 @@ def state(jobs: int, left: Sequence[OpenJob], is_live: bool) -> str:
     """How far the run is, in a sentence."""
     counts = Counter(job.state for job in left)
     done = f"{jobs - len(left):,} of {counted(jobs, 'job')} done"
-    others = [f"{counts[name]:,} {name}" for name in ("failed", "running", "to do") if counts[name]]
+    others = [f"{counts[name]:,} {name}" for name in get_args(OpenState) if counts[name]]
     said = ", ".join([done if left else f"All {counted(jobs, 'job')} done", *others])
     return f"{said}. " + ("It runs: this page reloads itself." if is_live and others else "")
 
@@ -349,4 +428,4 @@ def _not_done(jobs: Sequence[OpenJob]) -> Iterator[Section]:
     blocks += [f"And {len(left) - MOST_JOBS:,} more."] if len(left) > MOST_JOBS else []
     if len(left) > FEW_JOBS:
         blocks = [Details(f"{len(left):,} jobs", blocks)]
-    yield Section(2, "Not done yet", blocks)
+    yield Section(2, "To do", blocks)

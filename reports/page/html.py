@@ -30,17 +30,27 @@ MANY_COLUMNS, MANY_LETTERS = 7, 14
 """A table of more columns has no room for names of more letters on a line."""
 _MISSING = {each.value for each in Missing}
 _FIGURE = r"(?:< )?[+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?"
-_FIGURES = re.compile(rf"{_FIGURE}(?: to {_FIGURE}| ± {_FIGURE}| \[{_FIGURE}, {_FIGURE}\])?(?: %)?")
-"""A figure as tables write them, perhaps with its spread, or an interval."""
+_COUNT = r" \(\d+ of \d+ seeds; [^()]+\)| of [\d,]+ \([\d.]+ %\)"
+_FIGURES = re.compile(
+    rf"{_FIGURE}(?: to {_FIGURE}| ± {_FIGURE}| \[{_FIGURE}, {_FIGURE}\])?(?: %)?(?:{_COUNT})?"
+)
+"""A figure as tables write them, perhaps with its spread or its count, or an interval."""
 _SAME = Mark()
 
 
 def page(
-    sections: Sequence[Section], made: datetime, state: str = "", reloads: bool = False
+    sections: Sequence[Section],
+    made: datetime,
+    state: str = "",
+    reloads: bool = False,
+    files: Sequence[str] = (),
+    again: str = "",
 ) -> str:
     """`sections`: the page's own first. `made`: when, in UTC; it stands on a line of its own, and
-    all else depends on the sections only. `state`: of the run, if that is to be said. A page that
-    `reloads` does so every RELOAD_SECONDS. One of more than MOST_BYTES names its pictures only."""
+    all else depends on the other arguments only. `state`: of the run, if that is to be said. A page
+    that `reloads` does so every RELOAD_SECONDS, and ever more seldom where nothing new is written.
+    `files`: those that lie beside it. `again`: the command that makes it. One of more than
+    MOST_BYTES leaves out what its cells rest on, then names its pictures only."""
     first, *others = sections
     script = _source("page.js")
     known = {
@@ -50,13 +60,17 @@ def page(
         "made_said": made.strftime("%Y-%m-%d %H:%M UTC"),
         "state": state,
         "reloads": RELOAD_SECONDS if reloads else None,
+        "files": files,
+        "again": again,
         "style": Markup(_source("page.css")),  # noqa: S704 - files of this package
         "script": Markup(script),  # noqa: S704
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
-    written: str = _template().render(known, shows_pictures=True)
-    if len(written.encode()) > MOST_BYTES:
-        written = _template().render(known, shows_pictures=False)
+    written = ""
+    for sources, pictures in ((True, True), (False, True), (False, False)):
+        written = _template().render(known, shows_sources=sources, shows_pictures=pictures)
+        if len(written.encode()) <= MOST_BYTES:
+            break
     return written
 
 
@@ -141,14 +155,16 @@ def _cell(grid: Grid, r: int, c: int, is_numeric: bool) -> _Cell:
 
 
 def _places(bar: Bar) -> Markup:
-    """Of a bar in percent of its width: where it begins, how wide it is, where its figure is, and
-    half of what does not matter."""
+    """Of a bar in percent of its width: where it begins, how wide it is, the same of the inner
+    interval, where its figure is, and half of what does not matter."""
 
     def at(figure: float) -> float:
         return 50 + 50 * max(-1.0, min(1.0, figure / bar.extent))
 
     low, high = at(bar.low), at(bar.high)
-    written = f"--l:{low:.3g};--w:{high - low:.3g};--p:{at(bar.at):.3g}"
+    inner, end = map(at, bar.inner)
+    written = f"--l:{low:.3g};--w:{high - low:.3g};--i:{inner:.3g};--j:{end - inner:.3g}"
+    written += f";--p:{at(bar.at):.3g}"
     if bar.margin:
         written += f";--m:{at(bar.margin) - 50:.3g}"
     return Markup(written)  # noqa: S704 - figures only

@@ -70,7 +70,8 @@ def _block(block: object) -> str:
         case Bullets(items):
             return "\n".join(map(item, items))
         case Plot(name, title):
-            return f"![{escaped(title)}]({quote(name)}.svg)"
+            image = f"![{escaped(title)}]({quote(name)}.svg)"
+            return "\n\n".join([image, *filter(None, [escaped(block.caption)])])
         case str():
             return escaped(block)
     raise TypeError(f"Markdown has no {type(block).__name__}")

@@ -19,7 +19,7 @@ from classifier.records.record import (
     Some,
     TrainRecord,
 )
-from reports.blocks import Block, Bullets, Columns, Grid, Plot, Section
+from reports.blocks import Block, Bullets, Columns, Grid, Mark, Plot, Section
 from reports.figures.select import Selection
 from reports.figures.tables import bare, shown
 from reports.page.plots.every import Plots
@@ -55,10 +55,10 @@ def sections(selection: Selection, answers: Sequence[Answer], plots: Plots) -> l
     ]
 
 
-def measured(answer: Answer) -> Grid:
-    """An answer's table alone."""
+def measured(answer: Answer, marked: Sequence[Sequence[Mark]] | None = None) -> Grid:
+    """An answer's table alone. `marked`: other marks than its own, by row, then column."""
     texts = [[shown(each.cell, _limits(each)) for each in row] for row in answer.cells]
-    return bare(answer.table, texts, marks(answer))
+    return bare(answer.table, texts, marks(answer) if marked is None else marked)
 
 
 def _limits(judged: Judged) -> tuple[float, float] | None:

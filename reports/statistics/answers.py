@@ -63,6 +63,8 @@ class Judged:
     """What must be known of the comparison."""
     is_best: bool = False
     """Of its column, or can't be told from the best."""
+    stands_out: bool = False
+    """It is best, and some row of its column is not: where none is told apart, none stands out."""
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,12 @@ class _Judging:
         marks = iter(best(means, compared, _more_is_better(of)))
         if not is_any:
             return list(column)  # without intervals nobody knows
-        return [replace(each, is_best=each.cell.missing is None and next(marks)) for each in column]
+        are_best = [each.cell.missing is None and next(marks) for each in column]
+        told = sum(are_best) < len(there)
+        return [
+            replace(each, is_best=is_best, stands_out=is_best and told)
+            for each, is_best in zip(column, are_best, strict=True)
+        ]
 
     def _compare(
         self, cell: Cell, baseline: Sequence[Record], variant: Sequence[Record]

@@ -317,8 +317,8 @@ class Line:
     like_these: Comparison
     """Of models like these, the rows being a sample of them; never narrower than `these`."""
     is_sample: bool
-    """Whether the rows differ enough to show how models do; else `like_these` has the width of
-    `these`, and is no ground to call anything the same."""
+    """Whether the rows differ enough to show how models do: by more than their own noise, and by
+    more than one answer; else `like_these` is no ground to call anything the same."""
 
 
 def over_rows(rows: Sequence[Pair | Comparison], level: float = LEVEL) -> Line:
@@ -358,12 +358,21 @@ def over_rows(rows: Sequence[Pair | Comparison], level: float = LEVEL) -> Line:
     these = Sum(tuple(trainings), bounds)
     sample = Sum(tuple(models), bounds)
     like_these = Widest(sample, these)
+    is_wider = like_these.at((1 - level) / 2) == sample.at((1 - level) / 2)
     return Line(
         differences=tuple(differences),
         these=comparison(these, Scope.TRAININGS if seeds == 1 else Scope.MODELS),
         like_these=comparison(like_these, Scope.POPULATION),
-        is_sample=like_these.at((1 - level) / 2) == sample.at((1 - level) / 2),
+        is_sample=is_wider and variance(differences) > _least_variance(compared, bounds),
     )
+
+
+def _least_variance(rows: Sequence[Comparison], bounds: Bounds) -> float:
+    """Between rows' differences where they differ by one answer of one row, the least that can be
+    seen: what is not above it, as that of exact ties, is no estimate. 0 of a figure without bounds,
+    which has no such step."""
+    step = 0.0 if bounds == UNBOUNDED else max(1 / (row.seeds * row.images) for row in rows)
+    return (1 + 1e-9) * step**2 / len(rows)
 
 
 def _together(rows: Sequence[Pair]) -> Spread:

@@ -10,6 +10,7 @@ from classifier.data.batches import left_over
 from classifier.records.record import Environment, Record, TrainRecord
 from experiments.matrix.model import Matrix
 from reports.figures.select import Cell, Missing, SelectedTable
+from reports.figures.tables import figures
 from reports.statistics.answers import learnt_nothing
 
 
@@ -199,7 +200,10 @@ def _means(matrix: Matrix, table: SelectedTable) -> Iterator[str]:
         plain = all(c.is_speed or c.metric in ("accuracy", "mpa", "top5") for c in columns)
         others = "figure but a speed" if any(c.is_speed for c in columns) else "figure"
         of = "accuracy" if plain else others
-        yield f"Each {of} is the mean over seeds {', '.join(map(str, matrix.seeds))}."
+        shown = (cell for row in table.cells for cell in row if not cell.form.is_hidden)
+        is_part = any(cell.missing and figures(cell) for cell in shown)
+        but = "; with a count, over so many of them only" if is_part else ""
+        yield f"Each {of} is the mean over seeds {', '.join(map(str, matrix.seeds))}{but}."
 
 
 def _sequential(matrix: Matrix, table: SelectedTable) -> Iterator[str]:

@@ -9,11 +9,20 @@ import numpy as np
 
 from classifier.basics.progress import duration
 from classifier.records.record import Cost
-from experiments.matrix.schema import Column
-from reports.blocks import Bar, Finding, Grid, Mark
+from experiments.matrix.schema import MARGIN, Column
+from reports.blocks import Bar, Grid, Mark
 from reports.figures.metrics import OF_THE_WHOLE
 from reports.figures.select import Cell, Missing
-from reports.figures.tables import deviation, figures, interval, mean, minus, rounded, text
+from reports.figures.tables import (
+    deviation,
+    figure,
+    figures,
+    interval,
+    mean,
+    minus,
+    rounded,
+    text,
+)
 from reports.statistics.answers import (
     Answer,
     Judged,
@@ -59,45 +68,61 @@ ROUGH = (
 )
 
 BOLD = (
-    "Bold: no other row of this column is shown to be better (which says nothing of the baseline)."
+    "Bold: no other row of this column is shown to be better, and some row is shown to be worse "
+    "(which says nothing of the baseline); where no row is shown to differ, nothing is bold."
 )
 
 
 def headline(answer: Answer) -> str:
     """The answer of a table in two sentences."""
-    found = finding(answer)
-    return f"{found.of}: {found.said}"
+    return f"{answer.table.name}: {_answered(answer)}"
 
 
-def finding(answer: Answer) -> Finding:
-    """The same, with the verdict that it comes down to: that over these rows, else the one that all
-    its rows share."""
-    name, groups = answer.table.name, compared_columns(answer)
+def _answered(answer: Answer) -> str:
+    groups = compared_columns(answer)
     if not groups:
-        has_costs = any(cell.baseline for row in answer.table.cells for cell in row)
-        return Finding(name, f"{ONLY_COSTS if has_costs else NOTHING}.")
+        return f"{why_nothing(answer)}."
     chosen = preferred(groups)
-    lines = [line for line in answer.lines if line.rows[0].cell.column == chosen[0][0].cell.column]
-    told = _counted(chosen) if len(chosen) == 1 else _by_column(chosen)
-    if not lines:
+    line = line_over(answer, chosen[0])
+    if line is None:
         cells = [each for group in chosen for each in group]
         count = "1 compared cell" if len(cells) == 1 else f"{len(cells)} compared cells"
-        words = {each.verdict.word.value if each.verdict else None for each in cells}
-        word = words.pop() if len(words) == 1 else None
-        return Finding(name, f"of {count} {told}.{_most(chosen)}", word)
-    line = lines[0]
+        return f"of {count} {_counts(chosen)}.{_most(chosen)}"
+    return f"{_of_line(line, kind_of_row(answer))} Row by row: {row_by_row(answer)}."
+
+
+def why_nothing(answer: Answer) -> str:
+    """Why nothing is compared."""
+    has_costs = any(cell.baseline for row in answer.table.cells for cell in row)
+    return ONLY_COSTS if has_costs else NOTHING
+
+
+def line_over(answer: Answer, column: Sequence[Judged]) -> JudgedLine | None:
+    """That of these rows."""
+    lines = (line for line in answer.lines if line.rows[0].cell.column == column[0].cell.column)
+    return next(lines, None)
+
+
+def row_by_row(answer: Answer) -> str:
+    """How often each verdict is said, with those of speeds."""
+    groups = compared_columns(answer)
+    chosen = preferred(groups)
     speeds = [group for group in groups if group[0].cell.column.is_speed and group not in chosen]
-    told += "".join(f"; {_by_column([group])}" for group in speeds)
-    told += " (FP16 emulated by this CPU)" if speeds and emulated_on(answer.table) else ""
-    said = f"{_of_line(line, _kind(answer))} Row by row: {told}."
-    return Finding(name, said, line.verdict.word.value)
+    told = _counts(chosen) + "".join(f"; {_by_column([group])}" for group in speeds)
+    return told + (" (FP16 emulated by this CPU)" if speeds and emulated_on(answer.table) else "")
+
+
+def _counts(groups: Sequence[Sequence[Judged]]) -> str:
+    return counted_verdicts(groups) if len(groups) == 1 else _by_column(groups)
 
 
 def _by_column(groups: Sequence[Sequence[Judged]]) -> str:
-    return "; ".join(f"{group[0].cell.column.header}: {_counted([group])}" for group in groups)
+    return "; ".join(
+        f"{group[0].cell.column.header}: {counted_verdicts([group])}" for group in groups
+    )
 
 
-def _counted(groups: Sequence[Sequence[Judged]]) -> str:
+def counted_verdicts(groups: Sequence[Sequence[Judged]]) -> str:
     """How often each verdict is said."""
     cells = [each for group in groups for each in group]
     counted = Counter(each.verdict.word for each in cells if each.verdict)
@@ -184,7 +209,7 @@ def verdict_grid(answer: Answer) -> Grid | None:
     marks: dict[tuple[int, int], Mark] = {}
     for each in cells:
         column = each.cell.column
-        row = [each.cell.row, column.header, text(column, mean(each.cell))]
+        row = [each.cell.row, column.header, figure(each.cell)]
         row += [text(column, deviation(each.cell))] if several else []
         told = _told(column, each.comparison, each.adjusted, each.verdict, each)
         rows.append([*row, *(told if compares else ())])
@@ -193,9 +218,9 @@ def verdict_grid(answer: Answer) -> Grid | None:
         row = [line_name(answer, line), line.column.header, "", *([""] if several else [])]
         rows.append([*row, *_told(line.column, line.comparison, line.adjusted, line.verdict)])
         marks |= _marked(len(rows) - 1, header, line, extents)
-    if not (several or compares or any(each.is_best for each in cells)):
+    if not (several or compares or any(each.stands_out for each in cells)):
         return None
-    strong = frozenset((position, 2) for position, each in enumerate(cells) if each.is_best)
+    strong = frozenset((position, 2) for position, each in enumerate(cells) if each.stands_out)
     return Grid(header, rows, strong, marks)
 
 
@@ -208,7 +233,7 @@ def marks(answer: Answer) -> list[list[Mark]]:
                 word=each.verdict.word.value if each.verdict else None,
                 bar=_bar(each.comparison, each.cell, extents),
                 told=_in_a_line(each),
-                is_strong=each.is_best,
+                is_strong=each.stands_out,
             )
             for each in row
         ]
@@ -225,13 +250,32 @@ def _in_a_line(judged: Judged) -> str:
     if 1 < len(each := figures(cell)) <= FEW_SEEDS:
         said.append(f"seeds {', '.join(text(column, figure) for figure in each)}")
     if cell.is_compared and cell.baseline:
-        told = _told(column, judged.comparison, judged.adjusted, judged.verdict, judged)
-        difference, limits, p, adjusted, verdict = told
         base = cell.baseline
         name = base.column.header if base.row == cell.row else base.row
-        between = f", 95 % interval {limits}, p {p}, Holm's {adjusted}" if limits else ""
-        said.append(f"against “{name}” {difference}{between}: {verdict}")
+        said.append(f"against “{name}” {_against(judged)}")
     return "; ".join(said)
+
+
+def _against(judged: Judged) -> str:
+    """The difference to its baseline, and what is made of it."""
+    column, comparison, verdict = judged.cell.column, judged.comparison, judged.verdict
+    if comparison is None or verdict is None or judged.adjusted is None:
+        difference_alone, *_, remarks = _told(column, None, None, None, judged)
+        return ": ".join(filter(None, [difference_alone, remarks]))
+    ps = f"p {p_value(comparison.p)}, Holm's {p_value(judged.adjusted)}"
+    said = "; ".join([verdict.word.value, *verdict.remarks, *judged.remarks])
+    return f"{difference(column, comparison)}, {_intervals(column, comparison)}, {ps}: {said}"
+
+
+def _intervals(column: Column, comparison: Comparison) -> str:
+    """Both that a bar draws."""
+    limits = span(column, comparison.low, comparison.high)
+    return f"95 % interval {limits}, {_inner(column, comparison)}"
+
+
+def _inner(column: Column, comparison: Comparison) -> str:
+    """That which decides what is the same."""
+    return f"90 % interval {span(column, *comparison.at(0.90))}"
 
 
 Extents = Mapping[str, float]
@@ -255,11 +299,24 @@ def _extents(answer: Answer) -> Extents:
     return reach
 
 
+def mark_of(answer: Answer, of: Judged | JudgedLine) -> Mark:
+    """The verdict and the interval of a cell, or of a line over its rows."""
+    cell = of.rows[0].cell if isinstance(of, JudgedLine) else of.cell
+    word = of.verdict.word.value if of.verdict else None
+    return Mark(word, _bar(of.comparison, cell, _extents(answer)))
+
+
 def _bar(comparison: Comparison | None, cell: Cell, extents: Extents) -> Bar | None:
     if comparison is None or not np.isfinite([comparison.low, comparison.high]).all():
         return None
-    extent = extents[cell.column.metric] or 1.0
-    return Bar(comparison.low, comparison.difference, comparison.high, extent, cell.margin)
+    return Bar(
+        low=comparison.low,
+        at=comparison.difference,
+        high=comparison.high,
+        inner=comparison.at(0.90),
+        extent=extents[cell.column.metric] or 1.0,
+        margin=cell.margin,
+    )
 
 
 def _marked(
@@ -269,8 +326,12 @@ def _marked(
     if of.comparison is None or of.verdict is None:
         return {}
     cell = of.rows[0].cell if isinstance(of, JudgedLine) else of.cell
+    told = _intervals(cell.column, of.comparison)
+    told += f"; margin {cell.margin:g}" if cell.margin else ""
     return {
-        (row, header.index("95 % interval")): Mark(bar=_bar(of.comparison, cell, extents)),
+        (row, header.index("95 % interval")): Mark(
+            bar=_bar(of.comparison, cell, extents), told=told
+        ),
         (row, header.index("verdict")): Mark(word=of.verdict.word.value),
     }
 
@@ -288,10 +349,10 @@ def _told(
         return [_alone(judged), "", "", "", "; ".join(remarks)]
     word = verdict.word.value
     if verdict.word is Word.SAME:
-        word += f" (90 % interval {interval(*comparison.at(0.90))})"
+        word += f" ({_inner(column, comparison)})"
     said = "; ".join([word, *verdict.remarks, *remarks])
     limits = span(column, comparison.low, comparison.high)
-    figures = difference(column, comparison), limits, _p(comparison.p), _p(adjusted)
+    figures = difference(column, comparison), limits, p_value(comparison.p), p_value(adjusted)
     return [*figures, said]
 
 
@@ -323,7 +384,7 @@ def span(column: Column, low: float, high: float) -> str:
     return interval(low, high)
 
 
-def _p(p: float) -> str:
+def p_value(p: float) -> str:
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
@@ -332,23 +393,15 @@ def verdict_notes(answer: Answer) -> Iterator[str]:
     compared = [each for each in answer.compared if each.comparison]
     if compared:
         yield from _on_comparisons(answer, compared)
-    if any(each.is_best for row in answer.cells for each in row):
+    if any(each.stands_out for row in answer.cells for each in row):
         yield f"{BOLD} Columns without intervals have none."
     yield from _noise(noise(answer))
 
 
 def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]:
-    margins: dict[float | None, dict[str, None]] = {}
-    for each in compared:
-        margins.setdefault(each.cell.margin, {})[each.cell.column.header] = None
-    without = margins.pop(None, {})
-    written = ", ".join(f"{margin:g}" for margin in sorted(filter(None, margins)))
     listed = ", ".join(f"“{name}” with “{base}”" for name, base in compared_with(compared))
     yield f"Compared: {listed}."
-    if written:
-        has = "has" if len(without) == 1 else "have"
-        never = f"; never said of {', '.join(without)}, which {has} no margin" if without else ""
-        yield f"Margin for `same`: {written}, as the matrix sets it or by default (0.005){never}."
+    yield from _margins([each.cell for each in compared])
     yield f"Holm's p is over {answer.family} comparisons."
     if answer.family > LARGE_FAMILY:
         yield (
@@ -376,6 +429,24 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
             "free of it."
         )
     yield from answer.no_lines
+
+
+def _margins(compared: Sequence[Cell]) -> Iterator[str]:
+    """Which they are, and which of them the matrix chose."""
+    without = dict.fromkeys(cell.column.header for cell in compared if cell.margin is None)
+    has_default = [cell for cell in compared if cell.column.is_share]
+    is_default = any(cell.margin == MARGIN for cell in has_default)
+    own = (cell for cell in compared if cell.margin != MARGIN or cell not in has_default)
+    chosen = {cell.margin for cell in own if cell.margin}
+    said = [f"{MARGIN:g}, the default"] if is_default else []
+    if chosen:
+        written = " and ".join(f"{margin:g}" for margin in sorted(chosen))
+        default = f" (the default is {MARGIN:g})" if has_default and not is_default else ""
+        said.append(f"{written}, set by this matrix{default}")
+    if said:
+        has = "has" if len(without) == 1 else "have"
+        never = f"; never said of {', '.join(without)}, which {has} no margin" if without else ""
+        yield f"Margin for `same`: {'; '.join(said)}{never}."
 
 
 def compared_with(compared: Sequence[Judged]) -> list[tuple[str, str]]:
@@ -445,11 +516,11 @@ def _is_open(verdict: Verdict | None) -> bool:
 
 def line_name(answer: Answer, line: JudgedLine) -> str:
     """What stands in place of a row's name."""
-    of = line.comparison.scope.value.replace("model", _kind(answer))
+    of = line.comparison.scope.value.replace("model", kind_of_row(answer))
     return f"{len(line.rows)} rows: {of}"
 
 
-def _kind(answer: Answer) -> str:
+def kind_of_row(answer: Answer) -> str:
     """What its rows are, as far as is known."""
     return "model" if answer.table.row_header == "model" else "row"
 
@@ -502,7 +573,7 @@ def published_grid(answer: Answer) -> Grid:
         if cell.published is None:
             continue
         difference = text(column, minus(cell, cell.published), "+")
-        measured = (text(column, mean(cell)), text(column, cell.published), difference)
+        measured = (figure(cell), text(column, cell.published), difference)
         rows.append((cell.row, column.header, *measured, _within(each)))
     return Grid(header, rows)
 

@@ -12,6 +12,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
 from classifier.config.tracks import RAW
 from classifier.records.record import BenchmarkRecord, TrainRecord, benchmark_units
+from experiments.cli.show_plan import show
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
@@ -107,7 +108,34 @@ def test_a_plan_knows_what_is_done_and_what_has_failed() -> None:
     states = {job.id: (job.state, job.reason) for job in made.jobs}
     assert states[trainings[0].id] == ("failed", "no memory")
     dependents = [job for job in made.jobs if trainings[0].id in job.needs]
-    assert {(job.state, job.reason) for job in dependents} == {("skipped", "mobilenetv2-s0 failed")}
+    why = "waits for mobilenetv2-s0, which failed"
+    assert {(job.state, job.reason) for job in dependents} == {("blocked", why)}
+
+
+def test_what_waits_for_a_failed_job_is_blocked_however_far_behind_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    matrix = load(EXPERIMENTS / "distillation.yaml")
+    jobs = {job.id: job for job in planning.make([matrix], Results(), HERE, Path("no")).jobs}
+    teacher = next(job.needs[0] for job in jobs.values() if job.spec.kind == "train" and job.needs)
+    failing = Results(failures={teacher: Failure("no memory", "log.txt")})
+    made = planning.make([matrix], failing, HERE, Path("nowhere"))
+    why = f"waits for {jobs[teacher].name}, which failed"
+    behind, seen = {teacher}, 0
+    for job in made.jobs:
+        if behind & set(job.needs):
+            behind.add(job.id)
+            seen += teacher not in job.needs
+            assert (job.state, job.reason) == ("blocked", why)
+        else:
+            assert job.state == ("failed" if job.id == teacher else "todo")
+    assert seen, "evaluations of a student wait for its training, not for the teacher's"
+    names = [job.name for job in select(matrix, failing).open_jobs if job.state == "blocked"]
+    assert names == [job.name for job in made.jobs if job.state == "blocked"]
+    show([matrix], made, Path("nowhere"), as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(" blocked " in line and line.endswith(why) for line in lines) == len(names)
+    assert any(" to do " in line for line in lines) and not any(" todo " in x for x in lines)
 
 
 def test_changed_data_are_done_again_and_the_reason_is_said() -> None:

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
@@ -194,14 +196,81 @@ def test_a_table_is_copied_to_the_byte(browser: Browser, folder: Path) -> None:
 
 
 def test_figures_show_on_hover_and_go_with_escape(opened: Opened) -> None:
-    cell = opened.page.locator("td[data-told]").nth(1)
-    cell.hover()
+    cell = opened.page.locator("td:has(.badge)").first
+    said = cell.locator(".cell > p").first.text_content()
     told = opened.page.locator(".told")
-    assert told.inner_text() == cell.get_attribute("data-told")
-    box = told.bounding_box()
-    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 1280
-    opened.page.keyboard.press("Escape")
-    assert told.is_hidden()
+    for show in (cell.hover, cell.locator("summary").focus):
+        show()
+        assert told.inner_text() == f"{said}\nClick: the runs that it rests on."
+        box = told.bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 1280
+        opened.page.keyboard.press("Escape")
+        assert told.is_hidden()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_cell_opens_by_keyboard(scripts: bool, browser: Browser, folder: Path) -> None:
+    context = browser.new_context(java_script_enabled=scripts)
+    page = context.new_page()
+    page.goto((folder / "index.html").as_uri())
+    sources = page.locator("td .sources").first
+    assert sources.is_hidden()
+    page.locator("td summary").first.press("Enter")
+    assert sources.is_visible() and "seed 0: " in sources.inner_text()
+    page.emulate_media(media="print")  # where there is room for what is open only
+    assert sources.is_visible() and page.locator("td .sources").nth(1).is_hidden()
+    context.close()
+
+
+def test_a_table_has_one_button_for_markdown(browser: Browser, opened: Opened) -> None:
+    tables = opened.page.locator(".table:visible")
+    for each in tables.all():
+        assert each.get_by_text("Markdown").locator("visible=true").count() == 1
+    assert tables.count() > 2
+
+
+def test_a_refused_clipboard_opens_what_is_to_be_copied(opened: Opened) -> None:
+    opened.page.evaluate(
+        "() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }"
+    )
+    opened.page.get_by_role("button", name="Copy as Markdown: t", exact=True).click()
+    assert opened.page.locator(".markdown pre").first.is_visible()
+
+
+def _darkness(page: Page, x: float, y: float) -> float:
+    """Of a pixel of the screen: 0 is white."""
+    shot = page.screenshot(clip={"x": x, "y": y, "width": 1, "height": 1})
+    red, green, blue = Image.open(io.BytesIO(shot)).convert("RGB").getpixel((0, 0))  # type: ignore[misc]
+    return 255 - (red + green + blue) / 3
+
+
+def test_a_shade_tells_that_a_table_goes_on(browser: Browser, folder: Path) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 900}, color_scheme="light")
+    page.goto((folder / "index.html").as_uri())
+    page.evaluate(
+        "document.querySelectorAll('main details').forEach(each => { each.open = true; })"
+    )
+    scroll = page.locator(".scroll", has=page.locator("table.wide")).first
+    scroll.scroll_into_view_if_needed()
+    box = scroll.bounding_box()
+    row = scroll.locator("tbody tr").first.bounding_box()
+    assert box is not None and row is not None
+    edge = box["x"] + box["width"] - 3, row["y"] + row["height"] - 4
+    assert _darkness(page, *edge) > 20
+    scroll.evaluate("each => { each.scrollLeft = each.scrollWidth; }")
+    page.wait_for_timeout(100)
+    assert _darkness(page, *edge) == 0  # there is no more
+    page.close()
+
+
+def test_no_verdict_is_cut_at_1280(opened: Opened) -> None:
+    opened.page.evaluate(
+        "document.querySelectorAll('main details').forEach(each => { each.open = true; })"
+    )
+    badges = opened.page.locator(".scroll .badge")
+    right = "getBoundingClientRect().right"
+    inside = f"each => each.{right} <= each.closest('.scroll').{right}"
+    assert badges.count() > 4 and all(each.evaluate(inside) for each in badges.all())
 
 
 def test_all_is_there_without_scripts_and_on_paper(browser: Browser, folder: Path) -> None:
@@ -217,6 +286,7 @@ def test_all_is_there_without_scripts_and_on_paper(browser: Browser, folder: Pat
     page.emulate_media(media="print")
     assert page.locator("table").nth(1).is_visible()
     assert page.locator("nav").is_hidden()
+    assert page.locator(".markdown").first.is_hidden()
     context.close()
 
 
@@ -233,21 +303,113 @@ def test_a_name_runs_nothing(browser: Browser, tmp_path: Path) -> None:
     page.close()
 
 
-def test_a_live_page_reloads_and_keeps_open_what_was_opened(
+def _live(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A page that reloads itself each second, with a job to do still."""
+    monkeypatch.setattr(html, "RELOAD_SECONDS", 1)
+    matrix = matrix_of(folder, models="ghostnet, mobilenetv2")
+    results = named_store(matrix, folder / "runs", "abcd")
+    fail(matrix, results, column=0, seed=0)
+    results.failures.clear()
+    return _written(matrix, results, folder, is_live=True) / "index.html"
+
+
+def test_a_live_page_keeps_what_was_sorted_filtered_opened_and_scrolled(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(html, "RELOAD_SECONDS", 1)
-    matrix = matrix_of(tmp_path)
-    results = named_store(matrix, tmp_path / "runs", "abcd")
-    fail(matrix, results, column=0, seed=0)
-    results.failures.clear()  # it is to be done still
-    page = browser.new_page()
-    page.goto((_written(matrix, results, tmp_path, is_live=True) / "index.html").as_uri())
-    page.locator("main details").first.evaluate("each => each.open = true")
+    file = _live(tmp_path, monkeypatch)
+    page = browser.new_page(viewport={"width": 400, "height": 600})
+    opened = Opened(page, file)
+    page.get_by_text("All figures and verdicts").first.click()
+    page.locator("td summary").nth(2).click()
+    page.get_by_role("button", name="Sort by figure").first.click()
+    box = page.get_by_role("searchbox", name="Filter the rows of t: All figures")
+    box.fill("ghostnet")
+    page.locator(".scroll").nth(1).evaluate("each => { each.scrollLeft = 40; }")
+    page.evaluate("scrollTo(0, 333)")
+    before = opened.column(1, 0), opened.column(1, 2)
+    assert set(before[0]) == {"ghostnet"} and len(before[0]) > 1
+    # What is new comes between, and moves what was there.
+    file.write_text(
+        file.read_text().replace("<main", "<details><summary>New</summary></details><main")
+    )
     with page.expect_navigation(timeout=20_000):
         pass
     page.wait_for_load_state()
-    assert page.locator("main details").first.evaluate("each => each.open")
+    assert page.get_by_text("New", exact=True).is_visible()
+    assert [page.locator("td details").nth(at).evaluate("each => each.open") for at in (1, 2)] == [
+        False,
+        True,
+    ]
+    assert (opened.column(1, 0), opened.column(1, 2)) == before
+    assert box.input_value() == "ghostnet"
+    assert page.locator("th[aria-sort=ascending]").count() == 1
+    assert page.locator(".scroll").nth(1).evaluate("each => each.scrollLeft") == 40
+    assert page.evaluate("scrollY") == 333
+    assert opened.said == []
+    page.close()
+
+
+def test_a_page_opened_anew_is_as_it_was_written(opened: Opened, folder: Path) -> None:
+    opened.page.locator("main > section > details").first.locator("summary").first.click()
+    opened.page.goto("about:blank")
+    opened.page.goto((folder / "index.html").as_uri())
+    assert opened.page.locator("details[open]").count() == 0
+
+
+def test_without_a_store_nothing_is_kept_and_nothing_breaks(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = browser.new_page()
+    page.add_init_script(
+        "Object.defineProperty(window, 'sessionStorage', { get() { throw new Error('refused'); } })"
+    )
+    opened = Opened(page, _live(tmp_path, monkeypatch))
+    page.get_by_text("All figures and verdicts").first.click()
+    with page.expect_navigation(timeout=20_000):
+        pass
+    page.wait_for_load_state()
+    assert page.locator("main details[open]").count() == 0
+    page.get_by_role("button", name="Sort by model").first.click()
+    assert opened.said == []
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "seconds", "says"),
+    [
+        (0, 10, None),
+        (1, 10, None),
+        (20, 120, "20 minutes"),
+        (600, 3600, "10 hours"),
+        (1500, None, "25 hours"),
+    ],
+)
+def test_an_old_page_reloads_ever_more_seldom(
+    minutes: int, seconds: int | None, says: str | None, browser: Browser, tmp_path: Path
+) -> None:
+    """The page of a runner that was killed."""
+    made = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    file = tmp_path / "old.html"
+    file.write_text(html.page([Section(1, "T")], made, "It runs.", reloads=True))
+    page = browser.new_page()
+    page.clock.install(time=made + timedelta(minutes=minutes))
+    loads: list[str] = []
+    page.on("load", lambda loaded: loads.append(loaded.url))
+    opened = Opened(page, file)
+    assert len(loads) == 1
+    said = page.locator(".age").all_inner_texts()
+    assert [says in each for each in said] == [True] if says else said == []
+    if seconds is None:
+        page.clock.fast_forward(timedelta(days=3) // timedelta(milliseconds=1))
+        page.wait_for_timeout(300)
+        assert len(loads) == 1
+    else:
+        page.clock.fast_forward(1000 * seconds - 2000)
+        page.wait_for_timeout(200)
+        assert len(loads) == 1
+        with page.expect_event("load", timeout=20_000):
+            page.clock.fast_forward(3000)
+    assert opened.said == []
     page.close()
 
 

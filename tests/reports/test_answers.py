@@ -660,6 +660,52 @@ def test_all_that_cannot_be_told_from_the_best_are_marked(tmp_path: Path) -> Non
     assert "**" not in bare
 
 
+def test_nothing_is_bold_where_no_row_is_told_from_another(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, models="ghostnet, mobilenetv2, RepVGG-A0")
+    results = store_of(matrix, tmp_path / "runs")
+    answer = the_answer(matrix, results)
+    assert all(row[0].is_best and not row[0].stands_out for row in answer.cells)
+    page = write(select(matrix, results), tmp_path)[1].read_text()
+    assert "**" not in page and "Bold:" not in page
+
+
+def test_rows_that_tie_exactly_say_nothing_of_models_like_them(tmp_path: Path) -> None:
+    """Two arms with the same answers in every row."""
+
+    def right(request: Request) -> NDArray[np.bool_]:
+        assert request.training is not None
+        return np.random.default_rng(request.training.seed).random(IMAGES) < 0.8
+
+    matrix = matrix_of(tmp_path, models="ghostnet, mobilenetv2, RepVGG-A0")
+    these, like_these = the_answer(matrix, store_of(matrix, tmp_path / "runs", right)).lines
+    assert these.comparison.difference == 0 and these.verdict.word is Word.SAME
+    assert like_these.verdict.word is Word.CANT_TELL
+    assert like_these.verdict.remarks == ("rows that differ too little to show how models do",)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "said"),
+    [
+        ("0.02", "", "0.02, set by this matrix (the default is 0.005)."),
+        ("", "", "0.005, the default."),
+        ("0.005", "", "0.005, the default."),
+        ("", "0.03", "0.03, set by this matrix (the default is 0.005)."),
+        ("", ", metric: kappa, margin: 0.1", "0.1, set by this matrix."),
+    ],
+)
+def test_a_note_says_whose_the_margin_is(
+    table: str, column: str, said: str, tmp_path: Path
+) -> None:
+    metric = column if column.startswith(",") else f", margin: {column}" if column else ""
+    matrix = matrix_of(tmp_path, metric=metric)
+    file = tmp_path / "m.yaml"
+    own = f"    margin: {table}\n" if table else ""
+    file.write_text(file.read_text().replace("    margin: 0.02\n", own))
+    matrix = load(file)
+    page = write(select(matrix, store_of(matrix, tmp_path / "runs")), tmp_path)[1].read_text()
+    assert f"\n- Margin for `same`: {said}\n" in page
+
+
 def test_a_table_without_a_baseline_compares_nothing(tmp_path: Path) -> None:
     file = tmp_path / "m.yaml"
     text = MATRIX.format(models="ghostnet", seeds="0", metric="")

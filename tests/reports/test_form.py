@@ -202,9 +202,24 @@ def test_where_there_is_no_spread_the_figure_stands_alone(tmp_path: Path) -> Non
 def test_what_is_missing_says_why_in_every_form(form: str, tmp_path: Path) -> None:
     matrix = matrix_of(tmp_path, of_table(form), of_column("show: difference"))
     found = results(matrix)
-    request = matrix.tables[0].cells[0][0][1]
-    del found.records[request.spec.signature, request.unit or ""]
+    digits = 2 if form.startswith("digits") else 5
+    plain = [request.spec.signature for request in matrix.tables[0].cells[0][0]]
+    _lose(found, plain[1])
+    count = "(2 of 3 seeds; 1 to do)"
+    moved = fmean(RDROP[seed] - PLAIN[seed] for seed in (0, 2))
+    said = [f"{fmean((PLAIN[0], PLAIN[2])):.{digits}f} {count}", f"{moved:+.{digits}f} {count}"]
+    assert table(matrix, found, tmp_path)[1] == ["one", *said], (
+        "of the same seeds, without a spread"
+    )
+    assert "; with a count, over so many of them only." in page(matrix, tmp_path)
+    for signature in (plain[0], plain[2]):
+        _lose(found, signature)
     assert table(matrix, found, tmp_path)[1] == ["one", "to do", "to do"], "nor is the difference"
+
+
+def _lose(found: Results, signature: str) -> None:
+    for key in [key for key in found.records if key[0] == signature]:
+        del found.records[key]
 
 
 def test_counts_take_their_columns_digits_only(tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ import pytest
 
 import runner
 from classifier.basics.errors import UserError
+from experiments.matrix.model import Request
 from reports.blocks import Grid
 from reports.figures.select import Selection, select
 from reports.figures.tables import finite
+from reports.formats import FormatName, every, html, latex
 from reports.formats import csv as as_csv
-from reports.formats import every, html, latex
 from reports.formats import markdown as as_markdown
 from reports.formats.printed import MARKS, Printed, printed
 from reports.page import markdown
@@ -28,7 +29,7 @@ from reports.page.sections import measured
 from reports.statistics.answers import Answer, answers
 from reports.statistics.verdicts import Word
 from reports.verdict_files import rows_of
-from tests.reports.test_answers import share, store_of
+from tests.reports.test_answers import Array, share, store_of
 from tests.reports.test_form import matrix_of, more, of_column
 
 NASTY = r"""a&b_c %$#{x}~^\y <script>alert("1")</script> | -- 'q' [z] *"""
@@ -215,9 +216,29 @@ def test_a_cell_without_a_figure_has_no_mark(tmp_path: Path) -> None:
 def test_a_difference_is_not_bold(tmp_path: Path) -> None:
     rows = ("rows: [{name: one, where: {}}]", "rows: model")
     models = ("matrix:", "matrix:\n  model: [ghostnet, mobilenetv2]"), ("model: ghostnet, ", "")
-    _, found = real(tmp_path, rows, *models, of_column("show: difference"))
-    assert found[0].cells[0][1].is_best
-    assert {column for _, column in printed(found[0], "T", marks=False).grid.strong} == {1}
+    matrix = matrix_of(tmp_path, rows, *models, of_column("show: difference"))
+
+    def right(request: Request) -> Array:
+        assert request.training is not None
+        of = 0.9 if request.training.model == "ghostnet" else 0.4
+        return share(of)(request)
+
+    (answer,) = answers(select(matrix, store_of(matrix, tmp_path / "runs", right)))
+    assert answer.cells[0][1].stands_out
+    assert printed(answer, "T", marks=False).grid.strong == {(0, 1)}
+
+
+@pytest.mark.parametrize("marks", [False, True])
+@pytest.mark.parametrize("name", ["latex", "html", "markdown"])
+def test_nothing_is_bold_where_no_row_is_told_from_another(
+    name: FormatName, marks: bool, tmp_path: Path
+) -> None:
+    models = ("matrix:", "matrix:\n  model: [ghostnet, mobilenetv2]"), ("model: ghostnet, ", "")
+    rows = ("rows: [{name: one, where: {}}]", "rows: model")
+    selection, found = real(tmp_path, rows, *models)
+    assert all(each.is_best for row in found[0].cells for each in row)
+    text = every.text([(selection, found)], name, marks=marks)
+    assert not re.search(r"textbf|<strong>|\*\*|Bold", text)
 
 
 def test_json_has_all_that_the_answers_have(tmp_path: Path) -> None:

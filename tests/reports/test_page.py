@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,17 +22,26 @@ from classifier.records.record import Cost, EvaluateRecord
 from classifier.records.runs import PREDICTIONS
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
+from experiments.matrix.overrides import Overrides
 from experiments.store.store import Failure, Results
 from reports.blocks import Bar, Findings, Grid, Mark, Plot, Section
 from reports.figures.disagreements import disagreement, most_confused
 from reports.figures.select import select
 from reports.page import contents, html, markdown
 from reports.page.sections import measured
-from reports.report import write
+from reports.report import again, write
 from reports.statistics.answers import answers
-from tests.pages import Element, cells_of, figure, named_store, page_of, read, verdict
+from tests.pages import Element, cells_of, figure, named, named_store, page_of, read, verdict
 from tests.records import results_of
-from tests.reports.test_answers import CLASSES, IMAGES, fail, key_of, matrix_of, requests_of
+from tests.reports.test_answers import (
+    CLASSES,
+    IMAGES,
+    fail,
+    key_of,
+    matrix_of,
+    requests_of,
+    store_of,
+)
 
 CLASS_NAMES = ("cat", "dog", "<script>alert(1)</script>", "a|b, c")
 MADE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -86,9 +96,20 @@ def test_it_begins_with_question_and_answer_and_keeps_its_order(
     fail(matrix, results, column=1, seed=2)
     page = written(matrix, results, tmp_path)
     assert headings(page, "h1") == ["T"]
-    finding = page.one("header").one("ul", "findings").one("li")
-    (headline,) = re.findall(r"- t: (.*)", (tmp_path / "m" / "report.md").read_text())[:1]
-    assert finding.text.lower().endswith(headline.lower())
+    top = page.one("header")
+    tags = [each.tag for each in top.inner if isinstance(each, Element)]
+    assert tags[:2] == ["h1", "ul"]  # the title and the facts
+    assert [each.text for each in top.one("ul", "facts").all("li")][1:3] == [
+        "ghostnet, mobilenetv2",
+        "3 seeds",
+    ]
+    shown = top.one("ul", "findings").one("li")
+    rows = list(csv.DictReader((tmp_path / "m" / "verdicts.csv").open()))
+    line = next(row for row in rows if not row["row"] and row["speaks_of"] == "these models")
+    points = f"{100 * float(line['difference']):+.2f} points".replace("-", "−")
+    assert shown.one("strong").text == points
+    assert verdict(shown) == line["verdict"]
+    assert float(re.findall(r"--p:([\d.]+)", shown.one("i", "bar").attributes["style"])[0]) > 50
     assert headings(page) == [
         "t",
         "Training curves",
@@ -111,7 +132,9 @@ def test_nothing_is_asked_of_any_host(matrix: Matrix, results: Results, tmp_path
     for each in page.every():
         for name in ("src", "href", "srcset", "action", "data", "poster", "xlink:href"):
             at = each.attributes.get(name, "data:")
-            assert at.startswith("data:") or at.removeprefix("#") in ids, (each.tag, at)
+            is_beside = each.tag == "a" and (tmp_path / "m" / at).is_file()
+            inside = at.startswith("data:") or at.removeprefix("#") in ids
+            assert inside or is_beside, (each.tag, at)
         assert each.tag not in ("link", "iframe", "object", "embed", "base")
     for style in page.all("style"):
         assert "url(" not in style.text and "@import" not in style.text
@@ -135,24 +158,24 @@ def test_its_figures_and_verdicts_are_those_of_the_csv(
             row = cells[name.text, column]
             assert figure(cell) == f"{float(row['figure']):.5f}"
             assert (verdict(cell) or "") == row["verdict"]
-            assert ("strong" in cell.classes) == (row["best"] == "1")
+            assert "strong" not in cell.classes and row["best"] == "1", "none is told from another"
             if row["verdict"]:
                 low, high = float(row["difference_low"]), float(row["difference_high"])
-                assert f"{low:+.5f} to {high:+.5f}" in cell.attributes["data-told"]
-                assert (
-                    f"against “plain” {float(row['difference']):+.5f}"
-                    in (cell.attributes["data-told"])
-                )
+                told = cell.one("details").all("p")[0].text
+                assert f"{low:+.5f} to {high:+.5f}" in told
+                assert f"against “plain” {float(row['difference']):+.5f}" in told
                 seen += 1
     assert seen == 2
-    verdicts = [verdict(cells[-1]) for cells in cells_of(behind)]
+    place = [each.text for each in behind.one("thead").all("th")].index("verdict")
+    verdicts = [verdict(cells[place]) for cells in cells_of(behind)]
     assert verdicts == [row["verdict"] or None for row in rows]
 
 
 def test_a_bar_is_where_its_interval_is() -> None:
-    bar = Bar(low=-0.01, at=0.01, high=0.03, extent=0.04, margin=0.02)
+    bar = Bar(low=-0.01, at=0.01, high=0.03, inner=(0.0, 0.02), extent=0.04, margin=0.02)
     at = {each[:3]: float(each[4:]) for each in str(html._places(bar)).split(";")}
-    assert at == {"--l": 37.5, "--w": 50.0, "--p": 62.5, "--m": 25.0}
+    inner = {"--i": 50.0, "--j": 25.0}
+    assert at == {"--l": 37.5, "--w": 50.0, **inner, "--p": 62.5, "--m": 25.0}
 
 
 def test_bars_of_a_table_share_an_axis(matrix: Matrix, results: Results) -> None:
@@ -166,7 +189,49 @@ def test_bars_of_a_table_share_an_axis(matrix: Matrix, results: Results) -> None
     )
     assert len(marks) == len(compared) == 2
     for mark, comparison in zip(marks, compared, strict=True):
-        assert mark.bar == Bar(comparison.low, comparison.difference, comparison.high, reach, 0.02)
+        bar = mark.bar
+        assert bar is not None
+        assert (bar.low, bar.at, bar.high) == (
+            comparison.low,
+            comparison.difference,
+            comparison.high,
+        )
+        assert bar.inner == comparison.at(0.90) and (bar.extent, bar.margin) == (reach, 0.02)
+
+
+def test_a_cell_tells_both_intervals_that_its_bar_draws(
+    matrix: Matrix, results: Results, tmp_path: Path
+) -> None:
+    page = written(matrix, results, tmp_path)
+    (answer,) = answers(select(matrix, results))
+    table, verdicts, *_ = section(page, "t").all("table")
+    cells = [row[2] for row in cells_of(table)]
+    header = [each.text for each in verdicts.one("thead").all("th")]
+    spans = [row[header.index("95 % interval")] for row in cells_of(verdicts)]
+    compared = [each.comparison for each in answer.compared if each.comparison]
+    drawn = [*compared, *compared, *(line.comparison for line in answer.lines)]
+    told = [*cells, *(cell for cell in spans if cell.text)]
+    for cell, comparison in zip(told, drawn, strict=True):
+        for level in (0.95, 0.90):
+            low, high = comparison.at(level)
+            said = f"{100 * level:.0f} % interval {low:+.5f} to {high:+.5f}"
+            assert cell.one("details").all("p")[0].text.count(said) == 1
+        assert cell.one("i", "bar").all("span"), "the thick line"
+
+
+def test_a_key_under_a_table_with_bars_says_what_is_drawn(
+    matrix: Matrix, results: Results, tmp_path: Path
+) -> None:
+    part = section(written(matrix, results, tmp_path), "t")
+    key = part.one("p", "key")
+    assert part.inner.index(key) < part.inner.index(part.all("ul", "notes")[0])
+    assert [each.classes for each in key.all("i")] == [{"dot"}, {"thin"}, {"thick"}, {"shade"}]
+    assert "95 % interval" in key.text and "90 % interval" in key.text and "margin" in key.text
+    assert not key.all("strong"), "nothing is bold in it"
+    assert not part.all("td", "strong")
+    speeds = matrix_of(tmp_path, models="ghostnet", metric=", metric: ece")
+    other = written(speeds, named_store(speeds, tmp_path / "other", CLASS_NAMES), tmp_path / "o")
+    assert not other.all("p", "key"), "no bars"
 
 
 def test_every_table_can_be_copied_as_the_markdown_that_is_written(
@@ -177,8 +242,67 @@ def test_every_table_can_be_copied_as_the_markdown_that_is_written(
     copies = [each.one("div", "tools").one("pre").text for each in tables]
     assert copies[0] == (tmp_path / "m" / "t.md").read_text()
     report = (tmp_path / "m" / "report.md").read_text()
-    assert copies[1] in report  # the verdicts
+    header = [each.text for each in tables[1].one("thead").all("th")]
+    assert header[-3:] == ["verdict", "p", "Holm's p"]  # a narrow screen cuts no verdict
+    *before, verdict_, p, holm = zip(*map(_fields, copies[1].splitlines()), strict=True)
+    as_reported = zip(*before, p, holm, verdict_, strict=True)
+    assert "".join(f"| {' | '.join(line)} |\n" for line in as_reported) in report
     assert len(copies) == len(page.all("table")) > 5
+
+
+def _fields(line: str) -> list[str]:
+    return line.removeprefix("| ").removesuffix(" |").split(" | ")
+
+
+def test_a_cell_leads_to_the_runs_that_it_rests_on(
+    matrix: Matrix, results: Results, tmp_path: Path
+) -> None:
+    fail(matrix, results, column=1, seed=2)
+    page = written(matrix, results, tmp_path)
+    (table, *_) = section(page, "t").all("table")
+    for row, asked in zip(cells_of(table), matrix.tables[0].cells, strict=True):
+        for cell, requests in zip(row[1:], asked, strict=True):
+            lines = _lines(cell.one("details").one("p", "sources"))
+            for line, request in zip(lines, requests, strict=True):
+                key = key_of(request)
+                assert request.training is not None
+                seed = f"seed {request.training.seed}: "
+                if key not in results.records:
+                    assert line == f"{seed}failed"
+                    continue
+                record, lies = results.records[key], results.folders[key]
+                assert isinstance(record, EvaluateRecord)
+                assert line == f"{seed}{record.accuracy:.5f} {lies.parent.name}/{lies.name}"
+                assert key[0] in line  # its signature
+
+
+def _lines(of: Element) -> list[str]:
+    return [each for each in of.inner if isinstance(each, str)]
+
+
+def test_its_end_leads_to_the_files_beside_it_and_says_how_it_is_made(
+    tmp_path: Path, matrix: Matrix
+) -> None:
+    overrides = Overrides(sets=("train.lr=1e-3", "train.schedule={t_max: 3}"), seeds=(4, 7))
+    matrix = load(matrix.source, overrides)
+    page = written(matrix, results_of(matrix), tmp_path)
+    links = [each.attributes["href"] for each in page.one("footer").all("a")]
+    assert links == ["report.md", "results.csv", "verdicts.csv", "verdicts.json", "records.json"]
+    assert all((tmp_path / matrix.name / each).is_file() for each in links)
+    command = shlex.split(page.one("footer").all("code")[0].text)
+    assert command[:3] == ["python", "runner.py", matrix.label] and command[-1] == "--report"
+    sets = [command[i + 1] for i, each in enumerate(command) if each == "--set"]
+    seeds = tuple(map(int, command[command.index("--seeds") + 1].split(",")))
+    again = load(matrix.source, Overrides(sets=tuple(sets), seeds=seeds))
+    assert again.name == matrix.name and list(again.requests()) == list(matrix.requests())
+
+
+def test_a_smoke_test_is_made_anew_as_one() -> None:
+    file = Path("experiments/ema.yaml")
+    smoke = load(file, Overrides(smoke=True))
+    assert again(smoke) == ["experiments/ema.yaml", "--smoke", "--report"]
+    both = load(file, Overrides(smoke=True, sets=("train.epochs=1",)))
+    assert again(both)[1:-1] == ["--smoke", "--set", "train.epochs=1"]
 
 
 def test_names_stay_names(tmp_path: Path) -> None:
@@ -329,6 +453,22 @@ def test_a_page_that_is_too_large_names_its_pictures(
     assert not page.all("img") and len(page.all("span", "name")) == contents.MOST_IMAGES
 
 
+def test_a_page_that_is_too_large_leaves_out_runs_before_pictures(
+    matrix: Matrix, results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _cache(matrix, results)
+    page = written(matrix, results, tmp_path)
+    size = (tmp_path / "m/index.html").stat().st_size
+    assert len(page.all("p", "sources")) == 4 and "left out" not in page.one("footer").text
+    monkeypatch.setattr(html, "MOST_BYTES", size - 100)
+    page = written(matrix, results, tmp_path)
+    assert not page.all("p", "sources") and len(page.all("img")) == contents.MOST_IMAGES
+    assert "results.csv has their signatures" in page.one("footer").text
+    signatures = {row["signature"] for row in csv.DictReader((tmp_path / "m/results.csv").open())}
+    assert {key_of(request)[0] for request in matrix.requests()} <= signatures
+
+
 def test_disagreements_are_those_that_were_counted(matrix: Matrix, results: Results) -> None:
     (table,) = select(matrix, results).tables
     cells = [row[1] for row in table.cells]
@@ -386,14 +526,36 @@ def test_the_most_confused_classes_are_those_of_scikit_learn(
             with np.load(results.folders[record.signature, record.unit] / PREDICTIONS) as stored:
                 predicted = stored["logits"].argmax(axis=1)
                 total[group] += confusion_matrix(stored["labels"], predicted, labels=range(CLASSES))
-    shares = total / total.sum(axis=2, keepdims=True)
     off = total.sum(axis=0) * (1 - np.eye(CLASSES))
     found = most_confused(groups, results.folders, most=3)
     largest = sorted(off.ravel(), reverse=True)[:3]
-    assert [off[each.label, each.taken_for] for each in found] == largest
+    assert sorted((off[each.label, each.taken_for] for each in found), reverse=True) == largest
     for each in found:
-        assert each.shares == pytest.approx(tuple(shares[:, each.label, each.taken_for]))
-        assert each.images == IMAGES // CLASSES
+        for group, (times, of) in enumerate(each.counts):
+            assert times == total[group, each.label, each.taken_for]
+            assert of == total[group, each.label].sum() == 6 * IMAGES // CLASSES
+
+
+def test_confused_classes_say_how_many_of_how_many(
+    matrix: Matrix, results: Results, tmp_path: Path
+) -> None:
+    page = written(matrix, results, tmp_path)
+    table = section(page, "The most confused classes").one("table")
+    assert [each.text for each in table.one("thead").all("th")][2:] == ["plain", "r-drop"]
+    seen = [[cell.text for cell in row[2:]] for row in cells_of(table)]
+    counts = [[re.fullmatch(r"(\d+) of (\d+) \((.*) %\)", text) for text in row] for row in seen]
+    figures = [[(int(f[1]), int(f[2]), float(f[3])) for f in row if f] for row in counts]
+    assert all(percent == round(100 * n / m, 1) for row in figures for n, m, percent in row)
+    assert figures == sorted(figures, key=lambda row: [-n for n, *_ in row]) != figures[::-1]
+
+
+def test_two_arms_that_confuse_the_same_have_one_column(matrix: Matrix, tmp_path: Path) -> None:
+    results = store_of(matrix, tmp_path / "runs", lambda request: np.arange(IMAGES) % 5 > 0)
+    named(tmp_path / "runs", results, CLASS_NAMES)
+    part = section(written(matrix, results, tmp_path), "The most confused classes")
+    header = [each.text for each in part.one("table").one("thead").all("th")]
+    assert header == ["class", "taken for", "plain, r-drop"]
+    assert "“plain” and “r-drop” confuse these equally often" in part.text
 
 
 # What is missing
@@ -424,6 +586,42 @@ def test_a_log_that_is_gone_is_no_obstacle(
     assert "it broke" in section(page, "Failures").text
 
 
+def test_what_waits_for_a_failed_job_is_blocked_and_stands_at_the_top(
+    matrix: Matrix, results: Results, tmp_path: Path
+) -> None:
+    request = requests_of(matrix, 0)[1]
+    assert request.training is not None
+    training = request.training.signature
+    assert not written(matrix, results, tmp_path / "before").all("p", "alarm")
+    for key in (key_of(request), (training, "train-raw")):
+        del results.records[key]
+    results.failures[training] = Failure("no <memory>", str(tmp_path / "log.txt"))
+    page = written(matrix, results, tmp_path)
+    rows = [[c.text for c in row] for row in cells_of(section(page, "To do").one("table"))]
+    assert rows == [["ghostnet-s1 raw-test-fp32", "blocked", "ghostnet-s1"]]
+    assert page.one("p", "state").text.startswith("22 of 24 jobs done, 1 failed, 1 blocked.")
+    link = page.one("header").one("p", "alarm").one("a")
+    assert link.text == "1 of 24 jobs failed, 1 blocked by that. ghostnet-s1: no <memory>"
+    failures = section(page, "Failures").one("h2").attributes["id"]
+    assert link.attributes["href"] == f"#{failures}"
+
+
+def test_an_incomplete_cell_shows_what_is_there(
+    matrix: Matrix, results: Results, tmp_path: Path
+) -> None:
+    fail(matrix, results, column=1, seed=2)
+    page = written(matrix, results, tmp_path)
+    there = [results.records[key_of(each)] for each in requests_of(matrix, 1)[:2]]
+    mean = np.mean([each.accuracy for each in there if isinstance(each, EvaluateRecord)])
+    table, verdicts, *_ = section(page, "t").all("table")
+    cell = cells_of(table)[0][2]
+    said = f"{mean:.5f} (2 of 3 seeds; 1 failed)"
+    assert figure(cell) == said and not {"t", "strong"} & cell.classes
+    assert cells_of(verdicts)[1][2].text == said
+    rows = list(csv.DictReader((tmp_path / "m" / "verdicts.csv").open()))
+    assert (rows[1]["figure"], rows[1]["best"], rows[1]["verdict"]) == ("", "0", "can't tell")
+
+
 def test_jobs_that_are_left_say_what_they_wait_for(
     matrix: Matrix, results: Results, tmp_path: Path
 ) -> None:
@@ -434,7 +632,7 @@ def test_jobs_that_are_left_say_what_they_wait_for(
     del results.records[training.signature, "train-raw"]
     results.running.add(training.signature)
     page = written(matrix, results, tmp_path)
-    rows = [[c.text for c in row] for row in cells_of(section(page, "Not done yet").one("table"))]
+    rows = [[c.text for c in row] for row in cells_of(section(page, "To do").one("table"))]
     assert rows == [
         ["ghostnet-s1", "running", ""],
         ["ghostnet-s1 raw-test-fp32", "to do", "ghostnet-s1"],
@@ -444,19 +642,18 @@ def test_jobs_that_are_left_say_what_they_wait_for(
 def test_a_page_reloads_itself_while_a_runner_works_and_something_is_left(
     matrix: Matrix, results: Results, tmp_path: Path
 ) -> None:
-    def reloads(page: Element) -> list[str]:
-        metas = page.one("head").all("meta")
-        return [
-            m.attributes["content"] for m in metas if m.attributes.get("http-equiv") == "refresh"
-        ]
+    def reloads(page: Element) -> str | None:
+        return page.one("html").attributes.get("data-reload")
 
-    assert reloads(written(matrix, results, tmp_path, is_live=True)) == []
+    assert reloads(written(matrix, results, tmp_path, is_live=True)) is None
     fail(matrix, results, column=0, seed=0)
-    assert reloads(written(matrix, results, tmp_path, is_live=True)) == []
+    assert reloads(written(matrix, results, tmp_path, is_live=True)) is None
     del results.records[key_of(requests_of(matrix, 1)[0])]
-    assert reloads(written(matrix, results, tmp_path)) == []
+    page = written(matrix, results, tmp_path)
+    assert reloads(page) is None and not page.all("noscript")
     page = written(matrix, results, tmp_path, is_live=True)
-    assert reloads(page) == ["10"]
+    assert reloads(page) == "10"
+    assert "reload it by hand" in page.one("noscript").text
     assert page.one("p", "state").text == (
         "22 of 24 jobs done, 1 failed, 1 to do. It runs: this page reloads itself."
     )
@@ -464,9 +661,9 @@ def test_a_page_reloads_itself_while_a_runner_works_and_something_is_left(
 
 def test_a_live_page_may_have_nothing_to_show_yet(matrix: Matrix, tmp_path: Path) -> None:
     page = written(matrix, Results(), tmp_path, is_live=True)
-    assert headings(page) == ["t", "Settings", "Not done yet", "Method"]
+    assert headings(page) == ["t", "Settings", "To do", "Method"]
     table = section(page, "t").all("table")[0]
-    assert {c.text for row in cells_of(table) for c in row[1:]} == {"to do"}
+    assert {figure(c) for row in cells_of(table) for c in row[1:]} == {"to do"}
     assert page.one("p", "state").text.startswith("0 of 24 jobs done, 24 to do.")
 
 
@@ -486,12 +683,22 @@ def test_settings_are_shown_as_what_differs(
 
 def test_a_plot_stands_inline_with_its_data_behind_a_click() -> None:
     drawn = '<svg viewBox="0 0 1 1"><title>x</title></svg>'
-    plot = Plot("p", "A & B", drawn, Grid(("a",), [("1",)]))
+    plot = Plot("p", "A & B", drawn, Grid(("a",), [("1",)]), "How <it> is read.")
     page = read(html.page([Section(1, "T"), Section(2, "S", (plot,))], MADE))
     shown = page.one("figure")
     assert shown.one("svg").attributes == {"viewbox": "0 0 1 1"}
-    assert shown.one("figcaption").text == "A & B"
+    assert shown.one("p", "title").text == "A & B"
+    assert shown.one("figcaption").text == "How <it> is read."
     assert cells_of(shown.all("details")[0].one("table"))[0][0].text == "1"
+
+
+def test_a_plot_for_wide_places_stands_beside_the_narrow_one() -> None:
+    narrow, wide = '<svg viewBox="0 0 1 1"></svg>', '<svg viewBox="0 0 2 1"></svg>'
+    plot = Plot("p", "P", narrow, Grid(("a",), [("1",)]), wide=wide)
+    shown = read(html.page([Section(1, "T"), Section(2, "S", (plot,))], MADE)).one("figure")
+    views = [each.attributes["viewbox"] for each in shown.all("svg")]
+    assert sorted(views) == ["0 0 1 1", "0 0 2 1"]
+    assert shown.attributes["class"] == "plot grid"
 
 
 @pytest.mark.parametrize(
@@ -519,8 +726,8 @@ def test_figures_stand_right(text: str, is_figure: bool) -> None:
 
 def test_a_mark_is_no_part_of_the_markdown() -> None:
     grid = Grid(("a", "b"), [("x", "same (90 %)")])
-    marked = replace(grid, marks={(0, 1): Mark(word="same", bar=Bar(0, 0, 0, 1), told="t")})
+    marked = replace(grid, marks={(0, 1): Mark(word="same", bar=Bar(0, 0, 0, (0, 0), 1), told="t")})
     assert markdown.grid(marked) == markdown.grid(grid)
     page = read(html.page([Section(1, "T", (Findings([]),)), Section(2, "S", (marked,))], MADE))
     cell = cells_of(page.one("table"))[0][1]
-    assert verdict(cell) == "same" and cell.text.strip() == "same (90 %)"
+    assert verdict(cell) == "same" and cell.one("summary").text.strip() == "same (90 %)"

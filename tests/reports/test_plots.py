@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from classifier.config.spec import EvaluateSpec
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix, Request
 from reports.blocks import Grid, Plot, Section
@@ -114,6 +116,18 @@ def test_a_forests_data_are_those_of_the_verdict_files(three: Answer) -> None:
     assert [row[0] for row in grid.rows[:3]] == ["ghostnet", "mobilenetv2", "resnet50"]
 
 
+def test_a_row_tells_its_figures_on_hover(three: Answer) -> None:
+    plot = drawn(three)
+    read = Read(plot)
+    for place, row in enumerate(plot.data.rows):
+        name, column, against, figure, wide, narrow, _, word = row
+        figures = f"{figure}, 95 % interval {wide}, 90 % interval {narrow}: {word}"
+        assert read.told(f"group-0-row-{place}") == f"{name}: {column} minus {against}: {figures}"
+        (area,) = read.paths(f"group-0-row-{place}")
+        assert max(y for _, y in area) - min(y for _, y in area) == pytest.approx(style.ROW)
+        assert {x for x, _ in area} == {0, style.WIDTH}, "over its name and its word too"
+
+
 def test_every_mark_is_said_in_words_too(three: Answer) -> None:
     read = Read(drawn(three))
     for word in ("better", "worse", "same"):
@@ -165,6 +179,71 @@ def test_nll_is_better_at_the_left(tmp_path: Path) -> None:
     plot = drawn(the_answer(matrix, store_of(matrix, tmp_path / "runs")))
     assert "difference in nll (← better)" in Read(plot).texts
     assert Read(plot).group("group-0-margin") is None
+
+
+def two_columns(folder: Path, metrics: Sequence[str], seeds: str = "0, 1, 2") -> Answer:
+    columns = ", ".join(
+        f"{{header: {name} {part}, split: {part}, metric: {name}}}"
+        for name, part in zip(metrics, ("test", "val"), strict=True)
+    )
+    matrix = listed(folder, ["one", "two"], f"[{columns}]", seeds)
+
+    def right(request: Request) -> NDArray[np.bool_]:
+        assert request.training is not None and isinstance(request.spec, EvaluateSpec)
+        wide = 0.02 if request.spec.split == "val" else 0.3
+        smoothing = request.training.loss.model_dump()["label_smoothing"]
+        of_all: NDArray[np.bool_] = np.arange(IMAGES) % 7 > 0
+        odd = np.arange(IMAGES) < wide * IMAGES
+        return np.where(odd & (smoothing > 0.05), np.arange(IMAGES) % 2 > 0, of_all)
+
+    return the_answer(matrix, store_of(matrix, folder / "runs", right))
+
+
+def test_panels_of_one_metric_share_an_axis(tmp_path: Path) -> None:
+    for metrics in (("accuracy", "accuracy"), ("accuracy", "nll")):
+        answer = two_columns(tmp_path, metrics)
+        for judged in (each for each in answer.compared if each.comparison):
+            assert judged.verdict is not None
+        read = Read(drawn(answer))
+        scales = [read.scale(axes).coefficients for axes in (1, 2)]
+        is_shared = scales[0] == pytest.approx(scales[1], rel=1e-3)
+        assert is_shared == (metrics[1] == "accuracy")
+
+
+def test_a_metric_without_intervals_has_a_line_in_place_of_a_panel(tmp_path: Path) -> None:
+    read = Read(drawn(two_columns(tmp_path, ("accuracy", "ece"))))
+    assert "“ece val” minus “base”" in read.texts
+    assert "No row has an interval: 2 no interval." in read.texts
+    assert read.group("axes_1") is not None and read.group("axes_2") is None
+
+
+def test_the_caption_explains_what_is_there_only(three: Answer, tmp_path: Path) -> None:
+    whole = drawn(three).caption
+    assert "Diamonds" in whole and "Shaded" in whole
+    rows = two_columns(tmp_path, ("nll", "nll"))
+    assert "Diamonds" not in drawn(rows).caption and "Shaded" not in drawn(rows).caption
+
+
+def test_an_interval_that_is_cut_has_an_arrow_and_the_caption_says_so(
+    three: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for reach, is_cut in ((0.5, True), (100.0, False)):
+        monkeypatch.setattr(forest, "REACH", reach)
+        plot = drawn(three)
+        assert plot.caption.endswith("An arrow: the interval goes on.") == is_cut
+        assert (Read(plot).group("group-0-cut-above") is not None) == is_cut
+
+
+def test_long_names_that_nothing_tells_apart_keep_their_beginning(tmp_path: Path) -> None:
+    names = ["x" * 60 + letter + "x" * 60 for letter in "abc"]
+    shown = letters.fitted_names(names, 160)
+    assert [re.fullmatch(rf"{i} x+…x+", name) is not None for i, name in enumerate(shown, 1)] == [
+        True
+    ] * 3
+    matrix = listed(tmp_path, names, "[{header: a, split: test}]")
+    read = Read(drawn(the_answer(matrix, store_of(matrix, tmp_path / "runs"))))
+    for place, name in enumerate(names):
+        assert read.told(f"group-0-row-{place}").startswith(f"{name}: a minus base: ")
 
 
 def test_nothing_compared_no_forest(tmp_path: Path) -> None:
@@ -228,8 +307,9 @@ def test_the_page_shows_the_files_beside_it(tmp_path: Path) -> None:
 
 def test_a_link_has_the_files_name() -> None:
     plot = Plot("forest-größe", "größe: differences", "<svg/>", Grid((), ()))
-    page = markdown.page([Section(2, "größe", (plot,))])
-    assert page.endswith("\n\n![größe: differences](forest-gr%C3%B6%C3%9Fe.svg)\n")
+    page = markdown.page([Section(2, "größe", (plot, replace(plot, caption="A *dot*: a seed.")))])
+    image = "![größe: differences](forest-gr%C3%B6%C3%9Fe.svg)\n"
+    assert page.endswith(f"\n\n{image}\n{image}\nA \\*dot\\*: a seed.\n")
 
 
 def test_who_draws_nothing_does_not_wait_for_matplotlib() -> None:

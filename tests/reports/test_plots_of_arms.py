@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -21,7 +22,8 @@ from experiments.store.store import Results
 from reports.blocks import Plot
 from reports.figures.select import Missing, SelectedTable, select
 from reports.figures.tables import mean
-from reports.page.plots import arms, cost, curves, letters, seeds, style
+from reports.page.plots import arms, cost, curves, legends, letters, panels, seeds, style
+from reports.statistics.answers import answers
 from tests.plots import Read
 from tests.records import results_of
 from tests.reports.test_answers import fail, matrix_of, store_of
@@ -48,9 +50,28 @@ def test_each_dot_is_a_seeds_figure(tmp_path: Path) -> None:
         figures = [figure for cell in cells for figure in cell.figures]
         assert [scale(x) for x, _ in dots] == pytest.approx(figures, abs=1e-4)
         assert len({y for _, y in dots}) == len(figures), "none hides another"
-    means = [scale(x) for x, _ in read.paths("group-0-means")[0][::2]]
-    expected = [mean(cell) for row in table.cells for cell in row]
-    assert means == pytest.approx(expected, abs=1e-4)
+        means = [scale(x) for x, _ in read.paths(f"group-0-means-{column}")[0][::2]]
+        assert means == pytest.approx([mean(cell) for cell in cells], abs=1e-4)
+        colours = {read.style(f"group-0-{kind}-{column}")["stroke"] for kind in ("seeds", "means")}
+        assert colours == {style.SERIES[column].lower()}, "a mean has its arm's colour"
+    assert {"plain", "r-drop", "a seed", "mean"} <= set(read.texts)
+
+
+def test_a_cell_tells_its_seeds_on_hover(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, models=MODELS)
+    (table,) = select(matrix, store_of(matrix, tmp_path / "runs")).tables
+    read = Read(of_seeds(table, matrix))
+    cells = [cell for row in table.cells for cell in row]
+    for number, cell in enumerate(cells):
+        figures = [figure for figure in cell.figures if not isinstance(figure, Missing)]
+        each = ", ".join(f"{figure:.5f} (seed {seed})" for seed, figure in enumerate(figures))
+        name = f"{cell.row}: {cell.column.header}"
+        told = f"{name}: {each}; mean {fmean(figures):.5f}"
+        assert read.told(f"group-0-cell-{number}") == told
+        (area,) = read.paths(f"group-0-cell-{number}")
+        dots = read.paths(f"group-0-seeds-{number % 2}")[0][3 * (number // 2) :][:3]
+        low, high = min(y for _, y in area), max(y for _, y in area)
+        assert all(low < y < high for _, y in dots)
 
 
 def test_arms_are_joined_seed_by_seed(tmp_path: Path) -> None:
@@ -83,7 +104,7 @@ def test_a_seed_that_failed_has_no_dot_and_its_cell_no_mean(tmp_path: Path) -> N
     plot = of_seeds(table, matrix)
     read = Read(plot)
     assert len(read.paths("group-0-seeds-1")[0]) == 2
-    assert len(read.paths("group-0-means")[0]) == 1 * 2
+    assert len(read.paths("group-0-means-0")[0]) == 1 * 2 and read.group("group-0-means-1") is None
     assert len(read.paths("group-0-pairs")[0]) == 2 * 2
     assert "failed" in read.texts
     assert plot.data.rows[1][2] == "failed" and plot.data.rows[1][-1] == "failed"
@@ -111,15 +132,55 @@ def test_speeds_alone_have_no_seeds(tmp_path: Path) -> None:
     assert seeds.plot(table, matrix.seeds) is None
 
 
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=30))
-def test_the_front_is_what_no_other_beats(points: list[tuple[int, int]]) -> None:
-    def beaten(one: tuple[int, int], other: tuple[int, int]) -> bool:
-        return other[0] <= one[0] and other[1] >= one[1] and other != one
+def point_of(cost_: int, low: int, high: int, trained_with: tuple[int, ...] = ()) -> cost._Point:
+    score = cost._Score((low + high) / 2, low, high, "")
+    line = (score.low, score.high)
+    return cost._Point("", {}, None, (cost_,) * 3, score.figure, line, {"": score}, trained_with)
 
-    kept = cost.front([float(c) for c, _ in points], [float(s) for _, s in points])
-    expected = [i for i, one in enumerate(points) if not any(beaten(one, o) for o in points)]
-    assert sorted(kept) == expected
-    assert [points[i][0] for i in kept] == sorted(points[i][0] for i in kept)
+
+Some = st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 2), st.booleans())
+
+
+@given(st.lists(Some, max_size=20), st.booleans(), st.booleans())
+def test_beaten_is_what_one_that_costs_no_more_is_shown_to_beat(
+    some: list[tuple[int, int, int, bool]], less_is_better: bool, more_scores: bool
+) -> None:
+    """And whoever overlaps is not, nor what was trained with others."""
+    points = [
+        point_of(price, low, low + wide, (0, 1) if is_shared else ())
+        for price, low, wide, is_shared in some
+    ]
+    found = cost.beaten(points, less_is_better=less_is_better, more_scores=more_scores)
+
+    def is_beaten(price: int, low: int, high: int) -> bool:
+        for other_price, other_low, wide, _ in some:
+            other_high = other_low + wide
+            is_no_dearer = other_price <= price if less_is_better else other_price >= price
+            if is_no_dearer and (other_low > high if more_scores else other_high < low):
+                return True
+        return False
+
+    assert found == {
+        place
+        for place, (price, low, wide, is_shared) in enumerate(some)
+        if not is_shared and is_beaten(price, low, low + wide)
+    }
+
+
+def test_models_are_compared_arm_by_arm() -> None:
+    """One is beaten where each arm that both have is, whatever its others do."""
+
+    def model(price: int, **arms: int) -> cost._Point:
+        scores = {name: cost._Score(at, at - 0.4, at + 0.4, "") for name, at in arms.items()}
+        return cost._Point("", {}, None, (price,) * 3, 0.0, (0.0, 0.0), scores)
+
+    def beaten(*points: cost._Point) -> set[int]:
+        return cost.beaten(points, less_is_better=True, more_scores=True)
+
+    assert beaten(model(1, plain=5, ema=9), model(2, plain=3, ema=7)) == {1}
+    assert beaten(model(1, plain=5, ema=6), model(2, plain=3, ema=7)) == set()
+    assert beaten(model(1, plain=5, rdrop=0), model(2, plain=3, ema=7)) == {1}
+    assert beaten(model(1, plain=5), model(2, ema=3)) == set(), "they have nothing in common"
 
 
 def digits(
@@ -145,68 +206,140 @@ def scored(row: str, column: str, seed: int) -> float:
 
 
 def against_cost(matrix: Matrix, results: Results) -> Plot:
-    plot = cost.plot(select(matrix, results))
+    selection = select(matrix, results)
+    plot = cost.plot(selection, answers(selection))
     assert plot is not None
     return plot
 
 
-def test_points_lie_where_the_arms_do_best_for_their_cost() -> None:
+def test_points_lie_at_the_means_of_their_arms() -> None:
     plot = against_cost(*digits(scored))
     read = Read(plot)
     across, up = read.scale(1), read.scale(1, axis=2)
-    found = {(round(across(x), 1), round(up(y), 3)) for x, y in read.marks("panel-0-best")}
+    found = {}
+    for place in range(9):
+        ((x, y),) = read.marks(f"panel-0-{place}")
+        found[plot.data.rows[place][0]] = (round(across(x), 1), round(up(y), 3))
     # The mean of seeds 0, 1, 2; a track costs what its training does.
-    assert found == {(21.0, 0.751), (41.0, 0.951)}
-    assert len(read.marks("panel-0-others")) == 7
-    line = read.paths("panel-0-front")[0]
-    assert [(round(across(x), 1), round(up(y), 3)) for x, y in line] == [
-        (21.0, 0.751), (41.0, 0.751), (41.0, 0.751), (41.0, 0.951),
+    assert found["mobilenetv2"] == (21.0, 0.701) and found["mobilenetv2, ema"] == (21.0, 0.751)
+    assert found["ghostnet, rdrop"] == (46.0, 0.801)
+    assert found["RepVGG-A0, ema"] == (81.0, 0.851)
+    for name in ("train seconds", "parameters", "FPS (fp32, batches of 64)"):
+        assert f"{name} ({'better →' if 'FPS' in name else '← better'})" in read.texts
+
+
+def test_arms_of_one_training_are_joined_and_not_called_beaten_by_time() -> None:
+    plot = against_cost(*digits(scored))
+    read = Read(plot)
+    across, up = read.scale(1), read.scale(1, axis=2)
+    ends = [(round(across(x), 1), round(up(y), 3)) for x, y in read.paths("panel-0-together")[0]]
+    assert ends == [
+        (21.0, 0.701), (21.0, 0.751), (41.0, 0.901), (41.0, 0.951), (81.0, 0.801), (81.0, 0.851),
     ]  # fmt: skip
-    for panel, name in enumerate(("train seconds", "parameters", "FPS (fp32, batches of 64)")):
-        better = "(better →)" if "FPS" in name else "(← better)"
-        assert f"{name} {better}" in read.texts
-        assert read.group(f"panel-{panel}-best") is not None
+    assert "arms of one training" in read.texts and "theirs together" in plot.caption
+    rows = {row[0]: place for place, row in enumerate(plot.data.rows)}
+    hollow = {name for name, place in rows.items() if (place, 3) not in plot.data.strong}
+    # RepVGG's plain weights are far below ghostnet's, but what they cost alone is not known.
+    assert hollow == {"mobilenetv2, rdrop", "ghostnet, rdrop", "RepVGG-A0, rdrop"}
+    for name, place in rows.items():
+        told = read.told(f"panel-0-{place}")
+        assert told.startswith(f"{name}: 0.") and ("shown to be beaten" in told) == (name in hollow)
+        assert ("fill-opacity" in read.style(f"panel-0-{place}")) == (name in hollow)
+        assert ("of one training with others" in told) == ("rdrop" not in name)
+
+
+def test_seconds_that_arms_share_are_not_their_models(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, models=MODELS)
+    text = matrix.source.read_text().replace("rdrop", "ema")
+    matrix.source.write_text(text)
+    matrix = load(matrix.source)
+    results = store_of(
+        matrix, tmp_path / "runs", lambda asked: np.arange(600) % (4 + len(asked.unit or "")) > 0
+    )
+    for key, record in results.records.items():
+        seconds = 10.0 * len(record.spec.model) if isinstance(record, TrainRecord) else 1.0
+        results.costs[key] = Cost(seconds=seconds)
+    plot = against_cost(matrix, results)
+    read = Read(plot)
+    assert [row[0] for row in plot.data.rows] == [
+        "ghostnet", "ghostnet, ema", "mobilenetv2", "mobilenetv2, ema",
+    ]  # fmt: skip
+    assert {"plain weights", "ema", "arms of one training"} <= set(read.texts)
+    assert len(read.paths("panel-0-together")[0]) == 4 and "is a model" not in plot.caption
+
+
+def test_a_training_of_its_own_is_its_own_cost() -> None:
+    """An average that was added later took a training of its own."""
+    matrix, results = digits(scored)
+    for key, of in list(results.costs.items()):
+        if key[1].startswith("train-ema"):
+            results.costs[key] = Cost(seconds=of.seconds + 1)
+    plot = against_cost(matrix, results)
+    assert Read(plot).group("panel-0-together") is None and "together" not in plot.caption
+
+
+def test_what_the_model_decides_is_drawn_by_model() -> None:
+    plot = against_cost(*digits(scored))
+    read = Read(plot)
+    for panel, costs in ((1, (2e6, 4e6, 8e6)), (2, (90.0, 60.0, 30.0))):
+        assert read.group(f"panel-{panel}-3") is None
+        axis = [text for text in read.texts if text in ("2M", "4M", "6M", "8M")]
+        assert axis == ["2M", "4M", "6M", "8M"]
+        for place, (model, score) in enumerate(
+            (("mobilenetv2", 0.701), ("ghostnet", 0.901), ("RepVGG-A0", 0.801))
+        ):
+            told = read.told(f"panel-{panel}-{place}")
+            assert told.startswith(f"{model}: plain {score:.5f} (95 % interval ")
+            assert f"; ema {score + 0.05:.5f} (" in told and f"; rdrop {score - 0.1:.5f} (" in told
+            assert f" {costs[place]:{'.0f' if panel == 1 else '.2f'}}" in told
+            ((_, y),) = read.marks(f"panel-{panel}-{place}")
+            middle = fmean((score, score + 0.05, score - 0.1))
+            assert read.scale(panel + 1, axis=2)(y) == pytest.approx(middle, abs=1e-3)
+    assert "By parameters and FPS a point is a model" in plot.caption
+    hollow = {row[0] for r, row in enumerate(plot.data.rows) if (r, 4) not in plot.data.strong}
+    assert hollow == {"RepVGG-A0", "RepVGG-A0, ema", "RepVGG-A0, rdrop"}
+
+
+def test_the_legend_names_every_trick_and_model() -> None:
+    read = Read(against_cost(*digits(scored)))
+    names = ["plain", "ema", "rdrop", "mobilenetv2", "ghostnet", "RepVGG-A0"]
+    assert [text for text in read.texts if text in names] == names
+
+
+def test_arms_that_are_too_many_for_colours_have_numbers(tmp_path: Path) -> None:
+    names = [f"row {i}" for i in range(8)]
+    matrix = listed(tmp_path, names, "[{header: a, split: test}]")
+    results = store_of(matrix, tmp_path / "runs")
+    for i, (key, record) in enumerate(list(results.records.items())):
+        if isinstance(record, TrainRecord):
+            results.costs[key] = Cost(seconds=10.0 + i)
+    plot = against_cost(matrix, results)
+    read = Read(plot)
+    whole = arms.names(matrix.arms)
+    assert len(whole) == 9 and set(whole) <= set(read.texts), "no name is dropped"
+    for place, name in enumerate(whole):
+        group = read.group(f"panel-0-{place}")
+        assert group is not None and read.told(f"panel-0-{place}").startswith(f"{name}: ")
+        assert [each.text for each in read.all("text", group)] == [f"{place + 1}"]
+
+
+def test_a_wide_interval_makes_no_row_of_all_points() -> None:
+    points = [point_of(1, 0, 100), point_of(2, 51, 53), point_of(3, 53, 55)]
+    low, high = cost._limits(points)
+    assert low < 50 and high > 54 and high - low < 15
 
 
 def test_the_data_of_costs_are_means_over_seeds() -> None:
     grid = against_cost(*digits(scored)).data
     name = "accuracy on test"
     assert list(grid.header) == [
-        "arm", name, "train seconds", "parameters", "FPS (fp32, batches of 64)",
+        "arm", name, "95 % interval", "train seconds", "parameters", "FPS (fp32, batches of 64)",
     ]  # fmt: skip
     rows = {row[0]: list(row[1:]) for row in grid.rows}
     assert len(rows) == 9
     assert rows["ghostnet, ema"] == [
-        "0.95100 (0.95000 to 0.95200)", "41.0 (40.0 to 42.0)", "4000000", "60.00",
+        "0.95100", "0.94113 to 0.95943", "41.0 (40.0 to 42.0)", "4000000", "60.00",
     ]  # fmt: skip
-    places = {row[0]: place for place, row in enumerate(grid.rows)}
-    best = {(places["mobilenetv2, ema"], c) for c in (2, 3, 4)}
-    assert grid.strong == best | {(places["ghostnet, ema"], c) for c in (2, 3, 4)}
-
-
-def test_names_of_points_lie_apart() -> None:
-    """Neither on each other nor on a point; those that find no room are left out."""
-    rng = np.random.default_rng(0)
-    plot = against_cost(*digits(lambda *_: float(rng.uniform(0.5, 0.6))))
-    read = Read(plot)
-    names = {row[0] for row in plot.data.rows}
-    for panel in range(3):
-        axes = read.group(f"axes_{panel + 1}")
-        assert axes is not None
-        boxes = []
-        for text in read.all("text", axes):
-            if (name := "".join(text.itertext())) in names:
-                left, low = float(text.attrib["x"]), float(text.attrib["y"])
-                width = letters.text_width(name, style.SMALL)
-                boxes.append((left, low - 8, left + width, low))
-        points = [p for kind in ("best", "others") for p in read.marks(f"panel-{panel}-{kind}")]
-        assert boxes and len(points) == 9
-        for i, (left, high, right, low) in enumerate(boxes):
-            assert right <= style.WIDTH
-            assert not any(left < x < right and high < y < low for x, y in points)
-            for other in boxes[:i]:
-                apart = right <= other[0] or other[2] <= left or low <= other[1] or other[3] <= high
-                assert apart, (boxes[i], other)
 
 
 def test_what_costs_the_same_has_no_panel(tmp_path: Path) -> None:
@@ -219,7 +352,8 @@ def test_what_costs_the_same_has_no_panel(tmp_path: Path) -> None:
     assert "FPS (fp32, batches of 64) (better →)" in read.texts
     assert read.group("axes_1") is not None and read.group("axes_2") is None
     alone = matrix_of(tmp_path)
-    assert cost.plot(select(alone, results_of(alone))) is None, "all took the same time"
+    selection = select(alone, results_of(alone))
+    assert cost.plot(selection, answers(selection)) is None, "all took the same time"
 
 
 def test_arms_are_named_by_what_differs(tmp_path: Path) -> None:
@@ -238,6 +372,9 @@ def test_arms_are_named_by_what_differs(tmp_path: Path) -> None:
         "without ema", 'ema {"decay": 0.9}', 'ema {"decay": 0.8}',
     ]  # fmt: skip
     assert of_axes(tmp_path, "rdrop: [false, {weight: 0.5}]") == ["without rdrop", "rdrop"]
+    assert arms.tricks(matrix.arms, without=["model"])[:3] == ["plain", "ema", "rdrop"]
+    alone = arms.tricks(matrix.arms, without=["model", "rdrop"])
+    assert alone[:2] == ["plain weights", "ema"], "all else is an average of them"
 
 
 def of_axes(folder: Path, axes: str) -> list[str]:
@@ -303,7 +440,7 @@ def test_a_long_curve_has_200_points_and_its_best(tmp_path: Path) -> None:
     results = trained(matrix, noisy(1_000), stopped=1)
     plot = of_trainings(matrix, results)
     read = Read(plot)
-    assert "Of 6 epochs one is shown" in " ".join(read.texts)
+    assert "Of 6 epochs one is shown" in plot.caption
     records = [
         record
         for training in matrix.arms[0].trainings
@@ -311,18 +448,24 @@ def test_a_long_curve_has_200_points_and_its_best(tmp_path: Path) -> None:
         if isinstance(record, TrainRecord) and record.signature == training.signature
     ]
     across, up = read.scale(2), read.scale(1, axis=2)
-    best = read.paths("panel-0-accuracy-best-0")[0]
     for number, record in enumerate(records):
         (line,) = read.paths(f"panel-0-accuracy-{number}")
         assert len(line) <= curves.MOST_POINTS
         shown = {round(across(x)): up(y) for x, y in line}
-        assert {record.best_epoch, 0, 999} <= set(shown)
+        assert {record.best_epoch + 1, 1, 1000} <= set(shown), "people count from 1"
         for epoch, figure in shown.items():
-            assert figure == pytest.approx(record.history[epoch].val_accuracy, abs=1e-3)
-        assert round(across(best[number][0])) == record.best_epoch
-        assert up(best[number][1]) == pytest.approx(max(shown.values()), abs=1e-3)
-    ((end, _),) = read.marks("panel-0-accuracy-stopped-0")
-    assert round(across(end)) == 999 and "stopped early" in " ".join(read.texts)
+            assert figure == pytest.approx(record.history[epoch - 1].val_accuracy, abs=1e-3)
+        ((x, y),) = read.marks(f"panel-0-accuracy-{number}")
+        assert round(across(x)) == record.best_epoch + 1
+        assert up(y) == pytest.approx(max(shown.values()), abs=1e-3)
+        best = record.history[record.best_epoch]
+        assert read.told(f"panel-0-accuracy-{number}") == (
+            f"ghostnet, plain, seed {number}: best epoch {record.best_epoch + 1} of 1000, "
+            f"val accuracy {best.val_accuracy:.5f}, val loss {best.val_loss:.5f}"
+        )
+    ((end, _),) = read.marks("panel-0-accuracy-1-stopped")
+    assert round(across(end)) == 1000 and read.group("panel-0-accuracy-0-stopped") is None
+    assert {"best epoch", "stopped early", "epoch"} <= set(read.texts)
 
 
 def test_the_data_of_curves_are_the_histories(tmp_path: Path) -> None:
@@ -338,23 +481,82 @@ def test_the_data_of_curves_are_the_histories(tmp_path: Path) -> None:
         for seed, training in enumerate(arm.trainings):
             record = results.records[training.signature, "train-raw"]
             assert isinstance(record, TrainRecord)
-            epoch = record.history[int(row[2])]
+            epoch = record.history[int(row[2]) - 1]
             assert row[3 + seed] == f"{epoch.val_accuracy:.5f}"
             assert row[5 + seed] == f"{epoch.val_loss:.5f}"
             assert ((place, 3 + seed) in grid.strong) == (record.best_epoch == epoch.epoch)
 
 
-def test_tracks_share_a_panel() -> None:
+def test_arms_of_a_model_share_a_panel() -> None:
     matrix = load(EXPERIMENTS / "digits.yaml", Overrides(seeds=(0,)))
     plot = of_trainings(matrix, trained(matrix, noisy(4)))
     read = Read(plot)
-    names = ["mobilenetv2", "mobilenetv2, rdrop", "ghostnet", "ghostnet, rdrop"]
+    names = ["mobilenetv2", "ghostnet", "RepVGG-A0"]
     assert [text for text in read.texts if text in names] == names
-    assert {"raw", "ema-0.98-25"} <= set(read.texts)
-    for panel in (0, 1):
-        for track in (0, 1):
-            drawn = read.group(f"panel-{panel}-loss-best-{track}")
-            assert (drawn is None) == (panel == 1 and track == 1), "R-Drop has no average"
+    assert {"plain", "ema", "rdrop", "best epoch"} <= set(read.texts)
+    assert "stopped early" not in read.texts
+    assert [row[:3] for row in plot.data.rows[::4]] == [
+        (name, arm, "1") for name in names for arm in ("plain", "ema", "rdrop")
+    ]
+    for panel in range(3):
+        for curve in range(3):
+            assert read.group(f"panel-{panel}-loss-{curve}") is not None
+        assert read.group(f"panel-{panel}-loss-3") is None
+
+
+def test_three_panels_stand_side_by_side_where_there_is_room(tmp_path: Path) -> None:
+    matrix = load(EXPERIMENTS / "digits.yaml", Overrides(seeds=(0,)))
+    plot = of_trainings(matrix, trained(matrix, noisy(4)))
+    wide = Read(replace(plot, name="curves-wide", svg=plot.wide))
+    narrow = Read(plot)
+    tops = []
+    for read, across in ((narrow, 2), (wide, 3)):
+        ends = [read.paths(f"panel-{place}-accuracy-0")[0][0] for place in range(3)]
+        lefts = [x for x, _ in ends]
+        assert len(set(lefts)) == across
+        tops.append(float(read.root.attrib["viewBox"].split()[2]))
+        assert read.texts.count("accuracy") == 3 // across + (3 % across > 0)
+        assert read.texts.count("epoch") == across, "below the last of each column"
+    assert tops[0] == style.WIDTH < tops[1]
+    assert plot.svg != plot.wide
+    few = matrix_of(tmp_path, models=MODELS)
+    assert of_trainings(few, trained(few, noisy(3))).wide == ""
+
+
+def test_arms_that_are_too_many_for_colours_stand_beside_their_baseline(tmp_path: Path) -> None:
+    names = [f"row {i}" for i in range(8)]
+    matrix = listed(tmp_path, names, "[{header: a, split: test}]")
+    found = panels.panels(matrix, range(9))
+    whole = arms.names(matrix.arms)
+    assert [(panel.name, list(panel.arms.items())) for panel in found] == [
+        (whole[place], [(0, panels.BASELINE), (place, panels.TITLED)]) for place in range(1, 9)
+    ]
+    without_base = panels.panels(matrix, range(1, 9))
+    assert [list(panel.arms) for panel in without_base] == [[place] for place in range(1, 9)]
+
+
+def test_arms_that_nothing_compares_have_a_panel_each(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "title: T\ndata: digits\ntrain: {image_size: 32}\nmatrix:\n"
+        "  model: [ghostnet, resnet50]\n  rdrop: [false, true]\ntables:\n  t:\n    rows: model\n"
+        "    columns:\n      - {header: a, split: val, where: {rdrop: false}}\n"
+        "      - {header: b, split: val, where: {rdrop: true}}\n"
+    )
+    matrix = load(file)
+    names = ["ghostnet", "ghostnet, rdrop", "resnet50", "resnet50, rdrop"]
+    assert [panel.name for panel in panels.panels(matrix, range(4))] == names
+
+
+def test_a_legend_breaks_its_lines_and_cuts_no_word() -> None:
+    keys = [legends.Key(f"a word {i} " + "x" * i, {"linestyle": "none"}) for i in range(12)]
+    ends: dict[int, float] = {}
+    for line, left, key, word in legends._places(keys, style.WIDTH):
+        assert word == key.word and left >= ends.get(line, 0.0)
+        ends[line] = left + 27 + letters.text_width(word, style.SMALL)
+    assert max(ends.values()) <= style.WIDTH
+    assert legends.height(keys) == style.LINE * len(ends) and len(ends) > 1
+    assert legends.height([]) == 0.0
 
 
 def test_a_loss_that_is_no_number_is_a_gap(tmp_path: Path) -> None:
@@ -366,7 +568,7 @@ def test_a_loss_that_is_no_number_is_a_gap(tmp_path: Path) -> None:
     read = Read(plot)
     (line,) = read.paths("panel-0-loss-0")
     assert len(line) == 3
-    assert "The losses' axis is logarithmic." in " ".join(read.texts)
+    assert "The losses' axis is logarithmic." in plot.caption
     assert [row[4] for row in plot.data.rows[:5]] == [
         "1.00000",
         "nan",
@@ -380,10 +582,10 @@ def test_trainings_that_are_left_out_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(curves, "MOST_PANELS", 2)
-    matrix = matrix_of(tmp_path, models=MODELS, seeds="0")
+    matrix = matrix_of(tmp_path, models=f"{MODELS}, resnet50", seeds="0")
     plot = of_trainings(matrix, trained(matrix, noisy(3)))
-    assert "2 more trainings are not shown." in " ".join(Read(plot).texts)
-    assert len({row[0] for row in plot.data.rows}) == 2
+    assert "1 more panel is not shown." in plot.caption
+    assert {row[0] for row in plot.data.rows} == {"ghostnet", "mobilenetv2"}
 
 
 def test_nothing_trained_no_curves(tmp_path: Path) -> None:

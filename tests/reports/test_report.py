@@ -224,8 +224,8 @@ def test_a_baseline_may_be_a_row_and_seeds_show_their_deviation(tmp_path: Path) 
     results = results_of(matrix, lambda row, column, seed: 0.5 + float(row) + seed / 10)
     write(select(matrix, results), tmp_path)
     page = (tmp_path / "m" / "report.md").read_text()
-    assert "| 0.0 | val | **0.55000** | 0.07071 |  |" in page
-    assert "| 0.1 | val | **0.65000** | 0.07071 | +0.10000 |" in page
+    assert "| 0.0 | val | 0.55000 | 0.07071 |  |" in page
+    assert "| 0.1 | val | 0.65000 | 0.07071 | +0.10000 |" in page
     assert '- arm loss {"name": "cross_entropy", "label_smoothing": 0.1}' in page
     assert '- data: {"name": "digits", "split": "strict"' in page
     frame = pd.read_csv(tmp_path / "m" / "results.csv")

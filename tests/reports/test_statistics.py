@@ -386,6 +386,39 @@ def test_a_line_over_these_models() -> None:
     assert found.like_these.high - found.like_these.difference == pytest.approx(half, rel=1e-9)
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_ties_are_no_sample_of_models(seeds: int) -> None:
+    """Neither at 0 nor elsewhere, nor is a single answer that differs; more is."""
+
+    def line(*gained: tuple[int, ...]) -> bool:
+        """Images that a row's variant gains, seed by seed."""
+        rows = []
+        for counts in gained:
+            baseline, variant = np.zeros((2, seeds, 400), dtype=bool)
+            for seed, count in zip(range(seeds), counts, strict=False):
+                variant[seed, :count] = True
+            rows.append(Pair(baseline, variant, "test"))
+        return over_rows(rows).is_sample
+
+    none, one, every = (0, 0, 0), (1, 0, 0), (8, 8, 8)
+    assert not line(none, none, none)
+    assert not line(every, every, every)
+    assert not line(one, none, none)
+    assert not line(every, every, (9, 8, 8))
+    assert line(every, none, none)
+
+
+def test_a_figure_without_bounds_has_no_step_but_ties() -> None:
+    rng = np.random.default_rng(0)
+    losses, moved = rng.random((2, 1, 50))
+
+    def row(by: float) -> Pair:
+        return Pair(losses, losses + moved + by, "test")
+
+    assert not over_rows([row(0), row(0), row(0)]).is_sample
+    assert over_rows([row(0), row(1e-6), row(0)]).is_sample
+
+
 def test_models_like_these_are_never_known_better_than_these() -> None:
     """Rows that agree by luck."""
     rng = np.random.default_rng(0)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from experiments.matrix.load import load
 from experiments.matrix.overrides import Overrides
 from experiments.store.store import Failure, Results
 from reports.blocks import Grid
 from reports.figures.select import select
-from reports.figures.tables import mean, text
+from reports.figures.tables import figure, mean, shown, text
 from reports.page.markdown import grid
 from reports.page.sections import measured
 from reports.statistics.answers import answers
@@ -80,6 +84,48 @@ def test_what_is_missing_says_why() -> None:
         (table,) = select(matrix, lacking).tables
         cell = table.cells[0][0]
         assert text(cell.column, mean(cell)) == "failed"
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.sampled_from(["there", "failed", "to do"]), min_size=4, max_size=4))
+def test_a_cell_that_lacks_seeds_is_the_mean_of_the_others_with_their_count(
+    states: list[str],
+) -> None:
+    matrix = load(EXPERIMENTS / "ema.yaml", Overrides(seeds=(0, 1, 2, 3)))
+    whole = results_of(matrix, lambda row, column, seed: 0.1 + seed / 8)
+    lacking = Results(dict(whole.records))
+    for request, state in zip(matrix.tables[0].cells[0][3], states, strict=True):
+        if state != "there":
+            del lacking.records[request.spec.signature, request.unit or ""]
+        if state == "failed":
+            lacking.failures[request.spec.signature] = Failure("no memory", "log.txt")
+    (answer,) = answers(select(matrix, lacking))
+    cell, there = answer.table.cells[0][3], [i for i in range(4) if states[i] == "there"]
+    plain = grid(measured(answer)).splitlines()[2].split(" | ")[4].removesuffix(" |")
+    assert plain == shown(cell) == figure(cell)
+    if len(there) in (0, 4):
+        assert plain == text(cell.column, mean(cell))
+    else:
+        counts = {name: states.count(name) for name in ("failed", "to do") if name in states}
+        why = ", ".join(f"{count} {name}" for name, count in counts.items())
+        seen = fmean(0.1 + seed / 8 for seed in there)
+        assert plain == f"{seen:.5f} ({len(there)} of 4 seeds; {why})"
+
+
+def test_a_difference_that_lacks_seeds_is_over_those_that_both_have() -> None:
+    matrix = load(EXPERIMENTS / "ema.yaml", Overrides(seeds=(0, 1, 2, 3)))
+    factor = {"test accuracy": 1, "test accuracy(ema)": 2}
+    results = results_of(
+        matrix, lambda r, column, seed: factor.get(column.header, 1) * (seed + 1) / 16
+    )
+    for column, seed in ((2, 0), (3, 3)):
+        request = matrix.tables[0].cells[0][column][seed]
+        del results.records[request.spec.signature, request.unit or ""]
+    (table,) = select(matrix, results).tables
+    cell = table.cells[0][3]
+    form = replace(cell.form, is_difference=True)
+    said = shown(replace(cell, form=form), (0.0, 1.0))
+    assert said == f"{fmean([2 / 16, 3 / 16]):+.5f} (2 of 4 seeds; 2 to do)"
 
 
 def test_grids_are_the_changelogs_even_with_odd_text() -> None:

@@ -8,16 +8,32 @@ from typing import Any
 from classifier.config.explanations import text
 from experiments.matrix.arms import Arm
 
+PLAIN = "plain"
+"""What an arm without any trick is called beside arms with one."""
+WEIGHTS = "plain weights"
+"""The same where the others are averages of its weights."""
 
-def names(arms: Sequence[Arm], without: Collection[str] = ()) -> list[str]:
-    """Each by what not all have: `ghostnet, rdrop`. `without`: axes that don't count."""
+
+def names(arms: Sequence[Arm], without: Collection[str] = (), plain: str = "") -> list[str]:
+    """Each by what not all have: `ghostnet, rdrop`. `without`: axes that don't count. `plain`: what
+    one is called that has nothing on, in place of `without rdrop`."""
     axes = [axis for axis in (arms[0].where if arms else ()) if axis not in without]
     values = {axis: list(dict.fromkeys(text(arm.where[axis]) for arm in arms)) for axis in axes}
     telling = [axis for axis in axes if len(values[axis]) > 1] or axes[:1]
-    short = [_short(arm.where, telling, values) for arm in arms]
+    short = [_short(arm.where, telling, values) or plain or _off(telling) for arm in arms]
     wholes = [text({axis: arm.where[axis] for axis in telling}) for arm in arms]
     is_clear = len(set(short)) == len(set(wholes))
     return short if is_clear else wholes
+
+
+def tricks(arms: Sequence[Arm], without: Collection[str]) -> list[str]:
+    """What each is called among arms that differ in all axes but these: `rdrop`, `ema`, `plain`."""
+    axes = {axis.split(".")[0] for axis in (arms[0].where if arms else ()) if axis not in without}
+    return names(arms, without, WEIGHTS if axes == {"ema"} else PLAIN)
+
+
+def _off(axes: Sequence[str]) -> str:
+    return f"without {', '.join(axes)}"
 
 
 def _short(
@@ -33,4 +49,4 @@ def _short(
             said.append(axis)
         elif value is not False and value is not None:
             said.append(f"{axis} {text(value)}")
-    return ", ".join(said) or f"without {', '.join(axes)}"
+    return ", ".join(said)

@@ -1,13 +1,14 @@
-"""A score of each arm against what the arm costs, with the Pareto front: the arms that no other
-beats in both."""
+"""A score of each arm against what the arm costs, and which of them are shown to be beaten: by one
+that costs no more and is better."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from classifier.basics.names import printable
 from classifier.config.spec import TrainSpec
@@ -17,21 +18,57 @@ from experiments.matrix.schema import DIGITS, Column
 from reports.blocks import Grid, Plot
 from reports.figures.select import Cell, Selection, cost_of
 from reports.figures.tables import figures, rounded
-from reports.page.plots import arms, letters, marks, style, svg
+from reports.page.plots import arms, legends, marks, style, svg
+from reports.statistics.answers import Answer, Judged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MOST_NAMED = 120
+"""Numbered arms whose names stand in the legend; those of the others show on hover."""
 _LEFT, _EDGE, _HIGH, _AXIS, _GAP = 56, 10, 180, 56, 8
-_LABEL = 150
-"""Pixels of an arm's name, at most."""
-_MARK, _LETTER = 5, 11
-"""Pixels that nothing else may lie in: to each side of a point, and of a name's height."""
+_BAND = {"color": style.FAINT, "linewidth": 9}
+_SHAPES = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "h", "*")
+"""By model."""
 Span = tuple[float, float, float]
 """Over the seeds: mean, least, most."""
-Box = tuple[float, float, float, float]
-"""Left, lower, right, upper."""
+
+
+@dataclass(frozen=True)
+class _Score:
+    figure: float
+    low: float
+    high: float
+    """Its 95 % interval: without one it may be anything."""
+    said: str
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """What has a point."""
+
+    name: str
+    model: str
+    trick: str
+    """The rest of its name."""
+    score: _Score
+
+
+@dataclass(frozen=True)
+class _Point:
+    name: str
+    look: Mapping[str, Any]
+    number: int | None
+    """What is drawn in place of a shape."""
+    cost: Span
+    score: float
+    line: tuple[float, float]
+    """What its upright line shows; infinite without one."""
+    scores: Mapping[str, _Score]
+    """Of what it is compared by: an arm by its score, a model by those of its arms."""
+    trained_with: tuple[int, ...] = ()
+    """The arms of the same training, where that is not its alone: a cost of them together."""
 
 
 @dataclass(frozen=True)
@@ -43,63 +80,88 @@ class _Panel:
     less_is_better: bool
     costs: Mapping[int, Span]
     """By arm."""
+    together: Mapping[int, tuple[int, ...]]
+    """By arm those that were trained with it, for one cost."""
+    is_of_models: bool = False
+    """Whether the model alone decides it: then a point is a model, with all its arms."""
 
 
-def plot(selection: Selection) -> Plot | None:
+def plot(selection: Selection, answers: Sequence[Answer]) -> Plot | None:
     """None where fewer than two arms have a score, or where they cost the same. Accuracy goes
     before other scores, on test before val, in fp32 before fp16, then what most arms have."""
-    column, scores = _scores(selection)
+    column, judged = _scores(selection, answers)
     if column is None:
         return None
-    known = list(_costs(selection, scores))
-    panels = [panel for panel in known if len({cost[0] for cost in panel.costs.values()}) > 1]
+    there = _arms(selection, column, judged)
+    panels = [
+        replace(panel, is_of_models=_is_of_models(panel, there))
+        for panel in _costs(selection, there)
+        if len({cost[0] for cost in panel.costs.values()}) > 1
+    ]
     if not panels:
         return None
-    every_name = map(printable, arms.names(selection.matrix.arms))
-    names = {arm: name for arm, name in enumerate(every_name) if arm in scores}
-    caption = _caption(selection, scores)
+    looks = _Looks.of(list(there.values()))
+    keys = looks.keys(list(there.values()))
+    if any(panel.together for panel in panels):
+        keys.append(legends.Key("arms of one training", _BAND))
+    top = legends.height(keys) + _GAP
 
     def draw(figure: Figure) -> None:
+        legends.draw(figure, 0, keys)
         for place, panel in enumerate(panels):
-            at = _GAP + place * (_HIGH + _AXIS)
+            at = top + place * (_HIGH + _AXIS)
             axes = marks.axes(figure, _LEFT, at, style.WIDTH - _LEFT - _EDGE, _HIGH)
-            _draw(axes, panel, column, scores, names, f"panel-{place}")
-        marks.write_lines(figure, _GAP + len(panels) * (_HIGH + _AXIS), caption)
+            _draw(axes, panel, column, _points(panel, there, looks), f"panel-{place}")
 
     name, title = "cost", f"{column.metric.capitalize()} against cost"
-    told = f"{column.metric} on {column.images} of {len(scores)} arms against "
+    told = f"{column.metric} on {column.images} of {len(there)} arms against "
     told += ", ".join(panel.name for panel in panels)
-    height = _GAP + len(panels) * (_HIGH + _AXIS) + style.LINE * len(caption)
-    drawn = svg.drawn(name, title, told, height, draw)
-    return Plot(name, title, drawn, _data(column, panels, scores, names))
+    drawn = svg.drawn(name, title, told, top + len(panels) * (_HIGH + _AXIS), draw)
+    caption = _caption(selection, panels, there, looks)
+    return Plot(name, title, drawn, _data(column, panels, there, looks), caption)
 
 
-def front(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
-    """The places of those that no other beats: that costs no more and scores no less, and is better
-    in one of the two. By cost; less of it is better, and more of the score."""
-    kept: list[int] = []
-    for place in sorted(range(len(costs)), key=lambda i: (costs[i], -scores[i])):
-        last = kept[-1] if kept else None
-        is_same = last is not None and (costs[place], scores[place]) == (costs[last], scores[last])
-        if last is None or scores[place] > scores[last] or is_same:
-            kept.append(place)
-    return kept
+def beaten(panel: Sequence[_Point], *, less_is_better: bool, more_scores: bool) -> set[int]:
+    """The places of those that another is shown to beat: it costs no more, and its interval lies
+    wholly on the better side; a model's in each arm that both have. Of a cost that is several arms'
+    together each one's own is not known: it is at most that."""
+    side, sign = (1 if less_is_better else -1), (1 if more_scores else -1)
+
+    def is_shown_better(one: _Score, other: _Score) -> bool:
+        return min(sign * one.low, sign * one.high) > max(sign * other.low, sign * other.high)
+
+    def beats(one: _Point, other: _Point) -> bool:
+        both = [key for key in one.scores if key in other.scores]
+        costs_no_more = side * one.cost[0] <= side * other.cost[0]
+        is_better = all(is_shown_better(one.scores[key], other.scores[key]) for key in both)
+        return bool(both) and costs_no_more and is_better
+
+    return {
+        place
+        for place, point in enumerate(panel)
+        if not point.trained_with and any(beats(other, point) for other in panel)
+    }
 
 
-def _scores(selection: Selection) -> tuple[Column | None, dict[int, Span]]:
+# What is there
+
+
+def _scores(
+    selection: Selection, answers: Sequence[Answer]
+) -> tuple[Column | None, dict[int, Judged]]:
     """By arm, of the score that is shown."""
     arm_of = {
         (training.signature, arm.track.key): place
         for place, arm in enumerate(selection.matrix.arms)
         for training in arm.trainings
     }
-    found: dict[tuple[object, ...], tuple[Column, dict[int, Span]]] = {}
-    for cell in (cell for table in selection.tables for row in table.cells for cell in row):
-        column = cell.column
-        arm = _arm(cell, arm_of)
+    found: dict[tuple[object, ...], tuple[Column, dict[int, Judged]]] = {}
+    for judged in (each for answer in answers for row in answer.cells for each in row):
+        column = judged.cell.column
+        arm = _arm(judged.cell, arm_of)
         if arm is not None and not column.is_cost and not column.is_speed:
             _, of = found.setdefault(column.measure, (column, {}))
-            of[arm] = _span(figures(cell))
+            of[arm] = judged
     best = max(found.values(), key=_preferred, default=None)
     return (None, {}) if best is None or len(best[1]) < 2 else best
 
@@ -112,40 +174,86 @@ def _arm(cell: Cell, arm_of: Mapping[tuple[str, str], int]) -> int | None:
     return arm_of.get((record.training.signature, record.track))
 
 
-def _preferred(of: tuple[Column, dict[int, Span]]) -> tuple[bool, bool, bool, int]:
+def _preferred(of: tuple[Column, dict[int, Judged]]) -> tuple[bool, bool, bool, int]:
     column, found = of
     is_test = column.part == "test" and column.data is None
     return column.metric == "accuracy", is_test, column.precision != "fp16", len(found)
+
+
+def _arms(selection: Selection, column: Column, judged: Mapping[int, Judged]) -> dict[int, _Arm]:
+    of = selection.matrix.arms
+    names, tricks = arms.names(of), arms.tricks(of, without=["model"])
+    return {
+        place: _Arm(
+            printable(names[place]),
+            printable(of[place].trainings[0].model),
+            printable(tricks[place]),
+            _score(column, judged[place]),
+        )
+        for place in sorted(judged)
+    }
+
+
+def _score(column: Column, judged: Judged) -> _Score:
+    digits = DIGITS.get(column.metric, 5)
+    figure = fmean(figures(judged.cell))
+    said, of = rounded(figure, digits), judged.estimate
+    if of is None:
+        return _Score(figure, -math.inf, math.inf, said)
+    limits = f"{rounded(of.low, digits)} to {rounded(of.high, digits)}"
+    return _Score(figure, of.low, of.high, f"{said} (95 % interval {limits})")
 
 
 def _span(of_seeds: Sequence[float]) -> Span:
     return fmean(of_seeds), min(of_seeds), max(of_seeds)
 
 
-def _costs(selection: Selection, scores: Mapping[int, Span]) -> Iterator[_Panel]:
+def _costs(selection: Selection, there: Mapping[int, _Arm]) -> Iterator[_Panel]:
     known = {
         (used.record.signature, used.record.track): (used.record, used.cost)
         for used in selection.used
         if isinstance(used.record, TrainRecord)
     }
-    chosen = {place: arm for place, arm in enumerate(selection.matrix.arms) if place in scores}
+    chosen = {place: selection.matrix.arms[place] for place in there}
+    together = _together(selection.matrix.arms, chosen, known)
     for metric, name in (("train_seconds", "train seconds"), ("parameters", "parameters")):
         found = {}
         for place, arm in chosen.items():
             if of_seeds := list(_of_seeds(metric, arm, known)):
                 found[place] = _span(of_seeds)
-        yield _Panel(name, DIGITS[metric], True, found)
+        shared = together if metric == "train_seconds" else {}
+        yield _Panel(name, DIGITS[metric], True, found, shared)
     yield _speeds(selection, chosen)
 
 
-def _of_seeds(
-    metric: str, arm: Arm, known: Mapping[tuple[str, str], tuple[TrainRecord, Cost | None]]
-) -> Iterator[float]:
+Known = Mapping[tuple[str, str], tuple[TrainRecord, Cost | None]]
+
+
+def _of_seeds(metric: str, arm: Arm, known: Known) -> Iterator[float]:
     for training in arm.trainings:
         there = known.get((training.signature, arm.track.key))
         figure = cost_of(metric, *there) if there else None
         if figure is not None:
             yield float(figure)
+
+
+def _together(
+    every: Sequence[Arm], chosen: Mapping[int, Arm], known: Known
+) -> dict[int, tuple[int, ...]]:
+    """By arm those whose weights come of one training, which has one cost: it was spent once. A
+    track that was added later is of a training of its own."""
+    spent: dict[tuple[str, str], dict[int, None]] = {}
+    for place, arm in enumerate(every):
+        for training in arm.trainings:
+            _, cost = known.get((training.signature, arm.track.key), (None, None))
+            if cost is not None:
+                key = training.signature, cost.model_dump_json()
+                spent.setdefault(key, {})[place] = None
+    of: dict[int, dict[int, None]] = {}
+    for shared in (shared for shared in spent.values() if len(shared) > 1):
+        for place in shared:
+            of.setdefault(place, {}).update(shared)
+    return {place: tuple(sorted(shared)) for place, shared in of.items() if place in chosen}
 
 
 def _speeds(selection: Selection, chosen: Mapping[int, Arm]) -> _Panel:
@@ -158,10 +266,10 @@ def _speeds(selection: Selection, chosen: Mapping[int, Arm]) -> _Panel:
                 key = record.spec.precision, record.spec.batch_size
                 found.setdefault(key, {})[place] = _span([record.fps])
     if not found:
-        return _Panel("FPS", DIGITS["fps"], False, {})
+        return _Panel("FPS", DIGITS["fps"], False, {}, {})
     precision, batch_size = max(found, key=lambda key: (len(found[key]), key[0] == "fp32"))
     name = f"FPS ({precision}, batches of {batch_size})"
-    return _Panel(name, DIGITS["fps"], False, found[precision, batch_size])
+    return _Panel(name, DIGITS["fps"], False, found[precision, batch_size], {})
 
 
 def _is_of(record: BenchmarkRecord, training: TrainSpec) -> bool:
@@ -171,122 +279,239 @@ def _is_of(record: BenchmarkRecord, training: TrainSpec) -> bool:
     )  # fmt: skip
 
 
-def _front(panel: _Panel, column: Column, scores: Mapping[int, Span]) -> list[int]:
-    """The arms of it."""
-    there = list(panel.costs)
-    cost = 1 if panel.less_is_better else -1
-    score = 1 if column.more_is_better else -1
-    kept = front([cost * panel.costs[a][0] for a in there], [score * scores[a][0] for a in there])
-    return [there[place] for place in kept]
+# What is shown of it
 
 
-def _draw(
-    axes: Axes,
-    panel: _Panel,
-    column: Column,
-    scores: Mapping[int, Span],
-    names: Mapping[int, str],
-    key: str,
-) -> None:
-    kept = _front(panel, column, scores)
-    others = [arm for arm in panel.costs if arm not in kept]
+@dataclass(frozen=True)
+class _Looks:
+    """Colours by trick and shapes by model; where there are too many, arms have numbers."""
+
+    colours: Mapping[str, str]
+    shapes: Mapping[str, str]
+    has_numbers: bool
+
+    @staticmethod
+    def of(there: Sequence[_Arm]) -> _Looks:
+        tricks = list(dict.fromkeys(arm.trick for arm in there))
+        models = list(dict.fromkeys(arm.model for arm in there))
+        is_told = len({(arm.trick, arm.model) for arm in there}) == len(there)
+        is_many = len(tricks) > len(style.SERIES) or len(models) > len(_SHAPES)
+        return _Looks(
+            dict(zip(tricks, style.SERIES, strict=False)),
+            dict(zip(models, _SHAPES, strict=False)),
+            has_numbers=is_many or not is_told,
+        )
+
+    def of_arm(self, arm: _Arm) -> dict[str, Any]:
+        if self.has_numbers:
+            return {"color": style.BLUE, "marker": "o"}
+        return {"color": self.colours[arm.trick], "marker": self.shapes[arm.model]}
+
+    def of_model(self, model: str) -> dict[str, Any]:
+        return {"color": style.INK, "marker": self.shapes[model]}
+
+    def keys(self, there: Sequence[_Arm]) -> list[legends.Key]:
+        plain = {"linestyle": "none", "markersize": 6}
+        if self.has_numbers:
+            return [
+                legends.Key(arm.name, {}, sample=f"{number}")
+                for number, arm in enumerate(there[:MOST_NAMED], start=1)
+            ]
+        dots = [
+            legends.Key(trick, {**plain, "marker": "o", "color": colour})
+            for trick, colour in self.colours.items()
+        ]
+        shapes = [
+            legends.Key(model, {**plain, "marker": shape, "color": style.INK})
+            for model, shape in self.shapes.items()
+        ]
+        return [*(dots if len(dots) > 1 else ()), *(shapes if len(shapes) > 1 else ())]
+
+
+def _is_of_models(panel: _Panel, there: Mapping[int, _Arm]) -> bool:
+    if panel.together:
+        return False
+    costs: dict[str, set[float]] = {}
+    for place, cost in panel.costs.items():
+        costs.setdefault(there[place].model, set()).add(cost[0])
+    has_one = all(len(of_model) == 1 for of_model in costs.values())
+    return has_one and len(costs) <= len(_SHAPES) and len(costs) < len(panel.costs)
+
+
+def _points(panel: _Panel, there: Mapping[int, _Arm], looks: _Looks) -> list[_Point]:
+    if panel.is_of_models:
+        return list(_of_models(panel, there, looks))
+    together = panel.together
+    numbers = {place: number for number, place in enumerate(there, start=1)}
+    return [
+        _Point(
+            there[place].name,
+            looks.of_arm(there[place]),
+            numbers[place] if looks.has_numbers else None,
+            cost,
+            score.figure,
+            (score.low, score.high),
+            {"": score},
+            together.get(place, ()),
+        )
+        for place, cost in panel.costs.items()
+        for score in [there[place].score]
+    ]
+
+
+def _of_models(panel: _Panel, there: Mapping[int, _Arm], looks: _Looks) -> Iterator[_Point]:
+    """Each at the mean of the arms that all models have, if there are any, from the least of these
+    to the most."""
+    of: dict[str, list[int]] = {}
+    for place in panel.costs:
+        of.setdefault(there[place].model, []).append(place)
+    counts = Counter(trick for places in of.values() for trick in {there[p].trick for p in places})
+    shared = {trick for trick, count in counts.items() if count == len(of)}
+    for model, places in of.items():
+        chosen = [p for p in places if there[p].trick in shared] or places
+        scores = {there[place].trick: there[place].score for place in chosen}
+        of_arms = [score.figure for score in scores.values()]
+        line = min(of_arms), max(of_arms)
+        look, cost = looks.of_model(model), panel.costs[places[0]]
+        yield _Point(model, look, None, cost, fmean(of_arms), line, scores)
+
+
+def _draw(axes: Axes, panel: _Panel, column: Column, points: Sequence[_Point], key: str) -> None:
     marks.scale_costs(axes.xaxis, panel.name, less_is_better=panel.less_is_better)
     marks.scale_scores(axes.yaxis, column)
     axes.tick_params(axis="y", labelsize=style.SMALL)
     lines = []
-    for arm, (cost, least, most) in panel.costs.items():
-        score, low, high = scores[arm]
-        lines += [((least, score), (most, score)), ((cost, low), (cost, high))]
-    marks.draw_lines(axes, lines, (style.INK, 0.25), 0.8, f"{key}-seeds")
-    steps = _steps([(panel.costs[arm][0], scores[arm][0]) for arm in kept])
-    marks.draw_lines(axes, steps, style.VERMILLION, 1.2, f"{key}-front")
-    for kind, of, filled in (("others", others, "none"), ("best", kept, style.BLUE)):
-        if of:
-            x, y = [panel.costs[arm][0] for arm in of], [scores[arm][0] for arm in of]
-            (drawn,) = axes.plot(x, y, "o", color=style.BLUE, markersize=6)
-            drawn.set(markerfacecolor=filled, gid=f"{key}-{kind}")
+    for point in points:
+        (cost, least, most), (low, high) = point.cost, point.line
+        lines.append(((least, point.score), (most, point.score)))
+        if math.isfinite(low) and math.isfinite(high):
+            lines.append(((cost, low), (cost, high)))
+    marks.draw_lines(axes, lines, style.THIN, 0.8, f"{key}-intervals")
+    _join(axes, panel, points, f"{key}-together")
+    hollow = _beaten(panel, column, points)
+    for place, point in enumerate(points):
+        _draw_point(axes, panel, point, place in hollow, f"{key}-{place}")
     axes.margins(0.06, 0.1)
-    axes.autoscale_view()
+    axes.autoscale_view(scaley=False)
+    axes.set_ylim(*_limits(points))
     axes.grid(color=style.FAINT, linewidth=0.8)
-    order = [*kept, *sorted(others, key=lambda arm: -scores[arm][0])]
-    points = {arm: (panel.costs[arm][0], scores[arm][0]) for arm in order}
-    _name(axes, points, names, steps)
 
 
-def _steps(along: Sequence[marks.Point]) -> list[tuple[marks.Point, marks.Point]]:
-    """What can be had at a cost: as good as the best that costs no more. From the cheapest on."""
-    lines = []
-    for (cost, score), (more, better) in pairwise(along):
-        lines += [((cost, score), (more, score)), ((more, score), (more, better))]
-    return lines
+def _limits(points: Sequence[_Point]) -> tuple[float, float]:
+    """From where to where the scores' axis goes: over all points, and over each upright line as far
+    as the points lie apart. Else one interval of few seeds makes a row of all points."""
+    at = [point.score for point in points]
+    halves = [(high - low) / 2 for low, high in (p.line for p in points) if math.isfinite(high)]
+    reach = max(at) - min(at) or max(halves, default=0.0) or 1.0
+    low = min(max(point.line[0], min(at) - reach) for point in points)
+    high = max(min(point.line[1], max(at) + reach) for point in points)
+    room = 0.06 * (high - low)
+    return low - room, high + room
 
 
-def _name(
-    axes: Axes,
-    points: Mapping[int, marks.Point],
-    names: Mapping[int, str],
-    lines: Sequence[tuple[marks.Point, marks.Point]],
-) -> None:
-    """Write each name beside its point, the first ones first, where no point, line or other name
-    is."""
-    pixels = axes.transData.transform
-    at = pixels(list(points.values()))
-    left, lower, right, upper = axes.bbox.extents
-    taken: list[Box] = [(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in at]
-    for line in lines:
-        (x, y), (end, height) = pixels(line)
-        taken.append((min(x, end) - 1, min(y, height) - 1, max(x, end) + 1, max(y, height) + 1))
-    for (x, y), arm in zip(at, points, strict=True):
-        name = letters.fitted(names[arm], _LABEL, style.SMALL)
-        for box in _around(x, y, letters.text_width(name, style.SMALL)):
-            inside = left <= box[0] and box[2] <= right and lower <= box[1] and box[3] <= upper
-            if inside and not any(_overlap(box, other) for other in taken):
-                middle = box[0], (box[1] + box[3]) / 2
-                start, height = axes.transData.inverted().transform(middle)
-                axes.text(start, height, name, va="center_baseline", fontsize=style.SMALL)
-                taken.append(box)
-                break
+def _beaten(panel: _Panel, column: Column, points: Sequence[_Point]) -> set[int]:
+    more_scores = column.more_is_better is not False
+    return beaten(points, less_is_better=panel.less_is_better, more_scores=more_scores)
 
 
-def _around(x: float, y: float, width: float) -> Iterator[Box]:
-    """Places for a name beside a point: right, left, above, below, then between these."""
-    away, half = _MARK + 2, _LETTER / 2
-    for across, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)):
-        middle = y + up * (away + half)
-        start = x - width / 2 if across == 0 else x + away if across > 0 else x - away - width
-        yield start, middle - half, start + width, middle + half
+def _draw_point(axes: Axes, panel: _Panel, point: _Point, is_beaten: bool, key: str) -> None:
+    at = point.cost[0], point.score
+    said = "; ".join(f"{trick} {of.said}".strip() for trick, of in point.scores.items())
+    told = f"{point.name}: {said}; {panel.name} {_said(point.cost, panel.digits)}"
+    told += " (of one training with others)" if point.trained_with else ""
+    told += "; shown to be beaten" if is_beaten else ""
+    if point.number is not None:
+        weight, colour = ("normal", style.GREY) if is_beaten else ("bold", style.BLUE)
+        axes.update_datalim([at])
+        written = axes.text(
+            *at, f"{point.number}", ha="center", va="center", fontsize=style.SMALL,
+            weight=weight, color=colour,
+        )  # fmt: skip
+        written.set(gid=key, label=told)
+        return
+    (drawn,) = axes.plot(*at, linestyle="none", markersize=7, **point.look)
+    drawn.set(gid=key, label=told)
+    if is_beaten:
+        drawn.set_markerfacecolor("none")
 
 
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _join(axes: Axes, panel: _Panel, points: Sequence[_Point], key: str) -> None:
+    """The arms of one training."""
+    of: dict[tuple[int, ...], list[marks.Point]] = {}
+    for point in points:
+        if point.trained_with:
+            of.setdefault(point.trained_with, []).append((point.cost[0], point.score))
+    lines = [
+        ((x, min(y for _, y in along)), (x, max(y for _, y in along)))
+        for along in of.values()
+        for x in {x for x, _ in along}
+        if len(along) > 1
+    ]
+    marks.draw_lines(axes, lines, style.FAINT, 9, key)
 
 
-def _caption(selection: Selection, scores: Mapping[int, Span]) -> list[str]:
-    said = "A point: an arm; thin lines: from the least to the most of its seeds. Filled, along "
-    said += "the line: no other arm is better in both (Pareto front). A point without room for its "
-    said += "name has none."
-    lacking = len(selection.matrix.arms) - len(scores)
-    said += f" {lacking} arms are not here: they lack this score." if lacking else ""
-    return letters.wrapped(said)
+def _caption(
+    selection: Selection, panels: Sequence[_Panel], there: Mapping[int, _Arm], looks: _Looks
+) -> str:
+    of_models = " and ".join(p.name.split(" (")[0] for p in panels if p.is_of_models)
+    said = ["A point is an arm, with its 95 % interval."]
+    if of_models:
+        said.append(
+            f"By {of_models} a point is a model: the mean of its arms, with a line from the least "
+            "to the most of them."
+        )
+    what = "Numbers in grey" if looks.has_numbers else "Hollow"
+    said.append(
+        f"{what}: one that costs no more is shown to be better (their intervals lie apart)."
+    )
+    if any(panel.together for panel in panels):
+        said.append(
+            "Arms on a band come of one training: its seconds are theirs together, at least what "
+            "each alone would take, so none of these is called worse for its time."
+        )
+    lacking = len(selection.matrix.arms) - len(there)
+    if lacking:
+        said.append(f"{_counted(lacking)} not here, for want of this score.")
+    return " ".join(said)
+
+
+def _counted(arms_: int) -> str:
+    return "1 arm is" if arms_ == 1 else f"{arms_} arms are"
 
 
 def _data(
-    column: Column,
-    panels: Sequence[_Panel],
-    scores: Mapping[int, Span],
-    names: Mapping[int, str],
+    column: Column, panels: Sequence[_Panel], there: Mapping[int, _Arm], looks: _Looks
 ) -> Grid:
-    """All that the plot shows."""
-    header = ("arm", f"{column.metric} on {column.images}", *(panel.name for panel in panels))
-    fronts = {panel.name: _front(panel, column, scores) for panel in panels}
+    """All that the plot shows: a row an arm, strong where it is not shown to be beaten."""
+    digits = DIGITS.get(column.metric, 5)
+    header = (
+        "arm", f"{column.metric} on {column.images}", "95 % interval",
+        *(panel.name for panel in panels),
+    )  # fmt: skip
+    left = [_left(panel, column, there, looks) for panel in panels]
     rows: list[tuple[str, ...]] = []
     strong: set[tuple[int, int]] = set()
-    for arm, score in scores.items():
-        costs = [_said(panel.costs.get(arm), panel.digits) for panel in panels]
-        best = [place for place, of in enumerate(fronts.values()) if arm in of]
-        strong |= {(len(rows), 2 + place) for place in best}
-        rows.append((names[arm], _said(score, DIGITS.get(column.metric, 5)), *costs))
+    for place, arm in there.items():
+        costs = [_said(panel.costs.get(place), panel.digits) for panel in panels]
+        strong |= {(len(rows), 3 + number) for number, of in enumerate(left) if place in of}
+        score = arm.score
+        limits = (
+            f"{rounded(score.low, digits)} to {rounded(score.high, digits)}"
+            if math.isfinite(score.low)
+            else ""
+        )
+        rows.append((arm.name, rounded(score.figure, digits), limits, *costs))
     return Grid(header, rows, frozenset(strong))
+
+
+def _left(panel: _Panel, column: Column, there: Mapping[int, _Arm], looks: _Looks) -> set[int]:
+    """The arms that are not shown to be beaten, alone or as their model."""
+    points = _points(panel, there, looks)
+    hollow = _beaten(panel, column, points)
+    if panel.is_of_models:
+        models = {points[place].name for place in hollow}
+        return {place for place in panel.costs if there[place].model not in models}
+    return {place for number, place in enumerate(panel.costs) if number not in hollow}
 
 
 def _said(span: Span | None, digits: int) -> str:

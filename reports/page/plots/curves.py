@@ -1,4 +1,5 @@
-"""Training curves as small multiples: a panel a training, its seeds and its tracks together."""
+"""Training curves as small multiples: a panel for each model, the arms that are compared and their
+seeds together."""
 
 from __future__ import annotations
 
@@ -7,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier.basics.names import printable
 from classifier.records.record import Epoch, TrainRecord
 from reports.blocks import Grid, Plot
 from reports.figures.select import Selection
 from reports.figures.tables import rounded
-from reports.page.plots import arms, letters, marks, style, svg
+from reports.page.plots import legends, letters, marks, style, svg
+from reports.page.plots.panels import TITLED, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,11 +27,13 @@ MOST_IN_ALL = 12_000
 LOG_FROM = 20.0
 """So many times the smallest loss the largest is, and the axis is logarithmic: one training that
 diverged makes flat lines of all others else."""
-_ACROSS = 2
 _LEFT, _BETWEEN = 48, 18
-_TITLE, _ACCURACY, _LOSS, _AXIS = 17, 84, 52, 28
-_GAP = 6
-_HIGH = _TITLE + _ACCURACY + _GAP + _LOSS + _AXIS
+_TITLE, _ACCURACY, _LOSS = 17, 84, 52
+_GAP, _AXIS = 6, 36
+"""Pixels: between what is stacked, and below the last panel of each column."""
+_HIGH = _TITLE + _ACCURACY + _GAP + _LOSS + 2 * _GAP
+_WIDE = 660
+"""Pixels of three panels side by side."""
 _DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
 
@@ -39,6 +42,8 @@ class _Curve:
     """A track of a training."""
 
     record: TrainRecord
+    arm: str
+    """What the legend calls it."""
     epochs: Sequence[Epoch]
     """Those that are shown."""
 
@@ -49,7 +54,7 @@ class _Curve:
 
 @dataclass(frozen=True)
 class _Panel:
-    """A training with all its seeds."""
+    """Arms with all their seeds."""
 
     name: str
     curves: Sequence[_Curve]
@@ -61,24 +66,25 @@ def plot(selection: Selection) -> Plot | None:
     panels, left_out, step = _panels(selection)
     if not panels:
         return None
-    tracks = list(dict.fromkeys(c.record.track for panel in panels for c in panel.curves))
-    scales = _Scales.of(panels)
-    caption = letters.wrapped(_told(panels, left_out, step, scales))
-    legend = tracks if len(tracks) > 1 else []
-    top = style.LINE * len(legend) + _GAP
-    high = top + _HIGH * math.ceil(len(panels) / _ACROSS)
-
-    def draw(figure: Figure) -> None:
-        for place, track in enumerate(legend):
-            _draw_key(figure, (place + 0.6) * style.LINE, track, place)
-        for place, panel in enumerate(panels):
-            _draw(figure, top, panel, place, tracks, scales)
-        marks.write_lines(figure, high, caption)
-
+    drawing = _Drawing.of(panels)
     name, title = "curves", "Training curves"
-    told = f"{len(panels)} trainings, {sum(len(panel.curves) for panel in panels)} curves each way"
-    drawn = svg.drawn(name, title, told, high + style.LINE * len(caption), draw)
-    return Plot(name, title, drawn, _data(panels, selection.matrix.seeds))
+    curves = sum(len(panel.curves) for panel in panels)
+    told = f"{len(panels)} panels, {curves} trainings with their val accuracy and val loss"
+
+    def drawn(name: str, width: float, across: int) -> str:
+        return svg.drawn(
+            name, title, told, drawing.height(width, across),
+            lambda figure: drawing.draw(figure, width, across), width,
+        )  # fmt: skip
+
+    return Plot(
+        name,
+        title,
+        drawn(name, style.WIDTH, min(len(panels), 2)),
+        _data(panels, selection.matrix.seeds),
+        _told(panels, left_out, step, drawing.scales),
+        drawn(f"{name}-wide", _WIDE, 3) if len(panels) > 2 else "",
+    )
 
 
 def thinned(count: int, best: int, step: int) -> list[int]:
@@ -88,31 +94,29 @@ def thinned(count: int, best: int, step: int) -> list[int]:
 
 def _panels(selection: Selection) -> tuple[list[_Panel], int, int]:
     """With how many there are more, and of how many epochs one is shown."""
-    records = [used.record for used in selection.used]
-    found: dict[tuple[str, str], TrainRecord] = {
-        (record.signature, record.track): record
-        for record in records
-        if isinstance(record, TrainRecord) and record.history
+    found = {
+        (used.record.signature, used.record.track): used.record
+        for used in selection.used
+        if isinstance(used.record, TrainRecord) and used.record.history
     }
-    of: dict[str, list[TrainRecord]] = {}
-    named: dict[str, dict[str, None]] = {}
-    tracks = [axis for axis in selection.axes if axis.split(".")[0] == "ema"]
-    names = arms.names(selection.matrix.arms, without=tracks)
-    for arm, name in zip(selection.matrix.arms, names, strict=True):
-        key = arm.trainings[0].signature
-        for training in arm.trainings:
-            record = found.pop((training.signature, arm.track.key), None)
-            if record is not None:
-                of.setdefault(key, []).append(record)
-                named.setdefault(key, {})[name] = None
-    shown = list(of)[:MOST_PANELS]
-    curves = [record for key in shown for record in of[key]]
-    step = _step(max((len(each.history) for each in curves), default=1), len(curves))
-    panels = [
-        _Panel(printable(" and ".join(named[key])), [_curve(each, step) for each in of[key]])
-        for key in shown
+    of = {
+        place: [found[key] for key in keys if key in found]
+        for place, arm in enumerate(selection.matrix.arms)
+        for keys in [[(training.signature, arm.track.key) for training in arm.trainings]]
+    }
+    there = [place for place, records in of.items() if records]
+    together = panels(selection.matrix, there)
+    shown = together[:MOST_PANELS]
+    records = [record for panel in shown for place in panel.arms for record in of[place]]
+    step = _step(max((len(each.history) for each in records), default=1), len(records))
+    drawn = [
+        _Panel(
+            panel.name,
+            [_curve(each, arm, step) for place, arm in panel.arms.items() for each in of[place]],
+        )
+        for panel in shown
     ]
-    return panels, len(of) - len(shown), step
+    return drawn, len(together) - len(shown), step
 
 
 def _step(longest: int, curves: int) -> int:
@@ -121,19 +125,20 @@ def _step(longest: int, curves: int) -> int:
     return math.ceil(longest / most)
 
 
-def _curve(record: TrainRecord, step: int) -> _Curve:
+def _curve(record: TrainRecord, arm: str, step: int) -> _Curve:
     kept = thinned(len(record.history), record.best_epoch, step)
-    return _Curve(record, [record.history[place] for place in kept])
+    return _Curve(record, arm, [record.history[place] for place in kept])
 
 
 def _told(panels: Sequence[_Panel], left_out: int, step: int, scales: _Scales) -> str:
-    said = "Above val accuracy, below val loss, by epoch (from 0), a line a seed. ●: best epoch"
-    records = [curve.record for panel in panels for curve in panel.curves]
-    said += "; |: stopped early." if any(each.stopped_early for each in records) else "."
+    said = "Above val accuracy, below val loss; a line is a seed."
     said += " The losses' axis is logarithmic." if scales.is_log else ""
     if step > 1:
         said += f" Of {step} epochs one is shown, and the best and the last."
-    return said + (f" {left_out} more trainings are not shown." if left_out else "")
+    if left_out:
+        said += f" {left_out} more " + ("panel is" if left_out == 1 else "panels are")
+        said += " not shown."
+    return said
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,7 @@ class _Scales:
         losses = [e.val_loss for e in epochs if math.isfinite(e.val_loss)] or [1.0]
         is_log = min(losses) > 0 and max(losses) > LOG_FROM * min(losses)
         return _Scales(
-            _with_room([float(e.epoch) for e in epochs]),
+            _with_room([float(_number(e)) for e in epochs]),
             _with_room([e.val_accuracy for e in epochs]),
             (min(losses) / 1.2, max(losses) * 1.2) if is_log else _with_room(losses),
             is_log,
@@ -163,27 +168,66 @@ def _with_room(figures: Sequence[float]) -> tuple[float, float]:
     return min(figures) - room, max(figures) + room
 
 
-def _draw_key(figure: Figure, at: float, track: str, place: int) -> None:
-    from matplotlib.lines import Line2D
+@dataclass(frozen=True)
+class _Drawing:
+    """What is drawn, whatever the width."""
 
-    wide, high = 72 * figure.get_size_inches()
-    ends, height = (0, 26 / wide), 1 - at / high
-    figure.add_artist(Line2D(ends, (height, height), **_look(place)))
-    marks.write(figure, 32, at, track)
+    panels: Sequence[_Panel]
+    arms: Sequence[str]
+    """In the legend's order."""
+    scales: _Scales
+    keys: Sequence[legends.Key]
+
+    @staticmethod
+    def of(panels: Sequence[_Panel]) -> _Drawing:
+        curves = [curve for panel in panels for curve in panel.curves]
+        arms = list(dict.fromkeys(curve.arm for curve in curves))
+        keys = [legends.Key(arm, _look(place)) for place, arm in enumerate(arms) if len(arms) > 1]
+        ink = {"color": style.INK if len(arms) > 1 else style.SERIES[0], "linestyle": "none"}
+        keys.append(legends.Key("best epoch", {**ink, **_BEST}))
+        if any(curve.record.stopped_early for curve in curves):
+            keys.append(legends.Key("stopped early", {**ink, **_STOPPED}))
+        return _Drawing(panels, arms, _Scales.of(panels), keys)
+
+    def height(self, width: float, across: int) -> float:
+        rows = math.ceil(len(self.panels) / across)
+        return self._top(width) + rows * _HIGH + _AXIS
+
+    def _top(self, width: float) -> float:
+        return legends.height(self.keys, width) + _GAP
+
+    def draw(self, figure: Figure, width: float, across: int) -> None:
+        legends.draw(figure, 0, self.keys, width)
+        wide = (width - _LEFT - _BETWEEN * (across - 1)) / across
+        for place, panel in enumerate(self.panels):
+            row, column = divmod(place, across)
+            at = _LEFT + column * (wide + _BETWEEN), self._top(width) + row * _HIGH, wide
+            is_last = place + across >= len(self.panels)
+            _draw(figure, at, panel, self, f"panel-{place}", (column == 0, is_last))
 
 
 def _look(place: int) -> dict[str, Any]:
-    """Of a track."""
+    """Of an arm."""
     dashes = _DASHES[place % len(_DASHES)]
     return {"color": style.SERIES[place % len(style.SERIES)], "linestyle": dashes, "linewidth": 1.3}
 
 
+_BEST: dict[str, Any] = {"marker": "o", "markersize": 5, "markeredgewidth": 0}
+_STOPPED: dict[str, Any] = {"marker": "|", "markersize": 10}
+
+
 def _draw(
-    figure: Figure, top: float, panel: _Panel, place: int, tracks: Sequence[str], scales: _Scales
+    figure: Figure,
+    at: tuple[float, float, float],
+    panel: _Panel,
+    drawing: _Drawing,
+    key: str,
+    is_outer: tuple[bool, bool],
 ) -> None:
-    row, column = divmod(place, _ACROSS)
-    width = (style.WIDTH - _LEFT - _BETWEEN * (_ACROSS - 1)) / _ACROSS
-    left, top = _LEFT + column * (width + _BETWEEN), top + row * _HIGH
+    """`at`: its left and upper edge, and its width. `is_outer`: whether it is the first of its row,
+    the last of its column: these name the axes for all."""
+    left, top, width = at
+    scales = drawing.scales
     title = letters.fitted(panel.name, width / style.BOLD)
     marks.write(figure, left, top + _TITLE / 2, title, weight="bold")
     above = marks.axes(figure, left, top + _TITLE, width, _ACCURACY)
@@ -192,18 +236,21 @@ def _draw(
     below.set(xlim=scales.epochs, ylim=scales.loss, yscale="log" if scales.is_log else "linear")
     for axes, name, of in ((above, "accuracy", _accuracy), (below, "loss", _loss)):
         for number, curve in enumerate(panel.curves):
-            look = _look(tracks.index(curve.record.track))
-            drawn = axes.plot(
-                [e.epoch for e in curve.epochs], [of(e) for e in curve.epochs], **look
-            )
-            drawn[0].set_gid(f"panel-{place}-{name}-{number}")
-        _draw_marks(axes, panel, f"panel-{place}-{name}", tracks, of)
-        marks.tick_few(axes, is_named=column == 0)
-    above.set_xticks([])
-    if column == 0:
-        for axes, name in ((above, "accuracy"), (below, "loss")):
+            _draw_curve(axes, panel, curve, drawing, f"{key}-{name}-{number}", of)
+        marks.tick_few(axes, is_named=is_outer[0])
+        if is_outer[0]:
             axes.set_ylabel(name)
             axes.yaxis.set_label_coords(-36 / width, 0.5)
+    above.set_xticks([])
+    if is_outer[1]:
+        below.set_xlabel("epoch")
+    else:
+        below.tick_params(axis="x", labelbottom=False)
+
+
+def _number(epoch: Epoch) -> int:
+    """People count from 1, records from 0."""
+    return epoch.epoch + 1
 
 
 def _accuracy(epoch: Epoch) -> float:
@@ -214,29 +261,42 @@ def _loss(epoch: Epoch) -> float:
     return epoch.val_loss if math.isfinite(epoch.val_loss) else math.nan
 
 
-def _draw_marks(
-    axes: Axes, panel: _Panel, key: str, tracks: Sequence[str], of: Callable[[Epoch], float]
+def _draw_curve(
+    axes: Axes,
+    panel: _Panel,
+    curve: _Curve,
+    drawing: _Drawing,
+    key: str,
+    of: Callable[[Epoch], float],
 ) -> None:
-    """The best epochs, and the ends of those that were stopped."""
-    for place, track in enumerate(tracks):
-        curves = [curve for curve in panel.curves if curve.record.track == track]
-        colour = style.SERIES[place % len(style.SERIES)]
-        best = [(curve.best.epoch, of(curve.best)) for curve in curves]
-        marks.draw_dots(axes, best, colour, f"{key}-best-{place}")
-        stopped = [c.record.history[-1] for c in curves if c.record.stopped_early]
-        if stopped:
-            ends = axes.plot([e.epoch for e in stopped], [of(e) for e in stopped], "|")
-            ends[0].set(color=colour, markersize=10, gid=f"{key}-stopped-{place}")
+    """With its best epoch, and its end if it was stopped."""
+    look = _look(drawing.arms.index(curve.arm))
+    best = [place for place, e in enumerate(curve.epochs) if e.epoch == curve.record.best_epoch]
+    x, y = [_number(e) for e in curve.epochs], [of(e) for e in curve.epochs]
+    (drawn,) = axes.plot(x, y, markevery=best, **_BEST, **look)
+    drawn.set(gid=key, label=_words(panel, curve))
+    if curve.record.stopped_early:
+        end = curve.record.history[-1]
+        (mark,) = axes.plot(_number(end), of(end), color=look["color"], **_STOPPED)
+        mark.set(gid=f"{key}-stopped", label=f"Stopped early, after epoch {_number(end)}")
+
+
+def _words(panel: _Panel, curve: _Curve) -> str:
+    best, last = curve.best, curve.record.history[-1]
+    named = [panel.name] + ([curve.arm] if curve.arm not in ("", TITLED) else [])
+    name = f"{', '.join(named)}, seed {curve.record.spec.seed}"
+    figures = f"val accuracy {rounded(best.val_accuracy, 5)}, val loss {rounded(best.val_loss, 5)}"
+    return f"{name}: best epoch {_number(best)} of {_number(last)}, {figures}"
 
 
 def _data(panels: Sequence[_Panel], seeds: Sequence[int]) -> Grid:
-    """All that the plot shows: a row an epoch of a track, strong where it is a seed's best."""
+    """All that the plot shows: a row an epoch of an arm, strong where it is a seed's best."""
     of_seeds = [f"{what}, seed {seed}" for what in ("val accuracy", "val loss") for seed in seeds]
     rows: list[tuple[str, ...]] = []
     strong: set[tuple[int, int]] = set()
     for panel in panels:
-        for track in dict.fromkeys(curve.record.track for curve in panel.curves):
-            curves = {c.record.spec.seed: c for c in panel.curves if c.record.track == track}
+        for arm in dict.fromkeys(curve.arm for curve in panel.curves):
+            curves = {c.record.spec.seed: c for c in panel.curves if c.arm == arm}
             shown = {seed: {e.epoch: e for e in curve.epochs} for seed, curve in curves.items()}
             for epoch in sorted({epoch for of in shown.values() for epoch in of}):
                 found = [shown.get(seed, {}).get(epoch) for seed in seeds]
@@ -244,5 +304,5 @@ def _data(panels: Sequence[_Panel], seeds: Sequence[int]) -> Grid:
                 strong |= {(len(rows), 3 + i) for i, is_best in enumerate(best) if is_best}
                 accuracy = ["" if e is None else rounded(e.val_accuracy, 5) for e in found]
                 loss = ["" if e is None else rounded(e.val_loss, 5) for e in found]
-                rows.append((panel.name, track, str(epoch), *accuracy, *loss))
-    return Grid(("training", "track", "epoch", *of_seeds), rows, frozenset(strong))
+                rows.append((panel.name, arm, str(epoch + 1), *accuracy, *loss))
+    return Grid(("panel", "arm", "epoch", *of_seeds), rows, frozenset(strong))

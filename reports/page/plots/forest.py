@@ -26,18 +26,14 @@ REACH = 3.0
 more. Else one interval of few seeds makes points of all others."""
 _NAMES, _WORDS = 168, 70
 """Pixels for the rows' names at the left, at most, and for what is said at the right."""
-_GAP, _AXIS = 6, 50
-"""Below a heading; from the last row to the next heading."""
+_GAP, _AXIS, _APART = 6, 50, 10
+"""Below a heading; from the last row to the next heading, and where there are no rows."""
 _MARKS = {
     Word.BETTER: ("^", style.BLUE),
     Word.WORSE: ("v", style.VERMILLION),
     Word.SAME: ("s", style.GREEN),
     Word.CANT_TELL: ("o", style.INK),
 }
-_CAPTION = (
-    "Thin: 95 % interval; thick: 90 %, which must lie in the shaded margin for “same”. Diamonds: "
-    "over the rows, as wide as their 95 % interval. ▲_better, ▼_worse, ■_same, ●_can't_tell."
-)
 
 
 @dataclass(frozen=True)
@@ -84,29 +80,35 @@ def plot(answer: Answer) -> Plot | None:
     if not any(group.compared for group in groups):
         return None
     name, title = f"forest-{answer.table.name}", f"{answer.table.name}: differences"
-    caption = [line.replace("_", " ") for line in letters.wrapped(_CAPTION)]
-    left = letters.room_for([line.name for group in groups for line in group.lines], _NAMES)
+    drawn_lines = [line for group in groups if group.compared for line in group.lines]
+    left = letters.room_for([line.name for line in drawn_lines], _NAMES)
     headings = [letters.wrapped(_heading(group), style.LETTERS * style.BOLD) for group in groups]
+    limits = [_limits([other for other in groups if _share_axis(group, other)]) for group in groups]
     heights = [
-        style.LINE * len(heading) + style.ROW * len(group.lines) + _AXIS
+        style.LINE * len(heading) + _height(group)
         for group, heading in zip(groups, headings, strict=True)
     ]
 
     def draw(figure: Figure) -> None:
         top = 0.0
         for number, group in enumerate(groups):
-            for line in headings[number]:
-                marks.write(figure, 0, top + style.LINE * 0.6, line, weight="bold")
-                top += style.LINE
-            width, height = style.WIDTH - left - _WORDS, style.ROW * len(group.lines)
-            axes = marks.axes(figure, left, top + _GAP, width, height)
-            _draw(axes, group, left, f"group-{number}")
-            top += height + _AXIS
-        marks.write_lines(figure, top, caption)
+            for place, line in enumerate(headings[number]):
+                middle = top + (place + 0.6) * style.LINE
+                marks.write(figure, 0, middle, line, weight="bold")
+            below = top + style.LINE * len(headings[number])
+            if group.compared:
+                width, height = style.WIDTH - left - _WORDS, style.ROW * len(group.lines)
+                axes = marks.axes(figure, left, below + _GAP, width, height)
+                _draw(axes, group, limits[number], left, f"group-{number}")
+            else:
+                said = f"No row has an interval: {_counted(group)}."
+                said = letters.fitted(said, style.WIDTH, style.SMALL)
+                marks.write(figure, 0, below + style.LINE / 2, said, fontsize=style.SMALL)
+            top += heights[number]
 
     told = "; ".join(f"{_heading(group)}: {_counted(group)}" for group in groups)
-    height = sum(heights) + style.LINE * len(caption)
-    return Plot(name, title, svg.drawn(name, title, told, height, draw), _data(answer, groups))
+    drawn = svg.drawn(name, title, told, sum(heights), draw)
+    return Plot(name, title, drawn, _data(answer, groups), _caption(groups, limits))
 
 
 def _groups(answer: Answer) -> Iterator[_Group]:
@@ -153,8 +155,31 @@ def _counted(group: _Group) -> str:
     return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
 
 
-def _draw(axes: Axes, group: _Group, left: float, key: str) -> None:
-    low, high = _limits(group)
+def _height(group: _Group) -> float:
+    """Pixels below its heading, with the room before the next."""
+    return style.ROW * len(group.lines) + _AXIS if group.compared else style.LINE + _APART
+
+
+def _share_axis(one: _Group, other: _Group) -> bool:
+    return one.column.metric == other.column.metric
+
+
+def _caption(groups: Sequence[_Group], limits: Sequence[tuple[float, float]]) -> str:
+    said = "Thin: 95 % interval; thick: 90 %."
+    if any(group.margin is not None for group in groups):
+        said += " Shaded: the margin; “same” is where the 90 % interval lies inside it."
+    if any(line.is_over_rows for group in groups for line in group.lines):
+        said += " Diamonds: over the rows, as wide as their 95 % interval."
+    is_cut = any(
+        of.low < low or of.high > high
+        for group, (low, high) in zip(groups, limits, strict=True)
+        for _, of, _ in group.compared
+    )
+    return said + (" An arrow: the interval goes on." if is_cut else "")
+
+
+def _draw(axes: Axes, group: _Group, limits: tuple[float, float], left: float, key: str) -> None:
+    low, high = limits
     axes.set_xlim(low, high)
     axes.set_ylim(len(group.lines) - 0.5, -0.5)
     if group.margin is not None:
@@ -165,18 +190,31 @@ def _draw(axes: Axes, group: _Group, left: float, key: str) -> None:
     marks.name_rows(axes, range(len(names)), names)
     for place, line in enumerate(group.lines):
         marks.say_beside(axes, place, line.word)
+        marks.tell_row(axes, place, 1, (left, _WORDS), f"{key}-row-{place}", _words(group, line))
     _draw_rows(axes, group, key)
     _draw_lines(axes, group, key)
-    _draw_arrows(axes, group, low, high)
+    _draw_arrows(axes, group, (low, high), key)
     marks.scale_scores(axes.xaxis, group.column, is_difference=True)
 
 
-def _limits(group: _Group) -> tuple[float, float]:
-    """From where to where the axis goes: over 0, the margin, each difference, and each interval as
-    far as REACH says."""
-    found = [comparison for _, comparison, _ in group.compared]
+def _words(group: _Group, line: _Line) -> str:
+    """All of a row in a line."""
+    has_own = group.against is None and not line.is_over_rows  # its name says which
+    name = line.name if has_own else f"{line.name}: {group.column.header} minus {line.against}"
+    name = printable(name.replace("<br>", " "))
+    figure, wide, narrow, *_ = _told(group, line)
+    if not figure:
+        return f"{name}: {line.word}"
+    return f"{name}: {figure}, 95 % interval {wide}, 90 % interval {narrow}: {line.word}"
+
+
+def _limits(groups: Sequence[_Group]) -> tuple[float, float]:
+    """From where to where an axis goes that these share: over 0, the margins, each difference, and
+    each interval as far as REACH says."""
+    found = [comparison for group in groups for _, comparison, _ in group.compared]
     half = REACH * median([(each.high - each.low) / 2 for each in found] or [0.0])
-    ends = [0.0, -(group.margin or 0.0), group.margin or 0.0]
+    margin = max(group.margin or 0.0 for group in groups)
+    ends = [0.0, -margin, margin]
     for each in found:
         at = each.difference
         ends += [at, max(each.low, at - half), min(each.high, at + half)]
@@ -210,14 +248,16 @@ def _draw_lines(axes: Axes, group: _Group, key: str) -> None:
             drawn.set(facecolor=fill, gid=f"{key}-over-rows-{place}")
 
 
-def _draw_arrows(axes: Axes, group: _Group, low: float, high: float) -> None:
+def _draw_arrows(axes: Axes, group: _Group, limits: tuple[float, float], key: str) -> None:
     """Where an interval goes on."""
+    low, high = limits
     inside = 0.015 * (high - low)
     below = [(low + inside, place) for place, each, _ in group.compared if each.low < low]
     above = [(high - inside, place) for place, each, _ in group.compared if each.high > high]
-    for ends, marker in ((below, "<"), (above, ">")):
+    for ends, marker, name in ((below, "<", "below"), (above, ">", "above")):
         if ends:
-            axes.plot(*zip(*ends, strict=True), marker, color=style.INK, markersize=5)
+            (drawn,) = axes.plot(*zip(*ends, strict=True), marker, color=style.INK, markersize=5)
+            drawn.set_gid(f"{key}-cut-{name}")
 
 
 def _ink(verdict: Verdict) -> str:

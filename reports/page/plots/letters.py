@@ -62,8 +62,17 @@ def fitted_names(names: Sequence[str], width: float, size: float = LETTERS) -> l
             shown = told_apart(tuple(map(_plain, long)), own, room)
             if max(text_width(name, size) for name in shown) <= width:
                 break
-        fit |= dict(zip(long, shown, strict=True))
+        fit |= {
+            name: _numbered(mark, name, width, size) if cut == mark else cut
+            for name, cut, mark in zip(long, shown, own, strict=True)
+        }
     return [fit[name] for name in names]
+
+
+def _numbered(number: str, name: str, width: float, size: float) -> str:
+    """A number that no other name has, and as much of the name as fits beside it."""
+    room = width - text_width(f"{number} ", size)
+    return f"{number} {fitted(name, room, size)}" if room > size else number
 
 
 @lru_cache(maxsize=10_000)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.matrix.schema import Column
-from reports.page.plots.style import FAINT, LINE, PAD, SMALL, Colour
+from reports.page.plots.style import FAINT, PAD, SMALL, UNSEEN, Colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,12 +28,6 @@ def write(figure: Figure, left: float, top: float, text: str, **how: Any) -> Non
     """A line of text whose middle lies at `top`."""
     wide, high = 72 * figure.get_size_inches()
     figure.text(left / wide, 1 - top / high, text, va="center", **how)
-
-
-def write_lines(figure: Figure, top: float, lines: Sequence[str]) -> None:
-    """Small lines, the first with its upper edge at `top`."""
-    for number, line in enumerate(lines):
-        write(figure, 0, top + (number + 0.5) * LINE, line, fontsize=SMALL)
 
 
 def name_rows(axes: Axes, places: Sequence[float], names: Sequence[str]) -> None:
@@ -66,6 +60,23 @@ def tick_few(axes: Axes, *, is_named: bool) -> None:
     axes.yaxis.set_major_formatter(plain)
     axes.tick_params(axis="y", labelleft=is_named, labelsize=SMALL)
     axes.grid(axis="y", color=FAINT, linewidth=0.8)
+
+
+def tell_row(
+    axes: Axes, place: float, high: float, sides: tuple[float, float], key: str, told: str
+) -> None:
+    """What shows where the pointer is on a row: `high` in the axes' figures, as wide as the axes
+    and so many pixels to its left and right."""
+    from matplotlib.patches import Rectangle
+
+    left, right = (side / axes.bbox.width for side in sides)
+    axes.add_patch(
+        Rectangle(
+            (-left, place - high / 2), 1 + left + right, high,
+            transform=axes.get_yaxis_transform(), facecolor=UNSEEN, linewidth=0, zorder=9,
+            clip_on=False, gid=key, label=told,
+        )
+    )  # fmt: skip
 
 
 Point = tuple[float, float]

@@ -12,7 +12,7 @@ from experiments.matrix.schema import Column
 from reports.blocks import Grid, Plot
 from reports.figures.select import Cell, Missing, SelectedTable
 from reports.figures.tables import mean, text
-from reports.page.plots import letters, marks, style, svg
+from reports.page.plots import legends, letters, marks, style, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 _NAMES, _WORDS, _EDGE = 168, 66, 14
 """Pixels for the rows' names at the left, at most, and for what is missing, at the right, or for
 the last figure of the axis alone."""
-_LEGEND, _GAP = 18, 4
-"""Pixels: a dot before its column's name; below the names."""
+_GAP = 8
+"""Pixels below the legend."""
 _CELL, _APART, _AXIS = 15, 7, 52
 """Pixels: of a cell, between the table's rows, from the last of them to the next heading."""
+_MEAN = 2.5
+"""Pixels: how thick a mean is."""
 _SPREAD = 7
 """Pixels between the first and the last seed of a cell, one below the other: equal figures would
 hide each other."""
-_CAPTION = (
-    "A dot: a seed; the short line: their mean. Thin lines join what a seed gave in two arms that "
-    "are compared, but not many rows with one."
-)
+_CAPTION = "Each seed's figure and their mean."
+_JOINED = "Thin lines join what one seed gave in two arms that are compared."
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,10 @@ class _Group:
     @property
     def name(self) -> str:
         return f"{self.columns[0].metric} on {self.columns[0].images}"
+
+    @property
+    def heading(self) -> str:
+        return self.name if len(self.columns) > 1 else printable(self.columns[0].header)
 
     @property
     def cells(self) -> list[Cell]:
@@ -69,32 +73,27 @@ def plot(table: SelectedTable, seeds: Sequence[int]) -> Plot | None:
     left = letters.room_for([row[0].row for group in groups for row in group.rows], _NAMES)
     is_whole = not any(cell.missing for group in groups for cell in group.cells)
     right = _EDGE if is_whole else _WORDS
-    legends = [_legend(group) for group in groups]
-    caption = letters.wrapped(_CAPTION)
+    keys = [_legend(group) for group in groups]
+    above = [style.LINE + legends.height(of_group) + _GAP for of_group in keys]
+    is_joined = any(_pairs(group.cells) for group in groups)
+    caption = f"{_CAPTION} {_JOINED}" if is_joined else _CAPTION
 
     def draw(figure: Figure) -> None:
         top = 0.0
-        for number, (group, legend) in enumerate(zip(groups, legends, strict=True)):
-            for line, colour in legend:
-                at = top + style.LINE * 0.6
-                marks.write(
-                    figure, 12 if colour else 0, at, line, weight=None if colour else "bold"
-                )
-                if colour:
-                    marks.write(figure, 0, at, "●", color=colour)
-                top += style.LINE
+        for number, group in enumerate(groups):
+            heading = letters.fitted(group.heading, style.WIDTH / style.BOLD)
+            marks.write(figure, 0, top + style.LINE * 0.6, heading, weight="bold")
+            legends.draw(figure, top + style.LINE, keys[number])
+            top += above[number]
             width, height = style.WIDTH - left - right, group.places[-1] + _CELL / 2
-            _draw(
-                marks.axes(figure, left, top + _GAP, width, height), group, left, f"group-{number}"
-            )
+            axes = marks.axes(figure, left, top, width, height)
+            _draw(axes, group, (left, right), seeds, f"group-{number}")
             top += height + _AXIS
-        marks.write_lines(figure, top, caption)
 
-    height = sum(group.places[-1] + _CELL / 2 + _AXIS for group in groups)
-    height += style.LINE * (len(caption) + sum(map(len, legends)))
+    height = sum(above) + sum(group.places[-1] + _CELL / 2 + _AXIS for group in groups)
     told = "; ".join(f"{group.name}: {len(group.cells)} cells" for group in groups)
     drawn = svg.drawn(name, title, f"{told}; seeds {', '.join(map(str, seeds))}", height, draw)
-    return Plot(name, title, drawn, _data(table, groups, seeds))
+    return Plot(name, title, drawn, _data(table, groups, seeds), caption)
 
 
 def _groups(table: SelectedTable) -> Iterator[_Group]:
@@ -113,30 +112,38 @@ def _figures(cell: Cell) -> list[tuple[int, float]]:
     return [(i, each) for i, each in enumerate(cell.figures) if not isinstance(each, Missing)]
 
 
-def _legend(group: _Group) -> list[tuple[str, str | None]]:
-    """What stands above the marks: with the colour of its dots, if there are several, in their
-    order from above."""
+def _legend(group: _Group) -> list[legends.Key]:
+    """The columns by their colour, in their order from above, and what a seed and a mean are."""
     headers = [printable(column.header) for column in group.columns]
-    if len(headers) == 1:
-        return [(line, None) for line in letters.wrapped(headers[0], style.LETTERS * style.BOLD)]
-    return [(group.name, None)] + [
-        (letters.fitted(header, style.WIDTH - _LEGEND), _colour(place))
-        for place, header in enumerate(headers)
+    colour = _colour(0) if len(headers) == 1 else style.INK
+    keys = [legends.Key(header, _dot(_colour(place))) for place, header in enumerate(headers)]
+    mean_look = {"color": colour, "marker": "|", "markersize": 11, "markeredgewidth": _MEAN}
+    return [
+        *(keys if len(keys) > 1 else ()),
+        legends.Key("a seed", _dot(colour)),
+        legends.Key("mean", {**mean_look, "linestyle": "none"}),
     ]
+
+
+def _dot(colour: str) -> dict[str, object]:
+    return {"color": colour, "marker": "o", "markersize": 5, "linestyle": "none"}
 
 
 def _colour(place: int) -> str:
     return style.SERIES[place % len(style.SERIES)]
 
 
-def _draw(axes: Axes, group: _Group, left: float, key: str) -> None:
+def _draw(
+    axes: Axes, group: _Group, sides: tuple[float, float], seeds: Sequence[int], key: str
+) -> None:
+    """`sides`: the pixels to its left and right."""
     places, several = group.places, len(group.columns)
     found = [figure for cell in group.cells for _, figure in _figures(cell)]
     room = 0.04 * (max(found) - min(found)) or 0.01
     axes.set_xlim(min(found) - room, max(found) + room)
     axes.set_ylim(places[-1] + _CELL / 2, 0)
     middles = [sum(places[i : i + several]) / several for i in range(0, len(places), several)]
-    names = letters.fitted_names([row[0].row for row in group.rows], left - style.PAD)
+    names = letters.fitted_names([row[0].row for row in group.rows], sides[0] - style.PAD)
     marks.name_rows(axes, middles, names)
     for cell, place in zip(group.cells, places, strict=True):
         if cell.missing:
@@ -145,11 +152,14 @@ def _draw(axes: Axes, group: _Group, left: float, key: str) -> None:
     guides = [((left_end, place), (right_end, place)) for place in places]
     marks.draw_lines(axes, guides, style.FAINT, 0.8, f"{key}-guides")
     _draw_pairs(axes, group, key)
-    _draw_means(axes, group, key)
     for column in range(several):
         cells = list(zip(group.cells, places, strict=True))[column::several]
         dots = [dot for cell, place in cells for dot in _dots(cell, place).values()]
         marks.draw_dots(axes, dots, _colour(column), f"{key}-seeds-{column}")
+        _draw_means(axes, cells, _colour(column), f"{key}-means-{column}")
+    for number, (cell, place) in enumerate(zip(group.cells, places, strict=True)):
+        told = _words(cell, seeds)
+        marks.tell_row(axes, place, _CELL, sides, f"{key}-cell-{number}", told)
     marks.scale_scores(axes.xaxis, group.columns[0])
 
 
@@ -183,14 +193,22 @@ def _pairs(cells: Sequence[Cell]) -> list[tuple[int, int]]:
     ]
 
 
-def _draw_means(axes: Axes, group: _Group, key: str) -> None:
+def _draw_means(axes: Axes, cells: Sequence[tuple[Cell, float]], colour: str, key: str) -> None:
     half = _CELL / 2 - 2
     lines = []
-    for cell, place in zip(group.cells, group.places, strict=True):
+    for cell, place in cells:
         at = mean(cell)
         if not isinstance(at, Missing):
             lines.append(((at, place - half), (at, place + half)))
-    marks.draw_lines(axes, lines, style.INK, 1.5, f"{key}-means")
+    marks.draw_lines(axes, lines, colour, _MEAN, key)
+
+
+def _words(cell: Cell, seeds: Sequence[int]) -> str:
+    """All figures of a cell in a line."""
+    of_seeds = zip(seeds, cell.figures, strict=True)
+    each = ", ".join(f"{text(cell.column, figure)} (seed {seed})" for seed, figure in of_seeds)
+    name = printable(f"{cell.row.replace('<br>', ' ')}: {cell.column.header}")
+    return f"{name}: {each}; mean {text(cell.column, mean(cell))}"
 
 
 def _data(table: SelectedTable, groups: Sequence[_Group], seeds: Sequence[int]) -> Grid:

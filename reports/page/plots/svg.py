@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -26,6 +26,7 @@ LARGEST = 1.25
 """How much larger than drawn it is shown at most, where there is room."""
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _NUMBERED = re.compile(r"(figure|patch|text|line2d|[A-Za-z]*Collection|xtick|ytick)_\d+")
+_UNNAMED = re.compile(r"_child\d+")
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 _ON_EITHER = "svg{color:#1f2328}@media(prefers-color-scheme:dark){svg{color:#e6edf3}}"
 """For a file: a page says itself what colour its text has, a picture has to ask."""
@@ -40,11 +41,19 @@ _OF_ALL = {
 """What the root says for all below it; of the last whatever matplotlib says."""
 
 
-def drawn(name: str, title: str, told: str, height: float, draw: Callable[[Figure], None]) -> str:
-    """One <svg> element, as wide as its place, up to WIDTH at the size of its letters.
+def drawn(
+    name: str,
+    title: str,
+    told: str,
+    height: float,
+    draw: Callable[[Figure], None],
+    width: float = WIDTH,
+) -> str:
+    """One <svg> element, as wide as its place, up to `width` at the size of its letters.
 
     `title` and `told` are what is read to people who can't see it. All ids begin with `name`. In
-    the colour of the text around it (`currentColor`) is what matplotlib draws in INK.
+    the colour of the text around it (`currentColor`) is what matplotlib draws in INK. What has both
+    a gid and a label has the label as its <title>, which shows on hover.
     """
     import matplotlib.style
     from matplotlib.figure import Figure
@@ -52,17 +61,33 @@ def drawn(name: str, title: str, told: str, height: float, draw: Callable[[Figur
     how = {**MATPLOTLIB, "svg.fonttype": "none", "svg.hashsalt": name}
     written = io.StringIO()
     with matplotlib.style.context(["default", how]), lacking_letters():
-        figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+        figure = Figure(figsize=(width / 72, height / 72), dpi=72)
         draw(figure)
         figure.savefig(written, format="svg", metadata={"Date": None})
+        titles = _titles(figure)
     root = ElementTree.fromstring(written.getvalue())  # noqa: S314  (written right here)
     _adapt(root, _as_id(name))
-    return _with_words(root, _as_id(name), title, told)
+    _entitle(root, {f"{_as_id(name)}-{gid}": said for gid, said in titles.items()})
+    return _with_words(root, _as_id(name), title, told, width)
+
+
+def _titles(figure: Figure) -> dict[str, str]:
+    """By gid. What has no label of its own has one that matplotlib numbers."""
+    found = {str(artist.get_gid()): str(artist.get_label()) for artist in figure.findobj()}
+    return {gid: said for gid, said in found.items() if said and not _UNNAMED.fullmatch(said)}
+
+
+def _entitle(root: Element, titles: Mapping[str, str]) -> None:
+    for element in list(root.iter()):
+        if said := titles.get(element.attrib.get("id", "")):
+            title = Element(f"{{{SVG}}}title")
+            title.text = said
+            element.insert(0, title)
 
 
 def as_file(plot: Plot) -> str:
     """A whole file, of fixed size, for light and dark backgrounds."""
-    root = ElementTree.fromstring(plot.svg)  # noqa: S314
+    root = ElementTree.fromstring(plot.wide or plot.svg)  # noqa: S314
     _, _, width, height = root.attrib["viewBox"].split()
     del root.attrib["style"]
     root.attrib |= {"width": width, "height": height}
@@ -150,13 +175,13 @@ def _say_once(group: Element) -> None:
             del mark.attrib["style"]
 
 
-def _with_words(root: Element, prefix: str, title: str, told: str) -> str:
+def _with_words(root: Element, prefix: str, title: str, told: str, width: float) -> str:
     view = " ".join(f"{float(number):g}" for number in root.attrib["viewBox"].split())
     root.attrib.clear()
     root.attrib |= {
         "viewBox": view,
         "width": "100%",
-        "style": f"max-width: {WIDTH * LARGEST:g}px",
+        "style": f"max-width: {width * LARGEST:g}px",
         "role": "img",
         "aria-labelledby": f"{prefix}-title {prefix}-desc",
         **_OF_ALL,

@@ -1,0 +1,58 @@
+"""What a page is about, in a line: the data and their counts, models, seeds, epochs, devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from classifier.basics.names import counted
+from classifier.config.spec import BenchmarkSpec
+from classifier.data.split import PARTS
+from classifier.records.record import BenchmarkRecord, Data, EvaluateRecord, MetricRecord
+from reports.figures.select import Selection
+
+FEW = 2
+"""Names are told up to so many of them, else their number."""
+
+
+def facts(selection: Selection) -> list[str]:
+    """What the matrix asks for; the counts of images and the devices are those of its records."""
+    requests = list(selection.matrix.requests())
+    trainings = [request.training for request in requests if request.training]
+    timed = [request.spec for request in requests if isinstance(request.spec, BenchmarkSpec)]
+    said = [_data(selection)] if trainings else []
+    models = [*(each.model for each in trainings), *(each.model for each in timed)]
+    said.append(_some(models, "model"))
+    if trainings:
+        said.append(counted(len(selection.matrix.seeds), "seed"))
+        epochs = sorted({each.epochs for each in trainings})
+        most = counted(epochs[-1], "epoch")
+        said.append(most if len(epochs) == 1 else f"{epochs[0]:,} to {most}")
+    devices = (used.record.environment.device for used in selection.used)
+    return [each for each in (*said, _some(devices, "device")) if each]
+
+
+def _data(selection: Selection) -> str:
+    name = selection.matrix.data.title
+    found = list({data.contents: data for data in _seen(selection)}.values())
+    if not found:
+        return name
+    if len(found) > 1:
+        return f"{name} (its images differ between records)"
+    (data,) = found
+    images = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
+    return f"{name}: {images} images, {data.classes:,} classes"
+
+
+def _seen(selection: Selection) -> Iterator[Data]:
+    """What records were trained on; other data to test on are not meant."""
+    for record in (used.record for used in selection.used):
+        of = record.evaluation if isinstance(record, MetricRecord) else record
+        is_other = isinstance(of, EvaluateRecord) and of.spec.data is not None
+        if not isinstance(of, BenchmarkRecord) and not is_other:
+            yield of.data
+
+
+def _some(names: Iterable[str], noun: str) -> str:
+    """The names where they are few, else how many there are."""
+    different = list(dict.fromkeys(names))
+    return ", ".join(different) if len(different) <= FEW else counted(len(different), noun)
