@@ -47,6 +47,14 @@ class Read:
         assert title.tag == f"{{{SVG}}}title"
         return title.text or ""
 
+    def areas(self) -> list[tuple[str, dict[str, float]]]:
+        """What shows over each row, with where that is."""
+        found = [r for r in self.all("rect") if len(r) and r.attrib.get("opacity") == "0"]
+        sides = ("x", "y", "width", "height")
+        return [
+            (r[0].text or "", {side: float(r.attrib.get(side, 0)) for side in sides}) for r in found
+        ]
+
     def style(self, key: str) -> dict[str, str]:
         """Of the marks under a key, all that any of them says."""
         group = self.group(key)

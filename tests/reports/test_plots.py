@@ -122,10 +122,10 @@ def test_a_row_tells_its_figures_on_hover(three: Answer) -> None:
     for place, row in enumerate(plot.data.rows):
         name, column, against, figure, wide, narrow, _, word = row
         figures = f"{figure}, 95 % interval {wide}, 90 % interval {narrow}: {word}"
-        assert read.told(f"group-0-row-{place}") == f"{name}: {column} minus {against}: {figures}"
-        (area,) = read.paths(f"group-0-row-{place}")
-        assert max(y for _, y in area) - min(y for _, y in area) == pytest.approx(style.ROW)
-        assert {x for x, _ in area} == {0, style.WIDTH}, "over its name and its word too"
+        told, area = read.areas()[place]
+        assert told == f"{name}: {column} minus {against}: {figures}"
+        assert area["height"] == pytest.approx(style.ROW)
+        assert (area["x"], area["width"]) == (0, style.WIDTH), "over its name and its word too"
 
 
 def test_every_mark_is_said_in_words_too(three: Answer) -> None:
@@ -243,7 +243,7 @@ def test_long_names_that_nothing_tells_apart_keep_their_beginning(tmp_path: Path
     matrix = listed(tmp_path, names, "[{header: a, split: test}]")
     read = Read(drawn(the_answer(matrix, store_of(matrix, tmp_path / "runs"))))
     for place, name in enumerate(names):
-        assert read.told(f"group-0-row-{place}").startswith(f"{name}: a minus base: ")
+        assert read.areas()[place][0].startswith(f"{name}: a minus base: ")
 
 
 def test_nothing_compared_no_forest(tmp_path: Path) -> None:

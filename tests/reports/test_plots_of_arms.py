@@ -64,14 +64,12 @@ def test_a_cell_tells_its_seeds_on_hover(tmp_path: Path) -> None:
     cells = [cell for row in table.cells for cell in row]
     for number, cell in enumerate(cells):
         figures = [figure for figure in cell.figures if not isinstance(figure, Missing)]
-        each = ", ".join(f"{figure:.5f} (seed {seed})" for seed, figure in enumerate(figures))
+        each = ", ".join(f"{figure:.5f}" for figure in figures)
+        told, area = read.areas()[number]
         name = f"{cell.row}: {cell.column.header}"
-        told = f"{name}: {each}; mean {fmean(figures):.5f}"
-        assert read.told(f"group-0-cell-{number}") == told
-        (area,) = read.paths(f"group-0-cell-{number}")
+        assert told == f"{name}: {each} (seeds 0, 1, 2); mean {fmean(figures):.5f}"
         dots = read.paths(f"group-0-seeds-{number % 2}")[0][3 * (number // 2) :][:3]
-        low, high = min(y for _, y in area), max(y for _, y in area)
-        assert all(low < y < high for _, y in dots)
+        assert all(area["y"] < y < area["y"] + area["height"] for _, y in dots)
 
 
 def test_arms_are_joined_seed_by_seed(tmp_path: Path) -> None:
@@ -82,6 +80,23 @@ def test_arms_are_joined_seed_by_seed(tmp_path: Path) -> None:
     plain, rdrop = (read.paths(f"group-0-seeds-{column}")[0] for column in (0, 1))
     pairs = set(zip(ends[::2], ends[1::2], strict=True))
     assert pairs == set(zip(plain, rdrop, strict=True)) and len(pairs) == 6
+
+
+def test_more_lines_than_can_be_followed_are_not_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = matrix_of(tmp_path, models=MODELS)
+    (table,) = select(matrix, store_of(matrix, tmp_path / "runs")).tables
+    for most, is_joined in ((6, True), (5, False)):
+        monkeypatch.setattr(seeds, "MOST_PAIRS", most)
+        plot = of_seeds(table, matrix)
+        assert (Read(plot).group("group-0-pairs") is not None) == is_joined
+        assert ("join" in plot.caption) == is_joined
+
+
+def test_seeds_in_a_row_are_named_by_their_ends() -> None:
+    named = [seeds._named(of) for of in ([3], [0, 1, 2], [4, 5, 6, 7], [0, 1, 2, 4])]
+    assert named == ["seed 3", "seeds 0, 1, 2", "seeds 4 to 7", "seeds 0, 1, 2, 4"]
 
 
 def test_many_rows_are_not_joined_with_one(tmp_path: Path) -> None:
@@ -448,23 +463,28 @@ def test_a_long_curve_has_200_points_and_its_best(tmp_path: Path) -> None:
         if isinstance(record, TrainRecord) and record.signature == training.signature
     ]
     across, up = read.scale(2), read.scale(1, axis=2)
+    (line,) = read.paths("panel-0-accuracy-0")
+    starts = [place for place, (x, _) in enumerate(line) if round(across(x)) == 1]
+    assert len(starts) == 2 and starts[0] == 0
+    dots = read.paths("panel-0-accuracy-0-best")[0]
+    told = []
     for number, record in enumerate(records):
-        (line,) = read.paths(f"panel-0-accuracy-{number}")
-        assert len(line) <= curves.MOST_POINTS
-        shown = {round(across(x)): up(y) for x, y in line}
+        of = line[starts[1] :] if number else line[: starts[1]]
+        assert len(of) <= curves.MOST_POINTS
+        shown = {round(across(x)): up(y) for x, y in of}
         assert {record.best_epoch + 1, 1, 1000} <= set(shown), "people count from 1"
         for epoch, figure in shown.items():
-            assert figure == pytest.approx(record.history[epoch - 1].val_accuracy, abs=1e-3)
-        ((x, y),) = read.marks(f"panel-0-accuracy-{number}")
+            assert figure == pytest.approx(record.history[epoch - 1].val_accuracy, abs=2e-3)
+        x, y = dots[number]
         assert round(across(x)) == record.best_epoch + 1
-        assert up(y) == pytest.approx(max(shown.values()), abs=1e-3)
+        assert up(y) == pytest.approx(max(shown.values()), abs=2e-3)
         best = record.history[record.best_epoch]
-        assert read.told(f"panel-0-accuracy-{number}") == (
-            f"ghostnet, plain, seed {number}: best epoch {record.best_epoch + 1} of 1000, "
-            f"val accuracy {best.val_accuracy:.5f}, val loss {best.val_loss:.5f}"
-        )
-    ((end, _),) = read.marks("panel-0-accuracy-1-stopped")
-    assert round(across(end)) == 1000 and read.group("panel-0-accuracy-0-stopped") is None
+        told.append(f"{best.val_accuracy:.5f} at {best.epoch + 1} (seed {number})")
+    for key in ("panel-0-accuracy-0", "panel-0-accuracy-0-best"):
+        assert read.told(key) == f"ghostnet, plain, at the best epoch: {', '.join(told)}"
+    ((end, _),) = read.marks("panel-0-accuracy-0-stopped")
+    assert round(across(end)) == 1000
+    assert read.told("panel-0-accuracy-0-stopped") == "Stopped early, after epoch 1000"
     assert {"best epoch", "stopped early", "epoch"} <= set(read.texts)
 
 
@@ -566,8 +586,10 @@ def test_a_loss_that_is_no_number_is_a_gap(tmp_path: Path) -> None:
         matrix, trained(matrix, lambda _: [(0.1 * i, x) for i, x in enumerate(losses)])
     )
     read = Read(plot)
-    (line,) = read.paths("panel-0-loss-0")
-    assert len(line) == 3
+    group = read.group("panel-0-loss-0")
+    assert group is not None
+    (path,) = read.all("path", group)
+    assert re.sub("[^ML]", "", path.attrib["d"]) == "MML", "no line goes over what is missing"
     assert "The losses' axis is logarithmic." in plot.caption
     assert [row[4] for row in plot.data.rows[:5]] == [
         "1.00000",

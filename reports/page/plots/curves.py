@@ -24,6 +24,8 @@ MOST_POINTS = 200
 """Of a curve."""
 MOST_IN_ALL = 12_000
 """Points of all curves: a page of them is still opened."""
+LARGEST_TWICE = 300_000
+"""Letters of a drawing that a page has room for twice, once for wide places."""
 LOG_FROM = 20.0
 """So many times the smallest loss the largest is, and the axis is logarithmic: one training that
 diverged makes flat lines of all others else."""
@@ -77,13 +79,15 @@ def plot(selection: Selection) -> Plot | None:
             lambda figure: drawing.draw(figure, width, across), width,
         )  # fmt: skip
 
+    narrow = drawn(name, style.WIDTH, min(len(panels), 2))
+    is_small = len(narrow) <= LARGEST_TWICE
     return Plot(
         name,
         title,
-        drawn(name, style.WIDTH, min(len(panels), 2)),
+        narrow,
         _data(panels, selection.matrix.seeds),
         _told(panels, left_out, step, drawing.scales),
-        drawn(f"{name}-wide", _WIDE, 3) if len(panels) > 2 else "",
+        drawn(f"{name}-wide", _WIDE, 3) if len(panels) > 2 and is_small else "",
     )
 
 
@@ -182,7 +186,7 @@ class _Drawing:
     def of(panels: Sequence[_Panel]) -> _Drawing:
         curves = [curve for panel in panels for curve in panel.curves]
         arms = list(dict.fromkeys(curve.arm for curve in curves))
-        keys = [legends.Key(arm, _look(place)) for place, arm in enumerate(arms) if len(arms) > 1]
+        keys = [legends.Key(arm, _sample(place)) for place, arm in enumerate(arms) if len(arms) > 1]
         ink = {"color": style.INK if len(arms) > 1 else style.SERIES[0], "linestyle": "none"}
         keys.append(legends.Key("best epoch", {**ink, **_BEST}))
         if any(curve.record.stopped_early for curve in curves):
@@ -209,7 +213,14 @@ class _Drawing:
 def _look(place: int) -> dict[str, Any]:
     """Of an arm."""
     dashes = _DASHES[place % len(_DASHES)]
-    return {"color": style.SERIES[place % len(style.SERIES)], "linestyle": dashes, "linewidth": 1.3}
+    colour = style.SERIES[place % len(style.SERIES)]
+    return {"edgecolor": colour, "linestyle": dashes, "linewidth": 1.3}
+
+
+def _sample(place: int) -> dict[str, Any]:
+    """The same in the legend."""
+    look = _look(place)
+    return {"color": look.pop("edgecolor"), **look}
 
 
 _BEST: dict[str, Any] = {"marker": "o", "markersize": 5, "markeredgewidth": 0}
@@ -235,8 +246,9 @@ def _draw(
     above.set(xlim=scales.epochs, ylim=scales.accuracy)
     below.set(xlim=scales.epochs, ylim=scales.loss, yscale="log" if scales.is_log else "linear")
     for axes, name, of in ((above, "accuracy", _accuracy), (below, "loss", _loss)):
-        for number, curve in enumerate(panel.curves):
-            _draw_curve(axes, panel, curve, drawing, f"{key}-{name}-{number}", of)
+        for number, arm in enumerate(drawing.arms):
+            if any(curve.arm == arm for curve in panel.curves):
+                _draw_arm(axes, panel, arm, number, f"{key}-{name}-{number}", of)
         marks.tick_few(axes, is_named=is_outer[0])
         if is_outer[0]:
             axes.set_ylabel(name)
@@ -261,32 +273,35 @@ def _loss(epoch: Epoch) -> float:
     return epoch.val_loss if math.isfinite(epoch.val_loss) else math.nan
 
 
-def _draw_curve(
+def _draw_arm(
     axes: Axes,
     panel: _Panel,
-    curve: _Curve,
-    drawing: _Drawing,
+    arm: str,
+    place: int,
     key: str,
     of: Callable[[Epoch], float],
 ) -> None:
-    """With its best epoch, and its end if it was stopped."""
-    look = _look(drawing.arms.index(curve.arm))
-    best = [place for place, e in enumerate(curve.epochs) if e.epoch == curve.record.best_epoch]
-    x, y = [_number(e) for e in curve.epochs], [of(e) for e in curve.epochs]
-    (drawn,) = axes.plot(x, y, markevery=best, **_BEST, **look)
-    drawn.set(gid=key, label=_words(panel, curve))
-    if curve.record.stopped_early:
-        end = curve.record.history[-1]
-        (mark,) = axes.plot(_number(end), of(end), color=look["color"], **_STOPPED)
-        mark.set(gid=f"{key}-stopped", label=f"Stopped early, after epoch {_number(end)}")
+    """All its seeds, with their best epochs, and their ends if they were stopped."""
+    curves = [curve for curve in panel.curves if curve.arm == arm]
+    look, told = _look(place), _words(panel, arm, curves, of)
+    lines = [[(_number(e), of(e)) for e in curve.epochs] for curve in curves]
+    marks.draw_curves(axes, lines, look, key, told)
+    best = [(_number(curve.best), of(curve.best)) for curve in curves]
+    marks.draw_dots(axes, best, look["edgecolor"], f"{key}-best", told)
+    stopped = [curve.record.history[-1] for curve in curves if curve.record.stopped_early]
+    if stopped:
+        x, y = [_number(e) for e in stopped], [of(e) for e in stopped]
+        (ends,) = axes.plot(x, y, color=look["edgecolor"], **_STOPPED)
+        after = ", ".join(map(str, x))
+        ends.set(gid=f"{key}-stopped", label=f"Stopped early, after epoch {after}")
 
 
-def _words(panel: _Panel, curve: _Curve) -> str:
-    best, last = curve.best, curve.record.history[-1]
-    named = [panel.name] + ([curve.arm] if curve.arm not in ("", TITLED) else [])
-    name = f"{', '.join(named)}, seed {curve.record.spec.seed}"
-    figures = f"val accuracy {rounded(best.val_accuracy, 5)}, val loss {rounded(best.val_loss, 5)}"
-    return f"{name}: best epoch {_number(best)} of {_number(last)}, {figures}"
+def _words(panel: _Panel, arm: str, curves: Sequence[_Curve], of: Callable[[Epoch], float]) -> str:
+    name = ", ".join([panel.name] + ([arm] if arm not in ("", TITLED) else []))
+    each = ", ".join(
+        f"{rounded(of(c.best), 5)} at {_number(c.best)} (seed {c.record.spec.seed})" for c in curves
+    )
+    return f"{name}, at the best epoch: {each}"
 
 
 def _data(panels: Sequence[_Panel], seeds: Sequence[int]) -> Grid:

@@ -190,7 +190,7 @@ def _draw(axes: Axes, group: _Group, limits: tuple[float, float], left: float, k
     marks.name_rows(axes, range(len(names)), names)
     for place, line in enumerate(group.lines):
         marks.say_beside(axes, place, line.word)
-        marks.tell_row(axes, place, 1, (left, _WORDS), f"{key}-row-{place}", _words(group, line))
+        marks.tell_row(axes, place, 1, (left, _WORDS), f"{key}-area-{place}", _words(group, line))
     _draw_rows(axes, group, key)
     _draw_lines(axes, group, key)
     _draw_arrows(axes, group, (low, high), key)

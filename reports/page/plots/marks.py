@@ -5,11 +5,12 @@ matplotlib is imported inside functions: a command that draws nothing does not w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.matrix.schema import Column
-from reports.page.plots.style import FAINT, PAD, SMALL, UNSEEN, Colour
+from reports.page.plots.style import FAINT, PAD, SMALL, Colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ def tell_row(
     axes.add_patch(
         Rectangle(
             (-left, place - high / 2), 1 + left + right, high,
-            transform=axes.get_yaxis_transform(), facecolor=UNSEEN, linewidth=0, zorder=9,
+            transform=axes.get_yaxis_transform(), linewidth=0, zorder=9,
             clip_on=False, gid=key, label=told,
         )
     )  # fmt: skip
@@ -83,9 +84,31 @@ Point = tuple[float, float]
 """In an axes' figures."""
 
 
-def draw_dots(axes: Axes, dots: Sequence[Point], colour: str, key: str, size: float = 5) -> None:
+def draw_dots(
+    axes: Axes, dots: Sequence[Point], colour: str, key: str, told: str = "", size: float = 5
+) -> None:
     """Lines without a length, whose round ends are dots: in SVG a fifth of the letters of marks."""
-    _draw_path(axes, [(dot, dot) for dot in dots], colour, size, key, "round")
+    _draw_path(axes, [(dot, dot) for dot in dots], colour, size, key, "round", told)
+
+
+def draw_curves(
+    axes: Axes, curves: Sequence[Sequence[Point]], look: Mapping[str, Any], key: str, told: str
+) -> None:
+    """Several as one mark. A point whose height is no number is a gap."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    points = [point for curve in curves for point in curve]
+    is_there = [[math.isfinite(y) for _, y in curve] for curve in curves]
+    codes = [
+        Path.LINETO if place and there[place - 1] and is_one else Path.MOVETO
+        for there in is_there
+        for place, is_one in enumerate(there)
+    ]
+    kept = [place for place, (_, y) in enumerate(points) if math.isfinite(y)]
+    if kept:
+        path = Path([points[place] for place in kept], [codes[place] for place in kept])
+        axes.add_patch(PathPatch(path, fill=False, capstyle="butt", gid=key, label=told, **look))
 
 
 def draw_lines(
@@ -101,6 +124,7 @@ def _draw_path(
     width: float,
     key: str,
     ends: Literal["round", "butt"],
+    told: str = "",
 ) -> None:
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
@@ -109,8 +133,11 @@ def _draw_path(
         points = [point for line in lines for point in line]
         path = Path(points, [Path.MOVETO, Path.LINETO] * len(lines))
         axes.add_patch(
-            PathPatch(path, fill=False, edgecolor=colour, linewidth=width, capstyle=ends, gid=key)
-        )
+            PathPatch(
+                path, fill=False, edgecolor=colour, linewidth=width, capstyle=ends, gid=key,
+                label=told,
+            )
+        )  # fmt: skip
 
 
 def scale_scores(axis: Axis, column: Column, *, is_difference: bool = False) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MOST_PAIRS = 300
+"""Of dots that are joined, in one panel."""
 _NAMES, _WORDS, _EDGE = 168, 66, 14
 """Pixels for the rows' names at the left, at most, and for what is missing, at the right, or for
 the last figure of the axis alone."""
@@ -75,7 +77,7 @@ def plot(table: SelectedTable, seeds: Sequence[int]) -> Plot | None:
     right = _EDGE if is_whole else _WORDS
     keys = [_legend(group) for group in groups]
     above = [style.LINE + legends.height(of_group) + _GAP for of_group in keys]
-    is_joined = any(_pairs(group.cells) for group in groups)
+    is_joined = any(_pair_lines(group) for group in groups)
     caption = f"{_CAPTION} {_JOINED}" if is_joined else _CAPTION
 
     def draw(figure: Figure) -> None:
@@ -159,7 +161,7 @@ def _draw(
         _draw_means(axes, cells, _colour(column), f"{key}-means-{column}")
     for number, (cell, place) in enumerate(zip(group.cells, places, strict=True)):
         told = _words(cell, seeds)
-        marks.tell_row(axes, place, _CELL, sides, f"{key}-cell-{number}", told)
+        marks.tell_row(axes, place, _CELL, sides, f"{key}-area-{number}", told)
     marks.scale_scores(axes.xaxis, group.columns[0])
 
 
@@ -171,13 +173,18 @@ def _dots(cell: Cell, place: float) -> dict[int, tuple[float, float]]:
 
 
 def _draw_pairs(axes: Axes, group: _Group, key: str) -> None:
+    marks.draw_lines(axes, _pair_lines(group), style.THIN, 0.8, f"{key}-pairs")
+
+
+def _pair_lines(group: _Group) -> list[tuple[marks.Point, marks.Point]]:
+    """None where they are so many that nobody can follow one."""
     dots = [_dots(*each) for each in zip(group.cells, group.places, strict=True)]
     lines = [
         (dots[base][seed], dots[variant][seed])
         for base, variant in _pairs(group.cells)
         for seed in dots[base].keys() & dots[variant].keys()
     ]
-    marks.draw_lines(axes, sorted(lines), style.THIN, 0.8, f"{key}-pairs")
+    return sorted(lines) if len(lines) <= MOST_PAIRS else []
 
 
 def _pairs(cells: Sequence[Cell]) -> list[tuple[int, int]]:
@@ -205,10 +212,17 @@ def _draw_means(axes: Axes, cells: Sequence[tuple[Cell, float]], colour: str, ke
 
 def _words(cell: Cell, seeds: Sequence[int]) -> str:
     """All figures of a cell in a line."""
-    of_seeds = zip(seeds, cell.figures, strict=True)
-    each = ", ".join(f"{text(cell.column, figure)} (seed {seed})" for seed, figure in of_seeds)
+    each = ", ".join(text(cell.column, figure) for figure in cell.figures)
     name = printable(f"{cell.row.replace('<br>', ' ')}: {cell.column.header}")
-    return f"{name}: {each}; mean {text(cell.column, mean(cell))}"
+    return f"{name}: {each} ({_named(seeds)}); mean {text(cell.column, mean(cell))}"
+
+
+def _named(seeds: Sequence[int]) -> str:
+    first, last = seeds[0], seeds[-1]
+    if len(seeds) == 1:
+        return f"seed {first}"
+    is_row = len(seeds) > 3 and list(seeds) == list(range(first, last + 1))
+    return f"seeds {first} to {last}" if is_row else f"seeds {', '.join(map(str, seeds))}"
 
 
 def _data(table: SelectedTable, groups: Sequence[_Group], seeds: Sequence[int]) -> Grid:

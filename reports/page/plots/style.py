@@ -24,8 +24,6 @@ INK = "#010203"
 """Stands for `currentColor`, which matplotlib does not know: the colour of the text around."""
 FAINT, THIN = (INK, 0.1), (INK, 0.35)
 GREY = (INK, 0.6)
-UNSEEN = (INK, 0.001)
-"""For the pointer only: matplotlib leaves out what is wholly clear."""
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
 )  # fmt: skip

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SVG = "http://www.w3.org/2000/svg"
 ElementTree.register_namespace("", SVG)
+AREA = "-area-"
+"""What the gid of a rectangle holds that is there for its title only."""
 LARGEST = 1.25
 """How much larger than drawn it is shown at most, where there is room."""
 _XLINK = "{http://www.w3.org/1999/xlink}href"
@@ -78,11 +80,25 @@ def _titles(figure: Figure) -> dict[str, str]:
 
 
 def _entitle(root: Element, titles: Mapping[str, str]) -> None:
-    for element in list(root.iter()):
-        if said := titles.get(element.attrib.get("id", "")):
-            title = Element(f"{{{SVG}}}title")
-            title.text = said
-            element.insert(0, title)
+    for parent in list(root.iter()):
+        for place, element in enumerate(parent):
+            key = element.attrib.get("id", "")
+            if said := titles.get(key):
+                if AREA in key:
+                    element = parent[place] = _area(element)
+                title = Element(f"{{{SVG}}}title")
+                title.text = said
+                element.insert(0, title)
+
+
+def _area(drawn: Element) -> Element:
+    """For the pointer: a page may have thousands of them, so each is told in few letters."""
+    (path,) = drawn.iter(f"{{{SVG}}}path")
+    numbers = [float(found[0]) for found in re.finditer(r"-?[\d.]+", path.attrib["d"])]
+    x, y = numbers[::2], numbers[1::2]
+    sides = {"x": min(x), "y": min(y), "width": max(x) - min(x), "height": max(y) - min(y)}
+    said = {name: f"{side:.4g}" for name, side in sides.items() if abs(side) > 0.01}
+    return Element(f"{{{SVG}}}rect", {**said, "opacity": "0"})
 
 
 def as_file(plot: Plot) -> str:
@@ -149,8 +165,8 @@ def _name_anew(element: Element, prefix: str) -> None:
 
 
 def _short(numbers: str) -> str:
-    """To a hundredth of a pixel."""
-    rounded = _NUMBER.sub(lambda found: f"{round(float(found[0]), 2) + 0.0:g}", numbers)
+    """To a tenth of a pixel."""
+    rounded = _NUMBER.sub(lambda found: f"{round(float(found[0]), 1) + 0.0:g}", numbers)
     rounded = rounded.replace("(-0 ", "(0 ")
     tight = re.sub(r"\s*([A-Za-z])\s+|\s+", lambda found: found[1] or " ", rounded).strip()
     return re.sub(r"M(\S+ [^\sMLC]+)L\1(?=M|$)", r"M\1h0", tight)  # a dot
