@@ -52,6 +52,7 @@ class Alarm:
     """What must not be missed."""
 
     text: str
+    why: str
     to: str
     """The key of the section that says more."""
 

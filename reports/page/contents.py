@@ -381,7 +381,7 @@ def _alarm(selection: Selection) -> Iterator[Alarm]:
         said = f"{len(failed):,} of {counted(selection.jobs, 'job')} failed"
         said += f", {blocked:,} blocked by that" if blocked else ""
         first = f"{failed[0].name}: {printable(failed[0].reason)}"
-        yield Alarm(f"{said}. {'First: ' if len(failed) > 1 else ''}{first}", "failures")
+        yield Alarm(said, f"First: {first}" if len(failed) > 1 else first, "failures")
 
 
 def _failures(jobs: Sequence[OpenJob]) -> Iterator[Section]:

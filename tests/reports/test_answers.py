@@ -306,7 +306,9 @@ def test_a_column_from_predictions_that_are_gone_says_so(tmp_path: Path) -> None
     results = store_of(matrix, tmp_path / "runs")
     (results.folders[key_of(requests_of(matrix, 1)[1])] / PREDICTIONS).unlink()
     files = write(select(matrix, results), tmp_path)
-    assert "| ghostnet | 1.00000 | no predictions |" in files[0].read_text()
+    assert (
+        "| ghostnet | 1.00000 | 1.00000 (2 of 3 seeds; 1 no predictions) |" in files[0].read_text()
+    )
     assert "predictions of seed 1 are missing; top5 has no interval" in files[1].read_text()
 
 

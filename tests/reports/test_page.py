@@ -600,10 +600,10 @@ def test_what_waits_for_a_failed_job_is_blocked_and_stands_at_the_top(
     rows = [[c.text for c in row] for row in cells_of(section(page, "To do").one("table"))]
     assert rows == [["ghostnet-s1 raw-test-fp32", "blocked", "ghostnet-s1"]]
     assert page.one("p", "state").text.startswith("22 of 24 jobs done, 1 failed, 1 blocked.")
-    link = page.one("header").one("p", "alarm").one("a")
-    assert link.text == "1 of 24 jobs failed, 1 blocked by that. ghostnet-s1: no <memory>"
+    alarm = page.one("header").one("p", "alarm")
+    assert alarm.text == "1 of 24 jobs failed, 1 blocked by that. ghostnet-s1: no <memory>"
     failures = section(page, "Failures").one("h2").attributes["id"]
-    assert link.attributes["href"] == f"#{failures}"
+    assert alarm.one("a").attributes["href"] == f"#{failures}"
 
 
 def test_an_incomplete_cell_shows_what_is_there(
