@@ -12,7 +12,7 @@ from classifier.config.tracks import RAW, Track
 from classifier.records.record import unit_of
 from experiments.matrix.model import Request
 
-JobState = Literal["done", "todo", "running", "failed", "skipped"]
+JobState = Literal["done", "todo", "running", "failed", "blocked"]
 
 
 @dataclass(frozen=True)

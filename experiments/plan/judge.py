@@ -57,7 +57,7 @@ class Judge:
         """The job with its state. `before`: the jobs that it needs."""
         standing = self.standing(job, results)
         state, reason = standing.state, standing.reason
-        failed = [before[need].name for need in job.needs if before[need].state == "failed"]
+        needed = [before[need] for need in job.needs]
         if state == "done":
             pass
         elif job.id in results.running:
@@ -65,8 +65,10 @@ class Judge:
         elif job.id in results.failures:
             state = "failed"
             reason = reason if standing.lacks_a_track else results.failures[job.id].reason
-        elif failed:
-            state, reason = "skipped", f"{failed[0]} failed"
+        elif failed := [each for each in needed if each.state == "failed"]:
+            state, reason = "blocked", f"{failed[0].name} failed"
+        elif blocked := [each for each in needed if each.state == "blocked"]:
+            state, reason = "blocked", blocked[0].reason
         return replace(job, state=state, reason=reason, lacks_a_track=standing.lacks_a_track)
 
     def standing(self, job: Job, results: Results) -> Standing:

@@ -107,7 +107,20 @@ def test_a_plan_knows_what_is_done_and_what_has_failed() -> None:
     states = {job.id: (job.state, job.reason) for job in made.jobs}
     assert states[trainings[0].id] == ("failed", "no memory")
     dependents = [job for job in made.jobs if trainings[0].id in job.needs]
-    assert {(job.state, job.reason) for job in dependents} == {("skipped", "mobilenetv2-s0 failed")}
+    assert {(job.state, job.reason) for job in dependents} == {("blocked", "mobilenetv2-s0 failed")}
+
+
+def test_what_needs_a_blocked_job_is_blocked_too() -> None:
+    """A teacher, its student, and the student's evaluations."""
+    matrix = load(EXPERIMENTS / "distillation.yaml")
+    jobs = planning.make([matrix], Results(), HERE, Path("nowhere")).jobs
+    teacher = next(job for job in jobs if any(job.id in other.needs for other in jobs))
+    students = {job.id for job in jobs if teacher.id in job.needs and job.spec.kind == "train"}
+    failing = Results(failures={teacher.id: Failure("no memory", "log.txt")})
+    made = planning.make([matrix], failing, HERE, Path("nowhere"))
+    behind = [job for job in made.jobs if students & {job.id, *job.needs}]
+    assert len(behind) > len(students) > 0
+    assert {(job.state, job.reason) for job in behind} == {("blocked", f"{teacher.name} failed")}
 
 
 def test_changed_data_are_done_again_and_the_reason_is_said() -> None:
