@@ -180,7 +180,7 @@ def test_a_job_that_fails_leaves_the_others(
     table = Path("reports/small/small.md").read_text().splitlines()
     assert table[3] == "| squeezenet1_0 | failed | failed |"
     assert table[2].startswith("| mobilenetv2 | 0.") and "failed" not in table[2]
-    assert "2 of 4 jobs failed or were skipped" in captured.err
+    assert "1 of 4 jobs failed, 1 blocked: what they need failed" in captured.err
     assert runner.main(["small.yaml", "--plan", "--json"]) == 0
     states = {
         (job["settings"].get("model"), job["kind"]): job["state"]

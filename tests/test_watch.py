@@ -164,7 +164,9 @@ def test_who_is_notified_hears_of_the_first_failure_and_the_end(small: Path, sta
     first, end, rest = Path("heard").read_text().split("----\n")
     assert rest == "" and first.startswith("small: a job failed\ntrain squeezenet1_0-s")
     assert "has no single final linear layer" in first and "log.txt" in first
-    assert end.startswith("small: done in part\n4 of 8 jobs done\n4 failed or skipped\n")
+    assert end.startswith(
+        "small: done in part\n4 of 8 jobs done\n2 failed\n2 blocked: what they need failed\n"
+    )
     assert f"report: {small}/reports/small/report.md\n" in end
     assert "small: nothing is compared" in end
     assert out.count("warning: --notify: the command ended with exit code 9") == 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from classifier.basics.chance import is_guessing
+
 WAITING = "waiting for"
 """Begins the phase of a job that is not let in yet."""
 
@@ -17,6 +19,18 @@ class Progress:
     images_per_second: float | None = None
     best: float | None = None
     """Best val accuracy (or MPA) so far."""
+    classes: int | None = None
+    """Of the data, where there is a best."""
+    least: int | None = None
+    """How many are done when it ends early, if nothing gets better from here on: before that it
+    can't. None where it does not end early."""
+
+    @property
+    def only_guesses(self) -> bool:
+        """What it has reached so far is what guessing does."""
+        if self.best is None or self.classes is None:
+            return False
+        return is_guessing(self.best, self.classes)
 
     @property
     def is_waiting(self) -> bool:

@@ -114,6 +114,13 @@ class Carried:
         elif spec.patience and row.epoch - self.best_epoch >= spec.patience:
             self.stopped = True
 
+    def least_epochs(self, spec: TrainSpec) -> int:
+        """After how many it ends if nothing gets better from here on."""
+        if self.stopped:
+            return len(self.history)
+        best = max(self.best_epoch, 0)  # the first is the best where no other is
+        return min(best + 1 + spec.patience, spec.epochs) if spec.patience else spec.epochs
+
 
 class Trainer:
     """A training at some step of some epoch; `run` takes it to its end."""
@@ -255,7 +262,16 @@ class Trainer:
         done = self.epoch * len(self.data.train) + self.step_in_epoch
         total = self.spec.epochs * len(self.data.train)
         phase = f"epoch {self.epoch + 1}/{self.spec.epochs}"
-        return Progress(phase, done, total, self._rate, shown)
+        least = max(track.least_epochs(self.spec) for track in self.tracks) * len(self.data.train)
+        return Progress(
+            phase,
+            done,
+            total,
+            self._rate,
+            shown,
+            classes=self.network.classes,
+            least=least if least < total else None,
+        )
 
     def _validated(self, track: Carried, lr: float, train_loss: float, report: Report) -> Epoch:
         val, normalize = self.data.val, self.data.normalize

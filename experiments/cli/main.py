@@ -77,7 +77,7 @@ def _main(options: argparse.Namespace) -> int:
     here = platform_of(options.devices)
     if printed:
         return runner.reporter.show(here, printed)
-    return runner.reporter.report(here) if options.report else runner.run()
+    return runner.reporter.report(here).code if options.report else runner.run()
 
 
 def _matrices(options: argparse.Namespace) -> list[Matrix]:

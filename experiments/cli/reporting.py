@@ -73,6 +73,16 @@ class Found:
         return [answers(selection) for selection in self.selections]
 
 
+@dataclass(frozen=True)
+class Reported:
+    """What became of a report."""
+
+    code: int
+    """The exit code says whether every figure is there."""
+    headlines: Sequence[str]
+    """The answer of each table, in a sentence or two."""
+
+
 class Reporter:
     """The reports of some matrices, from one store into one folder."""
 
@@ -99,12 +109,6 @@ class Reporter:
         from reports.report import PAGE
 
         return [self._folder.absolute() / matrix.name / PAGE for matrix in self._matrices]
-
-    def headlines(self, here: Platform) -> list[str]:
-        """The answer of each table, in a sentence or two."""
-        from reports.words.wording import headline
-
-        return [headline(answer) for each in self.find(here).answers() for answer in each]
 
     def check_owners(self) -> None:
         """Raises UserError where a report's folder is another matrix's."""
@@ -145,29 +149,29 @@ class Reporter:
         ]
 
     def tables(self, answers: Sequence[Sequence[Answer]]) -> list[Table]:
-        """As each page has them."""
-        from reports.page.sections import measured
+        """As the live view has them."""
+        from experiments.cli.tables import table
 
         several = len(self._matrices) > 1
         shown = []
         for matrix, each in zip(self._matrices, answers, strict=True):
             for answer in each:
-                grid = measured(answer)
                 name = f"{matrix.name}: {answer.table.name}" if several else answer.table.name
-                rows = tuple(tuple(row) for row in grid.rows)
-                shown.append(Table(name, tuple(grid.header), rows))
+                shown.append(table(answer, name))
         return shown
 
-    def report(self, here: Platform) -> int:
-        """Write every matrix's report, or none; print the tables. The exit code says whether every
-        figure is there."""
+    def report(self, here: Platform) -> Reported:
+        """Write every matrix's report, or none; print the tables."""
+        from reports.words.wording import headline
+
         self.check_owners()
         found = self._find_some(here)
         answers = found.answers()
         for files, each in zip(self.write(found, answers), answers, strict=True):
             _print_report(files, each)
         whole = all(selection.is_whole for selection in found.selections)
-        return ALL_DONE if whole else SOME_MISSING
+        headlines = [headline(answer) for each in answers for answer in each]
+        return Reported(ALL_DONE if whole else SOME_MISSING, headlines)
 
     def show(self, here: Platform, wanted: Wanted) -> int:
         """Print one table, or JSON of all, and nothing else on stdout; write nothing. The exit code

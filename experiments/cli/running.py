@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -29,7 +30,7 @@ def run(
 ) -> int:
     """Do what is to do, then report. The exit code; KeyboardInterrupt where that came."""
     notifier = Notifier(options.notify, _warn)
-    telling = _Telling(plan, reporter, engine, notifier)
+    telling = _Telling(plan, reporter, notifier)
     try:
         if plan.todo:
             telling.summary = _jobs(plan, engine, reporter, store, options, telling)
@@ -37,11 +38,11 @@ def run(
                 raise KeyboardInterrupt
         for line in telling.summary.lines(len(plan.todo)):
             print(line, file=sys.stderr)
-        reporter.report(engine.platform)
+        reported = reporter.report(engine.platform)
     except BaseException as error:
         telling.ended(error)
         raise
-    telling.ended()
+    telling.ended(headlines=reported.headlines)
     return SOME_FAILED if telling.summary.lost or telling.summary.left else ALL_DONE
 
 
@@ -103,7 +104,6 @@ class _Telling:
 
     plan: Plan
     reporter: Reporter
-    engine: Engine
     notifier: Notifier
 
     def __post_init__(self) -> None:
@@ -120,10 +120,11 @@ class _Telling:
 
         self.notifier.failed(text)
 
-    def ended(self, error: BaseException | None = None) -> None:
-        self.notifier.ended(lambda: self._text(error))
+    def ended(self, error: BaseException | None = None, headlines: Sequence[str] = ()) -> None:
+        """`headlines`: the report's, where there is one."""
+        self.notifier.ended(lambda: self._text(error, headlines))
 
-    def _text(self, error: BaseException | None) -> str:
+    def _text(self, error: BaseException | None, headlines: Sequence[str]) -> str:
         summary = self.summary
         if isinstance(error, KeyboardInterrupt):
             how = "interrupted; the same command goes on from here"
@@ -136,7 +137,8 @@ class _Telling:
             f"{self.reporter.name}: {how}",
             f"{done} of {counted(len(self.plan.jobs), 'job')} done",
         ]
-        lines += [f"{summary.lost} failed or skipped"] if summary.lost else []
-        lines += self.reporter.headlines(self.engine.platform) if error is None else []
+        lines += [f"{summary.failed} failed"] if summary.failed else []
+        lines += [f"{summary.blocked} blocked: what they need failed"] if summary.blocked else []
+        lines += headlines
         lines += [f"report: {page}" for page in self.reporter.pages if page.exists()]
         return "\n".join(lines) + "\n"

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.live import Live
 
 from classifier.basics.machine import Platform, is_device
 from classifier.cli.entry import ALL_DONE
@@ -19,8 +18,9 @@ from experiments.plan.jobs import Job
 from experiments.run import boards
 from experiments.run.boards import Board, Running
 from experiments.run.view.draw import drawn
-from experiments.run.view.picture import Picture, Row, Table, changes
+from experiments.run.view.picture import Picture, Row, Table, changes, failure
 from experiments.run.view.remaining import Course, Forecast
+from experiments.run.view.screen import Screen
 from experiments.store import leases
 from experiments.store.leases import SECONDS, Holder
 from experiments.store.store import Results, Store
@@ -44,12 +44,7 @@ def watch(reporter: Reporter, store: Store, here: Platform) -> int:
         return ALL_DONE
     with suppress(KeyboardInterrupt):
         picture = onlooker.look()
-        with Live(
-            get_renderable=lambda: drawn(picture, console),
-            console=console,
-            refresh_per_second=1 / LOOK_SECONDS,
-            vertical_overflow="crop",
-        ):
+        with Screen(lambda: drawn(picture, console), console, 1 / LOOK_SECONDS):
             while picture.is_unfinished:
                 time.sleep(LOOK_SECONDS)
                 picture = onlooker.look()
@@ -88,15 +83,20 @@ class Onlooker:
             self._row(todo[each], holders[each], said, read) for each in todo if each in holders
         ]
         busy = {row.job.id for row in rows}
-        failed = [j for j in todo.values() if j.state in ("failed", "blocked") and j.id not in busy]
+        open_ = [job for job in todo.values() if job.id not in busy]
+        failed = [job for job in open_ if job.state == "failed"]
+        blocked = [job for job in open_ if job.state == "blocked"]
         courses = {row.job.id: row.running.course for row in rows if not row.is_lost}
-        waits = {job_id: job for job_id, job in todo.items() if job not in failed}
+        gone = {job.id for job in (*failed, *blocked)}
+        waits = {job_id: job for job_id, job in todo.items() if job_id not in gone}
         slots = sum(board.slots for board in living)
         return Picture(
             rows=sorted(rows, key=lambda row: (row.is_lost, row.runner)),
             done=len(read.done),
-            waiting=len(todo) - len(rows) - len(failed),
+            waiting=len(waits) - len(rows),
             failed=len(failed),
+            blocked=len(blocked),
+            failure=failure(failed[0], failed[0].reason) if failed else "",
             left=read.forecast.remaining(courses, waits, slots),
             runners=len(living),
             tables=read.tables,

@@ -48,7 +48,7 @@ class Watch(Protocol):
 
     def retried(self, job: Job, reason: str) -> None: ...
     def failed(self, job: Job, reason: str) -> None: ...
-    def skipped(self, job: Job, reason: str) -> None: ...
+    def blocked(self, job: Job, reason: str) -> None: ...
     def stopped(self, job: Job) -> None: ...
     def interrupted(self, why: str) -> None:
         """The running jobs are asked to keep their state and stop."""
@@ -59,7 +59,7 @@ class Summary:
     """What became of the jobs that were to be done."""
 
     failed: int = 0
-    skipped: int = 0
+    blocked: int = 0
     twice: int = 0
     """Done here and by another runner, which had taken it over."""
     left: int = 0
@@ -67,13 +67,14 @@ class Summary:
 
     @property
     def lost(self) -> int:
-        return self.failed + self.skipped
+        return self.failed + self.blocked
 
     def lines(self, todo: int) -> list[str]:
         """What the user must know of it. `todo`: how many jobs there were to do."""
         said = []
         if self.lost:
-            said.append(f"{self.lost} of {todo} jobs failed or were skipped")
+            blocked = f", {self.blocked} blocked: what they need failed" if self.blocked else ""
+            said.append(f"{self.failed} of {todo} jobs failed{blocked}")
         if self.left:
             said.append(f"{self.left} of {todo} jobs were not begun or not finished")
         if self.twice:
@@ -237,14 +238,14 @@ class _Loop:
         self._watch.failed(job, reason)
         self.summary.failed += 1
         self._ended(job)
-        gone, skipped = [job], set()
+        gone, blocked = [job], set()
         while gone:
             of = gone.pop()
             for dependent in self._dependents.pop(of.id, []):
-                if dependent.id not in skipped:
-                    skipped.add(dependent.id)
-                    self._watch.skipped(dependent, f"it needs {of.name}, which failed")
-                    self.summary.skipped += 1
+                if dependent.id not in blocked:
+                    blocked.add(dependent.id)
+                    self._watch.blocked(dependent, f"it needs {of.name}, which failed")
+                    self.summary.blocked += 1
                     self._ended(dependent)
                     gone.append(dependent)
 

@@ -44,7 +44,7 @@ class Printed:
 
 def printed(answer: Answer, title: str, marks: bool) -> Printed:
     """`title`: the matrix's. `marks`: whether it shows verdicts."""
-    shown = _shown(answer)
+    shown = cells(answer)
     best = (place for place, each in shown.items() if each.stands_out)
     strong = frozenset(place for place in best if not shown[place].cell.shows_difference)
     plain = measured(answer)
@@ -57,7 +57,7 @@ def printed(answer: Answer, title: str, marks: bool) -> Printed:
     return Printed(answer.table.name, title, grid, verdicts, legend)
 
 
-def _shown(answer: Answer) -> dict[tuple[int, int], Judged]:
+def cells(answer: Answer) -> dict[tuple[int, int], Judged]:
     """The cells that are not hidden, by their places in the grid, whose first column is names."""
     every = [each for row in answer.cells for each in row]
     count = len(answer.cells[0])

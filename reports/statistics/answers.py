@@ -9,6 +9,7 @@ from statistics import fmean, variance
 
 import numpy as np
 
+from classifier.basics.chance import is_guessing
 from classifier.records.record import (
     BenchmarkRecord,
     EvaluateRecord,
@@ -39,9 +40,6 @@ from reports.statistics.intervals import (
 )
 from reports.statistics.limits import UNBOUNDED
 from reports.statistics.verdicts import MANY_ROWS, Verdict, best, holm, verdict
-
-GUESSING = 1.2
-"""An accuracy of at most so many times chance's has learnt nothing."""
 
 
 @dataclass(frozen=True)
@@ -424,7 +422,7 @@ def learnt_nothing(record: Record | Missing) -> bool:
     if isinstance(record, EvaluateRecord) and record.spec.data is not None:
         return False
     if isinstance(record, TrainRecord | EvaluateRecord):
-        return record.accuracy <= GUESSING / record.data.classes
+        return is_guessing(record.accuracy, record.data.classes)
     return False
 
 

@@ -43,6 +43,12 @@ STARTING = 0.15
 """Seconds between a job's start and its first step."""
 SAYS = 60
 """How often a job says how far it is."""
+PATIENT: dict[str, list[tuple[int, ...]]] = {
+    "trainings that stop at 5 of 8 epochs": [(1, 2)],
+    "every other stops at 6, the rest not at all": [(1, 3), (1, 2, 4, 7)],
+    "none stops, though it may": [(1, 2, 4, 6)],
+}
+"""As `patient` has it."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,9 @@ class Cost:
     """The share of its work that was kept when it was interrupted."""
     validating: float = 0.0
     """The share of each epoch that is no step."""
+    better: tuple[int, ...] = ()
+    """After which epochs the val figure was better than before."""
+    patience: int = 0
 
 
 class Replay:
@@ -89,8 +98,7 @@ class Replay:
         future: Future[list[Record]] = Future()
         pace = self._paces[job.id] = Pace(job, lambda: self._now)
         cost, start = self._costs[job.id], self._now + STARTING
-        for after, done, total in _says(cost):
-            said = Progress("epoch" if job.spec.kind == "train" else "working", done, total)
+        for after, said in _says(cost, "epoch" if job.spec.kind == "train" else "working"):
             self._at(start + after, partial(pace.update, said))
         self._at(start + cost.seconds, lambda: self._end(job, future))
         return future
@@ -111,8 +119,8 @@ class Replay:
         return None if left is None else left / (end - now) - 1
 
 
-def _says(cost: Cost) -> list[tuple[float, int, int]]:
-    """After how many seconds which step of how many is done. After its steps an epoch validates."""
+def _says(cost: Cost, phase: str) -> list[tuple[float, Progress]]:
+    """After how many seconds it says what. After its steps an epoch validates."""
     each = max(SAYS // cost.planned, 1)
     first, total = round(cost.began * each * cost.planned), each * cost.planned
     begins = first // each + first % each / each * (1 - cost.validating)
@@ -120,8 +128,16 @@ def _says(cost: Cost) -> list[tuple[float, int, int]]:
     steps = range(first, each * cost.epochs)
     ends = (step // each + (step % each + 1) / each * training for step in steps)
     return [
-        (epoch * (end - begins), step + 1, total) for end, step in zip(ends, steps, strict=True)
+        (epoch * (end - begins), Progress(phase, step + 1, total, least=_least(cost, step, each)))
+        for end, step in zip(ends, steps, strict=True)
     ]
+
+
+def _least(cost: Cost, step: int, each: int) -> int | None:
+    """As the trainer says it, after a step of `each` an epoch."""
+    best = max((epoch for epoch in cost.better if epoch * each <= step), default=1)
+    least = best + cost.patience
+    return least * each if cost.patience and least < cost.planned else None
 
 
 # Matrices --------------------------------------------------------------------------------------
@@ -175,7 +191,21 @@ def costs_of_store(plan: Plan, results: Results) -> dict[str, Cost]:
             len(record.history) if isinstance(record, TrainRecord) else 1 for record in records
         )
         costs[job.id] = cost(job, plan, seconds, epochs)
+        if isinstance(job.spec, TrainSpec):
+            better = _better(job.spec, [each for each in records if isinstance(each, TrainRecord)])
+            costs[job.id] = replace(costs[job.id], better=better, patience=job.spec.patience)
     return costs
+
+
+def _better(spec: TrainSpec, tracks: Sequence[TrainRecord]) -> tuple[int, ...]:
+    """After which epochs the track that went on longest was better than before."""
+    history = max((record.history for record in tracks), key=len)
+    scores = [
+        {"accuracy": row.val_accuracy, "mpa": row.val_mpa, "loss": -row.val_loss}[spec.best]
+        for row in history
+    ]
+    better = (i for i, score in enumerate(scores) if all(score > each for each in scores[:i]))
+    return tuple(i + 1 for i in better)
 
 
 Scenario = tuple[str, Plan, dict[str, Cost], int]
@@ -196,8 +226,8 @@ def scenarios() -> Iterator[Scenario]:
     long = {job.id: replace(costs[job.id], seconds=30.0) for job in mixed.jobs if job.is_speed}
     yield "half a minute for each speed", _bounded(mixed, 30.0), {**costs, **long}, 2
     yield "two trainings resumed, five done", *_resumed(mixed, costs), 2
-    early = {job.id: _stopped_early(costs[job.id]) for job in mixed.jobs}
-    yield "trainings that stop at 5 of 8 epochs", mixed, early, 2
+    for called, ends in PATIENT.items():
+        yield called, *patient(mixed, costs, ends), 2
 
 
 def of_store(runs: Path, file: Path) -> Iterator[Scenario]:
@@ -239,8 +269,21 @@ def _resumed(plan: Plan, costs: dict[str, Cost]) -> tuple[Plan, dict[str, Cost]]
     return Plan(jobs, plan.data), {**costs, **middle}
 
 
-def _stopped_early(whole: Cost) -> Cost:
-    return replace(whole, epochs=5, seconds=whole.seconds * 5 / 8) if whole.planned == 8 else whole
+def patient(
+    plan: Plan, costs: Mapping[str, Cost], ends: Sequence[tuple[int, ...]]
+) -> tuple[Plan, dict[str, Cost]]:
+    """With a patience of 3 of 8 epochs; a training is better after these epochs, in turn."""
+    made = planned(DIGITS, sets=("train.patience=3",))
+    turns, of = itertools.cycle(ends), {}
+    for job, same in zip(made.jobs, plan.jobs, strict=True):
+        cost = costs[same.id]
+        if job.spec.kind == "train":
+            better = next(turns)
+            epochs = min(better[-1] + 3, cost.planned)
+            seconds = cost.seconds * epochs / cost.planned
+            cost = replace(cost, epochs=epochs, seconds=seconds, better=better, patience=3)
+        of[job.id] = cost
+    return made, of
 
 
 def main(runs: str = "", *matrices: str) -> None:

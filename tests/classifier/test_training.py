@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from torch import nn
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import sha256
 from classifier.basics.place import Place
+from classifier.basics.progress import Progress
 from classifier.basics.randomness import keyed
 from classifier.config.schedules import TorchSchedule, Warmup
 from classifier.config.spec import EvaluateSpec, TrainSpec
@@ -31,8 +35,8 @@ from classifier.data.transforms import Normalize
 from classifier.inference import evaluate as evaluation
 from classifier.inference import metrics
 from classifier.job import FRESH, Outcome, Start, evaluate, train
-from classifier.models.network import build
-from classifier.records.record import TrainRecord
+from classifier.models.network import Network, build
+from classifier.records.record import Epoch, TrainRecord
 from classifier.training import trainer
 from classifier.training.optimizer import make_optimizer
 from classifier.training.schedule import learning_rates
@@ -331,6 +335,47 @@ def test_the_best_epoch_is_the_first_best(tiny: TrainSpec, tmp_path: Path) -> No
     never = spec.model_copy(update={"patience": 0})
     record = result(trained(never, tmp_path / "never"), tmp_path / "never")[0]
     assert len(record.history) == 6 and not record.stopped_early
+
+
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4]), max_size=12), st.integers(0, 5))
+def test_when_it_ends_if_nothing_gets_better_is_known_before(
+    scores: list[float], patience: int
+) -> None:
+    spec = TrainSpec(data=DataSpec(name="digits"), model="m", epochs=12, patience=patience)
+    told = []
+    carried = trainer.Carried(RAW, cast(Network, nn.Linear(1, 1)))
+    for score in scores:
+        if not carried.stopped:
+            add(carried, score, spec)
+            told.append(carried.least_epochs(spec))
+    assert told == sorted(told)
+    expected = told[-1] if told else min(patience + 1 if patience else 12, 12)
+    while not carried.stopped and len(carried.history) < 12:
+        assert carried.least_epochs(spec) == expected
+        add(carried, 0.0, spec)
+    assert len(carried.history) == expected
+
+
+def add(carried: trainer.Carried, score: float, spec: TrainSpec) -> None:
+    epoch = len(carried.history)
+    row = {"epoch": epoch, "lr": 0.0, "train_loss": 0.0, "val_loss": 0.0, "val_mpa": 0.0}
+    carried.add(Epoch.model_validate(row | {"val_accuracy": score}), spec)
+
+
+def test_a_training_tells_what_its_best_is_worth_and_when_it_may_end(
+    tiny: TrainSpec, tmp_path: Path
+) -> None:
+    spec = tiny.model_copy(update={"epochs": 6, "patience": 1, "lr": 1e-9})
+    said: list[Progress] = []
+    (tmp_path / "run").mkdir()
+    (outcome,) = train(spec, tmp_path / "run", Place(tmp_path, report=said.append), tracks=(RAW,))
+    steps = [each for each in said if each.phase.startswith("epoch")]
+    epochs = len(outcome.record.history)
+    each = steps[0].total // 6
+    assert epochs < 6, "it stops early"
+    assert [steps[0].least, steps[-1].least] == [2 * each, epochs * each]
+    best = max(row.val_accuracy for row in outcome.record.history[:-1])
+    assert (steps[-1].best, steps[-1].classes) == (best, outcome.record.data.classes)
 
 
 def test_evaluations_are_of_the_stored_checkpoint(tiny: TrainSpec, tmp_path: Path) -> None:

@@ -209,8 +209,8 @@ class Watcher:
         self.events.append(("failed", job.id))
         self.reasons[job.id] = reason
 
-    def skipped(self, job: Job, reason: str) -> None:
-        self.events.append(("skipped", job.id))
+    def blocked(self, job: Job, reason: str) -> None:
+        self.events.append(("blocked", job.id))
         self.reasons[job.id] = reason
 
     def order(self, event: str) -> list[str]:

@@ -116,10 +116,10 @@ def test_a_failure_costs_itself_and_what_needs_it(tmp_path: Path) -> None:
     ]
     watch = fakes.Watcher()
     outcome = run(made, watch, *trainings, *evaluations, retries=0)
-    assert (outcome.failed, outcome.skipped, outcome.left) == (4, 4, 0)
+    assert (outcome.failed, outcome.blocked, outcome.left) == (4, 4, 0)
     assert set(watch.order("finished")) == {trainings[0].id, evaluations[0].id}
     assert set(watch.order("failed")) == {job.id for job in trainings[1:]}
-    assert set(watch.order("skipped")) == {job.id for job in evaluations[1:]}
+    assert set(watch.order("blocked")) == {job.id for job in evaluations[1:]}
     reasons = [watch.reasons[job.id] for job in trainings[1:]]
     assert reasons[0] == "ZeroDivisionError: one by zero"
     assert reasons[1] == "set lr lower"

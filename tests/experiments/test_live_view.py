@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ from experiments.plan.plan import Plan
 from experiments.run.engines import Slot
 from experiments.run.view import draw
 from experiments.run.view.live import View
-from experiments.run.view.picture import Table
+from experiments.run.view.picture import Picture, Table
+from experiments.run.view.remaining import Remaining
 from experiments.run.view.short_names import least_room, told_apart
 from experiments.store.store import Store
 from tests.experiments import fakes
@@ -85,7 +87,7 @@ def rows(jobs: Sequence[Job], width: int) -> list[str]:
 @pytest.mark.parametrize("width", [200, 120, 80, 40, 30, 20, 12])
 def test_what_runs_can_be_told_apart(case: str, width: int) -> None:
     header, *lines = rows(RUNNING[case], width)
-    assert header.startswith("running")
+    assert header.startswith("job")
     assert len(lines) == len(RUNNING[case])
     assert all(cell_len(line) <= width for line in lines)
     other = ("epoch 12/150", *(f"gpu {index}" for index in range(9)))
@@ -117,9 +119,9 @@ def test_columns_give_way_before_names() -> None:
         ["device", "at", "progress", "best", "val", "time", "left"],
         ["at", "progress", "time", "left"],
         ["progress", "time", "left"],
-        ["progress"],
+        ["time", "left"],
         [],
-    ]
+    ], "the bar before the time left"
     for width in (120, 40):
         assert all(job.name in line for job, line in zip(jobs, rows(jobs, width)[1:], strict=True))
 
@@ -211,6 +213,94 @@ def test_a_table_that_is_too_long_shows_the_rows_around_the_change() -> None:
     assert any("0.12345" in line for line in lines)
     shown = sum(line.startswith("long-model") for line in lines)
     assert f"… {40 - shown} more" in [line.strip() for line in lines]
+
+
+@pytest.mark.parametrize("width", range(20, 100, 3))
+def test_no_part_of_a_figure_is_cut_off(width: int) -> None:
+    headers = ("model", "val accuracy", "val accuracy(r-drop)", "test accuracy", "FPS(size=64)")
+    one = Table("rdrop", headers, (("mobilenetv2", "0.87654", "0.81234 ≈", "0.12345  ", "81.25"),))
+    lines = screen(width, 40, [[one]], "one")
+    assert all(cell_len(line) <= width for line in lines)
+    (row,) = (line for line in lines if line.startswith("mobilenetv2"))
+    figures = re.findall(r"[0-9]+\.[0-9]+(?: ≈)?", row)
+    assert figures == [cell.strip() for cell in one.rows[0][1:]][: len(figures)]
+
+
+def test_figures_stand_below_each_other_with_a_sign_or_without() -> None:
+    rows = (("a", "0.1 †"), ("b", "12.3  "), ("c", "(2/3)  "), ("d", "to do  "))
+    one = Table("t", ("model", "a header that is long"), rows, legend=("† better", "(n/m) seeds"))
+    lines = screen(80, 40, [[one]], "nothing")
+    assert lines[-1] == "† better  (n/m) seeds"
+    ends = [re.search(r"[0-9)o](?=( †)?$)", line).end() for line in lines[-5:-1]]  # type: ignore[union-attr]
+    assert len(set(ends)) == 1
+    assert screen(80, 8, [[one]], "nothing")[-1] != lines[-1], "it goes first"
+
+
+# The whole -------------------------------------------------------------------------------------
+
+
+def top(picture: Picture, width: int = 120) -> list[str]:
+    out = io.StringIO()
+    console = Console(width=width, height=40, file=out, force_terminal=True, color_system=None)
+    console.print(draw.drawn(picture, console))
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def picture(seconds: float | None, **more: object) -> Picture:
+    now = datetime(2026, 11, 26, 14, 20)
+    plain = {"rows": [], "done": 1, "waiting": 4, "failed": 0, "now": now}
+    return Picture(**plain | more, left=Remaining(seconds, 0.1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (720.0, "about 12 min 00 left (≈ 14:32)"),
+        (40.0, "about 40 s left (≈ 14:20)"),
+        (10 * 3600, "about 10 h 00 left (≈ Fri 27 Nov 00:20)"),
+        (None, "time left unknown"),
+    ],
+)
+def test_the_end_is_told_as_time_of_day(seconds: float | None, said: str) -> None:
+    assert top(picture(seconds))[1] == f"1 done  0 running  4 waiting  {said}"
+    assert said in top(picture(seconds), 40)
+    assert top(picture(720.0), 25)[-1] == "about 12 min 00 left"
+    assert not any("left" in line for line in top(picture(seconds, waiting=0)))
+
+
+def test_what_failed_is_told_apart_from_what_waits_for_it_with_the_first_cause() -> None:
+    jobs = fakes.jobs(5)
+    out = io.StringIO()
+    console = Console(width=70, file=out, force_terminal=True, color_system=None)
+    view = View(Plan(tuple(jobs)), 2, Store(Path("none")), console)
+    view.started(jobs[0], [Slot("cpu", 0)])
+    view.failed(jobs[0], "CUDA ran out of memory at batch_size 64: what helps\nTraceback ...")
+    view.failed(jobs[1], "another")
+    for job in jobs[2:4]:
+        view.blocked(job, "it needs ghostnet-s0, which failed")
+    shown = top(view.picture(), 70)
+    assert shown[1] == "0 done  0 running  1 waiting  2 failed  2 blocked  0 s so far"
+    assert shown[3].startswith("failed: train ghostnet-s0: CUDA ran out of memory at batch_si")
+    assert shown[3].endswith("…") and cell_len(shown[3]) == 70
+    assert "blocked  train ghostnet-s2: it needs ghostnet-s0, which failed" in out.getvalue()
+    assert "failed: " not in "".join(top(replace(view.picture(), failure="")))
+
+
+@pytest.mark.parametrize(
+    ("best", "classes", "said"),
+    [
+        (0.1, 10, "at chance"),
+        (0.12, 10, "at chance"),
+        (0.13, 10, "0.13000"),
+        (0.1, None, "0.10000"),
+    ],
+)
+def test_a_best_that_is_chance_is_said_to_be(best: float, classes: int | None, said: str) -> None:
+    view, out = shown(RUNNING["one"], 160)
+    said_last = Progress("epoch 1/9", 9, 90, 300.0, best, classes)
+    view.progressed(RUNNING["one"][0], said_last)
+    view._console.print(draw._running(view.picture().rows, 160))
+    assert re.split(r" {2,}", out.getvalue().splitlines()[1].strip())[-2] == said
 
 
 def test_who_tells_and_who_draws_wait_for_each_other_never_both() -> None:

@@ -214,7 +214,7 @@ def test_a_failure_costs_itself_and_what_needs_it(cluster: Cluster, tmp_path: Pa
     watch = fakes.Watcher()
     made = engine(cluster, tmp_path, fakes.misbehave)
     outcome = run(made, watch, *trainings, evaluation, retries=0)
-    assert (outcome.failed, outcome.skipped, outcome.left) == (4, 1, 0)
+    assert (outcome.failed, outcome.blocked, outcome.left) == (4, 1, 0)
     assert watch.order("finished") == [trainings[0].id]
     died = "its process was killed, perhaps for want of memory, or crashed"
     reasons = [watch.reasons[job.id] for job in trainings[1:]]

@@ -128,10 +128,89 @@ def test_a_training_that_goes_on_from_its_middle() -> None:
     assert error(jobs, costs, 2, moment=0.25) < 0.1
 
 
-def test_trainings_that_stop_early_are_expected_to_once_one_has() -> None:
-    jobs = [training(seed=seed) for seed in range(10)]
-    early = {job.id: Cost(50.0, 5, 10, validating=0.1) for job in jobs}
-    assert error(jobs, early, 1, moment=0.15) < 0.1
+def patient(seed: int = 0, model: str = "mobilenetv2") -> Job:
+    """It ends early after 3 of 10 epochs without a better one."""
+    spec = TrainSpec(data=DATA, model=model, seed=seed, epochs=10, patience=3)
+    return Job(spec, tracks=(RAW,))
+
+
+EARLY = Cost(50.0, 5, 10, validating=0.1, better=(1, 2), patience=3)
+
+
+@pytest.mark.parametrize("moment", [0.1, 0.15, 0.5])
+def test_trainings_that_stop_early_are_expected_to(moment: float) -> None:
+    jobs = [patient(seed) for seed in range(10)]
+    assert error(jobs, {job.id: EARLY for job in jobs}, 1, moment) < 0.15
+
+
+@pytest.mark.parametrize("moment", benchmark.MOMENTS)
+@pytest.mark.parametrize("ends", benchmark.PATIENT)
+def test_early_ends_cost_the_estimate_little(ends: str, moment: float) -> None:
+    mixed = benchmark.planned(benchmark.DIGITS)
+    costs = benchmark.costs_of_digits(mixed)
+    plan, costs = benchmark.patient(mixed, costs, benchmark.PATIENT[ends])
+    assert error(list(plan.jobs), costs, 2, moment) < 0.25
+
+
+def test_an_arm_that_learns_nothing_says_nothing_of_others() -> None:
+    """It ends as soon as it can."""
+    forecast, other = Forecast([patient()]), patient(model="ghostnet")
+    forecast.ended(patient(), Course(40.0, share=0.4, pace=100.0, least=0.4))
+    early = Course(5.0, share=0.05, pace=100.0, least=0.4)
+    assert forecast.of(patient(1), early) == pytest.approx(35.0)
+    assert forecast.of(other, early) == pytest.approx(95.0)
+
+
+def test_no_training_is_said_to_end_before_it_can() -> None:
+    """All like it ended after half; this one got better after 6 epochs, which is 9 at least."""
+    job, forecast = patient(), Forecast([patient()])
+    for seed in (1, 2):
+        forecast.ended(patient(seed), Course(50.0, share=0.5, pace=100.0, least=0.5))
+
+    def left(share: float, least: float) -> float:
+        course = Course(100 * share, share=share, pace=100.0, least=least)
+        seconds = forecast.of(job, course)
+        assert seconds is not None
+        return seconds
+
+    assert left(0.6, least=0.9) == pytest.approx(30.0)
+    assert left(0.3, least=0.6) == pytest.approx(30.0)
+    assert left(0.2, least=0.4) == pytest.approx(0.5 * 100 - 20 - 10 / 3), "a third has gone by"
+    assert left(0.6, least=1.0) == pytest.approx(40.0)
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.1, 1.0))
+def test_the_longer_nothing_gets_better_the_nearer_its_end(share: float, least: float) -> None:
+    """With none like it that has ended: between the soonest end and the latest."""
+    if least < share or least - share > 0.3:
+        return
+    course = Course(100 * share, share=share, pace=100.0, least=least)
+    left = Forecast([patient()]).of(patient(), course)
+    assert left is not None and 100 * (least - share) - 1e-6 <= left <= 100 * (1 - share) + 1e-6
+    if least == share:
+        assert left == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(0, 10), (10, 10), (30, 8)])
+def test_without_patience_nothing_ends_early(patience: int, epochs: int) -> None:
+    spec = TrainSpec(data=DATA, model="mobilenetv2", epochs=epochs, patience=patience)
+    job = Job(spec, tracks=(RAW,))
+    course = Course(50.0, share=0.5, pace=100.0)
+    assert Forecast([job]).of(job, course) == pytest.approx(50.0)
+
+
+def test_a_speed_ends_when_its_time_is_over() -> None:
+    """After two of 300 passes that take 3 s each, of half a minute."""
+    spec = BenchmarkSpec(model="mobilenetv2", classes=10, image_size=224, seconds=30.0)
+    job = Job(spec, estimate=Estimate(None, 30.0, "table"))
+    course = Course(8.0, before=2.0, share=2 / 300, pace=900.0)
+    assert Forecast([job]).of(job, course) == pytest.approx(24.0)
+    other = Job(spec.model_copy(update={"batch_size": 8}), estimate=job.estimate)
+    todo = {each.id: each for each in (job, other)}
+    left = Forecast([job, other]).remaining({job.id: course}, todo, 1).seconds
+    assert left == pytest.approx(24.0 + 32.0), "and so will the next"
+    quick = Course(2.0, before=1.0, share=0.5, pace=2.0)
+    assert Forecast([job]).of(job, quick) == pytest.approx(1.0)
 
 
 def test_what_comes_before_the_first_step_is_no_pace() -> None:

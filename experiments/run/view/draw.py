@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
+from rich.align import Align
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn
@@ -14,12 +16,13 @@ from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from classifier.basics.progress import Progress as Said
 from classifier.basics.progress import duration
 from experiments.run.view.picture import Picture, Row, Table
 from experiments.run.view.short_names import GONE, least_room, told_apart
 
 HEADERS = ("device", "runner", "at", "progress", "images/s", "best val", "time left")
-GIVE_WAY = ("images/s", "device", "best val", "runner", "at", "time left", "progress")
+GIVE_WAY = ("images/s", "device", "best val", "runner", "at", "progress", "time left")
 """In which order these columns leave a terminal that is too narrow for all."""
 ROOM = 16
 """Cells of a name for which columns give way, though fewer would tell the names apart."""
@@ -44,7 +47,7 @@ def which_try(tries: int) -> str:
 def drawn(picture: Picture, console: Console) -> RenderableType:
     """The whole, what runs, and as many of the tables as there is room for."""
     width, height = console.width, max(console.height - 1, 1)
-    top = [*_whole(picture, width), _summary(picture, width)]
+    top = [*_whole(picture, width), _summary(picture, width), *_failure(picture, width)]
     room = height - _height(Group(*top), console)
     rows, hidden = picture.rows, 0
     most = max(room - 1 if not picture.tables else (room - 1) // 2, 1)
@@ -81,9 +84,10 @@ def _summary(picture: Picture, width: int) -> Text:
         f"{len(picture.rows) - lost} running",
         f"{picture.waiting} waiting",
         *([f"{lost} lost"] if lost else []),
-        *([f"{picture.failed} failed or skipped"] if picture.failed else []),
+        *([f"{picture.failed} failed"] if picture.failed else []),
+        *([f"{picture.blocked} blocked"] if picture.blocked else []),
         *([f"{duration(picture.so_far)} so far"] if picture.so_far is not None else []),
-        *([f"about {duration(picture.left.seconds)} left"] if picture.is_unfinished else []),
+        *([_left(picture, width)] if picture.is_unfinished else []),
     ]
     if runners is not None:
         parts.append({0: "nobody runs", 1: "1 runner"}.get(runners, f"{runners} runners"))
@@ -94,6 +98,26 @@ def _summary(picture: Picture, width: int) -> Text:
     return Text("\n".join(lines), style="bold")
 
 
+def _left(picture: Picture, width: int) -> str:
+    """With the time of day when it ends, and the day where that is another, if there is room."""
+    seconds = picture.left.seconds
+    if seconds is None:
+        return "time left unknown"
+    end = picture.now + timedelta(seconds=seconds)
+    day = "" if end.date() == picture.now.date() else f"{end:%a %d %b} "
+    left, clock = f"about {duration(seconds)} left", f" (≈ {day}{end:%H:%M})"
+    return left + clock if cell_len(left + clock) <= width else left
+
+
+def _failure(picture: Picture, width: int) -> list[RenderableType]:
+    """Why the first failed, in a line; what of it there is no room for stands in the log."""
+    if not picture.failure:
+        return []
+    said = Text(f"failed: {picture.failure}", style="red", no_wrap=True)
+    said.truncate(width, overflow="ellipsis")
+    return [said]
+
+
 # What runs -------------------------------------------------------------------------------------
 
 
@@ -102,14 +126,14 @@ def _running(rows: Sequence[Row], width: int) -> RichTable:
     the names can be told apart in what is left."""
     names = _names(rows)
     columns = _columns(rows)
-    wanted = max(least_room(names), min(max(map(cell_len, ("running", *names))), ROOM))
+    wanted = max(least_room(names), min(max(map(cell_len, ("job", *names))), ROOM))
     leaving = iter(GIVE_WAY)
     while _room(columns, width) < wanted and (gone := next(leaving, None)):
         columns.pop(gone, None)
     shown = told_apart(names, tuple(row.job.id for row in rows), max(_room(columns, width), 1))
-    spare = _room(columns, width) - max(map(cell_len, ("running", *shown)))
+    spare = _room(columns, width) - max(map(cell_len, ("job", *shown)))
     table = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
-    for header in ("running", *columns):
+    for header in ("job", *columns):
         table.add_column(header, no_wrap=True)
     for index, (name, row) in enumerate(zip(shown, rows, strict=True)):
         bar = _bar(row, min(BAR + max(spare, 0), LONGEST_BAR))
@@ -139,12 +163,19 @@ def _columns(rows: Sequence[Row]) -> dict[str, list[str]]:
             set_cell_size(at, MOST_AT - 1) + GONE if cell_len(at := _at(row)) > MOST_AT else at,
             " " * BAR,
             f"{latest.images_per_second:.0f}" if latest and latest.images_per_second else "",
-            f"{latest.best:.5f}" if latest and latest.best is not None else "",
-            "" if row.is_lost else duration(row.left),
+            best(latest) if latest else "",
+            "lost" if row.is_lost else duration(row.left),
         )
         for header, cell in zip(HEADERS, cells, strict=True):
             columns[header].append(cell)
     return {header: cells for header, cells in columns.items() if header != "runner" or any(cells)}
+
+
+def best(latest: Said) -> str:
+    """Its best val figure so far, once that says anything."""
+    if latest.best is None:
+        return ""
+    return "at chance" if latest.only_guesses else f"{latest.best:.5f}"
 
 
 def _at(row: Row) -> str:
@@ -194,7 +225,11 @@ def _fitting(picture: Picture, console: Console, room: int) -> list[RenderableTy
         if height <= room:
             chosen[table.name] = shown
             room -= height
-    return [chosen[table.name] for table in picture.tables if table.name in chosen]
+    there = [table for table in picture.tables if table.name in chosen]
+    signs = dict.fromkeys(sign for table in there for sign in table.legend)
+    legend = [Text((" " * GAP).join(signs), style="dim")] if signs else []
+    fits = _height(Group(*legend), console) <= room
+    return [*(chosen[table.name] for table in there), *(legend if fits else [])]
 
 
 def _around(table: Table, row: int, most: int) -> Table:
@@ -223,17 +258,24 @@ def _table(table: Table, width: int) -> RenderableType:
         title_style="bold",
     )
     made.add_column(Text(table.header[0]), no_wrap=True, min_width=room, max_width=room)
-    for header, cells in zip(table.header[1 : kept + 1], least, strict=False):
-        made.add_column(Text(header), min_width=cells, justify="right", overflow="fold")
+    shown = table.header[1 : kept + 1]
+    widths = _widths(shown, least[:kept], width - room - _sign(kept, least))
+    for header, cells in zip(shown, widths, strict=True):
+        made.add_column(Text(header), width=cells, justify="right", overflow="fold")
     if kept < len(least):
         made.add_column(GONE, no_wrap=True, min_width=cell_len(GONE))
     if len(set(names)) == len(names):
         names = told_apart(names, tuple(map(str, range(len(names)))), room)
     for name, row in zip(names, table.rows, strict=True):
-        made.add_row(Text(name), *map(Text, row[1 : kept + 1]))
+        made.add_row(Text(name), *map(_figure, row[1 : kept + 1]))
     if table.more:
         made.add_row(Text(f"{GONE} {table.more} more", style="dim"))
     return made
+
+
+def _figure(cell: str) -> RenderableType:
+    """With the blanks at its end, that stand for a sign: rich drops those of what is justified."""
+    return Align.right(Text(cell, justify="left"))
 
 
 def _least(table: Table, column: int) -> int:
@@ -241,6 +283,18 @@ def _least(table: Table, column: int) -> int:
     figures = (row[column] for row in table.rows)
     word = max(map(cell_len, table.header[column].split()), default=1)
     return max(*map(cell_len, figures), min(word, LONGEST_WORD), 1)
+
+
+def _widths(headers: Sequence[str], least: Sequence[int], width: int) -> list[int]:
+    """Of columns that stand in `width` cells: what each takes, and of what is left a cell to each
+    in turn, until no header is folded. rich itself would cut figures of the last one."""
+    widths, left = list(least), width - sum(GAP + each for each in least)
+    while left > 0:
+        folded = [c for c, header in enumerate(headers) if widths[c] < cell_len(header)]
+        for column in folded[:left]:
+            widths[column] += 1
+        left = left - len(folded) if folded else 0
+    return widths
 
 
 def _sign(kept: int, columns: Sequence[int]) -> int:

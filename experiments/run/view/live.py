@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console, RenderableType
-from rich.live import Live
 from rich.markup import escape
 
 from classifier.basics.progress import Progress, duration
@@ -19,9 +18,10 @@ from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
 from experiments.run.boards import Board, Running
 from experiments.run.engines import Slot
-from experiments.run.view.draw import drawn, which_try
-from experiments.run.view.picture import Picture, Row, Table, changes
+from experiments.run.view.draw import best, drawn, which_try
+from experiments.run.view.picture import Picture, Row, Table, changes, failure
 from experiments.run.view.remaining import Forecast, Pace, Remaining
+from experiments.run.view.screen import Screen
 from experiments.store.store import Store
 
 PLAIN_SECONDS = 30.0
@@ -62,7 +62,7 @@ class View:
         self._clock, self._start = clock, clock()
         self._forecast = Forecast(plan.jobs)
         self._finished = 0
-        self._lost = 0
+        self._failed, self._blocked, self._failure = 0, 0, ""
         self._running: dict[str, _Running] = {}
         self._tries: Counter[str] = Counter()
         self._others: tuple[float, list[Board]] = (0.0, [])
@@ -73,13 +73,7 @@ class View:
         self._looked: tuple[float, float, Remaining] | None = None
         self._lock = threading.RLock()
         self._live = (
-            Live(
-                get_renderable=self._rendered,
-                console=console,
-                refresh_per_second=REFRESHES,
-                transient=True,
-                vertical_overflow="crop",
-            )
+            Screen(self._rendered, console, REFRESHES, transient=True)
             if console.is_terminal
             else None
         )
@@ -129,7 +123,8 @@ class View:
         with self._telling() as say:
             self._running.pop(job.id, None)
             self._todo.pop(job.id)
-            self._lost += 1
+            self._failed += 1
+            self._failure = self._failure or failure(job, reason)
             log = self._store.log(job.spec)
             name = f"{_named(job)}{which_try(self._tries[job.id])}"
             say(f"[red]FAILED[/]   {name}: {escape(reason)}")
@@ -149,11 +144,11 @@ class View:
             say(f"[green]done[/]     {_named(job)}: there already")
         self._ends(job, "")
 
-    def skipped(self, job: Job, reason: str) -> None:
+    def blocked(self, job: Job, reason: str) -> None:
         with self._telling() as say:
             self._todo.pop(job.id)
-            self._lost += 1
-            say(f"[yellow]skipped[/]  {_named(job)}: {escape(reason)}")
+            self._blocked += 1
+            say(f"[yellow]blocked[/]  {_named(job)}: {escape(reason)}")
 
     def stopped(self, job: Job) -> None:
         with self._telling() as say:
@@ -214,7 +209,9 @@ class View:
                 rows=rows,
                 done=self.done + len(elsewhere),
                 waiting=len(self._todo) - len(rows) - len(elsewhere),
-                failed=self._lost,
+                failed=self._failed,
+                blocked=self._blocked,
+                failure=self._failure,
                 left=self._remaining(rows, elsewhere),
                 so_far=self._clock() - self._start,
                 tables=self._tables,
@@ -265,7 +262,7 @@ class View:
         if latest.images_per_second:
             parts.append(f"{latest.images_per_second:.0f} images/s")
         if latest.best is not None:
-            parts.append(f"best val {latest.best:.5f}")
+            parts.append(f"best val {best(latest)}")
         left = self._forecast.of(running.job, running.pace.course())
         return ", ".join([*parts, f"about {duration(left)} left"])
 

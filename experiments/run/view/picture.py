@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from experiments.plan.jobs import Job
 from experiments.run.boards import Running
@@ -19,6 +20,8 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     more: int = 0
     """Rows that there is no room for."""
+    legend: tuple[str, ...] = ()
+    """What the signs in its cells mean."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,12 @@ class Picture:
     done: int
     waiting: int
     failed: int
-    """With those that were skipped."""
     left: Remaining
+    blocked: int = 0
+    """Those that need one that failed."""
+    failure: str = ""
+    """Of the first that failed, its name and why."""
+    now: datetime = field(default_factory=datetime.now)
     so_far: float | None = None
     """Seconds since this runner began."""
     runners: int | None = None
@@ -54,6 +61,12 @@ class Picture:
     def is_unfinished(self) -> bool:
         """Whether anything is left to do."""
         return bool(self.rows or self.waiting)
+
+
+def failure(job: Job, reason: str) -> str:
+    """A job that failed and why, in a line."""
+    why = reason.strip().splitlines() or ["its log says why"]
+    return f"{job.spec.kind} {job.name}: {why[0]}"
 
 
 def changes(before: Sequence[Table], now: Sequence[Table]) -> list[tuple[str, int]]:

@@ -35,6 +35,8 @@ class Course:
     """Where it went on from: a training that was interrupted begins in its middle."""
     pace: float | None = None
     """Seconds that all of its work would take at the pace so far; None while that is not known."""
+    least: float = 1.0
+    """The share at which it ends if nothing gets better from here on; before that it can't."""
 
     @property
     def whole(self) -> float | None:
@@ -68,7 +70,8 @@ class Pace:
         steps, began = self.latest.done - first, max(first - 1, 0) / total
         share = self.latest.done / total
         pace = (now - since) / steps * total if steps > 0 else None
-        return Course(seconds, since - self._start, share, began, pace)
+        least = self.latest.least or total
+        return Course(seconds, since - self._start, share, began, pace, least / total)
 
 
 class Rates:
@@ -138,6 +141,22 @@ def _kinds(job: Job) -> tuple[Group, Group, str]:
     raise TypeError(f"{job.spec.kind} is no kind of job")
 
 
+def _may_stop(job: Job) -> Group | None:
+    """The trainings of its arm's kind, which end early alike; None where it can't. Those of other
+    arms tell nothing: one that learns nothing ends first."""
+    spec = job.spec
+    if not isinstance(spec, TrainSpec) or not 0 < spec.patience < spec.epochs:
+        return None
+    return _kinds(job)[0], spec.epochs, spec.patience
+
+
+def _waited(job: Job, course: Course) -> float:
+    """The share of its patience that has gone by since something got better, from 0 to 1."""
+    assert isinstance(job.spec, TrainSpec)
+    patience = job.spec.patience / job.spec.epochs
+    return min(max(1 - (course.least - course.share) / patience, 0.0), 1.0)
+
+
 @dataclass(frozen=True)
 class Remaining:
     """Of all jobs together."""
@@ -166,23 +185,36 @@ class Forecast:
             whole = course.before + (course.seconds - course.before) / moved * reached
             self._took[job.id] = course.seconds
             self._rates.add(job, whole)
-        own = _kinds(job)[0]
-        count, total = self._reaches.get(own, (0, 0.0))
-        self._reaches[own] = (count + 1, total + reached)
+        if (like_it := _may_stop(job)) is not None:
+            count, total = self._reaches.get(like_it, (0, 0.0))
+            self._reaches[like_it] = (count + 1, total + reached)
 
     def of(self, job: Job, course: Course | None = None) -> float | None:
         """Seconds that one job still takes; None while nothing is known."""
         if course is None:
             return self._rates.expected(job)
         if course.pace is not None:
-            return max(self._reach(job) - course.share, 0.0) * course.pace
+            return max(self._work(job, course) - course.share * course.pace, 0.0)
         expected = self._rates.expected(job)
         return None if expected is None else max(expected - course.seconds, 0.0)
 
-    def _reach(self, job: Job) -> float:
-        """The share of its steps at which a job of its kind ends."""
-        count, total = self._reaches.get(_kinds(job)[0], (0, 0.0))
-        return total / count if count else 1.0
+    def _work(self, job: Job, course: Course) -> float:
+        """Seconds of a running job from its first step to its end, at the pace so far."""
+        assert course.pace is not None
+        seconds = self._reach(job, course) * course.pace
+        # A speed's measuring ends when its time is over, however few passes that were.
+        return min(seconds, job.spec.seconds) if isinstance(job.spec, BenchmarkSpec) else seconds
+
+    def _reach(self, job: Job, course: Course) -> float:
+        """The share of its steps at which a running job ends: as those like it did, if any has, but
+        not before it can. The longer nothing got better, the likelier it ends as soon as that."""
+        like_it = _may_stop(job)
+        if like_it is None:
+            return 1.0
+        count, total = self._reaches.get(like_it, (0, 0.0))
+        usual = max(total / count if count else 1.0, course.least)
+        waited = _waited(job, course)
+        return waited * course.least + (1 - waited) * usual
 
     def remaining(
         self, courses: Mapping[str, Course], todo: Mapping[str, Job], slots: int
@@ -204,9 +236,8 @@ class Forecast:
         )
 
     def _of_running(self, courses: Mapping[str, Course], todo: Mapping[str, Job]) -> Rates:
-        known = {job_id: course.whole for job_id, course in courses.items()}
-        jobs = ((todo[job_id], whole) for job_id, whole in known.items() if whole is not None)
-        return Rates((job, whole * self._reach(job)) for job, whole in jobs)
+        known = [(todo[each], course) for each, course in courses.items() if course.whole]
+        return Rates((job, course.before + self._work(job, course)) for job, course in known)
 
     def _share_of_jobs(self, todo: Mapping[str, Job], courses: Mapping[str, Course]) -> float:
         done = len(self._jobs) - len(todo) + sum(course.share for course in courses.values())
