@@ -20,7 +20,17 @@ from classifier.data.images import BadImageError, decoders
 from classifier.data.looked import once
 from classifier.data.sources import Seen, Source
 from classifier.data.spec import DataSpec
-from classifier.data.split import PARTS, Part, check_sizes, in_order, sizes, split, split_groups
+from classifier.data.split import (
+    PARTS,
+    Part,
+    check_sizes,
+    cut_val,
+    in_order,
+    sizes,
+    split,
+    split_groups,
+    val_size,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,16 +74,24 @@ def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
     too small for the split.
     """
     source = data.source
-    class_sizes = source.sizes()
-    images_tell = class_sizes is None or data.group is not None or data.duplicates == "together"
+    class_sizes, known = source.sizes(), source.counts()
+    of_parts = known.images if known is not None and source.is_split else None
+    is_known = class_sizes is not None or of_parts is not None
+    images_tell = not is_known or data.group is not None or data.duplicates == "together"
     may_lack_some = data.on_bad_image == "skip" and source.folder(root) is not None
     if (images_tell or may_lack_some) and source.is_there(root):
         listed = listing(data, root)
         return len(listed.classes), listed.counts()
-    if class_sizes is None or images_tell:
+    if images_tell:
         return None
     total: Counter[Part] = Counter()
-    assert data.split != "given", "what has a name has no split of its own"
+    if known is not None and isinstance(of_parts, Mapping):
+        total.update(of_parts)
+        if not total["val"]:
+            total["val"] = val_size(total["train"] // known.group) * known.group
+            total["train"] -= total["val"]
+        return known.classes, {part: total[part] for part in PARTS}
+    assert class_sizes is not None and data.split != "given"
     with told_of(data.title):
         check_sizes(class_sizes, data.split, data.limit)
     for images in class_sizes.values():
@@ -98,7 +116,8 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
     with told_of(data.source.folder(root) or data.title):
         groups = dict(seen.groups) if data.group is None else _groups(data, classes)
         if data.split == "given":
-            parts = _given(seen.parts, classes, groups)
+            of_set = _with_val(data, seen, classes, groups) if data.source.is_split else seen.parts
+            parts = _given(of_set, classes, groups)
         elif data.duplicates == "together" or groups:
             every = list(chain.from_iterable(classes.values()))
             alike = _alike(data, root, every, progress) if data.duplicates == "together" else []
@@ -303,6 +322,22 @@ def _contents(source: Source, root: Path, paths: Collection[str]) -> dict[str, s
         return {path: f"{whole}/{path}" for path in paths}
     wanted = set(paths)
     return {path: of for path, of in hashes.items() if path in wanted}
+
+
+def _with_val(
+    data: DataSpec,
+    seen: Seen,
+    classes: Mapping[str, Sequence[str]],
+    groups: Mapping[str, str],
+) -> Mapping[str, Part]:
+    """The parts that a published set has, with a val that is cut from train where it has none."""
+    if "val" in seen.parts.values():
+        return seen.parts
+    train = {
+        name: [path for path in paths if seen.parts[path] == "train"]
+        for name, paths in classes.items()
+    }
+    return {**seen.parts, **dict.fromkeys(cut_val(train, groups, data.split_seed), "val")}
 
 
 def _given(

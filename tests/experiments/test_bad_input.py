@@ -148,7 +148,7 @@ CASES: dict[str, tuple[str, str, str]] = {
     "published missing": ("baseline: {ema: false}", "published: none.csv", ":13: the published figures can't be read"),
     "a table's name with a path": ("  ema:\n    rows", "  ../ema:\n    rows", ":8: '../ema' can't be a table's name"),
     "a folder that leaves the root": ("{name: digits}", "{folder: ../x}", ":2: 'folder' "),
-    "two sources of data": ("{name: digits}", "{name: digits, folder: x}", ":2: data needs either 'name' (digits, cub200) or 'folder'"),
+    "two sources of data": ("{name: digits}", "{name: digits, folder: x}", ":2: data needs either 'name' (digits, cub200, ...) or 'folder'"),
     "other data that are split": ("header: val, split: val", "header: val, split: val, data: digits", ":11: 'data' of a column is looked at as a whole (its test/ if its split is given): leave out split and stage"),
     "other data while training": ("header: val, split: val", "header: val, stage: train, data: digits", ":11: 'data' of a column is looked at as a whole"),
     "other data that nobody knows": ("header: val, split: val", "header: val, data: digit", ":11: unknown data 'digit'; did you mean 'digits'?"),
