@@ -29,7 +29,6 @@ from classifier.data.split import (
     sizes,
     split,
     split_groups,
-    val_size,
 )
 
 if TYPE_CHECKING:
@@ -74,23 +73,22 @@ def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
     too small for the split.
     """
     source = data.source
-    class_sizes, known = source.sizes(), source.counts()
-    of_parts = known.images if known is not None and source.is_split else None
-    is_known = class_sizes is not None or of_parts is not None
-    images_tell = not is_known or data.group is not None or data.duplicates == "together"
+    class_sizes = source.sizes()
+    known = source.counts() if source.is_split else None
+    images_tell = (
+        (class_sizes is None and known is None)
+        or data.group is not None
+        or data.duplicates == "together"
+    )
     may_lack_some = data.on_bad_image == "skip" and source.folder(root) is not None
     if (images_tell or may_lack_some) and source.is_there(root):
         listed = listing(data, root)
         return len(listed.classes), listed.counts()
     if images_tell:
         return None
+    if known is not None:
+        return known.classes, known.parts
     total: Counter[Part] = Counter()
-    if known is not None and isinstance(of_parts, Mapping):
-        total.update(of_parts)
-        if not total["val"]:
-            total["val"] = val_size(total["train"] // known.group) * known.group
-            total["train"] -= total["val"]
-        return known.classes, {part: total[part] for part in PARTS}
     assert class_sizes is not None and data.split != "given"
     with told_of(data.title):
         check_sizes(class_sizes, data.split, data.limit)
@@ -107,10 +105,12 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
     """
     seen = data.source.look(root)
     if data.split != "given" and seen.parts:
-        raise UserError(f"data set '{data.title}' gives its images parts: write 'split: given'")
+        mend = "leave out 'split'" if data.source.is_split else "write 'split: given'"
+        raise UserError(f"data set '{data.title}' gives its images parts: {mend}")
     if data.split == "given" and not seen.parts:
         what = "gives its images no parts, so it can't be split as 'given'"
-        raise UserError(f"data set '{data.title}' {what}; leave out 'split'")
+        mend = "write 'split: strict'" if data.source.is_split else "leave out 'split'"
+        raise UserError(f"data set '{data.title}' {what}; {mend}")
     classes, skipped = _readable(data, root, seen.classes, progress)
     _at_least_two(classes, data)
     with told_of(data.source.folder(root) or data.title):
@@ -164,9 +164,13 @@ def other(
 
 
 def count_other(data: DataSpec, root: Path) -> int | None:
-    """How many images `other` gives, before any is looked at; None where they are not there."""
+    """How many images `other` gives, before any is looked at; None where they are not there, and
+    nobody knows."""
     if not data.source.is_there(root):
-        return None
+        known = data.source.counts()
+        if known is None or data.limit:
+            return None
+        return known.images if isinstance(known.images, int) else known.images["test"]
     tried = _tried(data, data.source.look(root)).values()
     return sum(min(len(paths), data.limit or len(paths)) for paths in tried)
 

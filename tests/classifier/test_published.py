@@ -23,6 +23,7 @@ from PIL import Image
 from torchvision.datasets import mnist as mnist_module
 
 from classifier.basics.errors import UserError
+from classifier.cli.main import main
 from classifier.data import datasets, sources
 from classifier.data.cache import pixels
 from classifier.data.download import Archive, File, download
@@ -32,7 +33,7 @@ from classifier.data.sources.arrays import Arrays
 from classifier.data.sources.published import Published
 from classifier.data.sources.rows import Rows
 from classifier.data.spec import DataSpec
-from classifier.data.split import cut_val, val_size
+from classifier.data.split import PARTS, cut_val, val_size
 from tests.classifier import published
 from tests.classifier.published import TINY, tiny
 from tests.classifier.test_download import Server, left
@@ -278,6 +279,25 @@ def test_what_is_known_is_torchvisions() -> None:
     for cut in ("balanced", "byclass", "bymerge", "letters", "digits"):
         names = set(sources.by_name()[f"emnist_{cut}"].names)  # type: ignore[attr-defined]
         assert names == {*reference.EMNIST.classes_split_dict[cut]} - {"N/A"}
+
+
+def test_the_docs_have_every_set_as_it_is_known() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    said = {cells[0].strip("`"): cells[1:6] for cells in rows}
+    known = {}
+    for name, source in sources.by_name().items():
+        if isinstance(source, Published | Arrays):
+            images = source.known.images
+            parts = (
+                [f"{images:,}", "here", "here"]
+                if isinstance(images, int)
+                else [f"{images[part]:,}" if part in images else "cut" for part in PARTS]
+            )
+            known[name] = [str(source.known.classes), *parts, source.archive.size]
+            sizes = source.sizes()
+            assert sizes is None or sum(sizes.values()) == images, name
+    assert said == known
 
 
 def test_another_hash_is_refused_before_anything_looks_into_it(
@@ -565,11 +585,19 @@ def test_as_other_data_the_test_part_is_looked_at(
     known("svhn")
     classes = prepare(DataSpec(name="svhn"), root).classes
     other = DataSpec(name="mnist")
+    assert datasets.count_other(other, root) == 20, "known before it was there"
     other.source.fetch(root, lambda *_: None)
     listed = datasets.other(other, root, classes)
     assert listed.paths == tuple(f"test/{i:06d}" for i in range(20))
     assert datasets.count_other(other, root) == 20
     assert other.as_test == "test of mnist"
+
+
+def test_the_command_line_keeps_its_test_part_too(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "--model_name", "mobilenetv2", "--save_path", "run", "--data", "cifar10"]
+    assert main([*command, "--split", "strict"]) == 2
+    said = "error: --split: cifar10 has a test part of its own, which is kept: leave out 'split'\n"
+    assert capsys.readouterr().err == said
 
 
 def test_rows_are_looked_up_by_torchvisions_folder(root: Path) -> None:

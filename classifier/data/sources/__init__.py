@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from classifier.basics.errors import UserError
 from classifier.basics.plugins import modules
-from classifier.data.split import Part
+from classifier.data.split import PARTS, Part, val_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,8 +45,15 @@ class Counts:
     """Images of a group, which stays in one part: a video's frames."""
 
     @property
-    def total(self) -> int:
-        return self.images if isinstance(self.images, int) else sum(self.images.values())
+    def parts(self) -> dict[Part, int]:
+        """Of a set with a split of its own, with the val that is cut from train where it has none:
+        see `split.cut_val`."""
+        assert not isinstance(self.images, int)
+        parts: dict[Part, int] = {part: self.images.get(part, 0) for part in PARTS}
+        if not parts["val"]:
+            parts["val"] = val_size(parts["train"] // self.group) * self.group
+            parts["train"] -= parts["val"]
+        return parts
 
 
 class Source(ABC):
