@@ -186,10 +186,10 @@ def _is_own_test(unit: Path, path: Path) -> bool:
     """Whether a path is test/ of the data that a training's record has; where it does not say at
     which place these lay, as far as names tell."""
     data, cost, at = runs.read_training(unit).spec.data, runs.read_cost(unit), path.absolute()
-    if data.split != "given" or data.labels is not None:
+    if data.split != "given" or data.folder is None or data.labels is not None:
         return False
     if cost is not None and cost.data_root and Path(cost.data_root).is_dir():
-        return at.resolve() == (Path(cost.data_root) / str(data.folder) / "test").resolve()
+        return at.resolve() == (Path(cost.data_root) / data.folder / "test").resolve()
     return (data.folder, "test") == (at.parent.name, at.name)
 
 

@@ -76,7 +76,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"{', '.join(sources.by_name())} or a folder under --data-root, split here",
     )
-    add("--split", **one_of(("strict", "sequential")), default="strict", help="of --data")
+    add("--split", **one_of(("strict", "sequential")), help="of --data; default: strict")
     add("--data-root", type=Path, default=Path("data"), metavar="DIR", help="data sets")
     add(
         "--on_bad_image",
@@ -196,12 +196,16 @@ def _data(options: argparse.Namespace) -> DataSpec:
     settings: dict[str, Any] = {"on_bad_image": options.on_bad_image}
     if options.data:
         kind = "name" if options.data in sources.by_name() else "folder"
-        settings |= {kind: options.data, "split": options.split}
+        settings[kind] = options.data
+        if options.split is not None:
+            settings["split"] = options.split
     else:
         settings |= {"folder": folder_of_paths(options).name, "split": "given"}
     try:
         return DataSpec.model_validate(settings)
     except ValidationError as error:
+        if "name" in settings:
+            raise UserError(f"--split: {main_detail(error)['ctx']['error']}") from error
         name = settings["folder"]
         raise UserError(f"'{name}' is no name of a folder under the data root") from error
 

@@ -66,7 +66,7 @@ def explain(
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     names = [part for part in as_written(detail["loc"]) if isinstance(part, str)]
     name = names[-1] if names else ""
-    if name == "name" and len(names) > 1 and kind != "string_type":
+    if name == "name" and len(names) > 1 and kind not in ("string_type", "missing"):
         name = names[-2]  # `data: {name: digit}`: an unknown data, not an unknown name
     shown = given if isinstance(given, str) else text(given)
     shown = shown if len(shown) <= 60 else f"{shown[:60]}..."

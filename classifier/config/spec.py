@@ -357,7 +357,7 @@ class EvaluateSpec(Spec):
     @cached_property
     def slug(self) -> str:
         tta = "-tta" if self.tta else ""
-        on = "" if self.data is None else f"-on-{self.data.title[:MOST_TITLE]}"
+        on = "" if self.data is None else f"-on-{self.data.in_names[:MOST_TITLE]}"
         return f"{self.track.key}-{self.split}-{self.precision}{tta}{on}"
 
     @property

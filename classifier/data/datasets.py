@@ -20,7 +20,16 @@ from classifier.data.images import BadImageError, decoders
 from classifier.data.looked import once
 from classifier.data.sources import Seen, Source
 from classifier.data.spec import DataSpec
-from classifier.data.split import PARTS, Part, check_sizes, in_order, sizes, split, split_groups
+from classifier.data.split import (
+    PARTS,
+    Part,
+    check_sizes,
+    cut_val,
+    in_order,
+    sizes,
+    split,
+    split_groups,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,15 +74,22 @@ def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
     """
     source = data.source
     class_sizes = source.sizes()
-    images_tell = class_sizes is None or data.group is not None or data.duplicates == "together"
+    known = source.counts() if source.is_split else None
+    images_tell = (
+        (class_sizes is None and known is None)
+        or data.group is not None
+        or data.duplicates == "together"
+    )
     may_lack_some = data.on_bad_image == "skip" and source.folder(root) is not None
     if (images_tell or may_lack_some) and source.is_there(root):
         listed = listing(data, root)
         return len(listed.classes), listed.counts()
-    if class_sizes is None or images_tell:
+    if images_tell:
         return None
+    if known is not None:
+        return known.classes, known.parts
     total: Counter[Part] = Counter()
-    assert data.split != "given", "what has a name has no split of its own"
+    assert class_sizes is not None and data.split != "given"
     with told_of(data.title):
         check_sizes(class_sizes, data.split, data.limit)
     for images in class_sizes.values():
@@ -89,16 +105,19 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
     """
     seen = data.source.look(root)
     if data.split != "given" and seen.parts:
-        raise UserError(f"data set '{data.title}' gives its images parts: write 'split: given'")
+        mend = "leave out 'split'" if data.source.is_split else "write 'split: given'"
+        raise UserError(f"data set '{data.title}' gives its images parts: {mend}")
     if data.split == "given" and not seen.parts:
         what = "gives its images no parts, so it can't be split as 'given'"
-        raise UserError(f"data set '{data.title}' {what}; leave out 'split'")
+        mend = "write 'split: strict'" if data.source.is_split else "leave out 'split'"
+        raise UserError(f"data set '{data.title}' {what}; {mend}")
     classes, skipped = _readable(data, root, seen.classes, progress)
     _at_least_two(classes, data)
     with told_of(data.source.folder(root) or data.title):
         groups = dict(seen.groups) if data.group is None else _groups(data, classes)
         if data.split == "given":
-            parts = _given(seen.parts, classes, groups)
+            of_set = _with_val(data, seen, classes, groups) if data.source.is_split else seen.parts
+            parts = _given(of_set, classes, groups)
         elif data.duplicates == "together" or groups:
             every = list(chain.from_iterable(classes.values()))
             alike = _alike(data, root, every, progress) if data.duplicates == "together" else []
@@ -145,9 +164,13 @@ def other(
 
 
 def count_other(data: DataSpec, root: Path) -> int | None:
-    """How many images `other` gives, before any is looked at; None where they are not there."""
+    """How many images `other` gives, before any is looked at; None where they are not there, and
+    nobody knows."""
     if not data.source.is_there(root):
-        return None
+        known = data.source.counts()
+        if known is None or data.limit:
+            return None
+        return known.images if isinstance(known.images, int) else known.images["test"]
     tried = _tried(data, data.source.look(root)).values()
     return sum(min(len(paths), data.limit or len(paths)) for paths in tried)
 
@@ -303,6 +326,22 @@ def _contents(source: Source, root: Path, paths: Collection[str]) -> dict[str, s
         return {path: f"{whole}/{path}" for path in paths}
     wanted = set(paths)
     return {path: of for path, of in hashes.items() if path in wanted}
+
+
+def _with_val(
+    data: DataSpec,
+    seen: Seen,
+    classes: Mapping[str, Sequence[str]],
+    groups: Mapping[str, str],
+) -> Mapping[str, Part]:
+    """The parts that a published set has, with a val that is cut from train where it has none."""
+    if "val" in seen.parts.values():
+        return seen.parts
+    train = {
+        name: [path for path in paths if seen.parts[path] == "train"]
+        for name, paths in classes.items()
+    }
+    return {**seen.parts, **dict.fromkeys(cut_val(train, groups, data.split_seed), "val")}
 
 
 def _given(

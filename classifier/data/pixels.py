@@ -71,7 +71,7 @@ def kept_in(
     identity = json.dumps([FORMAT, PIL.__version__, fingerprint, short_side, list(paths)])
     told_apart = f"-{part}-{short_side}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     kept = cache_folder("pixels")
-    title = short_name(data.title, longest_name(kept) - AROUND - len(told_apart))
+    title = short_name(data.in_names, longest_name(kept) - AROUND - len(told_apart))
     return kept / f"{title}{told_apart}"
 
 

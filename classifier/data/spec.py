@@ -15,6 +15,7 @@ from classifier.basics.settings import NEUTRAL, Count, Settings, named
 from classifier.data import sources
 from classifier.data.sources import Source
 from classifier.data.sources.folder import Folder, SplitFolder
+from classifier.data.sources.hub import Hub, HubDataset
 from classifier.data.sources.labelled import Labelled
 from classifier.data.sources.made import Made, UserDataset
 
@@ -23,7 +24,9 @@ def _known(name: object) -> object:
     """Refuses other names as a Literal would; these are those of the files that are there."""
     names = list(sources.by_name())
     if name is not None and name not in names:
-        raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, names))})
+        *first, last = map(repr, names)
+        expected = f"{', '.join(first)} or {last}"
+        raise PydanticKnownError("literal_error", {"expected": expected})
     return name
 
 
@@ -59,11 +62,13 @@ class DataSpec(Settings):
     """A data set and the rule that splits it.
 
     `name` is a data set of `sources`, found by its file; `folder` is one of the user's own, a
-    folder of class folders under the data root, or with `labels` one of images; `own` one that a
-    function of the user's makes. `split`: `strict`
+    folder of class folders under the data root, or with `labels` one of images; `hf` one of the
+    Hugging Face Hub; `own` one that a function of the user's makes. `split`: `strict`
     is 6:2:2 of each class by largest remainder, `sequential` the older rule that the changelog's
     tables were measured on (a fifth for test, then a fifth of what is left for val), `given` takes
-    train/, val/ and test/ as they are, or the parts that `labels` say. `limit` keeps that many
+    train/, val/ and test/ as they are, or the parts that `labels` say; of a published set that has
+    a test part of its own it is the only one, and a val that it lacks is cut from train. `limit`
+    keeps that many
     images of each class. `on_bad_image`: an image that can't be read is an `error`, or with `skip`
     left out before the split is made.
 
@@ -77,6 +82,9 @@ class DataSpec(Settings):
     folder: str | None = Field(None, max_length=255, pattern=r"^[^/\\\x00-\x1f]+$")
     own: UserDataset | None = Field(
         None, json_schema_extra=NEUTRAL, exclude_if=lambda own: own is None
+    )
+    hf: Annotated[HubDataset | None, BeforeValidator(named)] = Field(
+        None, json_schema_extra=NEUTRAL, exclude_if=lambda hf: hf is None
     )
     split: Literal["strict", "sequential", "given"] = "strict"
     split_seed: int = Field(0, ge=0)
@@ -100,11 +108,22 @@ class DataSpec(Settings):
         None, ge=0, le=20, json_schema_extra=NEUTRAL, exclude_if=lambda similar: similar is None
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_split(cls, given: Any) -> Any:
+        """What is published with a test part keeps it, without a word."""
+        if not isinstance(given, dict) or "split" in given:
+            return given
+        if given.get("hf") is not None:
+            return {**given, "split": "given"}
+        name = given.get("name")
+        source = sources.by_name().get(name) if isinstance(name, str) else None
+        return {**given, "split": "given"} if source is not None and source.is_split else given
+
     @model_validator(mode="after")
     def _one_source(self) -> DataSpec:
-        if sum(place is not None for place in (self.name, self.folder, self.own)) != 1:
-            names = ", ".join(sources.by_name())
-            raise ValueError(f"data needs either 'name' ({names}) or 'folder'")
+        if sum(place is not None for place in (self.name, self.folder, self.hf, self.own)) != 1:
+            raise ValueError("data needs either 'name' (digits, cub200, ...), 'folder' or 'hf'")
         if self.folder in (".", ".."):
             raise ValueError("'folder' must be the name of a folder under the data root")
         if self.folder and (size := len(os.fsencode(self.folder))) > LONGEST_NAME:
@@ -112,9 +131,11 @@ class DataSpec(Settings):
                 f"'folder' has {size} bytes, more than the {LONGEST_NAME} of a file's name; rename "
                 "the folder"
             )
-        if self.split == "given" and self.name is not None:
+        if self.name is not None and self.source.is_split != (self.split == "given"):
             raise ValueError(
-                f"split 'given' is for a 'folder'; {self.name} has no split of its own"
+                f"{self.name} has a test part of its own, which is kept: leave out 'split'"
+                if self.source.is_split
+                else f"split 'given' is for a 'folder'; {self.name} has no split of its own"
             )
         if self.split == "given" and self.limit is not None:
             raise ValueError("'limit' chooses images before the split; with split 'given' it can't")
@@ -157,7 +178,14 @@ class DataSpec(Settings):
 
     @property
     def title(self) -> str:
+        if self.hf is not None:
+            return self.hf.name
         return self.name or self.folder or self.made.name
+
+    @property
+    def in_names(self) -> str:
+        """Its title where it is a part of a file's name."""
+        return self.title.replace("/", "--")
 
     @property
     def as_test(self) -> str:
@@ -186,6 +214,8 @@ class DataSpec(Settings):
         """Where its images come from."""
         if self.own is not None:
             return Made.of(self.own)
+        if self.hf is not None:
+            return Hub.named(self.hf)
         if self.name is not None:
             return sources.by_name()[self.name]
         folder = str(self.folder)

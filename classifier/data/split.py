@@ -134,6 +134,48 @@ def split_groups(
     return {path: part_of[groups.get(path, path)] for path in chain.from_iterable(kept.values())}
 
 
+VAL_OF_TRAIN = Fraction(1, 5)
+"""What val gets of a train part that is given, where no val is."""
+
+
+def val_size(train: int) -> int:
+    """How many of a train part's images, or groups of them, `cut_val` takes."""
+    return math.floor(VAL_OF_TRAIN * train)
+
+
+def cut_val(
+    classes: Mapping[str, Sequence[str]], groups: Mapping[str, str], seed: int
+) -> frozenset[str]:
+    """The images of a train part that val gets: a fifth in all, and of each class, by largest
+    remainder (ties in the order of the names); within a class in the order of the hash.
+
+    `classes` holds the paths of each class's images in train. Whole groups are taken, a fifth of
+    the groups; one with several classes counts as the first's. A class's last group stays in train.
+    """
+    first: dict[str, str] = {}
+    images: dict[str, list[str]] = {}
+    for name in sorted(classes):
+        for path in classes[name]:
+            group = groups.get(path, path)
+            first.setdefault(group, name)
+            images.setdefault(group, []).append(path)
+    units: dict[str, list[str]] = {name: [] for name in sorted(classes)}
+    for group, name in first.items():
+        units[name].append(group)
+    quotas = {name: VAL_OF_TRAIN * len(of) for name, of in units.items()}
+    taken = {name: math.floor(quota) for name, quota in quotas.items()}
+    by_remainder = sorted(units, key=lambda name: taken[name] - quotas[name])
+    able = [name for name in by_remainder if len(units[name]) > 1 and quotas[name] > taken[name]]
+    for name in able[: val_size(len(first)) - sum(taken.values())]:
+        taken[name] += 1
+    return frozenset(
+        path
+        for name, of in units.items()
+        for group in in_order(of, seed)[: taken[name]]
+        for path in images[group]
+    )
+
+
 def in_order(names: Iterable[str], seed: int) -> list[str]:
     """By the hash of the seed and the name."""
     return sorted(

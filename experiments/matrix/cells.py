@@ -279,8 +279,12 @@ class Tables:
         return self._known_classes
 
     def _said_classes(self) -> int:
-        """Of data that are not there: what a user's data set says of itself."""
+        """Of data that are not there: what is known of a published set, or what a user's data set
+        says of itself."""
         data = self._file.data
+        known = data.source.counts()
+        if known is not None:
+            return known.classes
         if data.own is None:
             raise data.source.not_there(self._data_root)
         if data.own.classes is None:

@@ -20,7 +20,7 @@ from PIL import Image
 from classifier.basics.errors import UserError
 from classifier.data import datasets
 from classifier.data.download import OnTransfer, download
-from classifier.data.sources.cub200 import ARCHIVE, SOURCE, class_sizes
+from classifier.data.sources.cub200 import ARCHIVE, FILE, SOURCE, class_sizes
 from classifier.data.spec import DataSpec
 from tests.disks import small_disk as small_disk_at
 
@@ -28,7 +28,7 @@ NAME = "CUB_200_2011.tgz"
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one file, and misbehaves as told."""
+    """Serves one file, or several by their names, and misbehaves as told."""
 
     daemon_threads = True
     content = b""
@@ -41,6 +41,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.contents: dict[str, bytes] = {}
         self.asked: list[str | None] = []
         self.sent = 0
 
@@ -58,17 +59,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         server = self.server
+        content = server.contents.get(Path(self.path).name, server.content)
         asked = self.headers.get("Range")
         server.asked.append(asked)
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and server.ranges else 0
-        if start >= len(server.content):
+        if start >= len(content):
             self.send_error(416)
             return
         self.send_response(206 if start else 200)
         if start:
-            end = len(server.content) - 1
+            end = len(content) - 1
             self.send_header("Content-Range", f"bytes {start + server.shift}-{end}/{end + 1}")
-        body = server.content[start:]
+        body = content[start:]
         if server.lengths:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -106,10 +108,11 @@ def archive(members: dict[str, bytes]) -> bytes:
 def download_cub200(
     root: Path,
     url: str,
-    md5: str = ARCHIVE.md5,
+    md5: str = FILE.md5,
     progress: OnTransfer = lambda phase, done, total: None,
 ) -> Path:
-    return download(replace(ARCHIVE, url=url, md5=md5), root, progress)
+    file = replace(FILE, url=url, md5=md5, sha256=None)
+    return download(replace(ARCHIVE, files=(file,)), root, progress)
 
 
 def left(root: Path) -> list[str]:
@@ -144,7 +147,7 @@ def test_the_whole_data_set(server: Server, root: Path) -> None:
 
 
 def test_a_wrong_checksum(server: Server, root: Path) -> None:
-    with pytest.raises(UserError, match=rf"MD5 {server.md5} instead of {ARCHIVE.md5}"):
+    with pytest.raises(UserError, match=rf"MD5 {server.md5} instead of {FILE.md5}"):
         download_cub200(root, server.url)
     assert left(root) == []
 

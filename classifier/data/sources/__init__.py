@@ -1,7 +1,8 @@
 """The data sets that have a name: a file each in this folder, found by its being here.
 
 `<name>.py` sets `SOURCE` to a `Source`; `data: <name>` is known from then on, in a matrix and on
-the command line. cub200.py is a folder of class folders with few words of its own, digits.py is
+the command line. cub200.py is a folder of class folders with few words of its own, flowers102.py
+(published.py) one whose labels lie in files beside it, cifar10.py (arrays.py) and digits.py are
 none. Planning, reports and `--help` import these files and answer in less than a second, so
 Pillow, scikit-learn and the like are imported inside functions.
 """
@@ -10,13 +11,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from classifier.basics.errors import UserError
 from classifier.basics.plugins import modules
-from classifier.data.split import Part
+from classifier.data.split import PARTS, Part, val_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,8 +34,40 @@ class Seen(NamedTuple):
     groups: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What a published data set holds, known before it is there."""
+
+    classes: int
+    images: Mapping[Part, int] | int
+    """In each part of its own split, or in all of a set that has none."""
+    group: int = 1
+    """Images of a group, which stays in one part: a video's frames."""
+
+    @property
+    def parts(self) -> dict[Part, int]:
+        """Of a set with a split of its own, with the val that is cut from train where it has none:
+        see `split.cut_val`."""
+        assert not isinstance(self.images, int)
+        parts: dict[Part, int] = {part: self.images.get(part, 0) for part in PARTS}
+        if not parts["val"]:
+            parts["val"] = val_size(parts["train"] // self.group) * self.group
+            parts["train"] -= parts["val"]
+        return parts
+
+
 class Source(ABC):
     """Where a data set's images come from. `root` is the data root, where what is fetched lies."""
+
+    @property
+    def is_split(self) -> bool:
+        """Whether it has a test part, or a val, of its own: it is kept (`split: given`, its
+        default), and val is cut from train where the set has none."""
+        return False
+
+    def counts(self) -> Counts | None:
+        """How many classes and images it has, or None where only the images tell."""
+        return None
 
     def sizes(self) -> Mapping[str, int] | None:
         """How many images each class has, by its name, or None where only the images tell.

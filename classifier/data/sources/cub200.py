@@ -8,16 +8,15 @@ from functools import cache
 from pathlib import Path
 
 from classifier.basics.errors import UserError
-from classifier.data.download import Archive, OnTransfer, download
+from classifier.data.download import Archive, File, OnTransfer, download
 from classifier.data.sources.folder import Folder, paths_by_class
 
-ARCHIVE = Archive(
-    data="cub200",
+FILE = File(
     url="https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
     md5="97eceeb196236b17998738112f37df78",
-    size="1.1 GB",
-    images="CUB_200_2011/images",
+    sha256="0c685df5597a8b24909f6a7c9db6d11e008733779a671760afef78feb49bf081",
 )
+ARCHIVE = Archive("cub200", (FILE,), "1.1 GB", ("CUB_200_2011/images",))
 
 
 class Cub200(Folder):
@@ -52,4 +51,4 @@ def class_sizes() -> dict[str, int]:
         return {row["class"]: int(row["images"]) for row in csv.DictReader(file)}
 
 
-SOURCE = Cub200(ARCHIVE.images)
+SOURCE = Cub200(ARCHIVE.needs[0])

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from classifier.basics.errors import UserError
 from classifier.basics.names import composed, nearest
-from classifier.data.images import IMAGE_SUFFIXES, check_endings, look_through
-from classifier.data.sources import Seen
-from classifier.data.sources.folder import PART_FOLDERS, Folder, by_ending, hashed, relative
+from classifier.data.images import IMAGE_SUFFIXES, look_through
+from classifier.data.sources.folder import PART_FOLDERS, by_ending, relative
+from classifier.data.sources.rows import Row, Rows
 from classifier.data.split import Part
 
 _PARTS: Mapping[str, Part] = {name: part for part, names in PART_FOLDERS.items() for name in names}
 
 
-class Row(NamedTuple):
-    """What a line says of its image."""
-
-    path: str
-    """From the folder, as it lies there."""
-    label: str
-    part: Part | None
-    group: str | None
-
-
 @dataclass(frozen=True)
-class Labelled(Folder):
+class Labelled(Rows):
     """`file` lies under the data root or in the folder; the others are its columns."""
 
     file: str
@@ -49,48 +36,14 @@ class Labelled(Folder):
             "name its parent with --data-root"
         )
 
-    def classes(self, root: Path) -> Mapping[str, list[str]]:
-        return self.look(root).classes
-
-    def parts(self, root: Path) -> Mapping[str, Part]:
-        return self.look(root).parts
-
-    def groups(self, root: Path) -> Mapping[str, str]:
-        return self.look(root).groups
-
-    def look(self, root: Path) -> Seen:
-        rows = self._rows(root)
-        classes: dict[str, list[str]] = {name: [] for name in sorted({row.label for row in rows})}
-        for row in rows:
-            classes[row.label].append(row.path)
-        for paths in classes.values():
-            check_endings(paths)
-        return Seen(
-            classes,
-            {row.path: row.part for row in rows if row.part is not None},
-            {row.path: row.group for row in rows if row.group is not None},
-        )
-
     def left_out(self, root: Path) -> dict[str, int]:
         found = look_through(self.there(root))
         table = self._file(root)
         others = Counter(by_ending(f for f in found.left_out if not _is_same(f, table)))
-        unnamed = len(found.images) - len(self._rows(root))
+        unnamed = len(found.images) - len(self.rows(root))
         if unnamed:
             others[f"not in {self.file}"] = unnamed
         return dict(sorted(others.items(), key=lambda item: (-item[1], item[0])))
-
-    def hashes(self, root: Path) -> dict[str, str]:
-        paths = (row.path for row in self._rows(root))
-        return {path: sha for path, (_, sha) in hashed(self.there(root), paths).items()}
-
-    def fingerprint(self, root: Path) -> str:
-        """Of the images that the CSV names and of what it says of them; not of its other columns,
-        its order or its layout."""
-        rows = sorted(self._rows(root))
-        images = hashed(self.there(root), (row.path for row in rows))
-        said = [(*row, *images[row.path]) for row in rows]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
     def _file(self, root: Path) -> Path:
         """The CSV. Raises UserError where there is none, or it lies outside."""
@@ -105,7 +58,7 @@ class Labelled(Folder):
             raise UserError(f"{there[0]} leads out of the data root {root}; copy the labels there")
         return there[0]
 
-    def _rows(self, root: Path) -> list[Row]:
+    def rows(self, root: Path) -> list[Row]:
         """One for each image, in the CSV's order."""
         folder, file = self.there(root), self._file(root)
         images = _Images(folder)
