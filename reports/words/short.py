@@ -44,7 +44,7 @@ def findings(answers: Sequence[Answer]) -> Findings:
     reach = _reach([outcome for each in found for outcome in each.outcomes])
     items = [replace(each, outcomes=[_on(reach, of) for of in each.outcomes]) for each in found]
     ends = ", ".join(f"±{_reached(most, unit)}" for unit, most in reach.items())
-    scale = f"Bars: 95 % intervals on an axis that ends at {ends}"
+    scale = f"Bars: 95 % intervals (thick: 90 %) on an axis that ends at {ends}"
     bars = [outcome.mark.bar for each in items for outcome in each.outcomes]
     scale += "; shaded: within the margin." if any(bar and bar.margin for bar in bars) else "."
     return Findings(items, scale if reach else "")

@@ -243,6 +243,29 @@ def test_points_lie_at_the_means_of_their_arms() -> None:
         assert f"{name} ({'better →' if 'FPS' in name else '← better'})" in read.texts
 
 
+def test_costs_stand_side_by_side_where_there_is_room() -> None:
+    """The same points, a kind of cost beside the other."""
+    plot = against_cost(*digits(scored))
+    places = {}
+    for name, drawing in (("cost", plot.svg), ("cost-wide", plot.wide)):
+        read = Read(replace(plot, name=name, svg=drawing))
+        places[name] = [read.marks(f"panel-{panel}-0")[0] for panel in range(3)]
+        assert [read.told(f"panel-{panel}-0") for panel in range(3)] == [
+            Read(plot).told(f"panel-{panel}-0") for panel in range(3)
+        ]
+    below, beside = places["cost"], places["cost-wide"]
+    assert below[0][1] < below[1][1] < below[2][1]
+    assert beside[0][0] < beside[1][0] < beside[2][0]
+    assert max(y for _, y in beside) < below[1][1]
+
+
+def test_one_epoch_has_one_tick() -> None:
+    matrix = load(EXPERIMENTS / "digits.yaml", Overrides(seeds=(0,)))
+    read = Read(of_trainings(matrix, trained(matrix, noisy(1))))
+    end = read.texts.index("epoch")
+    assert read.texts[end - 2 : end] == ["loss", "1"], "and no parts of epochs"
+
+
 def test_arms_of_one_training_are_joined_and_not_called_beaten_by_time() -> None:
     plot = against_cost(*digits(scored))
     read = Read(plot)

@@ -174,7 +174,9 @@ def test_speeds_are_in_percent_of_the_baseline(tmp_path: Path) -> None:
     assert comparison is not None and comparison.difference == pytest.approx(1.0, abs=0.05)
     (outcome,) = finding(answer).outcomes
     assert outcome.figure == f"{100 * comparison.difference:+.1f} %"
-    assert findings([answer]).scale.startswith("Bars: 95 % intervals on an axis that ends at ±")
+    assert findings([answer]).scale.startswith(
+        "Bars: 95 % intervals (thick: 90 %) on an axis that ends at ±"
+    )
 
 
 def _wide(folder: Path) -> Matrix:

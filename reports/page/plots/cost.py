@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MOST_NAMED = 120
 """Numbered arms whose names stand in the legend; those of the others show on hover."""
 _LEFT, _EDGE, _HIGH, _AXIS, _GAP = 56, 10, 180, 56, 8
+_WIDE = 275
+"""Pixels of a panel beside others, where a page has room for them."""
 _BAND = {"color": style.FAINT, "linewidth": 9}
 _SHAPES = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "h", "*")
 """By model."""
@@ -104,21 +106,33 @@ def plot(selection: Selection, answers: Sequence[Answer]) -> Plot | None:
     keys = looks.keys(list(there.values()))
     if any(panel.together for panel in panels):
         keys.append(legends.Key("arms of one training", _BAND))
-    top = legends.height(keys) + _GAP
-
-    def draw(figure: Figure) -> None:
-        legends.draw(figure, 0, keys)
-        for place, panel in enumerate(panels):
-            at = top + place * (_HIGH + _AXIS)
-            axes = marks.axes(figure, _LEFT, at, style.WIDTH - _LEFT - _EDGE, _HIGH)
-            _draw(axes, panel, column, _points(panel, there, looks), f"panel-{place}")
-
     name, title = "cost", f"{column.metric.capitalize()} against cost"
     told = f"{column.metric} on {column.images} of {len(there)} arms against "
     told += ", ".join(panel.name for panel in panels)
-    drawn = svg.drawn(name, title, told, top + len(panels) * (_HIGH + _AXIS), draw)
-    caption = _caption(selection, panels, there, looks)
-    return Plot(name, title, drawn, _data(column, panels, there, looks), caption)
+
+    def drawn(name: str, width: float, across: int) -> str:
+        top = legends.height(keys, width) + _GAP
+        each = width / across - _LEFT - _EDGE
+
+        def draw(figure: Figure) -> None:
+            legends.draw(figure, 0, keys, width)
+            for place, panel in enumerate(panels):
+                row, beside = divmod(place, across)
+                left, at = beside * width / across + _LEFT, top + row * (_HIGH + _AXIS)
+                axes = marks.axes(figure, left, at, each, _HIGH)
+                _draw(axes, panel, column, _points(panel, there, looks), f"panel-{place}")
+
+        rows = math.ceil(len(panels) / across)
+        return svg.drawn(name, title, told, top + rows * (_HIGH + _AXIS), draw, width)
+
+    return Plot(
+        name,
+        title,
+        drawn(name, style.WIDTH, 1),
+        _data(column, panels, there, looks),
+        _caption(selection, panels, there, looks),
+        drawn(f"{name}-wide", _WIDE * len(panels), len(panels)) if len(panels) > 1 else "",
+    )
 
 
 def beaten(panel: Sequence[_Point], *, less_is_better: bool, more_scores: bool) -> set[int]:

@@ -156,11 +156,13 @@ class _Scales:
 
     @staticmethod
     def of(panels: Sequence[_Panel]) -> _Scales:
+        numbers = {float(_number(e)) for p in panels for curve in p.curves for e in curve.epochs}
+        first, last = min(numbers), max(numbers)
         epochs = [e for panel in panels for curve in panel.curves for e in curve.epochs]
         losses = [e.val_loss for e in epochs if math.isfinite(e.val_loss)] or [1.0]
         is_log = min(losses) > 0 and max(losses) > LOG_FROM * min(losses)
         return _Scales(
-            _with_room([float(_number(e)) for e in epochs]),
+            _with_room([first, last]) if first < last else (first - 0.5, last + 0.5),
             _with_room([e.val_accuracy for e in epochs]),
             (min(losses) / 1.2, max(losses) * 1.2) if is_log else _with_room(losses),
             is_log,

@@ -53,7 +53,7 @@ def tick_few(axes: Axes, *, is_named: bool) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     is_log = axes.get_yscale() == "log"
-    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(LogLocator(numticks=4) if is_log else MaxNLocator(3))
     axes.yaxis.set_minor_locator(NullLocator())
     plain = FuncFormatter(lambda figure, _: f"{round(figure, 10):g}")
