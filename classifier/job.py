@@ -98,15 +98,22 @@ class Start:
                 if not file.is_file() or sha256(file) != expected.sha256:
                     raise UserError(f"{file} has changed since this job was planned; run it again")
 
-    def teacher_network(self, classes: tuple[str, ...]) -> tuple[Network, str] | None:
+    def teacher_network(
+        self, classes: tuple[str, ...], image_size: int
+    ) -> tuple[Network, str] | None:
         """The best of a teacher's training, and its model's name. It must know the student's
-        classes, in their order."""
+        classes, in their order, and take images of its size."""
         if self.teacher is None:
             return None
         network, meta = checkpoint.load(self.teacher, trunk_maker)
         if meta.classes != classes:
             message = f"the teacher {self.teacher} was trained on other classes than the student"
             raise UserError(message)
+        if network.side not in (None, image_size):
+            raise UserError(
+                f"the teacher {self.teacher} takes images of {network.side} x {network.side} only, "
+                f"and the student's are {image_size} x {image_size}"
+            )
         return network, meta.model
 
 
@@ -180,7 +187,7 @@ def train(
         # Before the tricks hook it, and on the CPU still: it costs no memory of the device.
         parameters = trainable_parameters(network)
         work = multiply_adds(network, spec.image_size)
-        teacher = start.teacher_network(listed.classes)
+        teacher = start.teacher_network(listed.classes, spec.image_size)
         trainer = Trainer(spec, tracks, training_data, network, device, teacher)
         precision = "fp16 autocast" if trainer.amp else _precision("fp32", device)
         environment = _environment(place, device, precision, spec.plugins)
@@ -260,7 +267,7 @@ def check_start(spec: TrainSpec, place: Place, start: Start) -> None:
     fetched, its files and the user's code are tried. Raises UserError."""
     plugins.use(place.plugins)
     classes = datasets.listing(spec.data, place.data_root).classes
-    start.teacher_network(classes)
+    start.teacher_network(classes, spec.image_size)
     start_network(spec, len(classes), start.weights)
     if spec.plugins:
         torch.set_num_threads(place.threads)

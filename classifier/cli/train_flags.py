@@ -19,7 +19,7 @@ from classifier.basics.settings import Weights
 from classifier.cli.config_file import read_config
 from classifier.cli.entry import at_least, one_of
 from classifier.config.document import Document
-from classifier.config.explanations import check_model, check_transforms, explain, main_detail
+from classifier.config.explanations import check_network, check_transforms, explain, main_detail
 from classifier.config.spec import EVERY_TRICK, LOSSES, ArmSettings, TrainSpec
 from classifier.config.tracks import Track
 from classifier.data import sources
@@ -150,7 +150,8 @@ def spec_of(options: argparse.Namespace, teacher: str | Weights | None) -> tuple
     except ValidationError as error:
         path = main_detail(error)["loc"]
         raise explain(error, document, path, ArmSettings, ELSEWHERE) from error
-    check_model(checked.model, document, ("model",))
+    written = document.data
+    check_network(checked, document, lambda name: (name if name in written else "model",))
     check_transforms(checked.albumentations, document, ("albumentations",))
     return checked.training, checked.track
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -15,15 +15,34 @@ from classifier.basics.errors import UserError
 from classifier.basics.names import nearest
 from classifier.basics.settings import Settings, is_switch
 from classifier.config.document import Document, Where
+from classifier.config.spec import TrainSpec
 from classifier.data.augment import Transform
 from classifier.models import catalogue
+from classifier.models.known import SETTINGS
 
 
-def check_model(model: str, document: Document, where: Where, own: Collection[str] = ()) -> None:
-    """Raises UserError for a model that neither library has. `own`: the user's."""
-    if model not in own:
-        with document.errors_at(where):
-            catalogue.check_model(model, own)
+def check_network(
+    spec: TrainSpec,
+    document: Document,
+    place: Callable[[str], Where],
+    own: Collection[str] = (),
+) -> None:
+    """Raises UserError for a model that can't be used, or that does not go with the image size or
+    with a setting. `place`: where a setting is written. `own`: the user's models."""
+    model = spec.model
+    if model in own:
+        return
+    with document.errors_at(place("model")):
+        catalogue.check_model(model, own)
+    with document.errors_at(place("image_size")):
+        catalogue.check_side(model, spec.image_size)
+    for setting in SETTINGS:
+        if getattr(spec, setting) is not None:
+            with document.errors_at(place(setting)):
+                catalogue.check_setting(model, setting)
+    if spec.pretrained is not None:
+        with document.errors_at(place("pretrained")):
+            catalogue.check_pretrained(model, spec.pretrained)
 
 
 def check_transforms(transforms: Sequence[Transform], document: Document, where: Where) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar, Union
@@ -31,6 +32,7 @@ from classifier.basics.plugins import found
 from classifier.basics.settings import (
     NEUTRAL,
     Count,
+    Fraction,
     Positive,
     Settings,
     Side,
@@ -113,6 +115,14 @@ else:
     ]
 
 
+Rate = Annotated[Fraction | None, BeforeValidator(off)]
+
+
+def _unset() -> Any:
+    """A setting that came later: nothing of it is signed or written while it is off."""
+    return Field(None, json_schema_extra=NEUTRAL, exclude_if=lambda value: value is None)
+
+
 class Spec(Settings):
     """Base of the four kinds of jobs."""
 
@@ -176,6 +186,17 @@ class TrainSettings(Spec):
     optimizer: AnyOptimizer = AdamW()
     loss: AnyLoss = CrossEntropy()
     class_balance: bool = Field(False, json_schema_extra=NEUTRAL)
+    drop_rate: Rate = _unset()
+    """The library's dropout inside the trunk; unset: none of timm's, torchvision's own."""
+    drop_path_rate: Rate = _unset()
+    """The library's stochastic depth, of the last block; unset: the library's own."""
+    dropout: Fraction = Field(0.2, json_schema_extra=NEUTRAL, exclude_if=lambda rate: rate == 0.2)
+    """In front of the head's linear layer."""
+    freeze: Annotated[Literal["trunk"] | None, BeforeValidator(off)] = _unset()
+    layer_decay: Annotated[Annotated[float, Field(gt=0, le=1)] | None, BeforeValidator(off)] = (
+        _unset()
+    )
+    """What a layer's learning rate is of the next one's."""
     schedule: Annotated[Schedule, BeforeValidator(defaulted("cosine"))] = Cosine()
     warmup: Annotated[Warmup | None, BeforeValidator(switch)] = None
     augment: AnyAugment = None
@@ -212,6 +233,7 @@ class TrainSettings(Spec):
                 f"model '{self.model}' is your own, and has no 'pretrained' weights; leave it out, "
                 "or name a file with 'weights'"
             )
+        self._check_network()
         if self.augment is not None and self.albumentations:
             raise ValueError("'albumentations' stand in place of 'augment'; leave one out")
         if self.micro_batch is not None and self.micro_batch >= self.batch_size:
@@ -228,6 +250,15 @@ class TrainSettings(Spec):
             if len(over) > 1:
                 raise ValueError(f"{' and '.join(over)} each take over the {place}; leave one out")
         return self
+
+    def _check_network(self) -> None:
+        for name in ("drop_rate", "drop_path_rate", "layer_decay"):
+            if getattr(self, name) is None:
+                continue
+            if self.own_model is not None:
+                raise ValueError(f"model '{self.model}' is your own, and has no '{name}'")
+            if self.freeze:
+                raise ValueError(f"'{name}' does nothing where 'freeze: trunk' is; leave one out")
 
     @model_serializer(mode="wrap")
     def _in_order(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -270,7 +301,7 @@ class TrainSettings(Spec):
         places = (self.loss, self.optimizer, self.augment)
         own = [f"-{place.name}" for place in places if isinstance(place, Plugin)]
         told = "".join([*(trick.slug for trick in self.tricks), *own])
-        return f"{self.model}{told[:MOST_TOLD]}-s{self.seed}"
+        return f"{_in_a_path(self.model)}{told[:MOST_TOLD]}-s{self.seed}"
 
     @property
     def trained(self) -> TrainSpec:
@@ -287,6 +318,11 @@ else:
         __doc__="""One training. Which tracks it carries is not part of it: they change nothing.""",
         **{trick.setting: (trick.annotation(), trick.declaration()) for trick in TRICKS},
     )
+
+
+def _in_a_path(model: str) -> str:
+    """A model's name as a part of a folder's: `hf-hub:timm/resnet18` has what those can't."""
+    return re.sub("[:/@]", "-", model)
 
 
 def unedited(spec: TrainSpec) -> TrainSpec:
@@ -424,4 +460,5 @@ class BenchmarkSpec(Spec):
 
     @cached_property
     def slug(self) -> str:
-        return f"{self.model}-fps-{self.precision}-{self.image_size}px-b{self.batch_size}"
+        model = _in_a_path(self.model)
+        return f"{model}-fps-{self.precision}-{self.image_size}px-b{self.batch_size}"

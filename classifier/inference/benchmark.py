@@ -12,6 +12,7 @@ from classifier.basics.progress import OnCount, uncounted
 from classifier.basics.randomness import generator
 from classifier.config.spec import BenchmarkSpec
 from classifier.models.network import build, fuse
+from classifier.models.trunks import Wish
 
 WARMUP, ITERATIONS = 100, 300
 """As many as the changelog's program did, where time allows."""
@@ -46,7 +47,8 @@ def measure(
     """
     dtype = torch.float16 if spec.precision == "fp16" else torch.float32
     trunk = None if spec.own_model is None else spec.own_model.make
-    network = fuse(build(spec.model, spec.classes, seed=0, trunk=trunk).eval())
+    wish = Wish(image_size=spec.image_size)
+    network = fuse(build(spec.model, spec.classes, seed=0, wish=wish, trunk=trunk).eval())
     network = network.to(device, dtype).to(memory_format=torch.channels_last)
     shape = (spec.batch_size, 3, spec.image_size, spec.image_size)
     images = torch.randn(shape, generator=generator(0, "benchmark images"))

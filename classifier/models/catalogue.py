@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, write_atomically
 from classifier.basics.machine import versions
 from classifier.basics.names import nearest
+from classifier.models.known import Known, table
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +45,12 @@ class Model:
     """Modules without modules of their own: convolutions, norms, activations."""
     rdrop_passes: int
 
+
+HUB = "hf-hub:"
+"""Begins the name of a model of the Hugging Face hub, as timm takes it: `hf-hub:OWNER/NAME`, also
+with `@REVISION`."""
+
+_HUB_NAME = re.compile(rf"{HUB}[\w.-]+/[\w.-]+(@[\w./-]+)?", re.ASCII)
 
 LAYER = 1.3e-4
 """What a layer takes of an image of any size, against the root of its operations at 224 x 224."""
@@ -113,12 +121,58 @@ def library_models() -> tuple[str, ...]:
     return tuple(_listed_once("the models of torchvision and timm", f"models-{key}", _LIST_MODELS))
 
 
+def known_of(model: str) -> Known | None:
+    """What the table of networks has of a name; None of one that it has not."""
+    return table().get(MODELS[model].name if model in MODELS else model)
+
+
 def check_model(model: str, own: Iterable[str] = ()) -> None:
-    """Raises UserError, with the nearest name, for a model that neither library has. `own`: names
-    of the user's, which may be meant."""
-    if model not in MODELS and model not in library_models():
+    """Raises UserError for a model that can't be used, with the nearest name for one that neither
+    library has. `own`: names of the user's, which may be meant."""
+    if model.startswith(HUB):
+        if not _HUB_NAME.fullmatch(model):
+            raise UserError(f"model '{model}' is no name on the hub: write {HUB}OWNER/NAME")
+    elif model not in MODELS and model not in library_models():
         hint = nearest(model, [*MODELS, *library_models(), *own])
         raise UserError(f"unknown model '{model}'{hint or ': neither torchvision nor timm has it'}")
+    found = known_of(model)
+    if found is not None and found.refused:
+        raise UserError(f"model '{model}' can't be used: {found.refused}")
+
+
+def check_side(model: str, side: int) -> None:
+    """Raises UserError for an image size that a network does not take, with those that it does."""
+    found = known_of(model)
+    if found is not None and not found.takes(side):
+        raise UserError(f"model '{model}' takes no images of {side} x {side}: {found.sides}")
+
+
+def check_setting(model: str, setting: str) -> None:
+    """Raises UserError for one of `drop_rate`, `drop_path_rate` and `layer_decay` that a network
+    has not."""
+    found = known_of(model)
+    if found is not None and setting not in found.settings:
+        raise UserError(f"model '{model}' has no '{setting}': {found.lacks(setting)}")
+
+
+def check_pretrained(model: str, pretrained: str) -> None:
+    """Raises UserError for weights by a name where a model is one set of them."""
+    if model.startswith(HUB) and pretrained != "default":
+        raise UserError(
+            f"model '{model}' is one set of weights, so 'pretrained' is true or false, "
+            f"not '{pretrained}'; another revision is {HUB}OWNER/NAME@REVISION"
+        )
+
+
+def check_teacher(model: str, side: int, students: int) -> None:
+    """Raises UserError for a teacher that takes images of the size it was trained with only, and a
+    student with images of another."""
+    found = known_of(model)
+    if found is not None and found.built and side != students:
+        raise UserError(
+            f"the teacher's model '{model}' takes images of its own training's {side} x {side} "
+            f"only, and the student's are {students} x {students}: give both one image_size"
+        )
 
 
 @cache

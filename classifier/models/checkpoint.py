@@ -22,6 +22,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import write_whole
 from classifier.models.class_names import METADATA
 from classifier.models.network import MakeTrunk, Network, build
+from classifier.models.trunks import Wish
 
 FORMAT = 1
 WORST_LOSS = 1e-3
@@ -81,7 +82,8 @@ def load(
     of a model which is the user's, from `Meta.own_model`."""
     state, meta = _read(file)
     trunk = own(meta.own_model) if meta.own_model and own else None
-    network = build(meta.model, len(meta.classes), seed=0, trunk=trunk)
+    wish = Wish(image_size=meta.image_size)
+    network = build(meta.model, len(meta.classes), seed=0, wish=wish, trunk=trunk)
     full = OrderedDict(
         (name, tensor.float() if tensor.is_floating_point() else tensor)
         for name, tensor in state.items()

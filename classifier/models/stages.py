@@ -27,13 +27,14 @@ class Output:
 
 
 class StageMaps:
-    """Runs a network and keeps the feature maps of its last two stages."""
+    """Runs a network and keeps the feature maps of its last two stages; none where they are not
+    `wanted`, which a network without stages allows too."""
 
-    def __init__(self, network: Network, name: str) -> None:
+    def __init__(self, network: Network, name: str, wanted: bool = True) -> None:
         self._network = network
         self.channels: list[int] = []
         self._stages: list[nn.Module] = []
-        for module, channels in _last_stages(network, name):
+        for module, channels in _last_stages(network, name) if wanted else ():
             self.channels.append(channels)
             self._stages.append(module)
         self._outputs: dict[nn.Module, Tensor] = {}
@@ -57,9 +58,10 @@ def _last_stages(network: Network, name: str) -> list[tuple[nn.Module, int]]:
     """The modules whose outputs end the last two stages, and their widths."""
     ends: dict[int, tuple[int, nn.Module, int]] = {}
     device = next(network.parameters()).device
-    for path, module, (_, channels, _, side) in maps_of(network, _DRY_SIZE, device):
+    dry = network.side or _DRY_SIZE
+    for path, module, (_, channels, height, side) in maps_of(network, dry, device):
         depth = path.count(".")
-        if path and side > 1 and (side not in ends or depth <= ends[side][0]):
+        if path and height == side > 1 and (side not in ends or depth <= ends[side][0]):
             ends[side] = (depth, module, channels)
     if len(ends) < 2:
         raise UserError(f"{name} has no two stages of feature maps to distil from or into")

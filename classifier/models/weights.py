@@ -37,6 +37,8 @@ def load_weights(network: Network, file: Path, model: str) -> str:
     given, own = _read(file), network.state_dict()
     names = _our_names(given, network)
     state = OrderedDict((ours, given[theirs]) for ours, theirs in names.items())
+    if HEAD[0] in state:
+        state[HEAD[0]] = state[HEAD[0]].flatten(1)  # of a convolution of one pixel
     head = [
         f"{tuple(state[name].shape)} there, {tuple(own[name].shape)} here"
         for name in HEAD

@@ -30,6 +30,7 @@ from classifier.data.transforms import Normalize, policy
 from classifier.inference.evaluate import Inference, outputs_of, scores
 from classifier.models import checkpoint
 from classifier.models.network import Network, build, prepare_for_gradients
+from classifier.models.trunks import Wish
 from classifier.models.weights import load_weights
 from classifier.plugins.spec import UserAugmentation
 from classifier.records.record import Epoch
@@ -53,10 +54,13 @@ def start_network(spec: TrainSpec, classes: int, file: Path | None) -> Network:
     """
     own = spec.own_model
     trunk = None if own is None else own.make
-    network = build(spec.model, classes, seed=spec.seed, pretrained=spec.pretrained, trunk=trunk)
+    wish = Wish(spec.pretrained, spec.image_size, spec.drop_rate, spec.drop_path_rate)
+    network = build(
+        spec.model, classes, seed=spec.seed, wish=wish, dropout=spec.dropout, trunk=trunk
+    )
     if file is not None:
         _log.info(load_weights(network, file, spec.model))
-    return network
+    return network.freeze_trunk() if spec.freeze else network
 
 
 def train_loader(spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> TrainLoader:
@@ -159,7 +163,7 @@ class Trainer:
         self.rates = learning_rates(spec)
         self.step = Step(
             self.network,
-            make_optimizer(self._trained(), spec.optimizer, spec.lr),
+            make_optimizer(self._trained(), spec.optimizer, spec.lr, spec.layer_decay),
             spec.loss.make(weight),
             self.autocast,
             torch.amp.GradScaler(device.type, enabled=self.amp),
@@ -214,7 +218,7 @@ class Trainer:
     def _train_epoch(self, lr: float, report: Report, keep: Keep) -> None:
         """The steps of this epoch that are left."""
         for group in self.step.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_scale", 1.0)
         self.network.train()
         images_seen, start = 0, time.monotonic()
         for images, labels in self.data.train.epoch(self.epoch, self.step_in_epoch):

@@ -101,7 +101,7 @@ def trunk_passes(network: Network, images: Tensor) -> int:
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    trunk = copy.deepcopy(network.trunk).train()
+    trunk = copy.deepcopy(network.trunk).train(not network.frozen)
     before = {name: buffer.clone() for name, buffer in trunk.named_buffers()}
     states = _generator_states(images.device)
     with torch.no_grad():

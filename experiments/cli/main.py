@@ -19,6 +19,7 @@ from classifier.cli.entry import ALL_DONE, exit_code_of
 from classifier.config.spec import EvaluateSpec, TrainSpec
 from classifier.data.prepare import prepare, prepare_other
 from classifier.data.spec import DataSpec
+from classifier.models import catalogue
 from classifier.plugins.brought import Brought
 from classifier.tricks.distillation import Distill
 from experiments.cli import show_plan, trials
@@ -242,15 +243,17 @@ def _check_data(plan: Plan, data_root: Path) -> list[Path]:
 
 
 def _starts(plan: Plan) -> list[TrainSpec]:
-    """One training for each start from pretrained weights, or from files of weights and teachers:
-    they are fetched and tried before anything runs."""
+    """One training for each start from pretrained weights, from files of weights and teachers, or
+    of a network of which nothing is known: they are fetched and tried before anything runs."""
     starts = {}
     for spec in [job.spec for job in plan.todo if isinstance(job.spec, TrainSpec)]:
         distill = spec.trick(Distill)
         teacher = distill.teacher if distill is not None else None
         file = teacher if isinstance(teacher, Weights) else None
-        if spec.pretrained or spec.weights or file:
-            starts[spec.data, spec.model, spec.pretrained, spec.weights, file] = spec
+        unknown = spec.own_model is None and catalogue.known_of(spec.model) is None
+        if spec.pretrained or spec.weights or file or unknown:
+            network = spec.model, spec.image_size if unknown else 0
+            starts[spec.data, *network, spec.pretrained, spec.weights, file] = spec
     return list(starts.values())
 
 

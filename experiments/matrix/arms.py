@@ -16,9 +16,16 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import CHECKPOINTS, WEIGHTS, content_hash, stays_in
 from classifier.basics.names import nearest
 from classifier.config.document import Document, Where
-from classifier.config.explanations import check_model, check_transforms, explain, main_detail, text
+from classifier.config.explanations import (
+    check_network,
+    check_transforms,
+    explain,
+    main_detail,
+    text,
+)
 from classifier.config.spec import ArmSettings, TrainSpec
 from classifier.config.tracks import Track
+from classifier.models import catalogue
 from classifier.tricks.distillation import Distill
 from experiments.matrix.own import Own
 from experiments.matrix.schema import File
@@ -217,8 +224,15 @@ class Arms:
             checked = ArmSettings.model_validate(settings)
         except ValidationError as error:
             raise self._explained(error, origins) from error
-        own_models = self._own.names["model"]
-        check_model(checked.model, self._document, origins["model"], own_models)
+        check_network(
+            checked,
+            self._document,
+            lambda name: _place(origins, name) or origins["model"],
+            self._own.names["model"],
+        )
+        for teacher in teachers:
+            with self._document.errors_at(_place(origins, "distill")):
+                catalogue.check_teacher(teacher.model, teacher.image_size, checked.image_size)
         transforms = origins.get("albumentations", ())
         check_transforms(checked.albumentations, self._document, transforms)
         first = checked.training

@@ -3,6 +3,7 @@
 python -m tests.benchmarks ratios | transfer | statistics [--full | --multiclass]
 python -m tests.benchmarks scale [COUNT] | page [ROWS] | launchers [COUNT] | kills [COUNT]
 python -m tests.benchmarks remaining [RUNS MATRIX.yaml ...]
+python -m tests.benchmarks networks [NAME ...] | thirty [NAME ...]
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 
 NAMES = (
     "ratios", "transfer", "statistics", "scale", "page", "launchers", "kills", "remaining",
+    "networks", "thirty",
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from classifier.data.pixels import Pixels
 from classifier.data.transforms import Normalize
 from classifier.inference import cam, predict, predictions
 from classifier.inference.evaluate import Inference, ten_crop_logits, ten_crop_side
-from classifier.models import checkpoint
+from classifier.models import checkpoint, trunks
 from classifier.models.network import Network, build
 
 SIZE = 32
@@ -243,7 +243,7 @@ def test_a_map_shows_where(method: str) -> None:
             pooled: Tensor = self.pool(self.conv(images)).flatten(1)
             return pooled
 
-    network = Network(Trunk(), 2, 2).eval()
+    network = Network(trunks.Trunk(Trunk(), 2), 2).eval()
     linear = network.head[1]
     assert isinstance(linear, nn.Linear)
     with torch.no_grad():

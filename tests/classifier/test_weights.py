@@ -27,6 +27,7 @@ from classifier.data.spec import DataSpec
 from classifier.job import Start, train
 from classifier.models import checkpoint
 from classifier.models.network import build
+from classifier.models.trunks import Wish
 from classifier.models.weights import load_weights
 from classifier.records.record import TrainRecord
 from classifier.training.trainer import start_network
@@ -257,7 +258,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pretrained() -> State:
-    return dict(build("mobilenetv2", 1000, seed=0, pretrained="IMAGENET1K_V1").trunk.state_dict())
+    return dict(build("mobilenetv2", 1000, seed=0, wish=Wish("IMAGENET1K_V1")).trunk.state_dict())
 
 
 def test_pretrained_weights_are_taken_from_where_they_lie(hub: Path) -> None:
@@ -285,7 +286,7 @@ def test_timms_weights_that_cant_be_had(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # else the library tries for a minute
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UserError) as error:
-        build("ghostnet", 5, seed=0, pretrained="in1k")
+        build("ghostnet", 5, seed=0, wish=Wish("in1k"))
     said = str(error.value)
     assert said.startswith(
         "the pretrained weights of ghostnet can't be had: timm/ghostnet_100.in1k/model.safetensors "

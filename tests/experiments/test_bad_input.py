@@ -40,6 +40,24 @@ CASES: dict[str, tuple[str, str, str]] = {
     "out of range": ("epochs: 3", "epochs: 0", ":3: 'epochs' must be greater than or equal to 1, not '0'"),
     "not a number": ("lr: 1e-4", "lr: .nan", ":3: 'lr' must be a"),
     "unknown model": ("ghostnet", "ghostnett", ":5: unknown model 'ghostnett'; did you mean 'ghostnet'?"),
+    "a network without pooling": ("ghostnet", "qwen3_vit_88m_enc", ":5: model 'qwen3_vit_88m_enc' can't be used: timm's Qwen3VitEncoder gives features of each place, and no row of them for an image"),
+    "a size between a transformer's": ("image_size: 32}\nmatrix:\n  model: [mobilenetv2", "image_size: 40}\nmatrix:\n  model: [vit_b_16", ":3: model 'vit_b_16' takes no images of 40 x 40: multiples of 16 from 16 on"),
+    "a size of another network": ("mobilenetv2", "efficientformer_l1", ":3: model 'efficientformer_l1' takes no images of 32 x 32: 224 only"),
+    "images that are too small": ("mobilenetv2", "inception_v3", ":3: model 'inception_v3' takes no images of 32 x 32: any from 75 on"),
+    "a size on an axis": ("mobilenetv2, ghostnet]", "mobilenetv2, alexnet]\n  image_size: [64, 32]", ":6: model 'alexnet' takes no images of 32 x 32: any from 63 on"),
+    "nothing in the trunk to drop": ("epochs: 3", "drop_rate: 0.1", ":3: model 'mobilenetv2' has no 'drop_rate': all that it drops is in front of its head, which is the setting 'dropout'"),
+    "no paths to drop": ("epochs: 3", "drop_path_rate: 0.1", ":3: model 'mobilenetv2' has no 'drop_path_rate': it has no paths to drop"),
+    "no order of layers": ("epochs: 3", "layer_decay: 0.7", ":3: model 'mobilenetv2' has no 'layer_decay': torchvision does not say in which order its layers are"),
+    "all is dropped": ("epochs: 3", "drop_path_rate: 1.0", ":3: 'drop_path_rate' must be less than 1, not '1.0'"),
+    "a negative dropout": ("epochs: 3", "dropout: -0.1", ":3: 'dropout' must be greater than or equal to 0, not '-0.1'"),
+    "a rate that is a switch": ("epochs: 3", "drop_rate: true", ":3: 'drop_rate' must be a number, not 'true'"),
+    "an unknown part to freeze": ("epochs: 3", "freeze: head", ":3: unknown freeze 'head'; it can be trunk"),
+    "layers that decay to nothing": ("epochs: 3", "layer_decay: 0", ":3: 'layer_decay' must be greater than 0, not '0'"),
+    "a layer's rate above the next one's": ("epochs: 3", "layer_decay: 1.5", ":3: 'layer_decay' must be less than or equal to 1, not '1.5'"),
+    "a frozen trunk with layers": ("epochs: 3", "freeze: trunk, layer_decay: 0.7", ":3: 'layer_decay' does nothing where 'freeze: trunk' is; leave one out"),
+    "a frozen trunk that drops": ("epochs: 3", "freeze: trunk, drop_rate: 0.1", ":3: 'drop_rate' does nothing where 'freeze: trunk' is; leave one out"),
+    "a hub's name without an owner": ("ghostnet", "'hf-hub:resnet18'", ":5: model 'hf-hub:resnet18' is no name on the hub: write hf-hub:OWNER/NAME"),
+    "a name without its source": ("ghostnet", "timm/resnet18", ":5: unknown model 'timm/resnet18'"),
     "unknown data set": ("name: digits", "name: digit", ":2: unknown data 'digit'; did you mean 'digits'?"),
     "unknown metric": ("header: val, split: val", "header: val, metric: acuracy", ":11: unknown metric 'acuracy'; did you mean 'accuracy'?"),
     "unknown augmentation": ("AutoAugment", "AutoAugmnt", ":3: unknown augment 'AutoAugmnt'; did you mean 'AutoAugment'?"),
@@ -258,6 +276,38 @@ def test_bad_matrices(
     error = refused(arguments, message, capsys)
     assert len(error.strip().splitlines()) == 1, error
     assert error.startswith("error: m.yaml"), error
+
+
+def test_a_teacher_takes_the_images_of_its_own_size(
+    matrix: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = """\
+runs:
+  teacher: {model: vit_b_16, image_size: 64}
+  student: {model: ghostnet, distill: {method: soft_target, teacher: teacher}}
+"""
+    table = "  t: {rows: runs, columns: [{header: val, split: val}]}\n"
+    head = GOOD[: GOOD.index("matrix:")]
+    matrix.write_text(f"{head}{runs}tables:\n{table}")
+    message = (
+        "m.yaml:6: the teacher's model 'vit_b_16' takes images of its own training's 64 x 64 only"
+    )
+    refused(["m.yaml"], message, capsys)
+    matrix.write_text(matrix.read_text().replace("image_size: 64", "image_size: 32"))
+    assert run(["m.yaml", "--plan"], capsys)[0] == 0
+
+
+def test_names_on_the_hub_are_tried_before_anything_runs(
+    matrix: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(matrix.parent))
+    good = GOOD.replace("mobilenetv2, ghostnet", "ghostnet, 'hf-hub:someone/absent@v1'")
+    matrix.write_text(good)
+    refused(["m.yaml"], "model 'hf-hub:someone/absent@v1' can't be had: it is not in", capsys)
+    matrix.write_text(good.replace("epochs: 3", "pretrained: in1k"))
+    message = "m.yaml:3: model 'hf-hub:someone/absent@v1' is one set of weights"
+    refused(["m.yaml", "--plan"], message, capsys)
 
 
 def test_the_example_of_the_issue_reads_as_it_says(

@@ -77,10 +77,12 @@ class Distiller(Act):
         assert training.teacher is not None
         network, name = training.teacher
         self._settings = settings
-        self.student = StageMaps(training.network, training.spec.model)
-        self.teacher = StageMaps(network.eval().requires_grad_(False), name)
-        ends = self.student.channels[-1], self.teacher.channels[-1]
-        self.method = METHODS[settings.method](*ends, training.spec.seed)
+        method = METHODS[settings.method]
+        frozen = network.eval().requires_grad_(False)
+        self.student = StageMaps(training.network, training.spec.model, method.by_maps)
+        self.teacher = StageMaps(frozen, name, method.by_maps)
+        ends = [maps.channels[-1] if method.by_maps else 0 for maps in (self.student, self.teacher)]
+        self.method = method(ends[0], ends[1], training.spec.seed)
         self.weight = self.method.weight(settings.ratio)
         if self.method.layers is not None:
             layers = self.method.layers.to(training.device)

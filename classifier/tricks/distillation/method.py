@@ -20,13 +20,15 @@ class Method:
     """What the original's `--kd_method` calls it, if it has it."""
     paper: ClassVar[str]
     reduction: ClassVar[Reduction] = "mean"
+    by_maps: ClassVar[bool] = True
+    """It looks at feature maps, and not at logits alone, which every network has."""
     place_by_place: ClassVar[bool] = False
     """It compares the maps of student and teacher at each place, so they must be as large."""
     layers: nn.Module | None = None
     """Its own, which are trained along with the student."""
 
     def __init__(self, student: int, teacher: int, seed: int) -> None:
-        """`student`, `teacher`: the channels of their last maps."""
+        """`student`, `teacher`: the channels of their last maps, where it looks at maps; else 0."""
 
     @staticmethod
     def weight(ratio: float) -> float:

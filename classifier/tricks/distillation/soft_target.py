@@ -18,6 +18,7 @@ class SoftTarget(Method):
     name: ClassVar = "soft_target"
     original: ClassVar = "SoftTarget"
     paper: ClassVar = "Hinton et al., 2015"
+    by_maps: ClassVar = False
 
     def term(self, student: Output, teacher: Output) -> Tensor:
         return soft_target(student.logits, teacher.logits)
