@@ -66,7 +66,13 @@ from classifier.records.record import (
 )
 from classifier.records.runs import CHECKPOINT, PREDICTIONS, SCORES, read_evaluation
 from classifier.training import states
-from classifier.training.trainer import Trainer, TrainingData, start_network, train_loader
+from classifier.training.trainer import (
+    Trainer,
+    TrainingData,
+    check_settings,
+    start_network,
+    train_loader,
+)
 from classifier.training.trial import try_metric, try_out
 from classifier.tricks.distillation import Distill
 
@@ -257,11 +263,13 @@ def _training_parts(
 
 def check_start(spec: TrainSpec, place: Place, start: Start) -> None:
     """Have at hand what a training starts from, before it does: its pretrained weights are
-    fetched, its files and the user's code are tried. Raises UserError."""
+    fetched, its files, the arguments of libraries and the user's code are tried. Raises
+    UserError."""
     plugins.use(place.plugins)
     classes = datasets.listing(spec.data, place.data_root).classes
     start.teacher_network(classes)
     start_network(spec, len(classes), start.weights)
+    check_settings(spec)
     if spec.plugins:
         torch.set_num_threads(place.threads)
         try_out(spec, len(classes))

@@ -37,12 +37,13 @@ from classifier.basics.settings import (
     Weights,
     as_tuple,
     defaulted,
+    neutral,
     off,
     switch,
 )
 from classifier.basics.users import Plugin
-from classifier.config.optimizers import AdamW, Optimizer
-from classifier.config.schedules import Cosine, Schedule, Warmup
+from classifier.config.optimizers import AdamW, LibraryOptimizer, Optimizer
+from classifier.config.schedules import Cosine, Schedule, TorchSchedule, Warmup
 from classifier.config.tracks import RAW, Raw, Track
 from classifier.data.augment import Augment, Transform, transforms
 from classifier.data.spec import DataSpec
@@ -75,6 +76,8 @@ Precision = Literal["fp32", "fp16"]
 EVERY_TRICK = found("classifier.tricks", Trick, name=lambda trick: trick.setting)
 TRICKS = tuple(trick for trick in EVERY_TRICK if not trick.is_track)
 """Those that are settings of a training; the others are tracks of one."""
+LIBRARYS = (LibraryOptimizer, TorchSchedule)
+"""Settings whose arguments' values their library checks."""
 LOSSES = found(
     "classifier.tricks.losses", Loss, name=lambda loss: str(loss.model_fields["name"].default)
 )
@@ -188,6 +191,8 @@ class TrainSettings(Spec):
     patience: int = Field(30, ge=0)
     seed: int = Field(0, ge=0, lt=2**63)
     deterministic: bool = True
+    clip_grad: Annotated[Positive | None, BeforeValidator(off)] = neutral(None)
+    """The most that the norm of all gradients together may be (torch's `clip_grad_norm_`)."""
     own_tricks: Annotated[tuple[UserTrick, ...], BeforeValidator(as_tuple)] = Field(
         (), json_schema_extra=NEUTRAL, exclude_if=lambda own: not own
     )
@@ -258,6 +263,14 @@ class TrainSettings(Spec):
         """All that is the user's, but for what made its data."""
         places = (self.own_model, self.optimizer, self.loss, self.augment, *self.own_tricks)
         return [place for place in places if isinstance(place, Plugin)]
+
+    @property
+    def checked_by_libraries(self) -> str:
+        """The settings that only their library can check whole, as text: equal for trainings of
+        which one stands for all."""
+        library = (self.optimizer, self.schedule)
+        kept = [each.signed() for each in library if isinstance(each, LIBRARYS)]
+        return json.dumps(kept) if kept else ""
 
     @property
     def plugins_and_data(self) -> list[Plugin]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from classifier.basics.errors import UserError
 from classifier.basics.progress import Progress, Report
 from classifier.basics.randomness import keyed_everywhere, seed_step
+from classifier.config.optimizers import LibraryOptimizer
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import Raw, Track
 from classifier.data.datasets import Listing
@@ -57,6 +58,13 @@ def start_network(spec: TrainSpec, classes: int, file: Path | None) -> Network:
     if file is not None:
         _log.info(load_weights(network, file, spec.model))
     return network
+
+
+def check_settings(spec: TrainSpec) -> None:
+    """Try what only a library can check, on a tiny layer. Raises UserError."""
+    if isinstance(spec.optimizer, LibraryOptimizer):
+        make_optimizer(nn.Linear(2, 2), spec.optimizer, spec.lr)
+    learning_rates(spec)
 
 
 def train_loader(spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> TrainLoader:
@@ -158,6 +166,7 @@ class Trainer:
             torch.amp.GradScaler(device.type, enabled=self.amp),
             self.acts,
             spec.micro_batch,
+            spec.clip_grad,
         )
         self.epoch = 0
         self.step_in_epoch = 0

@@ -242,15 +242,16 @@ def _check_data(plan: Plan, data_root: Path) -> list[Path]:
 
 
 def _starts(plan: Plan) -> list[TrainSpec]:
-    """One training for each start from pretrained weights, or from files of weights and teachers:
-    they are fetched and tried before anything runs."""
+    """One training for each start from pretrained weights, or from files of weights and teachers,
+    and for what only its library can check: they are fetched and tried before anything runs."""
     starts = {}
     for spec in [job.spec for job in plan.todo if isinstance(job.spec, TrainSpec)]:
         distill = spec.trick(Distill)
         teacher = distill.teacher if distill is not None else None
         file = teacher if isinstance(teacher, Weights) else None
-        if spec.pretrained or spec.weights or file:
-            starts[spec.data, spec.model, spec.pretrained, spec.weights, file] = spec
+        tried = (spec.pretrained, spec.weights, file, spec.checked_by_libraries)
+        if any(tried):
+            starts[spec.data, spec.model, *tried] = spec
     return list(starts.values())
 
 
