@@ -157,7 +157,8 @@ class Trainer:
         self.amp = spec.amp and device.type == "cuda"
         self.autocast = torch.autocast(device.type, torch.float16, enabled=self.amp)
         weight = balance(data.train.labels, classes).to(device) if spec.class_balance else None
-        self.rates = learning_rates(spec)
+        self.rates = learning_rates(spec, len(data.train))
+        """Of each step of the training."""
         self.step = Step(
             self.network,
             make_optimizer(self._trained(), spec.optimizer, spec.lr),
@@ -202,8 +203,8 @@ class Trainer:
         """Train to the end, from wherever it is."""
         self._start = time.monotonic()
         while self.epoch < self.spec.epochs and not all(track.stopped for track in self.tracks):
-            lr = self.rates[self.epoch]
-            self._train_epoch(lr, report, keep)
+            lr = self.rates[self.epoch * len(self.data.train)]
+            self._train_epoch(report, keep)
             train_loss, told = self._mean_loss(), self._told()
             for track in self.tracks:
                 if not track.stopped:
@@ -213,15 +214,23 @@ class Trainer:
             self._losses, self._sizes = [], []
             keep(self.state, (self.epoch, 0), True)
 
-    def _train_epoch(self, lr: float, report: Report, keep: Keep) -> None:
+    def _set_rate(self, is_first: bool) -> None:
+        """That of the next step. Where the schedule leaves it as it was, so is what a user's
+        optimiser has made of it since the epoch began."""
+        done = self.epoch * len(self.data.train) + self.step_in_epoch
+        if is_first or self.rates[done] != self.rates[done - 1]:
+            for group in self.step.optimizer.param_groups:
+                group["lr"] = self.rates[done]
+
+    def _train_epoch(self, report: Report, keep: Keep) -> None:
         """The steps of this epoch that are left."""
-        for group in self.step.optimizer.param_groups:
-            group["lr"] = lr
+        self._set_rate(is_first=True)
         self.network.train()
         images_seen, start = 0, time.monotonic()
         for images, labels in self.data.train.epoch(self.epoch, self.step_in_epoch):
             batch = self.data.normalize(images.to(self.device, non_blocking=True))
             targets = labels.to(self.device, non_blocking=True)
+            self._set_rate(is_first=False)
             seed_step(self.spec.seed, self.epoch, self.step_in_epoch)
             self.steps += 1
             self._losses.append(self.step(batch, targets))
