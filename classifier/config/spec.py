@@ -37,6 +37,7 @@ from classifier.basics.settings import (
     Weights,
     as_tuple,
     defaulted,
+    named,
     neutral,
     off,
     switch,
@@ -45,7 +46,8 @@ from classifier.basics.users import Plugin
 from classifier.config.optimizers import AdamW, LibraryOptimizer, Optimizer
 from classifier.config.schedules import Cosine, Schedule, TorchSchedule, Warmup
 from classifier.config.tracks import RAW, Raw, Track
-from classifier.data.augment import Augment, Transform, transforms
+from classifier.data.augment import AnyPolicy, RandomResized, Transform, transforms
+from classifier.data.pixels import centre_side, random_side
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.models import catalogue
@@ -98,7 +100,7 @@ def _or_users(kind: type[Plugin]) -> WrapValidator:
 if TYPE_CHECKING:
     AnyLoss = Loss
     AnyOptimizer = Optimizer | UserOptimizer
-    AnyAugment = Augment | UserAugmentation | None
+    AnyAugment = AnyPolicy | UserAugmentation | None
 else:
     AnyLoss = SerializeAsAny[
         Annotated[
@@ -112,7 +114,7 @@ else:
         Annotated[Optimizer, BeforeValidator(defaulted("adamw")), _or_users(UserOptimizer)]
     ]
     AnyAugment = SerializeAsAny[
-        Annotated[Augment | None, BeforeValidator(switch), _or_users(UserAugmentation)]
+        Annotated[AnyPolicy | None, BeforeValidator(off), _or_users(UserAugmentation)]
     ]
 
 
@@ -193,6 +195,22 @@ class TrainSettings(Spec):
     deterministic: bool = True
     clip_grad: Annotated[Positive | None, BeforeValidator(off)] = neutral(None)
     """The most that the norm of all gradients together may be (torch's `clip_grad_norm_`)."""
+    crop: Annotated[RandomResized | None, BeforeValidator(named), BeforeValidator(off)] = neutral(
+        None
+    )
+    """In place of a random crop at a tenth more than the image's size."""
+    hflip: Annotated[float, Field(ge=0, le=1)] = neutral(0.0)
+    """Mirrored with this probability, before what augments."""
+    sampler: Annotated[Literal["balanced"] | None, BeforeValidator(off)] = neutral(None)
+    """`balanced`: each class equally likely, with replacement, in place of each image once."""
+    repeats: Annotated[int, Field(ge=1, le=100)] = neutral(1)
+    """Each image so often in an epoch, which has as many in all as without."""
+    eval_size: Annotated[Side | None, BeforeValidator(off)] = neutral(None)
+    eval_crop: Annotated[Annotated[float, Field(gt=0, le=1)] | None, BeforeValidator(off)] = (
+        neutral(None)
+    )
+    """The size of all images that are not trained on, and the share of the short side that it is;
+    in the training too, for it chooses its best epoch by them."""
     own_tricks: Annotated[tuple[UserTrick, ...], BeforeValidator(as_tuple)] = Field(
         (), json_schema_extra=NEUTRAL, exclude_if=lambda own: not own
     )
@@ -263,6 +281,22 @@ class TrainSettings(Spec):
         """All that is the user's, but for what made its data."""
         places = (self.own_model, self.optimizer, self.loss, self.augment, *self.own_tricks)
         return [place for place in places if isinstance(place, Plugin)]
+
+    @property
+    def eval_side(self) -> int:
+        """The size of an image that is not trained on."""
+        return self.eval_size or self.image_size
+
+    @property
+    def train_short_side(self) -> int:
+        """To what the short side of an image is resized before it is cropped to be trained on."""
+        return self.crop.side(self.image_size) if self.crop else random_side(self.image_size)
+
+    def eval_short_side(self, tta: bool = False) -> int:
+        """The same of one that is not trained on. `tta`: before ten crops."""
+        if tta and self.eval_crop is None:
+            return random_side(self.eval_side)
+        return centre_side(self.eval_side, self.eval_crop)
 
     @property
     def checked_by_libraries(self) -> str:

@@ -25,9 +25,9 @@ from classifier.config.optimizers import LibraryOptimizer
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import Raw, Track
 from classifier.data.datasets import Listing
-from classifier.data.loader import EvalLoader, TrainLoader
+from classifier.data.loader import Drawn, EvalLoader, TrainLoader
 from classifier.data.pixels import Pixels
-from classifier.data.transforms import Normalize, policy
+from classifier.data.transforms import Normalize, TrainImage, cropping, policy
 from classifier.inference.evaluate import Inference, outputs_of, scores
 from classifier.models import checkpoint
 from classifier.models.network import Network, build, prepare_for_gradients
@@ -69,18 +69,19 @@ def check_settings(spec: TrainSpec) -> None:
 
 def train_loader(spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> TrainLoader:
     named = spec.augment
-    augment = named.make() if isinstance(named, UserAugmentation) else policy(named)
+    size = spec.image_size
+    augment = named.make() if isinstance(named, UserAugmentation) else policy(named, size)
     if spec.albumentations:
         from classifier.data.custom import Custom  # a second's import, for those who use it
 
-        augment = Custom(spec.albumentations, spec.image_size)
+        augment = Custom(spec.albumentations, size)
     return TrainLoader(
         images,
         listed,
-        size=spec.image_size,
+        made=TrainImage(cropping(size, spec.crop), spec.hflip, augment),
         batch_size=spec.batch_size,
-        augment=augment,
         seed=spec.seed,
+        drawn=Drawn(spec.sampler == "balanced", spec.repeats),
         workers=workers,
     )
 

@@ -221,7 +221,7 @@ def _built_in(kind: Kind) -> Collection[str]:
         case "optimizer":
             return optimizer_names()
         case "augmentation":
-            return get_args(Augment)
+            return (*get_args(Augment), "timm")
         case "dataset":
             return sources.by_name()
         case "metric":
