@@ -30,7 +30,7 @@ from classifier.config.tracks import RAW, Track
 from classifier.data import batches, datasets
 from classifier.data.cache import pixels
 from classifier.data.datasets import Listing
-from classifier.data.loader import EvalLoader, part_pixels
+from classifier.data.loader import EvalLoader
 from classifier.data.pixels import Pixels
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS, Part
@@ -43,7 +43,6 @@ from classifier.inference.evaluate import (
     save_predictions,
     scores,
     ten_crop_logits,
-    ten_crop_side,
 )
 from classifier.inference.scoring import Predictions, save_scores, score
 from classifier.models import checkpoint
@@ -66,7 +65,13 @@ from classifier.records.record import (
 )
 from classifier.records.runs import CHECKPOINT, PREDICTIONS, SCORES, read_evaluation
 from classifier.training import states
-from classifier.training.trainer import Trainer, TrainingData, start_network, train_loader
+from classifier.training.trainer import (
+    Trainer,
+    TrainingData,
+    check_settings,
+    start_network,
+    train_loader,
+)
 from classifier.training.trial import try_metric, try_out
 from classifier.tricks.distillation import Distill
 
@@ -180,13 +185,13 @@ def train(
         parts, normalize = _training_parts(spec, place, listed, data, device)
         training_data = TrainingData(
             train_loader(spec, parts["train"], listed, place.workers),
-            EvalLoader(parts["val"], listed, "val", spec.image_size, spec.batch_size),
+            EvalLoader(parts["val"], listed, "val", spec.eval_side, spec.batch_size),
             normalize,
         )
         network = start_network(spec, data.classes, start.weights)
         # Before the tricks hook it, and on the CPU still: it costs no memory of the device.
         parameters = trainable_parameters(network)
-        work = multiply_adds(network, spec.image_size)
+        work = multiply_adds(network, spec.eval_side)
         teacher = start.teacher_network(listed.classes, spec.image_size)
         trainer = Trainer(spec, tracks, training_data, network, device, teacher)
         precision = "fp16 autocast" if trainer.amp else _precision("fp32", device)
@@ -197,11 +202,12 @@ def train(
         meta = checkpoint.Meta(
             spec.model,
             listed.classes,
-            spec.image_size,
+            spec.eval_side,
             normalize.mean,
             normalize.std,
             # The line is free: it may differ between equal runs.
             spec.own_model.model_dump() | {"line": 0} if spec.own_model else None,
+            spec.eval_crop,
         )
         images = batches.seen(data.train, spec.batch_size) * trainer.epoch
         root = str(place.data_root.resolve())
@@ -250,8 +256,14 @@ def _training_parts(
     training; and what normalises a batch of them."""
     decoding = _counted(place.report, "decoding")
     parts = {
-        part: part_pixels(
-            spec.data, place.data_root, listed, part, spec.image_size, data.fingerprint, decoding
+        part: pixels(
+            spec.data,
+            place.data_root,
+            listed,
+            part,
+            spec.train_short_side if part == "train" else spec.eval_short_side(),
+            data.fingerprint,
+            decoding,
         )
         for part in PARTS
         if data.has(part)
@@ -264,11 +276,13 @@ def _training_parts(
 
 def check_start(spec: TrainSpec, place: Place, start: Start) -> None:
     """Have at hand what a training starts from, before it does: its pretrained weights are
-    fetched, its files and the user's code are tried. Raises UserError."""
+    fetched, its files, the arguments of libraries and the user's code are tried. Raises
+    UserError."""
     plugins.use(place.plugins)
     classes = datasets.listing(spec.data, place.data_root).classes
     start.teacher_network(classes, spec.image_size)
     start_network(spec, len(classes), start.weights)
+    check_settings(spec)
     if spec.plugins:
         torch.set_num_threads(place.threads)
         try_out(spec, len(classes))
@@ -332,7 +346,7 @@ def evaluate(
             )
         progress = _counted(place.report, f"evaluating {spec.split}")
         if spec.tta:
-            size, batch_size = spec.training.image_size, spec.training.batch_size
+            size, batch_size = spec.training.eval_side, spec.training.batch_size
             logits = ten_crop_logits(inference, images, size, batch_size, progress)
         else:
             logits = outputs_of(inference, loader, progress)
@@ -414,11 +428,10 @@ def _opened(
         raise UserError(
             f"{training.data.title} has no {spec.split} images: {spec.split}/ is missing"
         )
-    size = training.image_size
-    side = ten_crop_side(size) if spec.tta else size
+    side = training.eval_short_side(spec.tta)
     decoding = _counted(place.report, "decoding")
     images = pixels(of, root, listed, spec.split, side, data.fingerprint, decoding)
-    loader = EvalLoader(images, listed, spec.split, size, training.batch_size)
+    loader = EvalLoader(images, listed, spec.split, training.eval_side, training.batch_size)
     return data, images, loader, inference
 
 

@@ -19,8 +19,8 @@ from classifier.basics.files import digest
 from classifier.basics.place import Place
 from classifier.basics.progress import Progress
 from classifier.config.spec import TrainSpec
+from classifier.data.cache import pixels
 from classifier.data.datasets import listing
-from classifier.data.loader import part_pixels
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS
 from classifier.records.record import Record
@@ -168,7 +168,7 @@ def test_memory_that_runs_out_is_explained(
     data = DataSpec(name="digits", limit=10)
     listed, contents = listing(data, here), data.source.fingerprint(here)
     for part in PARTS:  # decoded before, by threads that would take what is left
-        part_pixels(data, here, listed, part, 224, contents, lambda done, total: None)
+        pixels(data, here, listed, part, 246 if part == "train" else 224, contents)
     with monkeypatch.context() as patch:
         patch.setattr(worker, "perform", starved)
         assert runner.main([*ONE_AT_A_TIME, *BIG]) == 1

@@ -13,6 +13,14 @@ from pydantic.fields import FieldInfo
 NEUTRAL: dict[str, Any] = {"neutral": True}
 """`Field(default, json_schema_extra=NEUTRAL)`: unsigned while it has its default."""
 
+
+def neutral(default: Any, **limits: Any) -> Any:
+    """A setting that came later: unsigned and unwritten while it has its default."""
+    return Field(
+        default, json_schema_extra=NEUTRAL, exclude_if=lambda value: value == default, **limits
+    )
+
+
 UNSIGNED: dict[str, Any] = {"unsigned": True}
 """`Field(json_schema_extra=UNSIGNED)`: for people and for finding a file; never signed."""
 
@@ -96,7 +104,7 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 Side = Annotated[int, Field(ge=8, le=10**4)]
 
 
-def _storable(arguments: dict[str, Any]) -> dict[str, Any]:
+def as_storable(arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments that a signature and a record can hold."""
     try:
         json.dumps(arguments, allow_nan=False)
@@ -107,7 +115,7 @@ def _storable(arguments: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-Arguments = Annotated[dict[str, Any], AfterValidator(_storable)]
+Arguments = Annotated[dict[str, Any], AfterValidator(as_storable)]
 
 
 class Weights(Settings):

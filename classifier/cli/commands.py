@@ -282,7 +282,7 @@ def time_run(file: Path, precision: Precision, batch_size: int, where: Place) ->
         model=training.spec.model,
         own_model=training.spec.own_model,
         classes=training.data.classes,
-        image_size=training.spec.image_size,
+        image_size=training.spec.eval_side,
         batch_size=batch_size,
         precision=precision,
     )

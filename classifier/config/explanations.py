@@ -36,6 +36,9 @@ def check_network(
         catalogue.check_model(model, own)
     with document.errors_at(place("image_size")):
         catalogue.check_side(model, spec.image_size)
+    if spec.eval_size is not None:
+        with document.errors_at(place("eval_size")):
+            catalogue.check_eval_size(model, spec.image_size, spec.eval_size)
     for setting in SETTINGS:
         if getattr(spec, setting) is not None:
             with document.errors_at(place(setting)):

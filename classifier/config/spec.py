@@ -39,14 +39,17 @@ from classifier.basics.settings import (
     Weights,
     as_tuple,
     defaulted,
+    named,
+    neutral,
     off,
     switch,
 )
 from classifier.basics.users import Plugin
-from classifier.config.optimizers import AdamW, Optimizer
-from classifier.config.schedules import Cosine, Schedule, Warmup
+from classifier.config.optimizers import AdamW, LibraryOptimizer, Optimizer
+from classifier.config.schedules import Cosine, Schedule, TorchSchedule, Warmup
 from classifier.config.tracks import RAW, Raw, Track
-from classifier.data.augment import Augment, Transform, transforms
+from classifier.data.augment import AnyPolicy, RandomResized, Transform, transforms
+from classifier.data.pixels import centre_side, random_side
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.models import catalogue
@@ -77,6 +80,8 @@ Precision = Literal["fp32", "fp16"]
 EVERY_TRICK = found("classifier.tricks", Trick, name=lambda trick: trick.setting)
 TRICKS = tuple(trick for trick in EVERY_TRICK if not trick.is_track)
 """Those that are settings of a training; the others are tracks of one."""
+LIBRARYS = (LibraryOptimizer, TorchSchedule)
+"""Settings whose arguments' values their library checks."""
 LOSSES = found(
     "classifier.tricks.losses", Loss, name=lambda loss: str(loss.model_fields["name"].default)
 )
@@ -97,7 +102,7 @@ def _or_users(kind: type[Plugin]) -> WrapValidator:
 if TYPE_CHECKING:
     AnyLoss = Loss
     AnyOptimizer = Optimizer | UserOptimizer
-    AnyAugment = Augment | UserAugmentation | None
+    AnyAugment = AnyPolicy | UserAugmentation | None
 else:
     AnyLoss = SerializeAsAny[
         Annotated[
@@ -111,7 +116,7 @@ else:
         Annotated[Optimizer, BeforeValidator(defaulted("adamw")), _or_users(UserOptimizer)]
     ]
     AnyAugment = SerializeAsAny[
-        Annotated[Augment | None, BeforeValidator(switch), _or_users(UserAugmentation)]
+        Annotated[AnyPolicy | None, BeforeValidator(off), _or_users(UserAugmentation)]
     ]
 
 
@@ -209,6 +214,24 @@ class TrainSettings(Spec):
     patience: int = Field(30, ge=0)
     seed: int = Field(0, ge=0, lt=2**63)
     deterministic: bool = True
+    clip_grad: Annotated[Positive | None, BeforeValidator(off)] = neutral(None)
+    """The most that the norm of all gradients together may be (torch's `clip_grad_norm_`)."""
+    crop: Annotated[RandomResized | None, BeforeValidator(named), BeforeValidator(off)] = neutral(
+        None
+    )
+    """In place of a random crop at a tenth more than the image's size."""
+    hflip: Annotated[float, Field(ge=0, le=1)] = neutral(0.0)
+    """Mirrored with this probability, before what augments."""
+    sampler: Annotated[Literal["balanced"] | None, BeforeValidator(off)] = neutral(None)
+    """`balanced`: each class equally likely, with replacement, in place of each image once."""
+    repeats: Annotated[int, Field(ge=1, le=100)] = neutral(1)
+    """Each image so often in an epoch, which has as many in all as without."""
+    eval_size: Annotated[Side | None, BeforeValidator(off)] = neutral(None)
+    eval_crop: Annotated[Annotated[float, Field(gt=0, le=1)] | None, BeforeValidator(off)] = (
+        neutral(None)
+    )
+    """The size of all images that are not trained on, and the share of the short side that it is;
+    in the training too, for it chooses its best epoch by them."""
     own_tricks: Annotated[tuple[UserTrick, ...], BeforeValidator(as_tuple)] = Field(
         (), json_schema_extra=NEUTRAL, exclude_if=lambda own: not own
     )
@@ -259,6 +282,11 @@ class TrainSettings(Spec):
                 raise ValueError(f"model '{self.model}' is your own, and has no '{name}'")
             if self.freeze:
                 raise ValueError(f"'{name}' does nothing where 'freeze: trunk' is; leave one out")
+        if self.layer_decay is not None and getattr(self.optimizer, "decay_on", None) != "weights":
+            raise ValueError(
+                "'layer_decay' groups weights by layers, with no decay on biases and norm layers: "
+                "leave it or the optimizer's 'decay_on' out"
+            )
 
     @model_serializer(mode="wrap")
     def _in_order(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -289,6 +317,30 @@ class TrainSettings(Spec):
         """All that is the user's, but for what made its data."""
         places = (self.own_model, self.optimizer, self.loss, self.augment, *self.own_tricks)
         return [place for place in places if isinstance(place, Plugin)]
+
+    @property
+    def eval_side(self) -> int:
+        """The size of an image that is not trained on."""
+        return self.eval_size or self.image_size
+
+    @property
+    def train_short_side(self) -> int:
+        """To what the short side of an image is resized before it is cropped to be trained on."""
+        return self.crop.side(self.image_size) if self.crop else random_side(self.image_size)
+
+    def eval_short_side(self, tta: bool = False) -> int:
+        """The same of one that is not trained on. `tta`: before ten crops."""
+        if tta and self.eval_crop is None:
+            return random_side(self.eval_side)
+        return centre_side(self.eval_side, self.eval_crop)
+
+    @property
+    def checked_by_libraries(self) -> str:
+        """The settings that only their library can check whole, as text: equal for trainings of
+        which one stands for all."""
+        library = (self.optimizer, self.schedule)
+        kept = [each.signed() for each in library if isinstance(each, LIBRARYS)]
+        return json.dumps(kept) if kept else ""
 
     @property
     def plugins_and_data(self) -> list[Plugin]:

@@ -4,79 +4,101 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, WeightedRandomSampler
 
 from classifier.basics.errors import UserError
-from classifier.basics.progress import OnCount
 from classifier.basics.randomness import generator, keyed
 from classifier.data import batches
-from classifier.data.cache import pixels
 from classifier.data.datasets import Listing
-from classifier.data.pixels import Pixels, short_side
-from classifier.data.spec import DataSpec
+from classifier.data.pixels import Pixels
 from classifier.data.split import Part
-from classifier.data.transforms import Policy, centre_crop, train_image
+from classifier.data.transforms import TrainImage, centre_crop
 
 Batch = tuple[Tensor, Tensor]
 """uint8 images (N, H, W, 3) and int64 labels (N,), on the CPU."""
 
 
-def part_pixels(
-    data: DataSpec,
-    root: Path,
-    listed: Listing,
-    part: Part,
-    image_size: int,
-    fingerprint: str,
-    progress: OnCount,
-) -> Pixels:
-    """The cached images of a part at the size that its crop needs."""
-    return pixels(data, root, listed, part, short_side(image_size, part), fingerprint, progress)
+Item = tuple[int, int, int]
+"""Epoch, position in the part, and how often the epoch has had that image before."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """How an epoch's images are drawn."""
+
+    balanced: bool = False
+    """Each class equally likely, with replacement, in place of each image once."""
+    repeats: int = 1
+    """Each so often, one behind the other and augmented anew, as many in all as without (Hoffer et
+    al., 2020)."""
+
+
+SHUFFLED = Drawn()
 
 
 class _TrainImages(Dataset[tuple[Tensor, int]]):
-    """Images by (epoch, position in the part); each item's randomness is its own key."""
+    """Images by `Item`; each one's randomness is its own key."""
 
-    def __init__(
-        self, images: Pixels, listed: Listing, size: int, augment: Policy | None, seed: int
-    ) -> None:
-        self._images, self._size, self._policy, self._seed = images, size, augment, seed
+    def __init__(self, images: Pixels, listed: Listing, made: TrainImage, seed: int) -> None:
+        self._images, self._made, self._seed = images, made, seed
         self._indices = listed.indices("train")
         self.labels = [listed.labels[index] for index in self._indices]
 
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, int]:
-        epoch, position = item
-        with keyed(self._seed, "augment", epoch, self._indices[position]):
-            image = train_image(self._images[position], self._size, self._policy)
+    def __getitem__(self, item: Item) -> tuple[Tensor, int]:
+        epoch, position, before = item
+        again = (before,) if before else ()
+        with keyed(self._seed, "augment", epoch, self._indices[position], *again):
+            image = self._made(self._images[position])
         return image, self.labels[position]
 
 
-class _Order(Sampler[list[tuple[int, int]]]):
-    """An epoch's batches of (epoch, position), shuffled by (seed, epoch)."""
+class _Order(Sampler[list[Item]]):
+    """An epoch's batches, drawn by (seed, epoch)."""
 
-    def __init__(self, seed: int, images: int, batch_size: int) -> None:
-        self._seed, self._images, self._batch_size = seed, images, batch_size
+    def __init__(
+        self, seed: int, labels: Sequence[int], batch_size: int, drawn: Drawn = SHUFFLED
+    ) -> None:
+        self._seed, self._images, self._batch_size = seed, len(labels), batch_size
+        self._labels, self._drawn = labels, drawn
         self.epoch = 0
         self.first = 0
         """The step to begin with: those before it were done earlier."""
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        shuffled = torch.randperm(
-            self._images, generator=generator(self._seed, "order", self.epoch)
-        ).tolist()
-        seen = shuffled[: batches.seen(self._images, self._batch_size)]
+    def __iter__(self) -> Iterator[list[Item]]:
+        repeats = self._drawn.repeats
+        order = [position for position in self._positions() for _ in range(repeats)]
+        had: Counter[int] = Counter()
+        seen: list[Item] = []
+        for position in order[: batches.seen(self._images, self._batch_size)]:
+            seen.append((self.epoch, position, had[position]))
+            had[position] += 1
         for start in range(self.first * self._batch_size, len(seen), self._batch_size):
             batch = seen[start : start + self._batch_size]
-            yield [(self.epoch, position) for position in batch]
+            yield self._mixed_up(batch, start) if repeats > 1 else batch
+
+    def _positions(self) -> list[int]:
+        draws = generator(self._seed, "order", self.epoch)
+        if not self._drawn.balanced:
+            shuffled: list[int] = torch.randperm(self._images, generator=draws).tolist()
+            return shuffled
+        counts = Counter(self._labels)
+        weights = [1 / counts[label] for label in self._labels]
+        return list(WeightedRandomSampler(weights, self._images, generator=draws))
+
+    def _mixed_up(self, batch: list[Item], start: int) -> list[Item]:
+        """Else mixup, which mixes neighbours, would mix most images with themselves."""
+        draws = generator(self._seed, "order in a batch", self.epoch, start)
+        return [batch[index] for index in torch.randperm(len(batch), generator=draws).tolist()]
 
     def __len__(self) -> int:
         return math.ceil(batches.seen(self._images, self._batch_size) / self._batch_size)
@@ -91,17 +113,16 @@ class TrainLoader:
         images: Pixels,
         listed: Listing,
         *,
-        size: int,
+        made: TrainImage,
         batch_size: int,
-        augment: Policy | None = None,
         seed: int,
+        drawn: Drawn = SHUFFLED,
         workers: int = 0,
     ) -> None:
-        """`size`: of the crops, in pixels."""
         if len(images) < 2:
             raise UserError("the training part has a single image; batch norm needs two at least")
-        self._order = _Order(seed, len(images), batch_size)
-        dataset = _TrainImages(images, listed, size, augment, seed)
+        dataset = _TrainImages(images, listed, made, seed)
+        self._order = _Order(seed, dataset.labels, batch_size, drawn)
         self.labels = torch.tensor(dataset.labels)
         self._loader: DataLoader[tuple[Tensor, int]] = DataLoader(
             dataset,

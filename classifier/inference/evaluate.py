@@ -17,7 +17,7 @@ from classifier.basics.files import write_whole
 from classifier.basics.progress import OnCount, uncounted
 from classifier.config.spec import Precision
 from classifier.data.loader import EvalLoader
-from classifier.data.pixels import Pixels, short_side
+from classifier.data.pixels import Pixels
 from classifier.data.transforms import Normalize, Pixel
 from classifier.inference import metrics
 from classifier.models import checkpoint
@@ -67,11 +67,6 @@ def outputs_of(inference: Inference, loader: EvalLoader, progress: OnCount = unc
     return torch.cat(outputs).cpu()
 
 
-def ten_crop_side(image_size: int) -> int:
-    """To what the short side is resized before the ten crops: as before a random crop."""
-    return short_side(image_size, "train")
-
-
 def ten_crop_logits(
     inference: Inference,
     images: Pixels,
@@ -81,7 +76,7 @@ def ten_crop_logits(
 ) -> Tensor:
     """FP32 logits (N, C) on the CPU, each the mean of an image's ten crops, in the images' order.
 
-    `images` have `ten_crop_side(image_size)` as their short side.
+    `images` have more than `image_size` as their short side (`TrainSpec.eval_short_side`).
     """
     logits = []
     for start in range(0, len(images), batch_size):

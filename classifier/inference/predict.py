@@ -18,9 +18,10 @@ from classifier.basics.names import printable
 from classifier.basics.progress import OnCount, uncounted
 from classifier.config.spec import Precision
 from classifier.data.images import images_in, is_image, open_file
+from classifier.data.pixels import centre_side, random_side
 from classifier.data.transforms import Pixel, centre_crop
 from classifier.inference import cam as maps
-from classifier.inference.evaluate import load_for_inference, ten_crop_batch, ten_crop_side
+from classifier.inference.evaluate import load_for_inference, ten_crop_batch
 from classifier.inference.predictions import Answer, Predictions, Unread
 
 
@@ -79,6 +80,8 @@ class _Predictor:
     def add(self, batch: Mapping[int, Path]) -> None:
         """Predict a batch of files, by their position among all."""
         size, tta = self._meta.image_size, self._options.tta
+        centre = centre_side(size, self._meta.eval_crop)
+        side = random_side(size) if tta and self._meta.eval_crop is None else centre
         # A photo is kept at the size of its crops only: a batch of whole ones would fill gigabytes.
         images: dict[int, Pixel] = {}
         crops: dict[int, Pixel] = {}
@@ -88,9 +91,9 @@ class _Predictor:
             except UserError as error:
                 self.unread.append(Unread(str(path), str(error)))
                 continue
-            images[position] = _pixels(whole, ten_crop_side(size) if tta else size)
+            images[position] = _pixels(whole, side)
             if self._mapper is not None:
-                crops[position] = centre_crop(_pixels(whole, size), size)
+                crops[position] = centre_crop(_pixels(whole, centre), size)
         if not images:
             return
         if tta:

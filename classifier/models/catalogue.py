@@ -147,6 +147,18 @@ def check_side(model: str, side: int) -> None:
         raise UserError(f"model '{model}' takes no images of {side} x {side}: {found.sides}")
 
 
+def check_eval_size(model: str, side: int, evaluated: int) -> None:
+    """Raises UserError for another size to evaluate at, where a network does not take it. `side`:
+    of the images it is trained with."""
+    found = known_of(model)
+    if found is not None and found.built and evaluated != side:
+        raise UserError(
+            f"model '{model}' is built for its training's {side} x {side} and takes no images of "
+            f"{evaluated} x {evaluated}: leave 'eval_size' out"
+        )
+    check_side(model, evaluated)
+
+
 def check_setting(model: str, setting: str) -> None:
     """Raises UserError for one of `drop_rate`, `drop_path_rate` and `layer_decay` that a network
     has not."""

@@ -42,6 +42,8 @@ class Meta:
     std: list[float]
     own_model: dict[str, Any] | None = None
     """What makes the model, where it is the user's; else it is not written."""
+    eval_crop: float | None = None
+    """The share of the short side that the image's size is; not written where it is all of it."""
 
 
 def to_half(state: StateDict) -> StateDict:

@@ -6,26 +6,39 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from timm.optim import param_groups_layer_decay, param_groups_weight_decay
+from timm.optim import create_optimizer_v2, param_groups_layer_decay, param_groups_weight_decay
 from torch import nn
 
 from classifier.basics.errors import UserError
-from classifier.config.optimizers import SGD, AdamW, RMSProp
+from classifier.config.optimizers import SGD, AdamW, DecayOn, LibraryOptimizer, RMSProp
 from classifier.models.network import Network
 from classifier.plugins.spec import UserOptimizer
+
+NORMS = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.modules.instancenorm._InstanceNorm,
+    nn.LocalResponseNorm,
+)
+"""Those that torchvision's own training takes for norm layers, by their base classes."""
 
 
 def make_optimizer(
     trained: nn.Module,
-    spec: AdamW | SGD | RMSProp | UserOptimizer,
+    spec: AdamW | SGD | RMSProp | LibraryOptimizer | UserOptimizer,
     lr: float,
     layer_decay: float | None = None,
 ) -> torch.optim.Optimizer:
-    """Weight decay on weights, none on biases and norm layers. `trained`: the network, and behind
-    it tricks' own layers. `layer_decay`: what a layer's learning rate is of the next one's, in a
-    group's `lr_scale`."""
+    """Weight decay on weights, none on biases and norm layers, unless `decay_on` says else.
+    `trained`: the network, and behind it tricks' own layers. `layer_decay`: what a layer's learning
+    rate is of the next one's, in a group's `lr_scale`.
+
+    Raises UserError for arguments that the library's optimiser refuses, and for a network that does
+    not say in which order its layers are."""
+    on: DecayOn = "weights" if isinstance(spec, UserOptimizer) else spec.decay_on
     if layer_decay is None:
-        groups = param_groups_weight_decay(trained, weight_decay=spec.weight_decay)
+        groups = _groups(trained, spec.weight_decay, on)
     else:
         groups = layered(trained, spec.weight_decay, layer_decay)
     if isinstance(spec, UserOptimizer):
@@ -35,7 +48,9 @@ def make_optimizer(
         return torch.optim.AdamW(groups, lr=lr, betas=betas, weight_decay=0.0, fused=True)
     if isinstance(spec, SGD):
         return torch.optim.SGD(groups, lr=lr, momentum=spec.momentum, nesterov=spec.nesterov)
-    return torch.optim.RMSprop(groups, lr=lr, alpha=spec.alpha, momentum=spec.momentum)
+    if isinstance(spec, RMSProp):
+        return torch.optim.RMSprop(groups, lr=lr, alpha=spec.alpha, momentum=spec.momentum)
+    return _of_a_library(groups, spec, lr)
 
 
 def layered(trained: nn.Module, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
@@ -72,3 +87,37 @@ class _AsTimms:
         final = self._network.final or "head"
         for name, parameter in self._network.head[1].named_parameters():
             yield f"{final}.{name}", parameter
+
+
+def _groups(network: nn.Module, weight_decay: float, on: DecayOn) -> list[dict[str, Any]]:
+    if on == "weights":
+        groups: list[dict[str, Any]] = param_groups_weight_decay(network, weight_decay=weight_decay)
+        return groups
+    norms = (module for module in network.modules() if isinstance(module, NORMS))
+    free = {id(each) for norm in norms for each in norm.parameters()} if on != "all" else set()
+    learning = [each for each in network.parameters() if each.requires_grad]
+    return [
+        {"params": [each for each in learning if id(each) in free], "weight_decay": 0.0},
+        {
+            "params": [each for each in learning if id(each) not in free],
+            "weight_decay": weight_decay,
+        },
+    ]
+
+
+def _of_a_library(
+    groups: list[dict[str, Any]], spec: LibraryOptimizer, lr: float
+) -> torch.optim.Optimizer:
+    arguments = spec.arguments
+    try:
+        if spec.name in vars(torch.optim):
+            made: torch.optim.Optimizer = getattr(torch.optim, spec.name)(
+                groups, lr=lr, **arguments
+            )
+        else:
+            made = create_optimizer_v2(groups, opt=spec.name, lr=lr, **arguments)
+    except (TypeError, ValueError, IndexError, AssertionError) as error:
+        raise UserError(
+            f"optimizer {spec.name} does not take its arguments: {error or type(error).__name__}"
+        ) from error
+    return made

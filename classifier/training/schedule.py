@@ -1,4 +1,4 @@
-"""The learning rate of each epoch."""
+"""The learning rate of each step."""
 
 from __future__ import annotations
 
@@ -7,20 +7,36 @@ import math
 import torch
 
 from classifier.basics.errors import UserError
-from classifier.config.schedules import Cosine, TorchSchedule
+from classifier.config.schedules import Cosine, OverAll, Schedule, Stairs, TorchSchedule
 from classifier.config.spec import TrainSpec
 
 
-def learning_rates(spec: TrainSpec) -> list[float]:
-    """The rate of each epoch: linear warm-up, then the schedule from its own start."""
-    warmup = spec.warmup
-    epochs = int(warmup.ratio * spec.epochs) if warmup is not None else 0
+def learning_rates(spec: TrainSpec, steps: int = 1) -> list[float]:
+    """The rate of each step, `steps` an epoch: linear warm-up, then the schedule from its own
+    start.
+
+    By epoch, all steps of one have the rate at its begin.
+    """
+    schedule, warmup = spec.schedule, spec.warmup
+    by_step = isinstance(schedule, OverAll) and schedule.by == "step"
+    each = steps if by_step else 1  # positions in an epoch
+    rising = warmup.length(spec.epochs, each) if warmup is not None else 0
     start = warmup.start_lr if warmup is not None else 0.0
-    rising = [start + (spec.lr - start) * epoch / epochs for epoch in range(epochs)]
-    after = spec.epochs - epochs
-    if isinstance(spec.schedule, Cosine):
-        return rising + [_cosine(spec.schedule, spec.lr, epoch) for epoch in range(after)]
-    return rising + _torch_rates(spec.schedule, spec.lr, after)
+    rates = [start + (spec.lr - start) * position / rising for position in range(rising)]
+    rates += _falling(schedule, spec.lr, spec.epochs * each - rising, each)
+    return rates if by_step else [rate for rate in rates for _ in range(steps)]
+
+
+def _falling(schedule: Schedule, lr: float, positions: int, each: int) -> list[float]:
+    """After the warm-up."""
+    if isinstance(schedule, Cosine):
+        return [_cosine(schedule, lr, epoch) for epoch in range(positions)]
+    if isinstance(schedule, TorchSchedule):
+        return _torch_rates(schedule, lr, positions)
+    if isinstance(schedule, Stairs):
+        stair = schedule.epochs * each
+        return [lr * schedule.gamma ** (position // stair) for position in range(positions)]
+    return [schedule.rate(lr, position / positions) for position in range(positions)]
 
 
 def _cosine(schedule: Cosine, lr: float, epoch: int) -> float:

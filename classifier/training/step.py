@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from classifier.models.network import Network
 from classifier.tricks.base import Act, Batch, BatchLoss, TaskLoss, Update
@@ -24,6 +24,8 @@ class Step:
     scaler: torch.amp.GradScaler
     acts: Sequence[Act] = ()
     micro_batch: int | None = None
+    clip_grad: float | None = None
+    """The most that the norm of all gradients together may be."""
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         """The loss of this batch, detached. images: (N, 3, H, W), targets: (N,)."""
@@ -80,6 +82,9 @@ class _Update(Update):
         return self._step.scaler.get_scale()
 
     def apply(self) -> None:
+        if self._step.clip_grad is not None:
+            self._step.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.weights, self._step.clip_grad)
         self._step.scaler.step(self._step.optimizer)
         self._step.scaler.update()
 

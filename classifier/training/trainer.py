@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from classifier.basics.errors import UserError
 from classifier.basics.progress import Progress, Report
 from classifier.basics.randomness import keyed_everywhere, seed_step
+from classifier.config.optimizers import LibraryOptimizer
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import Raw, Track
 from classifier.data.datasets import Listing
-from classifier.data.loader import EvalLoader, TrainLoader
+from classifier.data.loader import Drawn, EvalLoader, TrainLoader
 from classifier.data.pixels import Pixels
-from classifier.data.transforms import Normalize, policy
+from classifier.data.transforms import Normalize, TrainImage, cropping, policy
 from classifier.inference.evaluate import Inference, outputs_of, scores
 from classifier.models import checkpoint
 from classifier.models.network import Network, build, prepare_for_gradients
@@ -63,20 +64,28 @@ def start_network(spec: TrainSpec, classes: int, file: Path | None) -> Network:
     return network.freeze_trunk() if spec.freeze else network
 
 
+def check_settings(spec: TrainSpec) -> None:
+    """Try what only a library can check, on a tiny layer. Raises UserError."""
+    if isinstance(spec.optimizer, LibraryOptimizer):
+        make_optimizer(nn.Linear(2, 2), spec.optimizer, spec.lr)
+    learning_rates(spec)
+
+
 def train_loader(spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> TrainLoader:
     named = spec.augment
-    augment = named.make() if isinstance(named, UserAugmentation) else policy(named)
+    size = spec.image_size
+    augment = named.make() if isinstance(named, UserAugmentation) else policy(named, size)
     if spec.albumentations:
         from classifier.data.custom import Custom  # a second's import, for those who use it
 
-        augment = Custom(spec.albumentations, spec.image_size)
+        augment = Custom(spec.albumentations, size)
     return TrainLoader(
         images,
         listed,
-        size=spec.image_size,
+        made=TrainImage(cropping(size, spec.crop), spec.hflip, augment),
         batch_size=spec.batch_size,
-        augment=augment,
         seed=spec.seed,
+        drawn=Drawn(spec.sampler == "balanced", spec.repeats),
         workers=workers,
     )
 
@@ -160,7 +169,8 @@ class Trainer:
         self.amp = spec.amp and device.type == "cuda"
         self.autocast = torch.autocast(device.type, torch.float16, enabled=self.amp)
         weight = balance(data.train.labels, classes).to(device) if spec.class_balance else None
-        self.rates = learning_rates(spec)
+        self.rates = learning_rates(spec, len(data.train))
+        """Of each step of the training."""
         self.step = Step(
             self.network,
             make_optimizer(self._trained(), spec.optimizer, spec.lr, spec.layer_decay),
@@ -169,6 +179,7 @@ class Trainer:
             torch.amp.GradScaler(device.type, enabled=self.amp),
             self.acts,
             spec.micro_batch,
+            spec.clip_grad,
         )
         self.epoch = 0
         self.step_in_epoch = 0
@@ -204,8 +215,8 @@ class Trainer:
         """Train to the end, from wherever it is."""
         self._start = time.monotonic()
         while self.epoch < self.spec.epochs and not all(track.stopped for track in self.tracks):
-            lr = self.rates[self.epoch]
-            self._train_epoch(lr, report, keep)
+            lr = self.rates[self.epoch * len(self.data.train)]
+            self._train_epoch(report, keep)
             train_loss, told = self._mean_loss(), self._told()
             for track in self.tracks:
                 if not track.stopped:
@@ -215,15 +226,23 @@ class Trainer:
             self._losses, self._sizes = [], []
             keep(self.state, (self.epoch, 0), True)
 
-    def _train_epoch(self, lr: float, report: Report, keep: Keep) -> None:
+    def _set_rate(self, is_first: bool) -> None:
+        """That of the next step. Where the schedule leaves it as it was, so is what a user's
+        optimiser has made of it since the epoch began."""
+        done = self.epoch * len(self.data.train) + self.step_in_epoch
+        if is_first or self.rates[done] != self.rates[done - 1]:
+            for group in self.step.optimizer.param_groups:
+                group["lr"] = self.rates[done] * group.get("lr_scale", 1.0)
+
+    def _train_epoch(self, report: Report, keep: Keep) -> None:
         """The steps of this epoch that are left."""
-        for group in self.step.optimizer.param_groups:
-            group["lr"] = lr * group.get("lr_scale", 1.0)
+        self._set_rate(is_first=True)
         self.network.train()
         images_seen, start = 0, time.monotonic()
         for images, labels in self.data.train.epoch(self.epoch, self.step_in_epoch):
             batch = self.data.normalize(images.to(self.device, non_blocking=True))
             targets = labels.to(self.device, non_blocking=True)
+            self._set_rate(is_first=False)
             seed_step(self.spec.seed, self.epoch, self.step_in_epoch)
             self.steps += 1
             self._losses.append(self.step(batch, targets))

@@ -32,7 +32,7 @@ from classifier.config.spec import TrainSpec
 from classifier.config.tracks import RAW
 from classifier.data.datasets import Listing
 from classifier.data.loader import EvalLoader
-from classifier.data.pixels import Pixels, short_side
+from classifier.data.pixels import Pixels
 from classifier.data.split import Part
 from classifier.data.transforms import Normalize
 from classifier.inference.scoring import Predictions, score
@@ -198,14 +198,12 @@ def _resumed(spec: TrainSpec, classes: int, suspects: Sequence[Plugin]) -> Train
 
 def _trainer(spec: TrainSpec, classes: int, workers: int) -> Trainer:
     listed = _listing(classes)
-    size = spec.image_size
-    images = {
-        part: _Images(len(listed.indices(part)), short_side(size, part)) for part in (TRAIN, VAL)
-    }
+    sides = {TRAIN: spec.train_short_side, VAL: spec.eval_short_side()}
+    images = {part: _Images(len(listed.indices(part)), side) for part, side in sides.items()}
     device = torch.device("cpu")
     data = TrainingData(
         train_loader(spec, images[TRAIN], listed, workers),
-        EvalLoader(images[VAL], listed, VAL, size, IMAGES),
+        EvalLoader(images[VAL], listed, VAL, spec.eval_side, IMAGES),
         Normalize([0.5] * 3, [0.25] * 3, device),
     )
     return Trainer(spec, (RAW,), data, start_network(spec, classes, None), device)

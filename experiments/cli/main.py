@@ -243,17 +243,19 @@ def _check_data(plan: Plan, data_root: Path) -> list[Path]:
 
 
 def _starts(plan: Plan) -> list[TrainSpec]:
-    """One training for each start from pretrained weights, from files of weights and teachers, or
-    of a network of which nothing is known: they are fetched and tried before anything runs."""
+    """One training for each start from pretrained weights, from files of weights and teachers, of a
+    network of which nothing is known, and for what only its library can check: they are fetched and
+    tried before anything runs."""
     starts = {}
     for spec in [job.spec for job in plan.todo if isinstance(job.spec, TrainSpec)]:
         distill = spec.trick(Distill)
         teacher = distill.teacher if distill is not None else None
         file = teacher if isinstance(teacher, Weights) else None
         unknown = spec.own_model is None and catalogue.known_of(spec.model) is None
-        if spec.pretrained or spec.weights or file or unknown:
+        tried = (spec.pretrained, spec.weights, file, spec.checked_by_libraries)
+        if any(tried) or unknown:
             network = spec.model, spec.image_size if unknown else 0
-            starts[spec.data, *network, spec.pretrained, spec.weights, file] = spec
+            starts[spec.data, *network, *tried] = spec
     return list(starts.values())
 
 

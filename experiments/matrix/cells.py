@@ -265,7 +265,7 @@ class Tables:
             model=spec.model,
             own_model=spec.own_model,
             classes=self._classes(),
-            image_size=spec.image_size,
+            image_size=spec.eval_side,
             batch_size=column.batch_size or 64,
             precision=column.precision or "fp32",
             seconds=self._file.benchmark.seconds,

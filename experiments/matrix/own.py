@@ -14,7 +14,7 @@ from classifier.basics.names import nearest
 from classifier.basics.users import Kind, Plugin
 from classifier.config.document import Document, Where
 from classifier.config.explanations import explain, main_detail
-from classifier.config.optimizers import OPTIMIZERS
+from classifier.config.optimizers import optimizer_names
 from classifier.config.spec import EVERY_TRICK, LOSSES, ArmSettings
 from classifier.data import sources
 from classifier.data.augment import Augment
@@ -219,9 +219,9 @@ def _built_in(kind: Kind) -> Collection[str]:
         case "loss":
             return [str(loss.model_fields["name"].default) for loss in LOSSES]
         case "optimizer":
-            return [str(each.model_fields["name"].default) for each in OPTIMIZERS]
+            return optimizer_names()
         case "augmentation":
-            return get_args(Augment)
+            return (*get_args(Augment), "timm")
         case "dataset":
             return sources.by_name()
         case "metric":

@@ -12,7 +12,7 @@ from PIL import Image
 
 from classifier.basics.errors import UserError
 from classifier.data import datasets
-from classifier.data.pixels import Pixels, pixels_if_kept, short_side
+from classifier.data.pixels import Pixels, pixels_if_kept
 from classifier.data.spec import DataSpec
 from classifier.records.record import EvaluateRecord, TrainRecord
 from reports.figures import scores
@@ -57,11 +57,10 @@ class Album:
     def _pixels(self, record: EvaluateRecord) -> Pixels | None:
         key = record.signature, record.unit
         if key not in self._kept:
-            side = short_side(record.training.image_size, "train" if record.spec.tta else "val")
             self._kept[key] = pixels_if_kept(
                 _data(record),
                 record.spec.split,
-                side,
+                record.training.eval_short_side(record.spec.tta),
                 record.data.fingerprint,
                 scores.images(self._folders[key]).listed,
             )

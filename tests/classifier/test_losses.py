@@ -1,17 +1,26 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
+import timm.data.mixup
+import timm.loss
 import torch
+from pydantic import ValidationError
 from sklearn.utils.class_weight import compute_class_weight
+from timm.data.mixup import Mixup, mixup_target
 from torch import Tensor, nn
 
+from classifier.basics.randomness import keyed
 from classifier.models.catalogue import MODELS
 from classifier.models.network import Network, build
 from classifier.tricks.base import Batch, BatchLoss
+from classifier.tricks.losses.bce import BinaryCrossEntropy
 from classifier.tricks.losses.class_balance import balance
 from classifier.tricks.losses.cross_entropy import CrossEntropy
 from classifier.tricks.losses.focal import Focal
@@ -201,3 +210,97 @@ def test_mixing_is_applied_with_its_probability() -> None:
     torch.manual_seed(0)
     mixed = sum(mix.batch(images, labels)[1].ndim == 2 for _ in range(400))
     assert 160 < mixed < 240
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {},
+        {"label_smoothing": 0.1},
+        {"target_threshold": 0.2},
+        {"sum_classes": True, "label_smoothing": 0.2},
+    ],
+)
+@pytest.mark.parametrize("balanced", [False, True])
+def test_bce_is_timms(written: dict[str, Any], balanced: bool) -> None:
+    """Of labels, and of soft ones, which timm's mixup smooths where ours leaves it to the loss."""
+    logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    labels = torch.tensor([0, 1, 2, 3, 1, 0])
+    weight = torch.tensor([0.5, 1.0, 1.5, 2.0]) if balanced else None
+    settings = BinaryCrossEntropy.model_validate(written)
+    reference = timm.loss.BinaryCrossEntropy(
+        settings.label_smoothing,
+        settings.target_threshold,
+        weight,
+        sum_classes=settings.sum_classes,
+    )
+    ours = settings.make(weight)
+    assert torch.allclose(ours(logits, labels), reference(logits, labels), rtol=1e-6, atol=0)
+    plain, smoothed = (
+        mixup_target(labels, 4, 0.3, smoothing) for smoothing in (0.0, settings.label_smoothing)
+    )
+    found, expected = ours(logits, plain), reference(logits, smoothed)
+    assert torch.allclose(found, expected, rtol=1e-6, atol=0)
+    gradients = [torch.autograd.grad(each, logits)[0] for each in (found, expected)]
+    assert torch.allclose(gradients[0], gradients[1], rtol=1e-5, atol=1e-8)
+    assert not torch.allclose(ours(logits, labels), CrossEntropy().make()(logits, labels))
+
+
+def test_mixup_and_cutmix_by_turns_are_timms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """timm pairs an image with the one at the batch's other end, torchvision with the one before
+    it: the same of two images. Its shares and boxes are set to those that were drawn here."""
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.tensor([2, 0])
+    settings = Mixing(
+        name="mixup_or_cutmix", alpha=0.2, cutmix_alpha=0.7, probability=0.9, switch=0.3
+    )
+    mix = Mixer(settings, 3)
+    reference = Mixup(0.2, 0.7, switch_prob=0.3, label_smoothing=0.0, num_classes=3)
+    kinds = Counter[str]()
+    for key in range(300):
+        images = torch.randn(2, 3, 12, 12, generator=draw)
+        with keyed(0, "step", key):
+            mixed, soft = mix.batch(images.clone(), labels)
+        if soft.ndim == 1:
+            kinds["none"] += 1
+            assert torch.equal(mixed, images)
+            continue
+        share = float(soft[0, 2])
+        pasted = (mixed == images.flip(0)).all(dim=1)[0]
+        is_cutmix = bool(((mixed == images).all(dim=1)[0] | pasted).all())
+        kinds["cutmix" if is_cutmix else "mixup"] += 1
+        rows, columns = pasted.any(dim=1).nonzero(), pasted.any(dim=0).nonzero()
+        box = (0, 0, 0, 0)
+        if is_cutmix and len(rows):
+            box = (int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(reference, "_params_per_batch", partial(tuple, (share, is_cutmix)))
+            patch.setattr(timm.data.mixup, "rand_bbox", lambda *_, box=box, **__: box)
+            expected, targets = reference(images.clone(), labels)
+        assert torch.allclose(mixed, expected, atol=1e-6)
+        assert torch.allclose(soft, targets, atol=1e-6)
+    assert kinds["none"] == pytest.approx(30, abs=20)
+    assert kinds["cutmix"] / (300 - kinds["none"]) == pytest.approx(0.3, abs=0.1)
+
+
+def test_the_share_of_either_is_from_its_own_alpha() -> None:
+    made = {}
+    for alpha, cutmix_alpha in ((50.0, 0.02), (0.02, 50.0)):
+        written = {"alpha": alpha, "cutmix_alpha": cutmix_alpha, "switch": 0.5, "probability": 1.0}
+        mix = Mixer(Mixing.model_validate({"name": "mixup_or_cutmix", **written}), 2)
+        even = 0
+        for key in range(60):
+            with keyed(0, "step", key):
+                images, _ = mix.batch(
+                    torch.arange(2.0).view(2, 1, 1, 1).expand(2, 3, 8, 8), torch.arange(2)
+                )
+            is_mixup = 0.3 < float(images[0, 0].max()) < 0.7
+            even += is_mixup
+        made[alpha] = even
+    assert made[50.0] == pytest.approx(30, abs=12) and made[0.02] <= 3
+
+
+def test_a_turns_settings_are_for_turns() -> None:
+    with pytest.raises(ValidationError, match="'switch' is for mixing 'mixup_or_cutmix'"):
+        Mixing(name="cutmix", switch=0.2)
+    assert "switch" not in Mixing().signed() and "switch" not in Mixing().model_dump()

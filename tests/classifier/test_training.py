@@ -25,9 +25,10 @@ from classifier.config.spec import EvaluateSpec, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data import batches
 from classifier.data.augment import Transform
+from classifier.data.cache import pixels
 from classifier.data.custom import Custom
 from classifier.data.datasets import Listing, listing
-from classifier.data.loader import EvalLoader, part_pixels
+from classifier.data.loader import EvalLoader
 from classifier.data.pixels import Pixels
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
@@ -69,7 +70,7 @@ def result(
 
 def images_of(data: DataSpec, root: Path, listed: Listing, part: Part) -> Pixels:
     contents = data.source.fingerprint(root)
-    return part_pixels(data, root, listed, part, 32, contents, lambda *_: None)
+    return pixels(data, root, listed, part, 35 if part == "train" else 32, contents)
 
 
 def test_a_shared_training_equals_two_separate_ones(tiny: TrainSpec, tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_each_epoch_leaves_out_another_image(tiny: TrainSpec, tmp_path: Path) ->
     left: set[int] = set()
     for order.epoch in range(20):
         (batch,) = order
-        seen = {position for _, position in batch}
+        seen = {position for _, position, _ in batch}
         assert len(seen) == 59
         left |= set(range(60)) - seen
     assert len(left) > 10, "or some images are hardly ever seen"
