@@ -32,7 +32,8 @@ LEAST_SECONDS = 1.0
 WRITE_SECONDS = 10.0
 """Between two reports."""
 SHARE = 50
-"""A look, or a report, is followed by so many times as long without one: 2 % of the time."""
+"""A look is followed by so many times as long without one, and so is a report: 2 % of the time
+each."""
 
 
 @dataclass(frozen=True)
@@ -218,8 +219,9 @@ class Growing:
     """Has the tables shown and the reports written as jobs end, by a thread of this process. Use it
     as a context.
 
-    It takes at most 2 % of the time, and none of that in which a speed is measured: who starts a
-    benchmark asks for `quiet` first.
+    Looks and reports take at most 2 % of the time each, so that a report, which takes longer, does
+    not keep the tables back; and none of that in which a speed is measured: who starts a benchmark
+    asks for `quiet` first.
     """
 
     def __init__(
@@ -239,7 +241,8 @@ class Growing:
         self._is_unwritten, self._has_failed = False, False
         self._says_live = False
         """What is written says that more will follow."""
-        self._written = -math.inf
+        self._due = -math.inf
+        """When the next report may be written."""
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
     def __enter__(self) -> Growing:
@@ -265,36 +268,53 @@ class Growing:
     def write_last(self) -> None:
         """What is not in the reports yet, where no others will follow, which they then say."""
         with self._lock:
-            if self._is_unwritten or self._says_live:
-                self._is_unwritten = True
-                self._look(writes=True, is_live=False)
+            if (self._is_unwritten or self._says_live) and (seen := self._look()):
+                self._write(*seen, is_live=False)
 
     def _run(self) -> None:
         pause = 0.0
         while not self._over.wait(pause):
-            due = max(self._written + WRITE_SECONDS - self._clock(), 0.0)
+            due = max(self._due - self._clock(), 0.0)
             self._ended.wait(due if self._is_unwritten else None)
             pause = self._turn()
 
     def _turn(self) -> float:
         """Look, unless it would disturb. How many seconds to wait after it."""
-        start = self._clock()
         with self._lock:
-            if not self._over.is_set() and self._is_quiet():
-                self._look(writes=start - self._written >= WRITE_SECONDS)
-        return max(LEAST_SECONDS, SHARE * (self._clock() - start))
+            if self._over.is_set() or not self._is_quiet():
+                return LEAST_SECONDS
+            start = self._clock()
+            seen = self._look()
+            end = self._clock()
+            if seen and self._is_unwritten and end >= self._due:
+                self._write(*seen, is_live=True)
+        return max(LEAST_SECONDS, SHARE * (end - start))
 
-    def _look(self, writes: bool, is_live: bool = True) -> None:
+    def _look(self) -> tuple[Found, list[list[Answer]]] | None:
+        """Show what there is; None where it can't be read."""
         self._ended.clear()
         try:
             found = self._reporter.find(self._here)
             answers = found.answers()
             self._show(self._reporter.tables(answers), found.done)
-            if writes and self._is_unwritten:
-                self._is_unwritten, self._written = False, self._clock()
-                self._reporter.write(found, answers, is_live)
-                self._says_live = is_live
         except (OSError, UserError) as error:
-            if not self._has_failed:  # said once
-                self._has_failed = True
-                self._warn(f"while this runs the report can't be written: {error}")
+            self._tell(error)
+            return None
+        return found, answers
+
+    def _write(self, found: Found, answers: Sequence[Sequence[Answer]], is_live: bool) -> None:
+        start = self._clock()
+        self._is_unwritten, self._due = False, start + WRITE_SECONDS
+        try:
+            self._reporter.write(found, answers, is_live)
+            self._says_live = is_live
+        except (OSError, UserError) as error:
+            self._tell(error)
+        end = self._clock()
+        self._due = max(self._due, end + SHARE * (end - start))
+
+    def _tell(self, error: Exception) -> None:
+        """Said once."""
+        if not self._has_failed:
+            self._has_failed = True
+            self._warn(f"while this runs the report can't be written: {error}")

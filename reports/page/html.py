@@ -30,11 +30,13 @@ MANY_COLUMNS, MANY_LETTERS = 7, 14
 """A table of more columns has no room for names of more letters on a line."""
 _MISSING = {each.value for each in Missing}
 _FIGURE = r"(?:< )?[+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?"
-_COUNT = r" \(\d+ of \d+ seeds; [^()]+\)| of [\d,]+ \([\d.]+ %\)"
+_SEEDS = r" \(\d+ of \d+ seeds; [^()]+\)"
+_COUNT = rf"{_SEEDS}| of [\d,]+ \([\d.]+ %\)"
 _FIGURES = re.compile(
     rf"{_FIGURE}(?: to {_FIGURE}| ± {_FIGURE}| \[{_FIGURE}, {_FIGURE}\])?(?: %)?(?:{_COUNT})?"
 )
 """A figure as tables write them, perhaps with its spread or its count, or an interval."""
+_OF_SEEDS = re.compile(rf"(.+?)({_SEEDS})")
 _SAME = Mark()
 
 
@@ -101,6 +103,8 @@ def _slug(heading: str) -> str:
 @dataclass(frozen=True)
 class _Cell:
     text: str
+    seeds: str
+    """How many of its seeds there are, where some are missing: below the figure."""
     word: str | None
     rest: str
     """What stands behind the verdict's word, where the text begins with it."""
@@ -145,8 +149,11 @@ def _cell(grid: Grid, r: int, c: int, is_numeric: bool) -> _Cell:
         "gap": text in _MISSING,
         "strong": mark.is_strong or (r, c) in grid.strong,
     }
+    counted = None if is_verdict else _OF_SEEDS.fullmatch(text)
+    figure, seeds = counted.groups() if counted else (text, "")
     return _Cell(
-        text="" if is_verdict else text,
+        text="" if is_verdict else figure,
+        seeds=seeds.strip(),
         word=mark.word,
         rest=text.removeprefix(mark.word or "") if is_verdict else "",
         mark=mark,

@@ -193,9 +193,10 @@ def cost(selection: Selection) -> Section:
         )
         for record, cost, tracks in trainings.values()
     ]
-    totals = (
+    totals = [
         f"{len(costs[kind])} {name} {duration(sum(cost.seconds for cost in costs[kind].values()))}"
         for kind, name in jobs.items()
-        if costs[kind] or kind != "metric"
-    )
-    return Section(2, "Cost", (Grid(header, rows), f"Job time: {', '.join(totals)}."))
+        if costs[kind]
+    ]
+    said = [f"Job time: {', '.join(totals)}."] if totals else []
+    return Section(2, "Cost", (Grid(header, rows), *said))

@@ -19,14 +19,15 @@ HERE = Platform("a CPU", 2, "2.14.1")
 class Pages:
     """A reporter that writes down when it wrote, by a clock of its own."""
 
-    def __init__(self, takes: float = 0.1) -> None:
-        self.now, self.takes = 100.0, takes
+    def __init__(self, takes: float = 0.1, look: float = 0.0) -> None:
+        self.now, self.takes, self.look = 100.0, takes, look
         self.written: list[float] = []
         self.lives: list[bool] = []
         self.error: Exception | None = None
         self.writes: Callable[[], object] = lambda: None
 
     def find(self, here: Platform) -> Found:
+        self.now += self.look
         return Found([], {}, frozenset())
 
     def tables(self, answers: Sequence[object]) -> list[Table]:
@@ -78,11 +79,22 @@ def test_what_comes_is_shown_at_once_and_written_every_ten_seconds() -> None:
     assert others == [pytest.approx(first + 10.0, abs=1.1)]
 
 
-@pytest.mark.parametrize(("takes", "pause"), [(0.001, 1.0), (0.3, 15.0), (4.0, 200.0)])
-def test_what_it_took_is_two_percent_of_the_time(takes: float, pause: float) -> None:
-    run = Run(Pages(takes))
+@pytest.mark.parametrize(("look", "pause"), [(0.001, 1.0), (0.3, 15.0), (4.0, 200.0)])
+def test_looks_take_two_percent_of_the_time(look: float, pause: float) -> None:
+    run = Run(Pages(look=look))
     run.growing.one_ended()
     assert run.turn(20.0) == pytest.approx(pause)
+
+
+@pytest.mark.parametrize(("takes", "pause"), [(0.001, 10.0), (0.3, 15.0), (4.0, 200.0)])
+def test_reports_do_so_too_and_do_not_keep_the_tables_back(takes: float, pause: float) -> None:
+    run = Run(Pages(takes, look=0.1))
+    for after in (20.0, pause - 1.0, 2.0):
+        run.growing.one_ended()
+        assert run.turn(after) == pytest.approx(5.0)
+    assert run.shown == 3
+    first, second = run.pages.written
+    assert second - first == pytest.approx(pause + takes, abs=1.5)
 
 
 def test_while_a_speed_is_measured_nothing_is_read_or_written() -> None:

@@ -160,6 +160,24 @@ def test_columns_are_sorted_up_down_and_back(opened: Opened) -> None:
     assert head.get_attribute("aria-sort") is None and opened.column(1, 2) == before
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_arrow_is_beside_the_last_word(width: int, browser: Browser, folder: Path) -> None:
+    with browser.new_context(viewport={"width": width, "height": 900}) as context:
+        page = context.new_page()
+        page.goto((folder / "index.html").as_uri())
+        apart = page.evaluate(
+            """[...document.querySelectorAll('thead th:has(button)')].filter(head => {
+                const text = document.createRange(), button = head.lastChild.getBoundingClientRect()
+                text.setStart(head, 0)
+                text.setEndBefore(head.lastChild)
+                const last = [...text.getClientRects()].at(-1)
+                return last && (button.top > last.bottom || button.left < last.right - 1
+                    || button.right > head.getBoundingClientRect().right)
+            }).map(head => head.textContent)"""
+        )
+        assert not apart
+
+
 def test_times_are_sorted_by_their_length(browser: Browser, tmp_path: Path) -> None:
     times = ["2 h 05", "9 s", "1 d 00 h", "1 min 40", "59 min 59", "30 s"]
     grid = Grid(("job", "time"), [(str(i), time) for i, time in enumerate(times)])
@@ -261,6 +279,33 @@ def test_a_shade_tells_that_a_table_goes_on(browser: Browser, folder: Path) -> N
     page.wait_for_timeout(100)
     assert _darkness(page, *edge) == 0  # there is no more
     page.close()
+
+
+def test_the_rows_names_stay_above_what_goes_past_under_them(
+    browser: Browser, folder: Path
+) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 900})
+    page = context.new_page()
+    page.goto((folder / "index.html").as_uri())
+    seen = page.evaluate(
+        """async () => {
+            const box = document.querySelector('.scroll'), seen = []
+            box.scrollIntoView()
+            for (let at = 0; at < box.scrollWidth - box.clientWidth; at += 20) {
+                box.scrollLeft = at
+                await new Promise(requestAnimationFrame)
+                for (const head of box.querySelectorAll('tr > :first-child')) {
+                    const of = head.getBoundingClientRect()
+                    for (let x = of.left + 4; x < of.right; x += 8)
+                        for (let y = of.top + 4; y < of.bottom; y += 4)
+                            seen.push(head.contains(document.elementFromPoint(x, y)))
+                }
+            }
+            return seen
+        }"""
+    )
+    assert len(seen) > 1000 and all(seen)
+    context.close()
 
 
 def test_no_verdict_is_cut_at_1280(opened: Opened) -> None:

@@ -28,6 +28,7 @@ _NAMES, _WORDS = 168, 70
 """Pixels for the rows' names at the left, at most, and for what is said at the right."""
 _GAP, _AXIS, _APART = 6, 50, 10
 """Below a heading; from the last row to the next heading, and where there are no rows."""
+_NO_INTERVAL = "no interval"
 _MARKS = {
     Word.BETTER: ("^", style.BLUE),
     Word.WORSE: ("v", style.VERMILLION),
@@ -101,9 +102,9 @@ def plot(answer: Answer) -> Plot | None:
                 axes = marks.axes(figure, left, below + _GAP, width, height)
                 _draw(axes, group, limits[number], left, f"group-{number}")
             else:
-                said = f"No row has an interval: {_counted(group)}."
-                said = letters.fitted(said, style.WIDTH, style.SMALL)
-                marks.write(figure, 0, below + style.LINE / 2, said, fontsize=style.SMALL)
+                said = letters.fitted(_why_empty(group), style.WIDTH, style.SMALL)
+                middle = below + 0.75 * style.LINE
+                marks.write(figure, 0, middle, said, fontsize=style.SMALL)
             top += heights[number]
 
     told = "; ".join(f"{_heading(group)}: {_counted(group)}" for group in groups)
@@ -141,7 +142,7 @@ def _row(judged: Judged) -> _Line:
     assert base is not None
     against = base.row if base.column.header == cell.column.header else base.column.header
     missing = cell.missing or base.missing
-    why = missing.value if missing else "no interval"
+    why = missing.value if missing else _NO_INTERVAL
     return _Line(cell.row, against, judged.comparison, judged.verdict, why)
 
 
@@ -150,8 +151,16 @@ def _heading(group: _Group) -> str:
     return printable(f"“{group.column.header}” minus {against}")
 
 
+def _why_empty(group: _Group) -> str:
+    missing = [line.word for line in group.lines if line.word != _NO_INTERVAL]
+    return f"No row has an interval: {_in_all(missing)}." if missing else "No row has an interval."
+
+
 def _counted(group: _Group) -> str:
-    words = [line.word for line in group.lines]
+    return _in_all([line.word for line in group.lines])
+
+
+def _in_all(words: Sequence[str]) -> str:
     return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
 
 

@@ -47,7 +47,7 @@ function sortable(table) {
   }
   heads.forEach((head, column) => {
     // Beside the text, for what stands in a button is not repeated on a further page of paper.
-    head.append("\u2060", made("button", { type: "button", ariaLabel: "Sort by " + names[column] }));  // a word joiner
+    head.append(made("button", { type: "button", ariaLabel: "Sort by " + names[column] }));
     head.addEventListener("click", () => {
       const next = { ascending: "descending", descending: "" };
       sort(column, head.ariaSort in next ? next[head.ariaSort] : "ascending");
