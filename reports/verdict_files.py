@@ -12,6 +12,7 @@ from reports.figures.tables import mean, minus
 from reports.statistics.answers import Answer, Judged, JudgedLine
 from reports.statistics.intervals import LEVEL, Comparison, Scope
 from reports.statistics.verdicts import Verdict
+from reports.words.wording import kind_of_row, spoken_of
 
 COLUMNS = (
     "table", "row", "column", "metric", "split", "figure", "low", "high", "best",
@@ -85,7 +86,10 @@ def of_line(answer: Answer, line: JudgedLine) -> Row:
     """A line over the rows likewise."""
     row = _row(answer, None, line.column)
     row |= {"baseline_column": line.baseline.header, "margin": line.rows[0].cell.margin}
-    return row | _compared(line.comparison, line.adjusted, line.verdict, [])
+    row |= _compared(line.comparison, line.adjusted, line.verdict, [])
+    if answer.table.row_header == "data":
+        row["speaks_of"] = spoken_of(line.comparison, kind_of_row(answer))
+    return row
 
 
 def _row(answer: Answer, name: str | None, column: Column) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -36,6 +38,10 @@ def _file(value: object) -> object:
     if isinstance(value, dict) and "name" in value:
         return {"file": value["name"], **{k: v for k, v in value.items() if k != "name"}}
     return value
+
+
+PLACES = ("name", "folder")
+"""What names a data set where it is written."""
 
 
 class Labels(Settings):
@@ -137,9 +143,18 @@ class DataSpec(Settings):
                 if self.source.is_split
                 else f"split 'given' is for a 'folder'; {self.name} has no split of its own"
             )
+        if self.split == "given" and self.split_seed and not self._may_cut_val:
+            raise ValueError("'split_seed' draws a split, and split 'given' has its own")
         if self.split == "given" and self.limit is not None:
             raise ValueError("'limit' chooses images before the split; with split 'given' it can't")
         return self
+
+    @property
+    def _may_cut_val(self) -> bool:
+        """Whether `split_seed` draws a val from the train of what is published, as far as known."""
+        known = self.source.counts() if self.name is not None else None
+        has_val = known is None or isinstance(known.images, int) or "val" in known.images
+        return self.hf is not None or not has_val
 
     @model_validator(mode="after")
     def _labels_fit(self) -> DataSpec:
@@ -223,3 +238,36 @@ class DataSpec(Settings):
             of = self.labels
             return Labelled(folder, of.file, of.path, of.label, of.part, of.group)
         return SplitFolder(folder) if self.split == "given" else Folder(folder)
+
+
+def titles(specs: Iterable[DataSpec]) -> dict[DataSpec, str]:
+    """What each is called beside the others: its title, and where several share it what they differ
+    in, `digits (limit 20)`."""
+    each = list(dict.fromkeys(specs))
+    said = [spec.model_dump(mode="json", exclude={"own"}) for spec in each]
+    own = [spec.own.settings if spec.own else {} for spec in each]
+    written = [{**of, **settings} for of, settings in zip(said, own, strict=True)]
+    return dict(zip(each, _apart([spec.title for spec in each], written), strict=True))
+
+
+def called(values: Sequence[Any]) -> list[str]:
+    """The same of data as they are written."""
+    written = [{"name": value} if isinstance(value, str) else dict(value) for value in values]
+    names = [str(next((of.pop(key) for key in PLACES if key in of), "")) for of in written]
+    return _apart(names, written)
+
+
+def _apart(names: Sequence[str], written: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names, with what those that share one differ in."""
+    told = []
+    for name, said in zip(names, written, strict=True):
+        alike = [of for other, of in zip(names, written, strict=True) if other == name]
+        keys = dict.fromkeys(key for of in alike for key in of)
+        differ = [key for key in keys if any(of.get(key) != said.get(key) for of in alike)]
+        parts = [f"{key} {_plain(said[key])}" for key in differ if said.get(key) is not None]
+        told.append(f"{name} ({', '.join(parts)})" if parts else name)
+    return told
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

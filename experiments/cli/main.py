@@ -124,7 +124,7 @@ class Runner:
             self._check_trusted(self.plan().todo)
         with open_engine(engine_options(self.options, self.plugins), perform) as engine:
             plan = self.plan(engine.platform)
-            left_out = show_plan.left_out(self.matrices, plan, self.options.data_root)
+            left_out = show_plan.left_out(plan, self.options.data_root)
             for line in (*left_out.values(), *show_plan.odd_batches(plan)):
                 print(line, file=sys.stderr)
             if plan.todo:
@@ -219,10 +219,11 @@ def _show_published(matrices: Sequence[Matrix], data_root: Path) -> int:
     if not named:
         raise UserError("none of these matrices has published figures: a table names them")
     for matrix in named:
-        counted = datasets.counts(matrix.data, data_root)
+        counted = {data: datasets.counts(data, data_root) for data in matrix.data}
+        images = {data: each[1] for data, each in counted.items() if each is not None}
         for table in select(matrix, Results()).tables:
             if table.is_published:
-                print(markdown.page(published.sections(table, counted and counted[1])))
+                print(markdown.page(published.sections(table, images)))
     return ALL_DONE
 
 

@@ -12,17 +12,16 @@ from classifier.config.spec import TrainSpec
 from classifier.data import batches, datasets
 from classifier.data.split import Part
 from experiments.matrix.model import Matrix
-from experiments.plan.plan import Plan, title_of
+from experiments.plan.plan import Plan
 
 _NOT_KNOWN = "not known yet: the data are not there"
 
 
-def left_out(matrices: Sequence[Matrix], plan: Plan, data_root: Path) -> dict[str, str]:
+def left_out(plan: Plan, data_root: Path) -> dict[str, str]:
     """By the title of the plan's data: how many of its files are taken for no image, if any are."""
     lines = {}
-    for data in dict.fromkeys(matrix.data for matrix in matrices):
-        title = title_of(data)
-        if title in plan.data and (counts := datasets.left_out(data, data_root)):
+    for data, title in plan.titles.items():
+        if counts := datasets.left_out(data, data_root):
             lines[title] = f"{title}: left out: {listed(counts)}"
     return lines
 
@@ -31,11 +30,10 @@ def odd_batches(plan: Plan) -> list[str]:
     """What must be said of how the plan's trainings put their images into batches."""
     lines: dict[str, None] = {}
     for training in (job.spec for job in plan.jobs if isinstance(job.spec, TrainSpec)):
-        title = title_of(training.data)
-        parts = plan.data.get(title)
+        parts = plan.data.get(training.data)
         said = "" if parts is None else batches.remark(parts["train"], training.batch_size)
         if said:
-            lines[f"{title}: {said}"] = None
+            lines[f"{plan.titles[training.data]}: {said}"] = None
     return list(lines)
 
 
@@ -68,9 +66,9 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
             print(f"{matrix.name}: {name} = {json.dumps(value)} (override)")
         for note in matrix.notes:
             print(f"{matrix.name}: {note}")
-    others = left_out(matrices, plan, data_root)
-    for title, parts in plan.data.items():
-        print(f"{title}: {_images(parts)}")
+    others = left_out(plan, data_root)
+    for data, title in plan.titles.items():
+        print(f"{title}: {_images(plan.data[data])}")
         if title in others:
             print(others[title])
     for name, count in plan.others.items():
@@ -85,12 +83,13 @@ def _print_at_best(matrices: Sequence[Matrix], plan: Plan) -> None:
     """So that nobody trains for an answer that can't come."""
     from reports.words.before import at_best
 
+    others = {name: count for name, count in plan.others.items() if count is not None}
+    images = {
+        data: {**others, **{str(part): count for part, count in parts.items()}}
+        for data, parts in plan.data.items()
+        if parts is not None
+    }
     for matrix in matrices:
-        parts = plan.data.get(title_of(matrix.data))
-        images: dict[str, int] | None = None
-        if parts is not None:
-            others = {name: count for name, count in plan.others.items() if count is not None}
-            images = {**others, **{str(part): count for part, count in parts.items()}}
         for table in matrix.tables:
             lines = at_best(table, len(matrix.seeds), images)
             print("\n  ".join((f"table {table.name} of {matrix.name}: {lines[0]}", *lines[1:])))

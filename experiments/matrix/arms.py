@@ -25,10 +25,11 @@ from classifier.config.explanations import (
 )
 from classifier.config.spec import ArmSettings, TrainSpec
 from classifier.config.tracks import Track
+from classifier.data.spec import DataSpec
 from classifier.models import catalogue
 from classifier.tricks.distillation import Distill
 from experiments.matrix.own import Own
-from experiments.matrix.schema import File
+from experiments.matrix.schema import File, Trained
 
 MOST_ARMS = 100_000
 MOST_TRAININGS = 200_000
@@ -45,6 +46,11 @@ class Arm:
     teachers: tuple[TrainSpec | None, ...] = ()
     """For each seed the training that a distillation learns from, unless from a file."""
 
+    @property
+    def data(self) -> DataSpec:
+        """What it is trained on."""
+        return self.trainings[0].data
+
 
 Combinations = dict[str, tuple[dict[str, Any], dict[str, Where]]]
 """By canonical text: the value of each axis, and where in the file each stands."""
@@ -53,8 +59,9 @@ Combinations = dict[str, tuple[dict[str, Any], dict[str, Where]]]
 class Arms:
     """The arms of a matrix and the axes that they differ in.
 
-    `forced` are the command line's training settings: they go over all others, and an axis of that
-    name has that value only. Files of weights and of teachers lie under `data_root`.
+    `forced` are the command line's settings of trainings and of `data`: they go over all others,
+    and an axis of that name has that value only. Files of weights and of teachers lie under
+    `data_root`.
     """
 
     def __init__(
@@ -67,6 +74,8 @@ class Arms:
     ) -> None:
         self._document, self._file, self.forced = document, file, forced
         self._data_root, self._own = data_root, own
+        self._data_of: dict[str, DataSpec] = {}
+        """By canonical text: most arms have the same."""
         self.axes: dict[str, list[Any]]
         if (file.matrix is None) == (file.runs is None):
             raise document.error((), "a matrix has either 'matrix' (axes) or 'runs', and not both")
@@ -163,14 +172,18 @@ class Arms:
             raise self._document.error(("seeds",), message)
 
     def _check_paths(self, axes: Iterable[str]) -> None:
-        """No axis, and no setting of the command line, may hold another axis inside it."""
+        """No axis, and no setting of the command line, may hold another axis inside it; but a data
+        set may be chosen on one and its split on another."""
         names = [*axes, *(name for name in self.forced if name not in axes)]
-        for outer in names:
+        for outer in (name for name in names if name != "data"):
             for inner in names:
                 if inner.startswith(f"{outer}.") and (inner in axes or outer in axes):
-                    place = ("matrix", inner) if inner in axes else ("train", *inner.split("."))
+                    place = ("matrix", inner) if inner in axes else _forced_place(inner)
                     message = f"'{inner}' is a part of '{outer}', which is set as well; set one"
                     raise self._document.error(place, message)
+        if "data" in axes and self._file.data is not None and not any(map(is_of_data, self.forced)):
+            message = "'data' stands at the top and as an axis; leave one out"
+            raise self._document.error(("data",), message)
 
     def _include(self, combinations: Combinations, whole: dict[str, Any], position: int) -> None:
         """Append a whole combination; it never changes one that is there."""
@@ -206,11 +219,13 @@ class Arms:
             _put(settings, name, value)
             origins[name] = ("train", name)
         for name, value in own.items():
-            _put(settings, name, value)
-            origins[name] = places[name]
+            if not is_of_data(name):
+                _put(settings, name, value)
+                origins[name] = places[name]
         for name, value in self.forced.items():
-            _put(settings, name, value)
-            origins[name] = ("train", *name.split("."))
+            if not is_of_data(name):
+                _put(settings, name, value)
+                origins[name] = _forced_place(name)
         self._refuse_top_level(settings, origins)
         if settings.get("weights") not in (None, False):
             place = _place(origins, "weights")
@@ -218,7 +233,7 @@ class Arms:
         teachers = self._teachers(settings, origins)
         if teachers:
             settings["distill"] = {**settings["distill"], "teacher": teachers[0].signature}
-        settings |= {"data": self._file.data, "seed": self._file.seeds[0]}
+        settings |= {"data": self._data(own, places), "seed": self._file.seeds[0]}
         settings = self._own.put(settings, partial(_written_at, origins))
         try:
             checked = ArmSettings.model_validate(settings)
@@ -245,6 +260,41 @@ class Arms:
             taught = distill.model_copy(update={"teacher": teacher.signature})
             trainings[position] = trainings[position].model_copy(update={"distill": taught})
         return Arm(where, tuple(trainings), checked.track, teachers)
+
+    def _data(self, own: Mapping[str, Any], places: Mapping[str, Where]) -> DataSpec:
+        """What an arm is trained on: what the top says, the arm's over it, the command line's over
+        all; of each first a whole data set, then keys of it."""
+        written: dict[str, Any] = {}
+        origins: dict[str, Where] = {}
+        if self._file.data is not None:
+            written["data"], origins["data"] = self._file.data, ("data",)
+        of_arm = [(name, value, places[name]) for name, value in own.items() if is_of_data(name)]
+        forced = [(n, value, _forced_place(n)) for n, value in self.forced.items() if is_of_data(n)]
+        for name, value, place in sorted([*of_arm, *forced], key=lambda each: "." in each[0]):
+            _put(written, name, value)
+            origins[name] = place
+        if not written:
+            raise self._document.error((), "'data' is missing")
+        key = text(written)
+        if key not in self._data_of:
+            self._data_of[key] = self._checked_data(written, origins)
+        return self._data_of[key]
+
+    def _checked_data(self, written: Mapping[str, Any], origins: Mapping[str, Where]) -> DataSpec:
+        def written_at(loc: tuple[str | int, ...]) -> Where:
+            return _written_at(origins, loc)
+
+        try:
+            made = Trained.model_validate({"data": self._own.data(written["data"], written_at)})
+        except ValidationError as error:
+            detail = main_detail(error)
+            named = [o for name, o in origins.items() if f"'{name[5:]}'" in detail["msg"]]
+            whole = len(detail["loc"]) < 2
+            place = named[-1] if whole and named else written_at(tuple(detail["loc"]))
+            raise explain(
+                error, self._document, place, Trained, ("own",), self._own.names
+            ) from error
+        return made.data
 
     def _teachers(
         self, settings: dict[str, Any], origins: Mapping[str, Where]
@@ -325,6 +375,15 @@ def _named_in(message: str, origins: Mapping[str, Where]) -> Where:
     named = [o for name, o in origins.items() if f"'{name.partition('.')[0]}'" in message]
     added = [origin for origin in named if origin[0] != "train"]
     return (added or named or [("train",)])[-1]
+
+
+def is_of_data(name: str) -> bool:
+    """Whether an axis or a setting is of what is trained on, and not of the training."""
+    return name == "data" or name.startswith("data.")
+
+
+def _forced_place(name: str) -> Where:
+    return tuple(name.split(".")) if is_of_data(name) else ("train", *name.split("."))
 
 
 def _place(origins: Mapping[str, Where], setting: str) -> Where:

@@ -16,11 +16,15 @@ from classifier.config.document import Document, Where
 from classifier.config.explanations import text
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec
 from classifier.data import datasets
+from classifier.data.spec import DataSpec, titles
 from experiments.matrix.arms import Arm, Arms, matches
-from experiments.matrix.model import Form, Request, Table
+from experiments.matrix.model import Form, Request, Table, names_of
 from experiments.matrix.schema import DIGITS, MARGIN, NO_INTERVAL, Column, File, Row, TableSettings
 
 MOST_FIGURES = 1_000_000
+
+Position = tuple[int, int]
+"""Row and column."""
 
 
 class Tables:
@@ -35,10 +39,11 @@ class Tables:
         self._loose = set(loose)
         self._by_value: dict[str, dict[str, list[Arm]]] = {}
         self._used: set[int] = set()
-        self._known_classes: int | None = None
-        self._lacks_test: bool | None = None
-        self._names: tuple[str, ...] | None = None
-        """Of the training's classes."""
+        self._classes_of: dict[DataSpec, int] = {}
+        self._names_of: dict[DataSpec, tuple[str, ...]] = {}
+        """The classes of what is trained on."""
+        self._fits: set[tuple[Where, DataSpec]] = set()
+        """Columns, by their places, that were seen to go with the data of an arm."""
         self.notes: list[str] = []
 
     def make(self, name: str, settings: TableSettings) -> Table:
@@ -69,6 +74,7 @@ class Tables:
         baseline = self._baseline(settings.baseline, kept, cells, place)
         baseline |= self._row_baselines(settings, rows, len(kept), place)
         baseline |= self._against(settings, columns, len(rows))
+        self._check_same_images(baseline, columns, cells)
         self._check_form(settings, columns, {position for _, position in baseline}, place)
         return Table(
             name=name,
@@ -109,13 +115,13 @@ class Tables:
                 self.notes.append(
                     f"table {place[1]}: {gone} row(s) pinned away by the command line"
                 )
-            return "model", kept
+            return "data" if all(row.where.keys() == {"data"} for row in kept) else "model", kept
         axis = "run" if settings.rows == "runs" else settings.rows
         if axis not in self._arms.axes:
             raise self._document.error(where, self._arms.unknown_axis(settings.rows))
         rows = []
-        for value in self._arms.axes[axis]:
-            name = value if isinstance(value, str) else text(value)
+        values = self._arms.axes[axis]
+        for name, value in zip(names_of(axis, values), values, strict=True):
             if "|" in name or "\n" in name:
                 raise self._document.error(where, f"'{name}' can't be a row's name in a table")
             rows.append(Row(name=name, where={axis: value}))
@@ -132,8 +138,6 @@ class Tables:
                 raise self._document.error((*where, "header"), message)
             seen.add(column.header)
             self._arms.check(column.where, (*where, "where"))
-            self._check_part(column, where)
-            self._check_other(column, where)
             if self._is_left({**settings.where, **column.where}):
                 kept.append((where, column))
         if not kept:
@@ -178,28 +182,54 @@ class Tables:
                 )
                 raise self._document.error((*where, "show"), message)
 
-    def _check_part(self, column: Column, where: Where) -> None:
+    def _check_fits(self, column: Column, data: DataSpec, where: Where) -> None:
+        """That what an arm is trained on has what the column looks at, looked at once."""
+        if (where, data) not in self._fits:
+            self._fits.add((where, data))
+            self._check_part(column, data, where)
+            self._check_other(column, data, where)
+
+    def _check_part(self, column: Column, data: DataSpec, where: Where) -> None:
         """Of a split that is given test may be missing; where the data are there, it is known."""
-        data = self._file.data
-        if data.split != "given" or column.split != "test" or self._lacks_test is False:
+        if data.split != "given" or column.split != "test":
             return
-        if self._lacks_test is None:
-            counted = datasets.counts(data, self._data_root)
-            self._lacks_test = counted is not None and counted[1]["test"] == 0
-        if self._lacks_test:
+        counted = datasets.counts(data, self._data_root)
+        if counted is not None and counted[1]["test"] == 0:
             message = f"{data.title} has no test/, so there are no test images; take val"
             raise self._document.error((*where, "split"), message)
 
-    def _check_other(self, column: Column, where: Where) -> None:
+    def _check_other(self, column: Column, data: DataSpec, where: Where) -> None:
         """Other data have the training's classes; where both are there, it is known."""
-        own, root = self._file.data, self._data_root
+        root = self._data_root
         if column.data is None or not column.data.source.is_there(root):
             return
-        if self._names is None and own.source.is_there(root):
-            self._names = datasets.listing(own, root).classes
-        if self._names is not None:
-            with self._document.errors_at((*where, "data")):
-                datasets.other(column.data, root, self._names)
+        if data not in self._names_of:
+            if not data.source.is_there(root):
+                return
+            self._names_of[data] = datasets.listing(data, root).classes
+        with self._document.errors_at((*where, "data")):
+            datasets.other(column.data, root, self._names_of[data])
+
+    def _check_same_images(
+        self,
+        baseline: Mapping[Position, Position],
+        columns: Sequence[tuple[Where, Column]],
+        cells: Sequence[Sequence[Sequence[Request]]],
+    ) -> None:
+        """Figures of other images are no baseline: nobody knows what the images do to them."""
+        for (r, c), (base_r, base_c) in baseline.items():
+            where, column = columns[c]
+            if column.is_speed or column.is_cost:
+                continue
+            one, other = cells[r][c][0].looked_at, cells[base_r][base_c][0].looked_at
+            if one != other:
+                assert one is not None and other is not None
+                names = " and ".join(f"'{name}'" for name in titles([other, one]).values())
+                message = (
+                    f"'{column.header}' would be compared between {names}: other images give other "
+                    "figures whatever the arms do; compare arms on the same data"
+                )
+                raise self._document.error(where, message)
 
     def _is_left(self, wanted: Mapping[str, Any]) -> bool:
         """Whether the command line's pins leave arms of this condition."""
@@ -244,6 +274,9 @@ class Tables:
         if not chosen:
             raise self._document.error(place, f"{cell} selects nothing")
         self._used.update(map(id, chosen))
+        if not column.is_speed and not column.is_cost:
+            for arm in chosen:
+                self._check_fits(column, arm.data, place)
         if column.is_speed:
             specs = {spec.signature: spec for spec in (self._speed(column, arm) for arm in chosen)}
             if len(specs) == 1:
@@ -264,24 +297,23 @@ class Tables:
         return BenchmarkSpec(
             model=spec.model,
             own_model=spec.own_model,
-            classes=self._classes(),
+            classes=self._classes(arm.data),
             image_size=spec.eval_side,
             batch_size=column.batch_size or 64,
             precision=column.precision or "fp32",
             seconds=self._file.benchmark.seconds,
         )
 
-    def _classes(self) -> int:
+    def _classes(self, data: DataSpec) -> int:
         """How many classes the data have; counted once: a folder has to be listed for it."""
-        if self._known_classes is None:
-            counted = datasets.counts(self._file.data, self._data_root)
-            self._known_classes = counted[0] if counted else self._said_classes()
-        return self._known_classes
+        if data not in self._classes_of:
+            counted = datasets.counts(data, self._data_root)
+            self._classes_of[data] = counted[0] if counted else self._said_classes(data)
+        return self._classes_of[data]
 
-    def _said_classes(self) -> int:
+    def _said_classes(self, data: DataSpec) -> int:
         """Of data that are not there: what is known of a published set, or what a user's data set
         says of itself."""
-        data = self._file.data
         known = data.source.counts()
         if known is not None:
             return known.classes
@@ -301,18 +333,18 @@ class Tables:
         columns: Sequence[Column],
         cells: Sequence[Sequence[Sequence[Request]]],
         place: Where,
-    ) -> dict[tuple[int, int], tuple[int, int]]:
+    ) -> dict[Position, Position]:
         """For each cell the one of the same measure whose arm differs in being the baseline's."""
         if not wanted:
             return {}
         self._arms.check(wanted, (*place, "baseline"))
-        positions: dict[tuple[Any, str], list[tuple[int, int]]] = {}
+        positions: dict[tuple[Any, str], list[Position]] = {}
         for r, row in enumerate(cells):
             for c, (column, cell) in enumerate(zip(columns, row, strict=True)):
                 if not column.is_speed:
                     of = (column.measure, text(dict(cell[0].where)))
                     positions.setdefault(of, []).append((r, c))
-        baselines: dict[tuple[int, int], tuple[int, int]] = {}
+        baselines: dict[Position, Position] = {}
         for (measure, where), same in positions.items():
             base = text({**json.loads(where), **wanted})
             if base != where and (measure, base) in positions:
@@ -325,12 +357,12 @@ class Tables:
 
     def _row_baselines(
         self, settings: TableSettings, rows: Sequence[Row], columns: int, place: Where
-    ) -> dict[tuple[int, int], tuple[int, int]]:
+    ) -> dict[Position, Position]:
         """For each cell of a row the one below it in column, of the row that it names."""
         listed = settings.rows if isinstance(settings.rows, list) else []
         written = {row.name: position for position, row in enumerate(listed)}
         kept = {row.name: position for position, row in enumerate(rows)}
-        baselines: dict[tuple[int, int], tuple[int, int]] = {}
+        baselines: dict[Position, Position] = {}
         for position, row in enumerate(rows):
             if row.baseline is None:
                 continue
@@ -346,11 +378,11 @@ class Tables:
 
     def _against(
         self, settings: TableSettings, columns: Sequence[tuple[Where, Column]], rows: int
-    ) -> dict[tuple[int, int], tuple[int, int]]:
+    ) -> dict[Position, Position]:
         """For each cell of a column the one beside it, of the column that it names."""
         written = {column.header: column for column in settings.columns}
         kept = {column.header: position for position, (_, column) in enumerate(columns)}
-        baselines: dict[tuple[int, int], tuple[int, int]] = {}
+        baselines: dict[Position, Position] = {}
         for position, (place, column) in enumerate(columns):
             if column.against is None:
                 continue
@@ -481,4 +513,4 @@ def _read_published(file: Path, columns: Mapping[str, Column]) -> dict[tuple[str
 
 
 def _shown(where: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {v if isinstance(v, str) else text(v)}" for name, v in where.items())
+    return ", ".join(f"{name} {names_of(name, [value])[0]}" for name, value in where.items())

@@ -16,7 +16,14 @@ from experiments.matrix import schema
 from experiments.matrix.arms import Arms
 from experiments.matrix.cells import Tables, without_published
 from experiments.matrix.model import Matrix
-from experiments.matrix.overrides import NO_OVERRIDES, SMOKE, Overrides, apply, mark
+from experiments.matrix.overrides import (
+    NO_OVERRIDES,
+    SMOKE,
+    Overrides,
+    apply,
+    is_of_arms,
+    mark,
+)
 from experiments.matrix.own import Own
 from experiments.matrix.schema import TableSettings
 
@@ -36,9 +43,9 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
     file = schema.read(document, own.names)
     if len(set(file.seeds)) < len(file.seeds):
         raise document.error(("seeds",), "a seed is given twice")
-    forced = {name[6:]: value for name, value in applied.items() if name.startswith("train.")}
+    forced = {n.removeprefix("train."): v for n, v in applied.items() if is_of_arms(n)}
     arms = Arms(document, file, forced, data_root, own)
-    loose = [name[6:] for name in SMOKE if name.startswith("train.")] if overrides.smoke else []
+    loose = [name.removeprefix("train.") for name in SMOKE if overrides.smoke and is_of_arms(name)]
     tables = Tables(document, file, arms, data_root, loose)
     wanted = {n: _on_smoke_data(s) if overrides.smoke else s for n, s in file.tables.items()}
     made = tuple(tables.make(name, settings) for name, settings in wanted.items())
@@ -47,7 +54,6 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
         name=short_name(path.stem, LONGEST_NAME - len(marked)) + marked,
         title=file.title + (" (smoke)" if overrides.smoke else ""),
         source=path,
-        data=file.data,
         seeds=tuple(file.seeds),
         arms=tuple(arms.all),
         tables=tuple(map(without_published, made)) if overrides.smoke else made,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from classifier.config.spec import Spec, TrainSpec
+from classifier.config.explanations import text
+from classifier.config.spec import EvaluateSpec, MetricSpec, Spec, TrainSpec
 from classifier.config.tracks import RAW, Track
-from classifier.data.spec import DataSpec
+from classifier.data.spec import DataSpec, called
 from classifier.plugins.brought import Brought
 from classifier.records.record import unit_of
 from experiments.matrix.arms import Arm
@@ -33,9 +34,31 @@ class Request:
         return self.spec.trained
 
     @property
+    def looked_at(self) -> DataSpec | None:
+        """Whose images its figure is of; None of a speed."""
+        spec = self.spec.evaluation if isinstance(self.spec, MetricSpec) else self.spec
+        if isinstance(spec, EvaluateSpec) and spec.data is not None:
+            return spec.data
+        return spec.trained.data if spec.trained else None
+
+    @property
     def unit(self) -> str | None:
         """The record's name under the signature; None for a speed: each device has its own."""
         return unit_of(self.spec, self.track)
+
+
+def share_images(data: Iterable[DataSpec]) -> bool:
+    """Whether some of them are other draws of one set, whose images they have in common."""
+    each = set(data)
+    return len({(of.name, of.folder, of.own) for of in each}) < len(each)
+
+
+def names_of(axis: str, values: Sequence[Any]) -> list[str]:
+    """What an axis's values are called: text as it is, data sets by their names, all else as
+    JSON."""
+    if axis == "data":
+        return called(values)
+    return [value if isinstance(value, str) else text(value) for value in values]
 
 
 @dataclass(frozen=True)
@@ -76,7 +99,6 @@ class Matrix:
     """The report's folder: the file's name, with a mark for each kind of override."""
     title: str
     source: Path
-    data: DataSpec
     seeds: tuple[int, ...]
     arms: tuple[Arm, ...]
     tables: tuple[Table, ...]
@@ -84,6 +106,11 @@ class Matrix:
     overrides: Mapping[str, Any]
     plugins: Brought
     """The user's files; none, if it names none."""
+
+    @property
+    def data(self) -> tuple[DataSpec, ...]:
+        """What its arms are trained on, each once."""
+        return tuple(dict.fromkeys(arm.data for arm in self.arms))
 
     @property
     def label(self) -> str:

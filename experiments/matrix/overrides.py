@@ -66,8 +66,13 @@ def _pin(document: Document, name: str, value: Any, place: str) -> None:
     document.set(tuple(name.split(".")), value, place)
     axes = document.data.get("matrix")
     axis = name.removeprefix("train.")
-    if axis != name and isinstance(axes, dict) and axis in axes:
+    if is_of_arms(name) and isinstance(axes, dict) and axis in axes:
         document.set(("matrix", axis), [value], place)
+
+
+def is_of_arms(name: str) -> bool:
+    """Whether it is a setting that arms may differ in."""
+    return name.startswith(("train.", "data.")) or name == "data"
 
 
 def options(applied: Mapping[str, Any]) -> list[str]:

@@ -68,12 +68,9 @@ class Own:
         }
 
     def put_into_file(self) -> None:
-        """The user's data sets and metrics, in the places of the file that name them. What the
-        file itself may not say is refused."""
-        data = self._document.data
-        if "data" in data:
-            data["data"] = self._data(data["data"], ("data",))
-        tables = data.get("tables")
+        """The data sets and metrics of the user's that columns name. What the file itself may not
+        say is refused."""
+        tables = self._document.data.get("tables")
         for name, table in tables.items() if isinstance(tables, dict) else ():
             columns = table.get("columns") if isinstance(table, dict) else None
             if isinstance(columns, list):
@@ -88,7 +85,8 @@ class Own:
             raise self._document.error((*where, "own"), "unknown setting 'own'")
         made = dict(column)
         if "data" in column:
-            made["data"] = self._data(column["data"], (*where, "data"))
+            place = (*where, "data")
+            made["data"] = self.data(column["data"], lambda loc: (*place, *loc[1:]))
         metric = column.get("metric")
         name, given = _named(metric)
         self._check_kind(name, "metric", (*where, "metric"))
@@ -105,17 +103,20 @@ class Own:
                 raise self._document.error((*where, "metric", key), message)
         return made
 
-    def _data(self, value: Any, where: Where) -> Any:
+    def data(self, value: Any, written_at: WrittenAt) -> Any:
+        """What `data` says, with a data set of the user's in its place. `written_at` takes ways
+        that begin with `data`."""
         if isinstance(value, dict) and "own" in value:
-            raise self._document.error((*where, "own"), "unknown setting 'own' of 'data'")
+            message = "unknown setting 'own' of 'data'"
+            raise self._document.error(written_at(("data", "own")), message)
         name, given = _named(value)
-        self._check_kind(name, "dataset", where)
+        self._check_kind(name, "dataset", written_at(("data",)))
         declared = self._declared.get(name)
         if declared is None or declared.kind != "dataset":
             is_known = name == "" or name in sources.by_name()
             return value if is_known else {"name": name}  # of which the file's check says so
         rest = {key: given.pop(key) for key in list(given) if key in DataSpec.model_fields}
-        return {**rest, "own": self._made(declared, given, where)}
+        return {**rest, "own": self._made(declared, given, ("data",), written_at)}
 
     def put(self, settings: dict[str, Any], written_at: WrittenAt) -> dict[str, Any]:
         """A training's settings with the user's objects in their places, checked."""

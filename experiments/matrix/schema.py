@@ -266,11 +266,18 @@ class Benchmark(Settings):
     seconds: float = Field(30.0, gt=0, allow_inf_nan=False)
 
 
+class Trained(Settings):
+    """What an arm is trained on, whole."""
+
+    data: Annotated[DataSpec, BeforeValidator(named)]
+
+
 class File(Settings):
     """The top level of a matrix file."""
 
     title: str = Field(min_length=1, pattern=r"^[^\r\n]+$")
-    data: Annotated[DataSpec, BeforeValidator(named)]
+    data: Any = None
+    """As it is written: arms may put keys into it, and are checked each with theirs."""
     plugins: list[str] = Field(default_factory=list)
     """The user's files, by their paths from the matrix's folder."""
     train: dict[str, Any] = Field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from classifier.config.explanations import text
 from classifier.config.spec import EVERY_TRICK, MetricSpec, Spec, TrainSpec
 from classifier.config.tracks import RAW, Track
+from classifier.data.spec import PLACES, called
 from classifier.records.record import unit_of
 from experiments.matrix.model import Request
 
@@ -136,14 +137,20 @@ def _is_told(axis: str, value: Any) -> bool:
 def _narrow(labels: dict[str, dict[str, str]], signature: str, where: Mapping[str, Any]) -> None:
     """Keep of a training's axis values those that all its arms share."""
     values = {
-        axis: value if isinstance(value, str) else text(value)
-        for axis, value in where.items()
-        if not _is_told(axis, value)
+        axis: _said(axis, value) for axis, value in where.items() if not _is_told(axis, value)
     }
     shared = labels.setdefault(signature, values)
     for axis in [axis for axis, value in shared.items() if values.get(axis) != value]:
         del shared[axis]
 
 
+def _said(axis: str, value: Any) -> str:
+    if axis == "data" and isinstance(value, Mapping):
+        (name,) = called([value])
+        keys = (f"{key} {_said(key, v)}" for key, v in value.items() if key not in PLACES)
+        return ", ".join([name, *keys])
+    return value if isinstance(value, str) else text(value)
+
+
 def _label(values: Mapping[str, str]) -> str:
-    return ", ".join(v if axis == "run" else f"{axis} {v}" for axis, v in values.items())
+    return ", ".join(v if a in ("run", "data") else f"{a} {v}" for a, v in values.items())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.basics.machine import Platform
-from classifier.data.spec import DataSpec
+from classifier.data.spec import DataSpec, titles
 from classifier.data.split import Part
 from classifier.records.runs import work_name
 from experiments.matrix.model import Matrix
@@ -23,12 +23,17 @@ from experiments.store.store import Results
 @dataclass(frozen=True)
 class Plan:
     jobs: tuple[Job, ...]
-    data: Mapping[str, Mapping[Part, int] | None] = field(default_factory=dict)
-    """Images of each part by the data set's title; None where it is not there to be counted."""
+    data: Mapping[DataSpec, Mapping[Part, int] | None] = field(default_factory=dict)
+    """Images of each part of what is trained on; None where it is not there to be counted."""
     others: Mapping[str, int | None] = field(default_factory=dict)
     """Images of data that networks are only tried on, likewise."""
     separate_trainings: int = 0
     """How many trainings one command for each arm of each matrix would run."""
+
+    @property
+    def titles(self) -> dict[DataSpec, str]:
+        """What each of `data` is called."""
+        return {data: f"{title} ({data.split})" for data, title in titles(self.data).items()}
 
     @property
     def todo(self) -> list[Job]:
@@ -64,13 +69,8 @@ def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root
         for request in matrix.requests()
         if request.training is not None
     }
-    data = {title_of(spec): parts for spec, parts in estimator.counts.items()}
     others = {spec.as_test: count for spec, count in estimator.others.items()}
-    return Plan(tuple(jobs.values()), data, others, len(separate))
-
-
-def title_of(data: DataSpec) -> str:
-    return f"{data.title} ({data.split})"
+    return Plan(tuple(jobs.values()), estimator.counts, others, len(separate))
 
 
 def current(plan: Plan, results: Results) -> Results:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from classifier.config.spec import MetricSpec, TrainSpec, settings_in_order
 from classifier.config.tracks import RAW
+from classifier.data.spec import DataSpec, titles
 from classifier.records.record import (
     BenchmarkRecord,
     Cost,
@@ -61,6 +62,8 @@ class Cell:
     margin: float | None = None
     baseline: Cell | None = None
     """The cell that it is compared with."""
+    data: DataSpec | None = None
+    """Whose images its figure is of; None of a speed."""
 
     @property
     def records(self) -> list[Record]:
@@ -96,6 +99,12 @@ class SelectedTable:
     """Those that its accuracies rest on, or whose cost it shows, each once."""
     carried: tuple[tuple[str, ...], ...]
     """The tracks of each training whose seconds or memory it shows."""
+
+    @property
+    def titles(self) -> dict[DataSpec, str]:
+        """What the data of its cells are called, where they are several."""
+        data = dict.fromkeys(cell.data for row in self.cells for cell in row if cell.data)
+        return titles(data) if len(data) > 1 else {}
 
     @property
     def is_whole(self) -> bool:
@@ -161,6 +170,12 @@ class Selection:
     """How many the matrix has."""
     open_jobs: tuple[OpenJob, ...]
     """In the order that they are done in."""
+
+    @property
+    def titles(self) -> dict[DataSpec, str]:
+        """What all that its requests train on is called."""
+        trainings = (request.training for request in self.matrix.requests())
+        return titles(training.data for training in trainings if training)
 
     @property
     def is_whole(self) -> bool:
@@ -262,6 +277,7 @@ def _table(table: Table, records: Records, results: Results) -> SelectedTable:
             published=table.published.get((name, column.header)),
             form=replace(form, is_hidden=form.is_hidden or r in table.hidden_rows),
             margin=table.margins[c],
+            data=table.cells[r][c][0].looked_at,
         )
 
     cells = [[cell(r, c) for c in range(len(table.columns))] for r in range(len(table.rows))]

@@ -155,7 +155,7 @@ def _disagreements(
     album = Album(selection)
     left = MOST_PICTURE_BYTES if images else 0
     parts: list[Section] = []
-    for names, looked_at in _by_evaluations(answers):
+    for names, key, looked_at in _by_evaluations(answers):
         cells = [cell for cell in looked_at if cell.baseline]
         found = disagreement(cells, selection.folders, MOST_IMAGES)
         if not found.compared:
@@ -163,7 +163,7 @@ def _disagreements(
         blocks = [each for each in _sides(selection, cells, found, album, left) if each.items]
         left -= sum(len(each.content or b"") for of in blocks for each in of.items)
         all_blocks: list[Block] = [_of_images(found) if blocks else _agree(found), *blocks]
-        parts.append(Section(3, ", ".join(names), all_blocks, f"disagree-{names[0]}"))
+        parts.append(Section(3, ", ".join(names), all_blocks, f"disagree-{key}"))
     if parts:
         yield Section(2, "Where two arms disagree")
         yield from parts
@@ -221,15 +221,21 @@ def _pictures(
         )
 
 
-def _by_evaluations(answers: Sequence[Answer]) -> list[tuple[list[str], list[Cell]]]:
-    """The cells that answers speak of, with the names of their tables: of several metrics of the
-    same evaluations once."""
-    found: dict[tuple[object, ...], tuple[list[str], list[Cell]]] = {}
+def _by_evaluations(answers: Sequence[Answer]) -> list[tuple[list[str], str, list[Cell]]]:
+    """The cells that answers speak of, those of each data set together: with the names of their
+    tables, and what is a part's name in a link; of several metrics of the same evaluations once."""
+    found: dict[tuple[object, ...], tuple[list[str], str, list[Cell]]] = {}
     for answer in answers:
-        cells = _looked_at(answer)
-        both = [each for cell in cells for each in (cell, cell.baseline) if each]
-        key = tuple((record.signature, record.unit) for cell in both for record in cell.records)
-        found.setdefault(key, ([], cells))[0].append(answer.table.name)
+        groups: dict[str, list[Cell]] = {}
+        titles = answer.table.titles
+        for cell in _looked_at(answer):
+            groups.setdefault(titles.get(cell.data, "") if cell.data else "", []).append(cell)
+        for number, (title, cells) in enumerate(groups.items()):
+            name, link = answer.table.name, answer.table.name
+            both = [each for cell in cells for each in (cell, cell.baseline) if each]
+            key = tuple((record.signature, record.unit) for cell in both for record in cell.records)
+            name, link = (f"{name}: {title}", f"{link}-{number}") if title else (name, link)
+            found.setdefault(key, ([], link, cells))[0].append(name)
     return list(found.values())
 
 
@@ -266,11 +272,11 @@ def _class(names: Sequence[str], label: int) -> str:
 
 def _confused(selection: Selection, answers: Sequence[Answer]) -> Iterator[Section]:
     parts: list[Section] = []
-    for names, cells in _by_evaluations(answers):
+    for names, key, cells in _by_evaluations(answers):
         grid = _confused_grid(selection, cells)
         if grid.rows:
             blocks = _alike(grid)
-            parts.append(Section(3, ", ".join(names), blocks, f"confused-{names[0]}"))
+            parts.append(Section(3, ", ".join(names), blocks, f"confused-{key}"))
     if parts:
         said = (
             "How many of the answers to a class's images, over all rows and seeds, are another "

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from classifier.basics.names import counted
 from classifier.config.spec import BenchmarkSpec
+from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS
 from classifier.records.record import BenchmarkRecord, Data, EvaluateRecord, MetricRecord
 from reports.figures.select import Selection
 
 FEW = 2
 """Names are told up to so many of them, else their number."""
+MOST_SETS = 4
+"""Data sets that are told with their counts."""
 
 
 def facts(selection: Selection) -> list[str]:
@@ -19,7 +22,7 @@ def facts(selection: Selection) -> list[str]:
     requests = list(selection.matrix.requests())
     trainings = [request.training for request in requests if request.training]
     timed = [request.spec for request in requests if isinstance(request.spec, BenchmarkSpec)]
-    said = [_data(selection)] if trainings else []
+    said = _data(selection)
     models = [*(each.model for each in trainings), *(each.model for each in timed)]
     said.append(_some(models, "model"))
     if trainings:
@@ -31,9 +34,18 @@ def facts(selection: Selection) -> list[str]:
     return [each for each in (*said, _some(devices, "device")) if each]
 
 
-def _data(selection: Selection) -> str:
-    name = selection.matrix.data.title
-    found = list({data.contents: data for data in _seen(selection)}.values())
+def _data(selection: Selection) -> list[str]:
+    """A part of the line for each set, or how many there are."""
+    names = selection.titles
+    if len(names) > MOST_SETS:
+        return [counted(len(names), "data set")]
+    seen: dict[DataSpec, dict[tuple[object, ...], Data]] = {data: {} for data in names}
+    for trained_on, data in _seen(selection):
+        seen[trained_on][data.contents] = data
+    return [_counts(name, list(seen[data].values())) for data, name in names.items()]
+
+
+def _counts(name: str, found: Sequence[Data]) -> str:
     if not found:
         return name
     if len(found) > 1:
@@ -43,13 +55,13 @@ def _data(selection: Selection) -> str:
     return f"{name}: {images} images, {data.classes:,} classes"
 
 
-def _seen(selection: Selection) -> Iterator[Data]:
+def _seen(selection: Selection) -> Iterator[tuple[DataSpec, Data]]:
     """What records were trained on; other data to test on are not meant."""
     for record in (used.record for used in selection.used):
         of = record.evaluation if isinstance(record, MetricRecord) else record
         is_other = isinstance(of, EvaluateRecord) and of.spec.data is not None
         if not isinstance(of, BenchmarkRecord) and not is_other:
-            yield of.data
+            yield of.training.data, of.data
 
 
 def _some(names: Iterable[str], noun: str) -> str:

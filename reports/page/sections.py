@@ -138,27 +138,43 @@ def settings(selection: Selection) -> Section:
         own = [f"{name} {plain(v)}" for name, v in written.items() if name not in common]
         items.append(f"arm {run}{', '.join(own)}")
     items += [f"{name}: {plain(v)} (override)" for name, v in matrix.overrides.items()]
-    sets: dict[tuple[str, str, int, int, int, int], Data] = {}
-    for record in (used.record for used in selection.used if used.record.kind != "benchmark"):
+    return Section(2, "Settings", (Bullets([*items, *_data(selection)]),))
+
+
+def _data(selection: Selection) -> Iterator[str]:
+    """What the records saw: of what was trained on, by name where it is several, then of what
+    networks were only tried on."""
+    titles = selection.titles
+    sets: dict[tuple[str, str, str, int, int, int, int], Data] = {}
+    for record in (used.record for used in selection.used):
+        if isinstance(record, BenchmarkRecord):
+            continue
         evaluated = record.evaluation if isinstance(record, MetricRecord) else record
         other = evaluated.spec.data if isinstance(evaluated, EvaluateRecord) else None
-        sets[other.as_test if other else "", *record.data.contents] = record.data
-    for (name, *_), data in sorted(sets.items()):
-        counted = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
-        counted = f"{name}: {data.test:,} images" if name else f"images: {counted}"
-        items.append(f"{counted}, {data.classes} classes; contents {data.fingerprint}")
-        if data.groups:
-            items.append(f"groups: {data.groups:,}, each in one part")
-        items += [f"left out: {listed(data.left_out)}"] if data.left_out else []
-        if data.skipped:
-            items.append(f"left out, for they can't be read: {_some(data.skipped)}")
-        if data.shared:
-            where = "in train or val too" if name else "in more than one part"
-            items.append(f"{where}, and a copy of what was learnt flatters: {_some(data.shared)}")
-        for part, names in data.lacking.items():
-            some = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
-            items.append(f"{name or part} has no image of {len(names)} class(es): {some}")
-    return Section(2, "Settings", (Bullets(items),))
+        own = titles[record.training.data] if len(titles) > 1 and other is None else ""
+        sets[other.as_test if other else "", own, *record.data.contents] = record.data
+    for (other_name, own, *_), data in sorted(sets.items()):
+        for item in _of_data(data, other_name):
+            yield f"{own}: {item}" if own else item
+
+
+def _of_data(data: Data, other: str) -> Iterator[str]:
+    """`other`: the name of data that networks were only tried on."""
+    counted = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
+    counted = f"{other}: {data.test:,} images" if other else f"images: {counted}"
+    yield f"{counted}, {data.classes} classes; contents {data.fingerprint}"
+    if data.groups:
+        yield f"groups: {data.groups:,}, each in one part"
+    if data.left_out:
+        yield f"left out: {listed(data.left_out)}"
+    if data.skipped:
+        yield f"left out, for they can't be read: {_some(data.skipped)}"
+    if data.shared:
+        where = "in train or val too" if other else "in more than one part"
+        yield f"{where}, and a copy of what was learnt flatters: {_some(data.shared)}"
+    for part, names in data.lacking.items():
+        some = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+        yield f"{other or part} has no image of {len(names)} class(es): {some}"
 
 
 def _some(images: Some) -> str:

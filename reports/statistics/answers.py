@@ -17,6 +17,7 @@ from classifier.records.record import (
     Record,
     TrainRecord,
 )
+from experiments.matrix.model import share_images
 from experiments.matrix.schema import Column
 from reports.figures import scores
 from reports.figures.metrics import WITHOUT_INTERVAL
@@ -153,6 +154,11 @@ def _over_rows(column: Sequence[Judged]) -> Line | str | None:
         why = "an arm is in more than one of its comparisons"
     elif len({base.column.header for base in bases}) > 1:
         why = "its rows are compared with different columns"
+    elif share_images(each.cell.data for each in compared if each.cell.data):
+        why = (
+            "rows that are draws of one data set share images, so they are no samples of their own "
+            "(docs/statistics.md)"
+        )
     else:
         return over_rows([each.pair or each.comparison for each in compared if each.comparison])
     return f"{of.header}: {why}, so there is no line over the rows"
@@ -253,6 +259,8 @@ class _Judging:
         there = [each for each in column if each.cell.missing is None]
         if len(there) < 2 or there[0].cell.column.is_cost:
             return list(column)
+        if len({each.cell.data for each in column}) > 1:
+            return list(column)  # of other images: the easiest data set is no best row
         cells = [each.cell for each in there]
         is_any = False
 
@@ -440,16 +448,21 @@ class Noise:
     """How far the seeds of a table move its figures, and what pairing them saved."""
 
     between_seeds: Mapping[str, float]
-    """By part of the data, the root mean square difference of two seeds of one arm."""
+    """By part of the data (of several sets, with its name), the root mean square difference of two
+    seeds of one arm."""
     unpaired_trainings: tuple[tuple[str, float], ...]
     """By column, how many times the trainings two arms with seeds of their own would need."""
 
 
 def noise(of: Answer) -> Noise:
     spreads: dict[str, list[float]] = {}
+    names = of.table.titles
     for each in (each for row in of.cells for each in row):
-        if each.cell.column.metric == "accuracy" and len(of_seeds := figures(each.cell)) > 1:
-            spreads.setdefault(each.cell.column.images, []).append(variance(of_seeds))
+        cell = each.cell
+        if cell.column.metric == "accuracy" and len(of_seeds := figures(cell)) > 1:
+            name = names.get(cell.data) if cell.data and not cell.column.data else None
+            where = f"{cell.column.images} of {name}" if name else cell.column.images
+            spreads.setdefault(where, []).append(variance(of_seeds))
     saved = []
     for column in zip(*of.cells, strict=True):
         arms = differences = 0.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 
 from classifier.basics.names import counted
+from classifier.data.spec import DataSpec, titles
 from classifier.data.split import PARTS
-from experiments.matrix.model import Table
+from experiments.matrix.cells import Position
+from experiments.matrix.model import Table, share_images
 from reports.figures.metrics import WITHOUT_INTERVAL
 from reports.statistics.verdicts import TWO_SEEDS, least_shown, same_in_reach
 
@@ -18,9 +20,10 @@ ONLY_COSTS = "what a model costs gets no verdict, and nothing else is compared"
 NOTHING = "nothing is compared, for no cell has a baseline in its table"
 
 
-def at_best(table: Table, seeds: int, images: Mapping[str, int] | None) -> list[str]:
+def at_best(table: Table, seeds: int, images: Mapping[DataSpec, Mapping[str, int]]) -> list[str]:
     """What is compared; then a line for each part of the data: the smallest difference that could
-    show, and whether `same` is in reach. `images`: how many each part has, or other data."""
+    show, and whether `same` is in reach. `images`: by what is trained on how many each part has, or
+    other data."""
     if not table.baseline:
         return [NOTHING]
     baselines = {cell for cell in table.baseline if not table.columns[cell[1]].is_cost}
@@ -44,14 +47,27 @@ def at_best(table: Table, seeds: int, images: Mapping[str, int] | None) -> list[
         lines[0] += " (of these trainings: another seed may give another answer)"
     if seeds == 2:
         lines.append(TWO_SEEDS)
-    margins: dict[str, set[float]] = {}
-    for position in compared:
-        margin = table.margins[position]
-        if margin is not None and table.columns[position].metric in RIGHT_OR_NOT:
-            margins.setdefault(table.columns[position].images, set()).add(margin)
+    margins: dict[DataSpec, dict[str, set[float]]] = {}
+    for r, c in judged:
+        margin, trained = table.margins[c], table.cells[r][c][0].training
+        if trained and margin is not None and table.columns[c].metric in RIGHT_OR_NOT:
+            of_data = margins.setdefault(trained.data, {})
+            of_data.setdefault(table.columns[c].images, set()).add(margin)
+    for data, title in titles(margins).items():
+        of = f"{title}: " if len(margins) > 1 else ""
+        told = _at_best_on(margins[data], seeds, images.get(data, {}), family)
+        lines += [f"{of}{line}" for line in told]
+    metrics = sorted({table.columns[c].metric for _, c in table.baseline} & set(WITHOUT_INTERVAL))
+    return lines + [f"{metric} has no interval: {WITHOUT_INTERVAL[metric]}" for metric in metrics]
+
+
+def _at_best_on(
+    margins: Mapping[str, Collection[float]], seeds: int, images: Mapping[str, int], family: int
+) -> Iterator[str]:
+    """Of one data set, by part."""
     for part in sorted(margins, key=[*PARTS, *margins].index):
-        if images is None or part not in images:
-            lines.append(f"{part}: not there yet, so not counted")
+        if part not in images:
+            yield f"{part}: not there yet, so not counted"
             continue
         least = _least_shown(seeds, images[part], family)
         shown = "no difference" if least is None else f"a difference of {least:.4f}"
@@ -61,13 +77,7 @@ def at_best(table: Table, seeds: int, images: Mapping[str, int] | None) -> list[
             "in reach"
             for margin in sorted(margins[part])
         ]
-        lines.append(f"{part}, {images[part]:,} images: {'; '.join((shown, *reached))}")
-    metrics = sorted({table.columns[c].metric for _, c in table.baseline} & set(WITHOUT_INTERVAL))
-    return lines + [f"{metric} has no interval: {WITHOUT_INTERVAL[metric]}" for metric in metrics]
-
-
-Position = tuple[int, int]
-"""Row and column."""
+        yield f"{part}, {images[part]:,} images: {'; '.join((shown, *reached))}"
 
 
 def _arm(table: Table, cell: Position) -> tuple[object, ...]:
@@ -84,6 +94,9 @@ def _compares(table: Table, cell: Position) -> tuple[object, ...]:
 
 def _has_line(table: Table, column: int) -> bool:
     """Whether its rows are one trick: each has a baseline of its own."""
-    bases = [base for (_, c), base in table.baseline.items() if c == column]
-    is_speed = table.columns[column].is_speed
-    return not is_speed and len(bases) > 1 and len(set(bases)) == len(bases)
+    cells = [cell for cell in table.baseline if cell[1] == column]
+    bases = [table.baseline[cell] for cell in cells]
+    if table.columns[column].is_speed or len(bases) < 2 or len(set(bases)) < len(bases):
+        return False
+    seen = (table.cells[row][c][0].looked_at for row, c in cells)
+    return not share_images(data for data in seen if data is not None)

@@ -127,10 +127,14 @@ def _amp(table: SelectedTable) -> Iterator[str]:
 
 def _left_over(table: SelectedTable) -> Iterator[str]:
     """On the trainings that saw not all of their images in each epoch."""
-    sizes = {(record.data.train, record.training.batch_size) for record in table.accuracies}
-    for said in (left_over(images, batch_size) for images, batch_size in sorted(sizes)):
-        if said:
-            yield f"{said[0].upper()}{said[1:]}."
+    names = table.titles
+    sizes = {
+        (names.get(record.training.data, ""), record.data.train, record.training.batch_size)
+        for record in table.accuracies
+    }
+    for name, images, batch_size in sorted(sizes):
+        if said := left_over(images, batch_size):
+            yield f"{name}: {said}." if name else f"{said[0].upper()}{said[1:]}."
 
 
 def _mixed(table: SelectedTable) -> Iterator[str]:
@@ -207,7 +211,7 @@ def _means(matrix: Matrix, table: SelectedTable) -> Iterator[str]:
 
 
 def _sequential(matrix: Matrix, table: SelectedTable) -> Iterator[str]:
-    if matrix.data.split == "sequential" and table.is_published:
+    if table.is_published and any(data.split == "sequential" for data in matrix.data):
         yield (
             "The split has the published split's sizes, not its membership, which was never "
             "published: a part of each difference is that of the images."

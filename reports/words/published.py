@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from classifier.data.split import Part
+from classifier.data.spec import DataSpec, titles
+from classifier.data.split import PARTS, Part
 from reports.blocks import Bullets, Grid, Section
 from reports.figures.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL
 from reports.figures.select import Cell, SelectedTable
@@ -40,9 +41,13 @@ class _Row:
     """The interval if the arms' mistakes overlapped as much as they can."""
 
 
-def sections(table: SelectedTable, images: Mapping[Part, int] | None) -> list[Section]:
-    """The table as published, and its verdicts; `images`: how many each part has."""
-    found = _compared(table, images) if images else []
+Images = Mapping[DataSpec, Mapping[Part, int]]
+"""How many each part has of what is trained on, where that is known."""
+
+
+def sections(table: SelectedTable, images: Images) -> list[Section]:
+    """The table as published, and its verdicts."""
+    found = _compared(table, images)
     adjusted = holm([row.comparison.p for row in found])
     rows = []
     for row, p in zip(found, adjusted, strict=True):
@@ -94,7 +99,7 @@ def _said(cell: Cell) -> str:
     return in_form(cell.form, cell.published - base, "+" if cell.shows_difference else "")
 
 
-def _compared(table: SelectedTable, images: Mapping[Part, int]) -> list[_Row]:
+def _compared(table: SelectedTable, images: Images) -> list[_Row]:
     rows = []
     for cell in (cell for row in table.cells for cell in row):
         base, after = cell.baseline, cell.published
@@ -102,7 +107,9 @@ def _compared(table: SelectedTable, images: Mapping[Part, int]) -> list[_Row]:
         of = cell.column
         if of.metric != "accuracy" or of.data or base is None or after is None or before is None:
             continue
-        count = images[cell.column.part]
+        if cell.data is None or cell.data not in images:
+            continue
+        count = images[cell.data][cell.column.part]
         comparison = compare_unpaired(
             estimate_from_shares([before], count), estimate_from_shares([after], count)
         )
@@ -114,15 +121,23 @@ def _compared(table: SelectedTable, images: Mapping[Part, int]) -> list[_Row]:
     return rows
 
 
-def _notes(table: SelectedTable, images: Mapping[Part, int] | None, compared: int) -> list[str]:
-    if images is None:
+def _notes(table: SelectedTable, images: Images, compared: int) -> list[str]:
+    shown = (cell.data for row in table.cells for cell in row)
+    known = {data: images[data] for data in shown if data and data in images}
+    if not known:
         return ["How many images the data have is not known here, so nothing can be said."]
     notes = []
     columns = [cell.column for cell in table.cells[0]]
     kinds = {"speed" if c.is_speed else "cost" if c.is_cost else c.metric for c in columns}
     if compared:
         counted = {c.part for c in columns if not (c.is_speed or c.is_cost)}
-        of = " and ".join(f"{images[part]:,} {part}" for part in ("val", "test") if part in counted)
+        names = titles(known) if len(known) > 1 else {}
+        of = " and ".join(
+            f"{parts[part]:,} {part}" + (f" of {names[data]}" if names else "")
+            for data, parts in known.items()
+            for part in PARTS
+            if part in counted
+        )
         notes.append(
             f"On {of} images, one training each. The verdict is the unpaired interval's (Newcombe "
             f"1998), Holm over {compared} comparisons: which images each arm had right was not "

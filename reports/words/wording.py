@@ -516,13 +516,17 @@ def _is_open(verdict: Verdict | None) -> bool:
 
 def line_name(answer: Answer, line: JudgedLine) -> str:
     """What stands in place of a row's name."""
-    of = line.comparison.scope.value.replace("model", kind_of_row(answer))
-    return f"{len(line.rows)} rows: {of}"
+    return f"{len(line.rows)} rows: {spoken_of(line.comparison, kind_of_row(answer))}"
+
+
+def spoken_of(comparison: Comparison, kind: str) -> str:
+    """What it speaks of, with rows of that kind."""
+    return comparison.scope.value.replace("model", kind)
 
 
 def kind_of_row(answer: Answer) -> str:
     """What its rows are, as far as is known."""
-    return "model" if answer.table.row_header == "model" else "row"
+    return {"model": "model", "data": "data set"}.get(answer.table.row_header, "row")
 
 
 def _needed(needed: Needed, comparison: Comparison, cost: float | None) -> str:

@@ -85,7 +85,7 @@ def predict(unit: Path, accuracy: float) -> None:
 
 def fill(store: Path, file: Path) -> int:
     """A record, with a history of a hundred epochs, for all that the matrix asks for."""
-    contents = load(file).data.source.fingerprint(store)
+    contents = load(file).data[0].source.fingerprint(store)
     done: set[Path] = set()
     predicted: set[Path] = set()
     for request in load(file).requests():

@@ -438,7 +438,7 @@ def test_the_examples_objects_are_short_and_each_of_another_kind() -> None:
     whole = load(ROOT / "examples" / "own_tricks.yaml")
     used = {each.name for arm in matrix.arms for each in arm.trainings[0].plugins}
     used |= {column.metric for table in matrix.tables for column in table.columns if column.own}
-    assert used | {whole.data.title} == {each.name for each in declared}
+    assert used | {data.title for data in whole.data} == {each.name for each in declared}
     for node in ast.parse(matrix.plugins.texts["own_tricks.py"]).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             assert node.end_lineno is not None and node.end_lineno - node.lineno < 25

@@ -410,7 +410,7 @@ def test_its_parts_and_groups_are_taken(own: Path) -> None:
     text = MATRIX.replace("images: 60}", "images: 60, split: given}")
     Path("m.yaml").write_text(text)
     assert runner.main([*RUN, "--try"]) == 0
-    data = load(Path("m.yaml")).data
+    (data,) = load(Path("m.yaml")).data
     seen = data.source.look(Path("data"))
     assert dict(seen.parts) == {
         f"{position:03d}.png": ("train", "val", "test")[position % 5 % 3] for position in range(60)
@@ -475,7 +475,7 @@ def test_an_image_lies_as_its_camera_held_it(own: Path) -> None:
     code = CODE.replace("turned, ", "Image.open('t.jpg') if position % 2 else Path('t.jpg'), ")
     Path("own.py").write_text(code.replace("import numpy", "from PIL import Image\nimport numpy"))
     assert runner.main([*RUN, "--try"]) == 0
-    data = load(Path("m.yaml")).data
+    (data,) = load(Path("m.yaml")).data
     assert {
         data.source.open(Path("data"), path).size
         for path in data.source.look(Path("data")).classes["a"]

@@ -73,7 +73,9 @@ def test_the_order_of_matrices_changes_no_job() -> None:
 
 
 def test_cub_is_counted_without_an_image() -> None:
-    parts = planned("ema").data["cub200 (sequential)"]
+    made = planned("ema")
+    assert list(made.titles.values()) == ["cub200 (sequential)"]
+    (parts,) = made.data.values()
     assert parts == {"train": 7684, "val": 1781, "test": 2323}
 
 

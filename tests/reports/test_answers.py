@@ -278,7 +278,7 @@ def test_what_has_no_interval_is_shown_without_a_verdict(metric: str, tmp_path: 
     assert "t: of 2 compared cells 2 without an interval." in page and f"| {why} |" in page
     rows = json.loads(files["verdicts.json"].read_text())["verdicts"]
     assert all(row["figure"] is not None and row["low"] is None for row in rows)
-    assert at_best(matrix.tables[0], 3, {"val": 10, "test": 10})[-1] == why
+    assert at_best(matrix.tables[0], 3, {matrix.data[0]: {"val": 10, "test": 10}})[-1] == why
 
 
 def test_a_figure_that_is_undefined_says_so(tmp_path: Path) -> None:
@@ -899,7 +899,7 @@ def test_a_column_in_two_forms_is_one_comparison(tmp_path: Path) -> None:
     assert [row[1].adjusted for row in after.cells] == [row[1].adjusted for row in before.cells]
     assert [row[2].adjusted for row in after.cells] == [row[1].adjusted for row in before.cells]
     assert len(after.lines) == 2 * len(before.lines) == 4
-    images = {"train": 1000, "val": 300, "test": 300}
+    images = {plain.data[0]: {"train": 1000, "val": 300, "test": 300}}
     assert at_best(formed.tables[0], 3, images) == at_best(plain.tables[0], 3, images)
 
 

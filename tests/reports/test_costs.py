@@ -91,7 +91,7 @@ def test_they_get_no_verdict_and_change_none(tmp_path: Path) -> None:
     before, after = (answers(select(matrix, store_of(matrix)))[0] for matrix in (plain, costly))
     assert after.family == before.family > 0
     assert headline(after) == headline(before)
-    images = {"train": 1000, "val": 300, "test": 300}
+    images = {plain.data[0]: {"train": 1000, "val": 300, "test": 300}}
     assert at_best(costly.tables[0], 3, images) == at_best(plain.tables[0], 3, images)
     verdicts, of_all = (page(m, store_of(m), tmp_path) for m in (plain, costly))
     begin, end = "### t: verdicts", "### t: what would tell"

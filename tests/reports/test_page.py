@@ -417,7 +417,7 @@ def test_without_a_cache_the_files_are_opened_if_they_are_those(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    source = matrix.data.source
+    source = matrix.data[0].source
     fingerprint = "other" if is_changed else source.fingerprint(tmp_path)
     for key, record in results.records.items():
         if record.kind == "benchmark":

@@ -7,6 +7,7 @@ from typing import Any
 
 from classifier.config.explanations import text
 from experiments.matrix.arms import Arm
+from experiments.matrix.model import names_of
 
 PLAIN = "plain"
 """What an arm without any trick is called beside arms with one."""
@@ -20,7 +21,8 @@ def names(arms: Sequence[Arm], without: Collection[str] = (), plain: str = "") -
     axes = [axis for axis in (arms[0].where if arms else ()) if axis not in without]
     values = {axis: list(dict.fromkeys(text(arm.where[axis]) for arm in arms)) for axis in axes}
     telling = [axis for axis in axes if len(values[axis]) > 1] or axes[:1]
-    short = [_short(arm.where, telling, values) or plain or _off(telling) for arm in arms]
+    shown = _with_data_named(arms)
+    short = [_short(where, telling, values) or plain or _off(telling) for where in shown]
     wholes = [text({axis: arm.where[axis] for axis in telling}) for arm in arms]
     is_clear = len(set(short)) == len(set(wholes))
     return short if is_clear else wholes
@@ -30,6 +32,14 @@ def tricks(arms: Sequence[Arm], without: Collection[str]) -> list[str]:
     """What each is called among arms that differ in all axes but these: `rdrop`, `ema`, `plain`."""
     axes = {axis.split(".")[0] for axis in (arms[0].where if arms else ()) if axis not in without}
     return names(arms, without, WEIGHTS if axes == {"ema"} else PLAIN)
+
+
+def _with_data_named(arms: Sequence[Arm]) -> list[Mapping[str, Any]]:
+    """The values of their axes, with data sets by their names."""
+    if not arms or "data" not in arms[0].where:
+        return [arm.where for arm in arms]
+    named = names_of("data", [arm.where["data"] for arm in arms])
+    return [{**arm.where, "data": name} for arm, name in zip(arms, named, strict=True)]
 
 
 def _off(axes: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from classifier.basics.names import printable
 from classifier.config.spec import TrainSpec
 from classifier.records.record import BenchmarkRecord, Cost, TrainRecord
-from experiments.matrix.arms import Arm
+from experiments.matrix.arms import Arm, is_of_data
 from experiments.matrix.schema import DIGITS, Column
 from reports.blocks import Grid, Plot
 from reports.figures.select import Cell, Selection, cost_of
@@ -88,13 +88,33 @@ class _Panel:
     """Whether the model alone decides it: then a point is a model, with all its arms."""
 
 
-def plot(selection: Selection, answers: Sequence[Answer]) -> Plot | None:
+def plots(selection: Selection, answers: Sequence[Answer]) -> list[Plot | None]:
+    """One for each data set, for scores of other images do not compare."""
+    sets = {data: name for data, name in selection.titles.items() if len(selection.titles) > 1}
+    if not sets:
+        return [plot(selection, answers)]
+    found = []
+    for number, (data, title) in enumerate(sets.items()):
+        of = [each for each, arm in enumerate(selection.matrix.arms) if arm.data == data]
+        found.append(plot(selection, answers, of, f"-{number}", f": {title}"))
+    return found
+
+
+def plot(
+    selection: Selection,
+    answers: Sequence[Answer],
+    of: Collection[int] | None = None,
+    suffix: str = "",
+    heading: str = "",
+) -> Plot | None:
     """None where fewer than two arms have a score, or where they cost the same. Accuracy goes
-    before other scores, on test before val, in fp32 before fp16, then what most arms have."""
-    column, judged = _scores(selection, answers)
+    before other scores, on test before val, in fp32 before fp16, then what most arms have. `of`:
+    these arms only, which its name and its title tell by a `suffix` and a `heading`."""
+    among = range(len(selection.matrix.arms)) if of is None else of
+    column, judged = _scores(selection, answers, among)
     if column is None:
         return None
-    there = _arms(selection, column, judged)
+    there = _arms(selection, column, judged, among)
     panels = [
         replace(panel, is_of_models=_is_of_models(panel, there))
         for panel in _costs(selection, there)
@@ -106,7 +126,7 @@ def plot(selection: Selection, answers: Sequence[Answer]) -> Plot | None:
     keys = looks.keys(list(there.values()))
     if any(panel.together for panel in panels):
         keys.append(legends.Key("arms of one training", _BAND))
-    name, title = "cost", f"{column.metric.capitalize()} against cost"
+    name, title = f"cost{suffix}", f"{column.metric.capitalize()} against cost{heading}"
     told = f"{column.metric} on {column.images} of {len(there)} arms against "
     told += ", ".join(panel.name for panel in panels)
 
@@ -161,7 +181,7 @@ def beaten(panel: Sequence[_Point], *, less_is_better: bool, more_scores: bool) 
 
 
 def _scores(
-    selection: Selection, answers: Sequence[Answer]
+    selection: Selection, answers: Sequence[Answer], among: Collection[int]
 ) -> tuple[Column | None, dict[int, Judged]]:
     """By arm, of the score that is shown."""
     arm_of = {
@@ -173,7 +193,7 @@ def _scores(
     for judged in (each for answer in answers for row in answer.cells for each in row):
         column = judged.cell.column
         arm = _arm(judged.cell, arm_of)
-        if arm is not None and not column.is_cost and not column.is_speed:
+        if arm in among and arm is not None and not column.is_cost and not column.is_speed:
             _, of = found.setdefault(column.measure, (column, {}))
             of[arm] = judged
     best = max(found.values(), key=_preferred, default=None)
@@ -194,9 +214,14 @@ def _preferred(of: tuple[Column, dict[int, Judged]]) -> tuple[bool, bool, bool, 
     return column.metric == "accuracy", is_test, column.precision != "fp16", len(found)
 
 
-def _arms(selection: Selection, column: Column, judged: Mapping[int, Judged]) -> dict[int, _Arm]:
-    of = selection.matrix.arms
-    names, tricks = arms.names(of), arms.tricks(of, without=["model"])
+def _arms(
+    selection: Selection, column: Column, judged: Mapping[int, Judged], among: Collection[int]
+) -> dict[int, _Arm]:
+    of = {place: selection.matrix.arms[place] for place in among}
+    chosen = list(of.values())
+    axes = [axis for axis in chosen[0].where if is_of_data(axis)]  # the same for all of them
+    names = dict(zip(of, arms.names(chosen, without=axes), strict=True))
+    tricks = dict(zip(of, arms.tricks(chosen, without=["model", *axes]), strict=True))
     return {
         place: _Arm(
             printable(names[place]),

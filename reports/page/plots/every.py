@@ -29,7 +29,7 @@ def plots(selection: Selection, answers: Sequence[Answer]) -> Plots:
     of_seeds = selection.matrix.seeds
     return Plots(
         tables=[_there(forest.plot(of), seeds.plot(of.table, of_seeds)) for of in answers],
-        of_all=_there(cost.plot(selection, answers), curves.plot(selection)),
+        of_all=_there(*cost.plots(selection, answers), curves.plot(selection)),
     )
 
 
