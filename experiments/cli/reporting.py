@@ -209,10 +209,12 @@ def _print_report(files: Sequence[Path], answers: Sequence[Answer]) -> None:
 
     for file in files[: len(answers)]:
         print(f"\n{file}\n\n{file.read_text(encoding='utf-8')}", end="")
-    others = [file for file in files[len(answers) :] if file.suffix != ".svg"]  # the page has them
-    print(f"\nand {', '.join(map(str, others))}\n")
+    others = [file for file in files[len(answers) :] if file.suffix not in (".svg", ".html")]
+    print(f"\nand in {others[0].parent}: {', '.join(file.name for file in others)}\n")
     for answer in answers:
         print(headline(answer))
+    for page in (file for file in files if file.suffix == ".html"):
+        print(f"\nto look at: {page}")  # it has the plots too
 
 
 class Growing:
