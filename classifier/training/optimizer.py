@@ -27,9 +27,7 @@ def make_optimizer(
     spec: AdamW | SGD | RMSProp | LibraryOptimizer | UserOptimizer,
     lr: float,
 ) -> torch.optim.Optimizer:
-    """Weight decay on weights, none on biases and norm layers, unless `decay_on` says else.
-
-    Raises UserError for arguments that the library's optimiser refuses."""
+    """Weight decay on weights, none on biases and norm layers, unless `decay_on` says else."""
     if isinstance(spec, UserOptimizer):
         return spec.make(_groups(network, spec.weight_decay, "weights"), lr)
     groups = _groups(network, spec.weight_decay, spec.decay_on)
@@ -41,6 +39,19 @@ def make_optimizer(
     if isinstance(spec, RMSProp):
         return torch.optim.RMSprop(groups, lr=lr, alpha=spec.alpha, momentum=spec.momentum)
     return _of_a_library(groups, spec, lr)
+
+
+def try_optimizer(spec: LibraryOptimizer, lr: float) -> None:
+    """A step of a tiny layer, for some look at their arguments only then. Raises UserError."""
+    layer = nn.Linear(2, 2)
+    try:
+        optimizer = make_optimizer(layer, spec, lr)
+        layer(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+    except Exception as error:  # whatever a library makes of another kind of argument
+        why = str(error).partition("\n")[0] or type(error).__name__
+        message = f"optimizer {spec.name} does not take its arguments: {why}"
+        raise UserError(message) from error
 
 
 def _groups(network: nn.Module, weight_decay: float, on: DecayOn) -> list[dict[str, Any]]:
@@ -62,16 +73,9 @@ def _groups(network: nn.Module, weight_decay: float, on: DecayOn) -> list[dict[s
 def _of_a_library(
     groups: list[dict[str, Any]], spec: LibraryOptimizer, lr: float
 ) -> torch.optim.Optimizer:
-    arguments = spec.arguments
-    try:
-        if spec.name in vars(torch.optim):
-            made: torch.optim.Optimizer = getattr(torch.optim, spec.name)(
-                groups, lr=lr, **arguments
-            )
-        else:
-            made = create_optimizer_v2(groups, opt=spec.name, lr=lr, **arguments)
-    except (TypeError, ValueError, IndexError, AssertionError) as error:
-        raise UserError(
-            f"optimizer {spec.name} does not take its arguments: {error or type(error).__name__}"
-        ) from error
+    if spec.name in vars(torch.optim):
+        kind = getattr(torch.optim, spec.name)
+        made: torch.optim.Optimizer = kind(groups, lr=lr, **spec.arguments)
+    else:
+        made = create_optimizer_v2(groups, opt=spec.name, lr=lr, **spec.arguments)
     return made
