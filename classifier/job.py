@@ -194,7 +194,7 @@ def train(
         work = multiply_adds(network, spec.eval_side)
         teacher = start.teacher_network(listed.classes, spec.image_size)
         trainer = Trainer(spec, tracks, training_data, network, device, teacher)
-        precision = "fp16 autocast" if trainer.amp else _precision("fp32", device)
+        precision = f"{trainer.amp} autocast" if trainer.amp else _precision("fp32", device)
         environment = _environment(place, device, precision, spec.plugins)
         kept_in = states_in or out
         kept_in.mkdir(parents=True, exist_ok=True)  # only now: the user's mistake writes nothing
@@ -282,7 +282,7 @@ def check_start(spec: TrainSpec, place: Place, start: Start) -> None:
     classes = datasets.listing(spec.data, place.data_root).classes
     start.teacher_network(classes, spec.image_size)
     start_network(spec, len(classes), start.weights)
-    check_settings(spec)
+    check_settings(spec, torch.device(place.device))
     if spec.plugins:
         torch.set_num_threads(place.threads)
         try_out(spec, len(classes))

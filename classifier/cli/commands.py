@@ -38,6 +38,7 @@ from classifier.plugins.load import use
 from classifier.records import runs
 from classifier.records.record import TrainRecord, evaluate_unit, train_unit
 from classifier.training import states
+from classifier.training.trainer import check_settings
 
 
 def place(device: str, data_root: Path, workers: int = 0) -> Place:
@@ -66,10 +67,11 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
     if (run / train_unit(track.key) / runs.CHECKPOINT).exists():
         print(f"nothing to do: {run} is trained already")
         return 0
-    if spec.amp and where.device == "cpu":
+    if spec.amp is True and where.device == "cpu":
         print("amp is for CUDA: on this CPU the training runs in FP32", file=sys.stderr)
     if remark := batches.remark(listed.counts()["train"], spec.batch_size):
         print(remark, file=sys.stderr)
+    check_settings(spec, torch.device(where.device))
     work = run / runs.work_name(spec)
     make_folder(work)
     if not options.resume:

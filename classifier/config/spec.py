@@ -87,6 +87,12 @@ LOSSES = found(
 )
 
 
+def _known_amp(value: object) -> object:
+    if isinstance(value, bool) or value == "bfloat16":
+        return value
+    raise ValueError(f"'amp' must be true, false or bfloat16, not '{value}'")
+
+
 def _or_users(kind: type[Plugin]) -> WrapValidator:
     """A setting may be an object of the user's, which has a digest, in place of a built-in one."""
 
@@ -209,11 +215,13 @@ class TrainSettings(Spec):
         (), json_schema_extra=NEUTRAL
     )
     normalize: Literal["imagenet", "dataset"] = "dataset"
-    amp: bool = False
+    amp: Annotated[bool | Literal["bfloat16"], BeforeValidator(_known_amp)] = False
     best: Literal["accuracy", "mpa", "loss"] = "accuracy"
     patience: int = Field(30, ge=0)
     seed: int = Field(0, ge=0, lt=2**63)
     deterministic: bool = True
+    compile: bool = neutral(False)
+    """By torch.compile, which may move last digits."""
     clip_grad: Annotated[Positive | None, BeforeValidator(off)] = neutral(None)
     """The most that the norm of all gradients together may be (torch's `clip_grad_norm_`)."""
     crop: Annotated[RandomResized | None, BeforeValidator(named), BeforeValidator(off)] = neutral(
@@ -259,6 +267,11 @@ class TrainSettings(Spec):
         self._check_network()
         if self.augment is not None and self.albumentations:
             raise ValueError("'albumentations' stand in place of 'augment'; leave one out")
+        if self.compile and self.has("distill"):
+            raise ValueError(
+                "'compile' and 'distill', which looks into the network, can't be combined; leave "
+                "one out"
+            )
         if self.micro_batch is not None and self.micro_batch >= self.batch_size:
             raise ValueError(
                 f"'micro_batch' {self.micro_batch} must be smaller than the batch_size of "
@@ -336,10 +349,11 @@ class TrainSettings(Spec):
 
     @property
     def checked_by_libraries(self) -> str:
-        """The settings that only their library can check whole, as text: equal for trainings of
-        which one stands for all."""
+        """The settings that only their library, or this machine's compiler, can check whole, as
+        text: equal for trainings of which one stands for all."""
         library = (self.optimizer, self.schedule)
         kept = [each.signed() for each in library if isinstance(each, LIBRARYS)]
+        kept += [{"compile": True}] if self.compile else []
         return json.dumps(kept) if kept else ""
 
     @property

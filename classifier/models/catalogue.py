@@ -164,7 +164,10 @@ def check_setting(model: str, setting: str) -> None:
     has not."""
     found = known_of(model)
     if found is not None and setting not in found.settings:
-        raise UserError(f"model '{model}' has no '{setting}': {found.lacks(setting)}")
+        raise UserError(
+            f"model '{model}' has no '{setting}': {found.lacks(setting)}. Leave it out, or set it "
+            "to null where a recipe brings it"
+        )
 
 
 def check_pretrained(model: str, pretrained: str) -> None:

@@ -34,8 +34,7 @@ def make_optimizer(
     `trained`: the network, and behind it tricks' own layers. `layer_decay`: what a layer's learning
     rate is of the next one's, in a group's `lr_scale`.
 
-    Raises UserError for arguments that the library's optimiser refuses, and for a network that does
-    not say in which order its layers are."""
+    Raises UserError for a network that does not say in which order its layers are."""
     on: DecayOn = "weights" if isinstance(spec, UserOptimizer) else spec.decay_on
     if layer_decay is None:
         groups = _groups(trained, spec.weight_decay, on)
@@ -51,6 +50,19 @@ def make_optimizer(
     if isinstance(spec, RMSProp):
         return torch.optim.RMSprop(groups, lr=lr, alpha=spec.alpha, momentum=spec.momentum)
     return _of_a_library(groups, spec, lr)
+
+
+def try_optimizer(spec: LibraryOptimizer, lr: float) -> None:
+    """A step of a tiny layer, for some look at their arguments only then. Raises UserError."""
+    layer = nn.Linear(2, 2)
+    try:
+        optimizer = make_optimizer(layer, spec, lr)
+        layer(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+    except Exception as error:  # whatever a library makes of another kind of argument
+        why = str(error).partition("\n")[0] or type(error).__name__
+        message = f"optimizer {spec.name} does not take its arguments: {why}"
+        raise UserError(message) from error
 
 
 def layered(trained: nn.Module, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
@@ -108,16 +120,9 @@ def _groups(network: nn.Module, weight_decay: float, on: DecayOn) -> list[dict[s
 def _of_a_library(
     groups: list[dict[str, Any]], spec: LibraryOptimizer, lr: float
 ) -> torch.optim.Optimizer:
-    arguments = spec.arguments
-    try:
-        if spec.name in vars(torch.optim):
-            made: torch.optim.Optimizer = getattr(torch.optim, spec.name)(
-                groups, lr=lr, **arguments
-            )
-        else:
-            made = create_optimizer_v2(groups, opt=spec.name, lr=lr, **arguments)
-    except (TypeError, ValueError, IndexError, AssertionError) as error:
-        raise UserError(
-            f"optimizer {spec.name} does not take its arguments: {error or type(error).__name__}"
-        ) from error
+    if spec.name in vars(torch.optim):
+        kind = getattr(torch.optim, spec.name)
+        made: torch.optim.Optimizer = kind(groups, lr=lr, **spec.arguments)
+    else:
+        made = create_optimizer_v2(groups, opt=spec.name, lr=lr, **spec.arguments)
     return made

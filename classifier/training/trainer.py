@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ from classifier.models.trunks import Wish
 from classifier.models.weights import load_weights
 from classifier.plugins.spec import UserAugmentation
 from classifier.records.record import Epoch
-from classifier.training.optimizer import make_optimizer
+from classifier.training.optimizer import make_optimizer, try_optimizer
 from classifier.training.schedule import learning_rates
 from classifier.training.step import Step
 from classifier.tricks.base import Act, Beginning
@@ -64,11 +64,36 @@ def start_network(spec: TrainSpec, classes: int, file: Path | None) -> Network:
     return network.freeze_trunk() if spec.freeze else network
 
 
-def check_settings(spec: TrainSpec) -> None:
-    """Try what only a library can check, on a tiny layer. Raises UserError."""
+def amp_of(spec: TrainSpec, device: torch.device) -> Literal["fp16", "bf16"] | None:
+    """What a training computes in where that is not FP32: bfloat16 on every device, FP16 on CUDA
+    only, for a CPU would only emulate it."""
+    if spec.amp == "bfloat16":
+        return "bf16"
+    return "fp16" if spec.amp and device.type == "cuda" else None
+
+
+def check_settings(spec: TrainSpec, device: torch.device) -> None:
+    """Try what only a library, or the device's compiler, can check, on a tiny layer. Raises
+    UserError."""
+    if spec.compile:
+        _check_compiler(device)
     if isinstance(spec.optimizer, LibraryOptimizer):
-        make_optimizer(nn.Linear(2, 2), spec.optimizer, spec.lr)
+        try_optimizer(spec.optimizer, spec.lr)
     learning_rates(spec)
+
+
+def _check_compiler(device: torch.device) -> None:
+    try:
+        layer = nn.Linear(2, 2).to(device)
+        layer.compile(dynamic=False)
+        layer(torch.zeros(1, 2, device=device)).sum().backward()
+    except Exception as error:  # of whatever kind: torch, its backends and the compiler have many
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        why = lines[0].strip() if lines else type(error).__name__
+        raise UserError(
+            f"'compile: true' can't be done here: torch.compile finds no compiler that works "
+            f"({why}); leave it out, or install one"
+        ) from error
 
 
 def train_loader(spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> TrainLoader:
@@ -166,8 +191,13 @@ class Trainer:
         self._by_setting = {
             trick.setting: act for trick, act in zip(spec.tricks, self.acts, strict=True)
         }
-        self.amp = spec.amp and device.type == "cuda"
-        self.autocast = torch.autocast(device.type, torch.float16, enabled=self.amp)
+        self.amp = amp_of(spec, device)
+        half = torch.bfloat16 if self.amp == "bf16" else torch.float16
+        self.autocast = torch.autocast(device.type, half, enabled=self.amp is not None)
+        if spec.compile:  # in place: its state keeps its names
+            for part in (self.network.trunk, self.network.head):
+                # A size has its own code, so that what came before it changes nothing.
+                part.compile(dynamic=False)
         weight = balance(data.train.labels, classes).to(device) if spec.class_balance else None
         self.rates = learning_rates(spec, len(data.train))
         """Of each step of the training."""
@@ -176,7 +206,7 @@ class Trainer:
             make_optimizer(self._trained(), spec.optimizer, spec.lr, spec.layer_decay),
             spec.loss.make(weight),
             self.autocast,
-            torch.amp.GradScaler(device.type, enabled=self.amp),
+            torch.amp.GradScaler(device.type, enabled=self.amp == "fp16"),
             self.acts,
             spec.micro_batch,
             spec.clip_grad,
@@ -266,7 +296,7 @@ class Trainer:
         if len(wrong):
             step = int(wrong[0])
             terms = [self.spec.loss.name, *filter(None, (trick.term for trick in self.spec.tricks))]
-            amp = "; run without amp, in which SP overflows" if self.amp else ""
+            amp = "; run without amp, in which SP overflows" if self.amp == "fp16" else ""
             raise UserError(
                 f"the loss is {float(losses[step])} at step {step} of epoch {self.epoch} "
                 f"({' + '.join(terms)}): try a smaller lr, or warmup{amp}"

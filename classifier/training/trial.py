@@ -165,6 +165,7 @@ def _short(spec: TrainSpec) -> TrainSpec:
     parts = IMAGES // 2 if spec.micro_batch else None
     small = {"epochs": EPOCHS, "batch_size": IMAGES, "micro_batch": parts, "patience": 0}
     without = {"pretrained": None, "weights": None, "distill": None, "amp": False, "warmup": None}
+    without |= {"compile": False}
     return spec.model_copy(update={**small, **without, "class_balance": False})
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, ValidationError
 
-from classifier.basics.settings import Positive
+from classifier.basics.settings import Count, Positive, neutral
 from classifier.tricks.base import Act, Beginning, Flag, Trick
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ _NUMBER = r"([0-9.]+(?:e[-+]?[0-9]+)?)"
 
 
 class Ema(Trick):
-    """Average of weights and buffers: decay(t) = decay * (1 - exp(-t / tau)) at step t from 1.
+    """Average of weights and buffers: decay(t) = decay * (1 - exp(-t / tau)) at step t from 1, and
+    at each `every`th step only.
 
     A track: it looks at a training without touching it.
     """
@@ -32,20 +33,22 @@ class Ema(Trick):
 
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
     tau: Positive = 2000.0
+    every: Count = neutral(1)
 
     @property
     def key(self) -> str:
-        """The name of its track, also as a folder: `ema-0.9999-2000`."""
-        return f"ema-{self.decay!r}-{self.tau:.17g}"
+        """The name of its track, also as a folder: `ema-0.9999-2000`, `ema-0.9999-2000-32`."""
+        every = "" if self.every == 1 else f"-{self.every}"
+        return f"ema-{self.decay!r}-{self.tau:.17g}{every}"
 
     @classmethod
     def of_key(cls, key: str) -> Ema | None:
         """The average of that name; None for a name that is none of an average."""
-        numbers = re.fullmatch(f"ema-{_NUMBER}-{_NUMBER}", key)
+        numbers = re.fullmatch(f"ema-{_NUMBER}-{_NUMBER}(?:-([0-9]{{1,10}}))?", key)
         if numbers is None:
             return None
         try:
-            ema = cls(decay=float(numbers[1]), tau=float(numbers[2]))
+            ema = cls(decay=float(numbers[1]), tau=float(numbers[2]), every=int(numbers[3] or 1))
         except ValidationError:
             return None
         return ema if ema.key == key else None
@@ -67,6 +70,8 @@ class Average(Act):
 
     def after_step(self, network: Network, step: int) -> None:
         """Follow `network`; steps that amp skipped are counted too."""
+        if step % self._ema.every:
+            return
         import torch
         from torch.optim.swa_utils import get_ema_multi_avg_fn
 

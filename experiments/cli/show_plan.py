@@ -64,6 +64,9 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
     for matrix in matrices:
         for name, value in matrix.overrides.items():
             print(f"{matrix.name}: {name} = {json.dumps(value)} (override)")
+        for recipe, settings in matrix.recipes.items():
+            for name, value in settings.items():
+                print(f"{matrix.name}: train.{name} = {json.dumps(value)} (recipe {recipe})")
         for note in matrix.notes:
             print(f"{matrix.name}: {note}")
     others = left_out(plan, data_root)

@@ -29,6 +29,7 @@ from classifier.data.spec import DataSpec
 from classifier.models import catalogue
 from classifier.tricks.distillation import Distill
 from experiments.matrix.own import Own
+from experiments.matrix.recipes import RECIPES, expanded
 from experiments.matrix.schema import File, Trained
 
 MOST_ARMS = 100_000
@@ -77,6 +78,8 @@ class Arms:
         self._data_of: dict[str, DataSpec] = {}
         """By canonical text: most arms have the same."""
         self.axes: dict[str, list[Any]]
+        self.recipes: dict[str, dict[str, Any]] = {}
+        """Those that are named, as all arms share them."""
         if (file.matrix is None) == (file.runs is None):
             raise document.error((), "a matrix has either 'matrix' (axes) or 'runs', and not both")
         if file.runs is not None:
@@ -226,6 +229,7 @@ class Arms:
             if not is_of_data(name):
                 _put(settings, name, value)
                 origins[name] = _forced_place(name)
+        settings = self._expanded(settings, origins)
         self._refuse_top_level(settings, origins)
         if settings.get("weights") not in (None, False):
             place = _place(origins, "weights")
@@ -260,6 +264,27 @@ class Arms:
             taught = distill.model_copy(update={"teacher": teacher.signature})
             trainings[position] = trainings[position].model_copy(update={"distill": taught})
         return Arm(where, tuple(trainings), checked.track, teachers)
+
+    def _expanded(self, settings: dict[str, Any], origins: dict[str, Where]) -> dict[str, Any]:
+        """With those of the recipe that is named, if one is, in which all others change parts."""
+        name, place = settings.pop("recipe", None), origins.pop("recipe", ())
+        if name is None or name is False:
+            return settings
+        if not isinstance(name, str) or name not in RECIPES:
+            shown = name if isinstance(name, str) else text(name)
+            message = f"unknown recipe '{shown}'{nearest(shown, RECIPES)}"
+            raise self._document.error(place, message)
+        shared: dict[str, Any] = {}
+        for setting, value in (*self._file.train.items(), *self.forced.items()):
+            if not is_of_data(setting):
+                _put(shared, setting, value)
+        of_all = expanded(name, shared)
+        self.recipes[name] = {each: of_all[each] for each in RECIPES[name] if each in of_all}
+        whole = expanded(name, settings)
+        for setting in whole:
+            if not any(each.partition(".")[0] == setting for each in origins):
+                origins[setting] = place
+        return whole
 
     def _data(self, own: Mapping[str, Any], places: Mapping[str, Where]) -> DataSpec:
         """What an arm is trained on: what the top says, the arm's over it, the command line's over

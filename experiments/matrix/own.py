@@ -26,7 +26,7 @@ from classifier.plugins.spec import OF_A_TRAINING, OF_KIND, as_setting
 from classifier.plugins.syntax import parse
 from experiments.matrix.schema import METRICS
 
-_RESERVED = {*ArmSettings.model_fields, "seed", "run", "include", "exclude"}
+_RESERVED = {*ArmSettings.model_fields, "seed", "run", "include", "exclude", "recipe"}
 
 WrittenAt = Callable[[tuple[str | int, ...]], Where]
 """Where in the file a setting, or a part of one, was written."""

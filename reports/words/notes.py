@@ -24,6 +24,7 @@ def notes(matrix: Matrix, table: SelectedTable) -> list[str]:
         *_not_recorded(table),
         *_emulation(table),
         *_amp(table),
+        *_compiled(table),
         *_left_over(table),
         " ".join(_mixed(table)),
         *_shared(table),
@@ -121,8 +122,17 @@ def _emulation(table: SelectedTable) -> Iterator[str]:
 
 def _amp(table: SelectedTable) -> Iterator[str]:
     ran = (*table.accuracies, *table.trainings)
-    if any(r.training.amp and r.environment.device_kind == "cpu" for r in ran):
+    if any(r.training.amp is True and r.environment.device_kind == "cpu" for r in ran):
         yield "amp was asked for, but trainings on a CPU ran in FP32."
+
+
+def _compiled(table: SelectedTable) -> Iterator[str]:
+    ran = {r.training.signature: r.training.compile for r in (*table.accuracies, *table.trainings)}
+    if any(ran.values()):
+        yield (
+            f"{sum(ran.values())} of {len(ran)} trainings ran compiled: torch.compile fuses "
+            "operations, so last digits may differ from those of one that did not."
+        )
 
 
 def _left_over(table: SelectedTable) -> Iterator[str]:

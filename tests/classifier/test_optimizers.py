@@ -21,7 +21,7 @@ from classifier.config.optimizers import (
     optimizer_names,
 )
 from classifier.config.spec import TrainSpec
-from classifier.training.optimizer import make_optimizer
+from classifier.training.optimizer import make_optimizer, try_optimizer
 from classifier.training.step import Step
 
 BUILT_IN = ("adamw", "rmsprop", "sgd")
@@ -159,7 +159,9 @@ def test_what_no_library_takes_is_refused() -> None:
         with pytest.raises(ValidationError, match=message):
             read(written)
     with pytest.raises(UserError, match="optimizer Adam does not take its arguments: Invalid beta"):
-        make_optimizer(network(), read({"name": "Adam", "betas": [1.5, 0.9]}), 0.1)
+        try_optimizer(read({"name": "Adam", "betas": [1.5, 0.9]}), 0.1)
+    for name in library_optimizers():
+        try_optimizer(read({"name": name}), 0.1)
 
 
 @pytest.mark.parametrize("name", [*BUILT_IN, "lamb", "Adam"])

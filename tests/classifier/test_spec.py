@@ -125,8 +125,9 @@ def test_tracks_have_names_for_folders() -> None:
     assert RAW.key == "raw"
     assert Ema().key == "ema-0.9999-2000"
     assert Ema(decay=0.99, tau=50.5).key == "ema-0.99-50.5"
-    for track in (RAW, Ema(), Ema(decay=0.99, tau=50.5), Ema(decay=0.5, tau=1e-7)):
+    assert Ema(every=32).key == "ema-0.9999-2000-32"
+    for track in (RAW, Ema(), Ema(decay=0.99, tau=50.5), Ema(decay=0.5, tau=1e-7), Ema(every=7)):
         assert track_of(track.key) == track
-    for name in ("", "ema", "ema-2-1", "ema-0.99-50.50", "raw-1"):
+    for name in ("", "ema", "ema-2-1", "ema-0.99-50.50", "ema-0.5-1-1", "ema-0.5-1-0", "raw-1"):
         with pytest.raises(ValueError, match="is no track"):
             track_of(name)

@@ -321,6 +321,16 @@ def test_the_average_is_the_formula() -> None:
                 expected[name] = value.double()
     for name, value in average.network.state_dict().items():
         assert torch.allclose(value.double(), expected[name], rtol=1e-5, atol=1e-6), name
+    for every, step, moves in ((3, 2, False), (3, 6, True)):
+        seldom = Average(network, Ema(decay=0.5, tau=1e-3, every=every))
+        before = {name: value.clone() for name, value in seldom.network.state_dict().items()}
+        bias = network.get_parameter("head.1.bias")
+        with torch.no_grad():
+            bias.add_(1)
+        seldom.after_step(network, step)
+        mean = (before["head.1.bias"] + bias) / 2
+        found = seldom.network.get_parameter("head.1.bias")
+        assert torch.allclose(found, mean if moves else before["head.1.bias"])
     assert Ema().decay_at(2000) == pytest.approx(0.9999 * (1 - np.exp(-1)))
 
 

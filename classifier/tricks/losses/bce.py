@@ -32,6 +32,7 @@ class BinaryCrossEntropy(Loss):
 
         def binary(logits: Tensor, targets: Tensor) -> Tensor:
             smooth = self.label_smoothing
+            logits = logits.float() if logits.itemsize < 4 else logits  # under autocast
             probable = soft(targets, logits) * (1 - smooth) + smooth / logits.shape[1]
             if self.target_threshold is not None:
                 probable = probable.gt(self.target_threshold).to(logits.dtype)
