@@ -24,6 +24,7 @@ from classifier.records.record import (
     TrainRecord,
 )
 from experiments.matrix.schema import Column
+from reports.figures.folds import single
 from reports.figures.select import Missing, Selection, Used
 from reports.figures.tables import finite, mean
 from reports.statistics.answers import Answer, Judged
@@ -79,7 +80,7 @@ class KnownCell(_Plain):
     missing: str | None
     by_seed: tuple[float | None, ...]
     records: tuple[int | None, ...]
-    """Which of the file's, a seed each."""
+    """Which of the file's, one a seed, or one for each of its folds."""
     low: float | None
     high: float | None
     limits: Annotated[dict[str, Any], AfterValidator(_checked)] | None
@@ -246,7 +247,10 @@ def _measure(column: Column) -> dict[str, Any]:
 def _cell(answer: Answer, judged: Judged, keys: dict[tuple[str, str], int]) -> KnownCell:
     cell, alone = judged.cell, judged.estimate if judged.cell.missing is None else None
     figure = mean(cell)
-    records = [None if isinstance(r, Missing) else (r.signature, r.unit) for r in cell.seeds]
+    records: list[tuple[str, str] | None] = []
+    for seed in cell.seeds:
+        each = [None] if isinstance(seed, Missing) else single([seed])
+        records += [(record.signature, record.unit) if record else None for record in each]
     return KnownCell(
         table=answer.table.name,
         row=cell.row,

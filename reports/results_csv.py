@@ -29,7 +29,9 @@ def text(selection: Selection) -> str:
     own = (
         ("metric", "value") if any(used.record.kind == "metric" for used in selection.used) else ()
     )
-    columns = ("kind", "signature", *axes, *_SPEC, *_MEASURED, *own, *_RAN, *costs)
+    has_folds = any(data.folds for data in selection.matrix.data)
+    spec = (*_SPEC[:2], "fold", *_SPEC[2:]) if has_folds else _SPEC
+    columns = ("kind", "signature", *axes, *spec, *_MEASURED, *own, *_RAN, *costs)
     rows = (_row(used) | _axes(used) | _cost(used, costs) for used in selection.used)
     return csv_text(columns, rows)
 
@@ -89,4 +91,5 @@ def _accuracy(record: TrainRecord | EvaluateRecord) -> dict[str, Any]:
 
 def _trained(record: TrainRecord | EvaluateRecord | MetricRecord) -> dict[str, Any]:
     training = record.training
-    return {"seed": training.seed, "rdrop": training.has("rdrop"), "track": record.track}
+    trained = {"seed": training.seed, "rdrop": training.has("rdrop"), "track": record.track}
+    return trained | ({} if training.data.fold is None else {"fold": training.data.fold})

@@ -367,7 +367,8 @@ class TrainSettings(Spec):
         places = (self.loss, self.optimizer, self.augment)
         own = [f"-{place.name}" for place in places if isinstance(place, Plugin)]
         told = "".join([*(trick.slug for trick in self.tricks), *own])
-        return f"{_in_a_path(self.model)}{told[:MOST_TOLD]}-s{self.seed}"
+        fold = "" if self.data.fold is None else f"-f{self.data.fold}"
+        return f"{_in_a_path(self.model)}{told[:MOST_TOLD]}-s{self.seed}{fold}"
 
     @property
     def trained(self) -> TrainSpec:

@@ -25,9 +25,11 @@ from classifier.data.split import (
     Part,
     check_sizes,
     cut_val,
+    fold_counts,
     in_order,
     sizes,
     split,
+    split_folds,
     split_groups,
 )
 
@@ -67,7 +69,8 @@ class Listing:
 
 
 def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
-    """Number of classes and of images in each part, or None while only images would tell.
+    """Number of classes and of images in each part, or None while only images would tell. Of folds
+    together: every image is one of test, train and val are those of the first.
 
     `on_bad_image: skip` looks at the images once they are there. Raises UserError where a class is
     too small for the split.
@@ -83,11 +86,16 @@ def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
     may_lack_some = data.on_bad_image == "skip" and source.folder(root) is not None
     if (images_tell or may_lack_some) and source.is_there(root):
         listed = listing(data, root)
-        return len(listed.classes), listed.counts()
+        counted = listed.counts()
+        is_whole = data.folds is not None and data.fold is None
+        return len(listed.classes), counted | ({"test": len(listed.paths)} if is_whole else {})
     if images_tell:
         return None
     if known is not None:
         return known.classes, known.parts
+    assert class_sizes is not None
+    if data.folds is not None:
+        return len(class_sizes), _counts_of_folds(data, class_sizes)
     total: Counter[Part] = Counter()
     assert class_sizes is not None and data.split != "given"
     with told_of(data.title):
@@ -97,8 +105,17 @@ def counts(data: DataSpec, root: Path) -> tuple[int, dict[Part, int]] | None:
     return len(class_sizes), {part: total[part] for part in PARTS}
 
 
+def _counts_of_folds(data: DataSpec, class_sizes: Mapping[str, int]) -> dict[Part, int]:
+    assert data.split != "given" and data.folds is not None
+    with told_of(data.title):
+        of_fold = fold_counts(class_sizes, data.split, data.folds, data.fold or 0, data.limit)
+    kept = sum(min(images, data.limit or images) for images in class_sizes.values())
+    return of_fold if data.fold is not None else {**of_fold, "test": kept}
+
+
 def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listing:
-    """What the data set holds and how it is split. Raises UserError where it can't be used.
+    """What the data set holds and how it is split; of folds together as in the first. Raises
+    UserError where it can't be used.
 
     `progress` is for the first look with `on_bad_image: skip` or `similar`, which decodes every
     image.
@@ -121,16 +138,29 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
         elif data.duplicates == "together" or groups:
             every = list(chain.from_iterable(classes.values()))
             alike = _alike(data, root, every, progress) if data.duplicates == "together" else []
-            joined = duplicates.joined(groups, alike)
-            parts = split_groups(classes, joined, data.split, data.split_seed, data.limit)
+            parts = _drawn(data, classes, duplicates.joined(groups, alike))
         else:
-            parts = split(classes, data.split, data.split_seed, data.limit)
+            parts = _drawn(data, classes, None)
     names = tuple(sorted(classes))
     label_of = {path: label for label, name in enumerate(names) for path in classes[name]}
     paths = tuple(sorted(parts))
     labels, of = tuple(label_of[path] for path in paths), tuple(parts[path] for path in paths)
     together = len({groups[path] for path in paths if path in groups}) or None
     return Listing(names, paths, labels, of, skipped, together)
+
+
+def _drawn(
+    data: DataSpec, classes: Mapping[str, Sequence[str]], groups: Mapping[str, str] | None
+) -> dict[str, Part]:
+    """The part of each path, with groups kept together where there are any."""
+    assert data.split != "given"
+    rule, seed = data.split, data.split_seed
+    if data.folds is not None:
+        fold = data.fold or 0
+        return split_folds(classes, groups or {}, rule, seed, data.folds, fold, data.limit)
+    if groups is not None:
+        return split_groups(classes, groups, rule, seed, data.limit)
+    return split(classes, rule, seed, data.limit)
 
 
 def other(

@@ -26,9 +26,11 @@ def prepare(data: DataSpec, root: Path) -> Listing:
     """
     data.source.fetch(root, Transfer())
     listed = datasets.listing(data, root, Counted("looking at images"))
-    _check_images(data, root, listed)
+    is_first = not data.fold  # the other folds have the same images
+    if is_first:
+        _check_images(data, root, listed)
     shared = datasets.shared(data, root, listed, Counted("comparing images"))
-    if shared:
+    if shared and (is_first or data.duplicates == "error"):
         _say_shared(data, listed, shared)
     return listed
 

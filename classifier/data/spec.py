@@ -82,6 +82,9 @@ class DataSpec(Settings):
     path (what its brackets hold, if it has any). `duplicates`: images that are the same, byte for
     byte, in more than one part are named (`warn`), refused (`error`) or brought `together` into
     one; with `similar` also those whose perceptual hashes differ in at most so many of 64 bits.
+
+    `folds` are those of a cross-validation: each has a test part of its own, together every image
+    once, and leaves the rest to train and val as `split` has them.
     """
 
     name: Annotated[str | None, BeforeValidator(_known)] = None
@@ -94,6 +97,13 @@ class DataSpec(Settings):
     )
     split: Literal["strict", "sequential", "given"] = "strict"
     split_seed: int = Field(0, ge=0)
+    folds: int | None = Field(
+        None, ge=2, le=100, json_schema_extra=NEUTRAL, exclude_if=lambda folds: folds is None
+    )
+    fold: int | None = Field(
+        None, ge=0, json_schema_extra=NEUTRAL, exclude_if=lambda fold: fold is None
+    )
+    """Which of the folds a training tests on, from 0; of a matrix's data as written None."""
     limit: Count | None = Field(None, json_schema_extra=NEUTRAL)
     on_bad_image: Literal["error", "skip"] = Field("error", json_schema_extra=NEUTRAL)
     # What follows is written only where it is set: records are older than these settings.
@@ -157,6 +167,14 @@ class DataSpec(Settings):
         return self.hf is not None or not has_val
 
     @model_validator(mode="after")
+    def _folds_fit(self) -> DataSpec:
+        if self.folds is not None and self.split == "given":
+            raise ValueError("'folds' cut test parts, and split 'given' has its own")
+        if self.fold is not None and self.fold >= (self.folds or 0):
+            raise ValueError(f"there is no fold {self.fold} of {self.folds or 0} 'folds'")
+        return self
+
+    @model_validator(mode="after")
     def _labels_fit(self) -> DataSpec:
         if self.labels is None:
             return self
@@ -201,6 +219,23 @@ class DataSpec(Settings):
     def in_names(self) -> str:
         """Its title where it is a part of a file's name."""
         return self.title.replace("/", "--")
+
+    @property
+    def whole(self) -> DataSpec:
+        """All folds together; without folds itself."""
+        return self if self.fold is None else self.model_copy(update={"fold": None})
+
+    @property
+    def each_fold(self) -> tuple[DataSpec, ...]:
+        """What its trainings see, one each; without folds itself."""
+        if self.folds is None:
+            return (self,)
+        return tuple(self.model_copy(update={"fold": fold}) for fold in range(self.folds))
+
+    @property
+    def rule(self) -> str:
+        """How it is split, in short."""
+        return self.split if self.folds is None else f"{self.split}, {self.folds} folds"
 
     @property
     def as_test(self) -> str:

@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from itertools import chain, count
+from itertools import chain, count, islice
 from typing import Literal
 
 from classifier.basics.errors import UserError
@@ -66,7 +66,7 @@ def sizes(images: int, rule: Rule, shares: Shares = SHARES) -> dict[Part, int]:
 def split(
     classes: Mapping[str, Sequence[str]],
     rule: Rule,
-    seed: int,
+    seed: int | str,
     limit: int | None = None,
     shares: Shares = SHARES,
 ) -> dict[str, Part]:
@@ -90,8 +90,9 @@ def split_groups(
     classes: Mapping[str, Sequence[str]],
     groups: Mapping[str, str],
     rule: Rule,
-    seed: int,
+    seed: int | str,
     limit: int | None = None,
+    shares: Shares = SHARES,
 ) -> dict[str, Part]:
     """As `split`, but whole groups; an image that `groups` does not name is one of its own.
 
@@ -101,7 +102,7 @@ def split_groups(
     part would be empty.
     """
     kept = {name: in_order(paths, seed)[:limit] for name, paths in classes.items()}
-    share = {name: sizes(len(paths), rule) for name, paths in kept.items()}
+    share = {name: sizes(len(paths), rule, shares) for name, paths in kept.items()}
     there = {name: dict.fromkeys(PARTS, 0) for name in kept}
     held: dict[str, Counter[str]] = {}
     for name, paths in kept.items():
@@ -129,7 +130,7 @@ def split_groups(
                 "choose smaller groups (a smaller 'similar') or leave the class out"
             )
     for part in PARTS:
-        if part not in part_of.values():
+        if shares[part] and part not in part_of.values():
             raise UserError(f"there are too few images, or too large groups: {part} has no image")
     return {path: part_of[groups.get(path, path)] for path in chain.from_iterable(kept.values())}
 
@@ -176,7 +177,128 @@ def cut_val(
     )
 
 
-def in_order(names: Iterable[str], seed: int) -> list[str]:
+def rest_shares(rule: Rule) -> Shares:
+    """What train and val get of all that is not in a fold's test part: as they stand to each other
+    under the rule without folds."""
+    val = SHARES["val"] if rule == "sequential" else SHARES["val"] / (1 - SHARES["test"])
+    return {"train": 1 - val, "val": val, "test": Fraction(0)}
+
+
+def fold_sizes(images: int, folds: int, first: int) -> list[int]:
+    """How many of a class's `images` are in the test part of each fold. They differ by one at most;
+    the larger ones begin with the fold `first`."""
+    least, more = divmod(images, folds)
+    return [least + ((fold - first) % folds < more) for fold in range(folds)]
+
+
+def fold_counts(
+    classes: Mapping[str, int], rule: Rule, folds: int, fold: int, limit: int | None = None
+) -> dict[Part, int]:
+    """How many images each part of a fold has, by how many each class has; without groups. Raises
+    UserError as `check_folds`."""
+    check_folds(classes, rule, folds, limit)
+    total: Counter[Part] = Counter()
+    first = 0
+    for name in sorted(classes):
+        images = min(classes[name], limit or classes[name])
+        test = fold_sizes(images, folds, first)[fold]
+        first = (first + images) % folds
+        total.update({**sizes(images - test, rule, rest_shares(rule)), "test": test})
+    return {part: total[part] for part in PARTS}
+
+
+def split_folds(
+    classes: Mapping[str, Sequence[str]],
+    groups: Mapping[str, str],
+    rule: Rule,
+    seed: int,
+    folds: int,
+    fold: int,
+    limit: int | None = None,
+) -> dict[str, Part]:
+    """The part of every path in one fold of cross-validation, the folds counting from 0.
+
+    Over the folds each image is once in test; val is cut from what a fold leaves, by the rule, and
+    drawn anew for each. Raises UserError, naming the class, where one is too small.
+    """
+    kept = {name: in_order(paths, seed)[:limit] for name, paths in classes.items()}
+    if not groups:
+        check_folds({name: len(paths) for name, paths in kept.items()}, rule, folds)
+    of = _folds_of_groups(kept, groups, seed, folds) if groups else _folds(kept, folds)
+    rest = {name: [path for path in paths if of[path] != fold] for name, paths in kept.items()}
+    drawn, shares = f"{seed}/fold {fold}", rest_shares(rule)
+    parts = (
+        split_groups(rest, groups, rule, drawn, shares=shares)
+        if groups
+        else split(rest, rule, drawn, shares=shares)
+    )
+    test: dict[str, Part] = {path: "test" for path, its in of.items() if its == fold}
+    return parts | test
+
+
+def _folds(kept: Mapping[str, Sequence[str]], folds: int) -> dict[str, int]:
+    """Of each path the fold that tests it: a class is cut in its order, so that one more image
+    moves few others; which folds get one more goes round over the classes."""
+    of = {}
+    first = 0
+    for name in sorted(kept):
+        paths = iter(kept[name])
+        for fold, images in enumerate(fold_sizes(len(kept[name]), folds, first)):
+            of.update(dict.fromkeys(islice(paths, images), fold))
+        first = (first + len(kept[name])) % folds
+    return of
+
+
+def _folds_of_groups(
+    kept: Mapping[str, Sequence[str]], groups: Mapping[str, str], seed: int, folds: int
+) -> dict[str, int]:
+    """The same, of whole groups: from the largest to the smallest each goes to the fold that has
+    the least share of its classes yet, of several to the one with the fewest images."""
+    held: dict[str, Counter[str]] = {}
+    for name in sorted(kept):
+        for path in kept[name]:
+            held.setdefault(groups.get(path, path), Counter())[name] += 1
+    if len(held) < folds:
+        raise UserError(
+            f"there are {len(held)} group(s), fewer than the {folds} folds; take fewer folds, or "
+            "choose smaller groups (a smaller 'similar')"
+        )
+    there = [Counter[str]() for _ in range(folds)]
+    fold_of: dict[str, int] = {}
+    for group in sorted(in_order(held, seed), key=lambda group: -held[group].total()):
+        of_group = held[group]
+
+        def crowded(fold: int, of_group: Counter[str] = of_group) -> tuple[float, int, int]:
+            shares = (n * there[fold][name] / len(kept[name]) for name, n in of_group.items())
+            return sum(shares), there[fold].total(), fold
+
+        fold_of[group] = min(range(folds), key=crowded)
+        there[fold_of[group]].update(of_group)
+    return {path: fold_of[groups.get(path, path)] for path in chain.from_iterable(kept.values())}
+
+
+def check_folds(
+    classes: Mapping[str, int], rule: Rule, folds: int, limit: int | None = None
+) -> None:
+    """As `check_sizes`, where each fold is to have an image of each class in each part."""
+
+    def is_small(images: int) -> bool:
+        left = sizes(images - math.ceil(images / folds), rule, rest_shares(rule))
+        return images < folds or min(left["train"], left["val"]) == 0
+
+    small = [name for name, images in classes.items() if is_small(min(images, limit or images))]
+    if not small:
+        return
+    name, images = small[0], min(classes[small[0]], limit or classes[small[0]])
+    so_have = f" (so have {len(small) - 1:,} more classes)" if small[1:] else ""
+    cut = f", for 'limit' keeps {limit}" if limit and limit < classes[name] else ""
+    raise UserError(
+        f"class '{name}' has {images} image(s){cut}, too few for {folds} folds with one each in "
+        f"train, val and test{so_have}; take fewer folds, add images or leave the class out"
+    )
+
+
+def in_order(names: Iterable[str], seed: int | str) -> list[str]:
     """By the hash of the seed and the name."""
     return sorted(
         sorted(names), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest()
@@ -190,7 +312,7 @@ def check_sizes(
     image. `classes` holds how many images each has, `limit` how many of them are kept."""
 
     def is_small(images: int) -> bool:
-        return min(sizes(images, rule, shares).values()) == 0
+        return min(of for part, of in sizes(images, rule, shares).items() if shares[part]) == 0
 
     small = [name for name, images in classes.items() if is_small(min(images, limit or images))]
     if not small:

@@ -33,7 +33,7 @@ def odd_batches(plan: Plan) -> list[str]:
         parts = plan.data.get(training.data)
         said = "" if parts is None else batches.remark(parts["train"], training.batch_size)
         if said:
-            lines[f"{plan.titles[training.data]}: {said}"] = None
+            lines[f"{plan.titles[training.data.whole]}: {said}"] = None
     return list(lines)
 
 
@@ -71,7 +71,7 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
             print(f"{matrix.name}: {note}")
     others = left_out(plan, data_root)
     for data, title in plan.titles.items():
-        print(f"{title}: {_images(plan.data[data])}")
+        print(f"{title}: {_images(plan.counts(data))}")
         if title in others:
             print(others[title])
     for name, count in plan.others.items():
@@ -88,9 +88,9 @@ def _print_at_best(matrices: Sequence[Matrix], plan: Plan) -> None:
 
     others = {name: count for name, count in plan.others.items() if count is not None}
     images = {
-        data: {**others, **{str(part): count for part, count in parts.items()}}
-        for data, parts in plan.data.items()
-        if parts is not None
+        data: {**others, **{str(part): count for part, count in _together(folds).items()}}
+        for data in plan.titles
+        if (folds := plan.counts(data)) is not None
     }
     for matrix in matrices:
         for table in matrix.tables:
@@ -138,7 +138,16 @@ def _estimated(seconds: float | None) -> str:
     return "" if seconds is None else f"~{duration(seconds)}"
 
 
-def _images(parts: Mapping[Part, int] | None) -> str:
-    if parts is None:
+def _images(folds: Sequence[Mapping[Part, int]] | None) -> str:
+    if folds is None:
         return _NOT_KNOWN
-    return f"{parts['train']:,} train / {parts['val']:,} val / {parts['test']:,} test images"
+    parts = folds[0]
+    said = f"{parts['train']:,} train / {parts['val']:,} val / {parts['test']:,} test images"
+    if len(folds) == 1:
+        return said
+    return f"{_together(folds)['test']:,} images, each once in test; the first fold has {said}"
+
+
+def _together(folds: Sequence[Mapping[Part, int]]) -> dict[Part, int]:
+    """Each image is in one test part; in train and val it is in several folds."""
+    return {**folds[0], "test": sum(parts["test"] for parts in folds)}

@@ -25,6 +25,7 @@ from classifier.config.explanations import (
 )
 from classifier.config.spec import ArmSettings, TrainSpec
 from classifier.config.tracks import Track
+from classifier.data import datasets
 from classifier.data.spec import DataSpec
 from classifier.models import catalogue
 from classifier.tricks.distillation import Distill
@@ -42,15 +43,15 @@ class Arm:
     where: Mapping[str, Any]
     """The value of each axis; of named runs the one axis `run`."""
     trainings: tuple[TrainSpec, ...]
-    """One for each seed."""
+    """One for each seed; of data with folds one for each fold of each seed."""
     track: Track
     teachers: tuple[TrainSpec | None, ...] = ()
-    """For each seed the training that a distillation learns from, unless from a file."""
+    """For each of these the training that a distillation learns from, unless from a file."""
 
     @property
     def data(self) -> DataSpec:
-        """What it is trained on."""
-        return self.trainings[0].data
+        """What it is trained on, all folds together."""
+        return self.trainings[0].data.whole
 
 
 Combinations = dict[str, tuple[dict[str, Any], dict[str, Where]]]
@@ -75,8 +76,9 @@ class Arms:
     ) -> None:
         self._document, self._file, self.forced = document, file, forced
         self._data_root, self._own = data_root, own
-        self._data_of: dict[str, DataSpec] = {}
+        self._data_of: dict[str, tuple[DataSpec, ...]] = {}
         """By canonical text: most arms have the same."""
+        self._trainings = 0
         self.axes: dict[str, list[Any]]
         self.recipes: dict[str, dict[str, Any]] = {}
         """Those that are named, as all arms share them."""
@@ -237,7 +239,13 @@ class Arms:
         teachers = self._teachers(settings, origins)
         if teachers:
             settings["distill"] = {**settings["distill"], "teacher": teachers[0].signature}
-        settings |= {"data": self._data(own, places), "seed": self._file.seeds[0]}
+        folds = self._data(own, places)
+        self._check_trainings(len(folds))
+        if teachers and teachers[0].data != folds[0]:
+            place = _place(origins, "distill")
+            message = "the teacher is trained on other data; a teacher needs those of its students"
+            raise self._document.error(place, message)
+        settings |= {"data": folds[0], "seed": self._file.seeds[0]}
         settings = self._own.put(settings, partial(_written_at, origins))
         try:
             checked = ArmSettings.model_validate(settings)
@@ -255,7 +263,11 @@ class Arms:
         transforms = origins.get("albumentations", ())
         check_transforms(checked.albumentations, self._document, transforms)
         first = checked.training
-        trainings = [first.model_copy(update={"seed": seed}) for seed in self._file.seeds]
+        trainings = [
+            first.model_copy(update={"seed": seed, "data": fold})
+            for seed in self._file.seeds
+            for fold in folds
+        ]
         if not teachers:
             return Arm(where, tuple(trainings), checked.track, tuple(None for _ in trainings))
         distill = first.trick(Distill)
@@ -286,9 +298,16 @@ class Arms:
                 origins[setting] = place
         return whole
 
-    def _data(self, own: Mapping[str, Any], places: Mapping[str, Where]) -> DataSpec:
-        """What an arm is trained on: what the top says, the arm's over it, the command line's over
-        all; of each first a whole data set, then keys of it."""
+    def _check_trainings(self, folds: int) -> None:
+        """Before an arm's are built: folds multiply them."""
+        self._trainings += folds * len(self._file.seeds)
+        if self._trainings > MOST_TRAININGS:
+            message = f"with its folds the matrix has more than {MOST_TRAININGS:,} trainings"
+            raise self._document.error(("data",), message)
+
+    def _data(self, own: Mapping[str, Any], places: Mapping[str, Where]) -> tuple[DataSpec, ...]:
+        """What an arm is trained on, by fold: what the top says, the arm's over it, the command
+        line's over all; of each first a whole data set, then keys of it."""
         written: dict[str, Any] = {}
         origins: dict[str, Where] = {}
         if self._file.data is not None:
@@ -305,7 +324,9 @@ class Arms:
             self._data_of[key] = self._checked_data(written, origins)
         return self._data_of[key]
 
-    def _checked_data(self, written: Mapping[str, Any], origins: Mapping[str, Where]) -> DataSpec:
+    def _checked_data(
+        self, written: Mapping[str, Any], origins: Mapping[str, Where]
+    ) -> tuple[DataSpec, ...]:
         def written_at(loc: tuple[str | int, ...]) -> Where:
             return _written_at(origins, loc)
 
@@ -317,9 +338,14 @@ class Arms:
             whole = len(detail["loc"]) < 2
             place = named[-1] if whole and named else written_at(tuple(detail["loc"]))
             raise explain(
-                error, self._document, place, Trained, ("own",), self._own.names
+                error, self._document, place, Trained, ("own", "fold"), self._own.names
             ) from error
-        return made.data
+        folds = made.data.each_fold
+        if len(folds) > 1:  # where the data are there, it is known whether they can be cut so
+            with self._document.errors_at(written_at(("data", "folds"))):
+                for fold in folds:
+                    datasets.counts(fold, self._data_root)
+        return folds
 
     def _teachers(
         self, settings: dict[str, Any], origins: Mapping[str, Where]

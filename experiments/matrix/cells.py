@@ -62,7 +62,7 @@ class Tables:
         self._arms.check(settings.where, (*place, "where"))
         row_header, rows = self._rows(settings, place)
         columns = self._columns(settings, place)
-        figures = len(rows) * len(columns) * len(self._file.seeds)
+        figures = len(rows) * len(columns) * max(len(arm.trainings) for arm in self._arms.all)
         if figures > MOST_FIGURES:
             message = f"the table needs {figures:,} figures, more than {MOST_FIGURES:,}"
             raise self._document.error(place, message)
@@ -201,6 +201,12 @@ class Tables:
     def _check_other(self, column: Column, data: DataSpec, where: Where) -> None:
         """Other data have the training's classes; where both are there, it is known."""
         root = self._data_root
+        if column.data is not None and data.folds is not None:
+            message = (
+                "'data' of a column takes one network for each seed, and 'folds' give several; "
+                "leave 'folds' out"
+            )
+            raise self._document.error((*where, "data"), message)
         if column.data is None or not column.data.source.is_there(root):
             return
         if data not in self._names_of:

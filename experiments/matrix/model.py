@@ -35,11 +35,11 @@ class Request:
 
     @property
     def looked_at(self) -> DataSpec | None:
-        """Whose images its figure is of; None of a speed."""
+        """Whose images its figure is of, all folds together; None of a speed."""
         spec = self.spec.evaluation if isinstance(self.spec, MetricSpec) else self.spec
         if isinstance(spec, EvaluateSpec) and spec.data is not None:
             return spec.data
-        return spec.trained.data if spec.trained else None
+        return spec.trained.data.whole if spec.trained else None
 
     @property
     def unit(self) -> str | None:
@@ -81,7 +81,7 @@ class Table:
     rows: tuple[str, ...]
     columns: tuple[Column, ...]
     cells: tuple[tuple[tuple[Request, ...], ...], ...]
-    """By row, then column: a request for each seed."""
+    """By row, then column: a request for each seed, or for each fold of each seed."""
     baseline: Mapping[tuple[int, int], tuple[int, int]]
     """The cell (row, column) that a cell is compared with."""
     published: Mapping[tuple[str, str], float]

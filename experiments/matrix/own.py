@@ -106,9 +106,10 @@ class Own:
     def data(self, value: Any, written_at: WrittenAt) -> Any:
         """What `data` says, with a data set of the user's in its place. `written_at` takes ways
         that begin with `data`."""
-        if isinstance(value, dict) and "own" in value:
-            message = "unknown setting 'own' of 'data'"
-            raise self._document.error(written_at(("data", "own")), message)
+        for key in ("own", "fold"):
+            if isinstance(value, dict) and key in value:
+                message = f"unknown setting '{key}' of 'data'"
+                raise self._document.error(written_at(("data", key)), message)
         name, given = _named(value)
         self._check_kind(name, "dataset", written_at(("data",)))
         declared = self._declared.get(name)

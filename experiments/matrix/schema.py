@@ -236,7 +236,7 @@ class Column(FormSettings):
             )
 
     def _check_data(self, data: DataSpec) -> None:
-        idle = {"group", "duplicates", "similar"} & data.model_fields_set
+        idle = {"group", "duplicates", "similar", "folds"} & data.model_fields_set
         idle |= {"split"} & data.model_fields_set if data.split != "given" else set()
         idle |= set() if data.limit else {"split_seed"} & data.model_fields_set
         if idle:

@@ -177,6 +177,7 @@ class Judge:
         return Standing("done")
 
     def _fingerprint(self, data: DataSpec) -> str | None:
+        data = data.whole
         if data not in self._fingerprints:
             self._fingerprints[data] = datasets.fingerprint_if_there(data, self._root)
         return self._fingerprints[data]

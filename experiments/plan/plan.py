@@ -32,8 +32,15 @@ class Plan:
 
     @property
     def titles(self) -> dict[DataSpec, str]:
-        """What each of `data` is called."""
-        return {data: f"{title} ({data.split})" for data, title in titles(self.data).items()}
+        """What each of `data` is called, all folds together."""
+        wholes = titles(data.whole for data in self.data)
+        return {data: f"{title} ({data.rule})" for data, title in wholes.items()}
+
+    def counts(self, whole: DataSpec) -> list[Mapping[Part, int]] | None:
+        """How many images each part has, of each of its folds; None where that is not known."""
+        found = [self.data.get(fold) for fold in whole.each_fold]
+        known = [parts for parts in found if parts is not None]
+        return known if len(known) == len(found) else None
 
     @property
     def todo(self) -> list[Job]:

@@ -13,8 +13,9 @@ from classifier.models.class_names import class_names
 from classifier.records.record import EvaluateRecord, train_unit
 from classifier.records.runs import CHECKPOINT
 from reports.figures import scores
+from reports.figures.folds import single
 from reports.figures.scores import Answers, Images, NoPredictionsError
-from reports.figures.select import Cell
+from reports.figures.select import Cell, Missing
 
 Folders = Mapping[tuple[str, str], Path]
 """As of a selection."""
@@ -92,9 +93,12 @@ def disagreement(cells: Iterable[Cell], folders: Folders, most: int) -> Disagree
 def _pairs(cells: Iterable[Cell]) -> Iterator[tuple[Cell, EvaluateRecord, EvaluateRecord]]:
     for cell in cells:
         others = cell.baseline.seeds if cell.baseline else ()
-        for before, after in zip(others, cell.seeds, strict=False):
-            if isinstance(before, EvaluateRecord) and isinstance(after, EvaluateRecord):
-                yield cell, before, after
+        for seeds in zip(others, cell.seeds, strict=False):
+            there = [seed for seed in seeds if not isinstance(seed, Missing)]
+            if len(there) == 2:
+                for before, after in zip(*(single([seed]) for seed in there), strict=True):
+                    if isinstance(before, EvaluateRecord) and isinstance(after, EvaluateRecord):
+                        yield cell, before, after
 
 
 def _read(record: EvaluateRecord, folders: Folders) -> Answers | None:

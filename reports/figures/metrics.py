@@ -8,6 +8,7 @@ one image changes is a term or two of a sum.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,11 @@ WITHOUT_INTERVAL = {
 """Why: their intervals would not hold, docs/statistics.md."""
 
 
+def not_once(part: str) -> str:
+    """Why figures of a part that is no test have no interval where the data are cut into folds."""
+    return f"the folds' {part} parts overlap, so an image is in several or in none"
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """A figure, and what it would be without each image."""
@@ -43,6 +49,14 @@ class LeftOut:
         moved = np.where(np.isfinite(moved), moved, 0.0)
         values: Floats = self.figure + moved - moved.mean()
         return values
+
+    @staticmethod
+    def joined(folds: Sequence[LeftOut]) -> LeftOut:
+        """Of several folds that share no image: the mean of their figures, each weighing as its
+        images, whose pseudo-values are theirs, fold after fold."""
+        values = np.concatenate([of.pseudo_values for of in folds])
+        figure = float(values.mean())
+        return LeftOut(figure, figure - (values - figure) / (len(values) - 1))
 
 
 @dataclass(frozen=True)

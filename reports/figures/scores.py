@@ -7,7 +7,7 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder
-from classifier.records.record import EvaluateRecord, MetricRecord
+from classifier.records.record import EvaluateRecord, MetricRecord, Record
 from classifier.records.runs import PREDICTIONS, SCORES
 from reports.figures.metrics import Confusion, LeftOut, auc, ece
 
@@ -152,6 +152,49 @@ def read(unit: Path, record: EvaluateRecord, metric: str) -> Answers:
         ranked = np.frombuffer(_kept(file, "-auc", _ranked))
         answers = replace(answers, auc=LeftOut(float(ranked[0]), ranked[1:]))
     return replace(answers, images=f"{answers.images}-{record.data.fingerprint}")
+
+
+def read_all(
+    folders: Mapping[tuple[str, str], Path], records: Sequence[Record], metric: str
+) -> Answers:
+    """As `read`, of all folds of one seed together, or of one evaluation."""
+    each = []
+    for record in records:
+        folder = folders.get((record.signature, record.unit))
+        if folder is None or not isinstance(record, EvaluateRecord):
+            raise NoPredictionsError("missing")
+        each.append(read(folder, record, metric))
+    return joined(each)
+
+
+def joined(folds: Sequence[Answers]) -> Answers:
+    """The answers of several folds as one evaluation's, fold after fold.
+
+    Counts of right and wrong are pooled. auc is the mean over the folds, each weighing as its
+    images: scores of two networks have no common scale to be ranked on (Forman and Scholz 2010).
+    """
+    if len(folds) == 1:
+        return folds[0]
+    arrays = ("right", "top5", "nll", "confidence", "labels", "predicted")
+    together = {name: np.concatenate([getattr(of, name) for of in folds]) for name in arrays}
+    ranked = [of.auc for of in folds if of.auc is not None]
+    return Answers(
+        **together,
+        images=_of_all([of.images for of in folds]),
+        auc=LeftOut.joined(ranked) if len(ranked) == len(folds) else None,
+    )
+
+
+def joined_scores(folds: Sequence[Scored]) -> Scored:
+    """The same of a plain mean's scores."""
+    if len(folds) == 1:
+        return folds[0]
+    together = np.concatenate([of.scores for of in folds])
+    return Scored(together, None, _of_all([of.images for of in folds]))
+
+
+def _of_all(names: Sequence[str]) -> str:
+    return hashlib.sha256("+".join(names).encode()).hexdigest()[:_NAME]
 
 
 def read_own(unit: Path, record: MetricRecord) -> Scored:

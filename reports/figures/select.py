@@ -6,10 +6,11 @@ No other module here sees a store's results, or is told on which device speeds a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 from classifier.config.spec import MetricSpec, TrainSpec, settings_in_order
@@ -29,6 +30,7 @@ from experiments.matrix.schema import Column
 from experiments.plan.jobs import Job, unique
 from experiments.store.store import Results
 from reports.figures import scores
+from reports.figures.folds import Folded, OfFold, single
 
 Key = tuple[str, str | None]
 """A record's signature and unit; None for a speed, which has a unit for each device."""
@@ -53,8 +55,8 @@ class Missing(Enum):
 class Cell:
     row: str
     column: Column
-    seeds: tuple[Record | Missing, ...]
-    """A record for each seed; of a speed one, which the seeds share."""
+    seeds: tuple[Record | Folded | Missing, ...]
+    """A record for each seed, or those of its folds; of a speed one, which the seeds share."""
     figures: tuple[float | Missing, ...]
     """What each says of the column's metric."""
     published: float | None
@@ -66,8 +68,14 @@ class Cell:
     """Whose images its figure is of; None of a speed."""
 
     @property
-    def records(self) -> list[Record]:
+    def there(self) -> list[Record | Folded]:
+        """The seeds that are."""
         return [seed for seed in self.seeds if not isinstance(seed, Missing)]
+
+    @property
+    def records(self) -> list[Record]:
+        """All that they are made of."""
+        return single(self.there)
 
     @property
     def missing(self) -> Missing | None:
@@ -173,9 +181,9 @@ class Selection:
 
     @property
     def titles(self) -> dict[DataSpec, str]:
-        """What all that its requests train on is called."""
+        """What all that its requests train on is called, all folds together."""
         trainings = (request.training for request in self.matrix.requests())
-        return titles(training.data for training in trainings if training)
+        return titles(training.data.whole for training in trainings if training)
 
     @property
     def is_whole(self) -> bool:
@@ -261,14 +269,14 @@ def _find(key: Key, results: Results, benchmark_units: Sequence[str]) -> Record 
 
 
 def _table(table: Table, records: Records, results: Results) -> SelectedTable:
-    def seed(request: Request) -> Record | Missing:
+    def found(request: Request) -> Record | Missing:
         keys = _keys(request)
         failed = any(signature in results.failures for signature, _ in keys)
         return records[keys[-1]] or (Missing.FAILED if failed else Missing.TODO)
 
     def cell(r: int, c: int) -> Cell:
         name, column, form = table.rows[r], table.columns[c], table.forms[c]
-        seeds = tuple(map(seed, table.cells[r][c]))
+        seeds = tuple(_by_seed(table.cells[r][c], found))
         return Cell(
             row=name,
             column=column,
@@ -303,6 +311,21 @@ def _table(table: Table, records: Records, results: Results) -> SelectedTable:
     )
 
 
+def _by_seed(
+    requests: Sequence[Request], found: Callable[[Request], Record | Missing]
+) -> Iterator[Record | Folded | Missing]:
+    """The folds of a seed together; where one has no record, why."""
+    training = requests[0].training
+    count = len(training.data.each_fold) if training else 1
+    for first in range(0, len(requests), count):
+        folds = [found(request) for request in requests[first : first + count]]
+        missing = next((why for why in Missing if why in folds), None)
+        if missing or count == 1:
+            yield missing or folds[0]
+        else:
+            yield Folded(tuple(each for each in folds if isinstance(each, OfFold)))
+
+
 def _carried(cells: Sequence[Sequence[Cell]], results: Results) -> tuple[tuple[str, ...], ...]:
     timed = [cell for row in cells for cell in row if cell.column.is_of_all_tracks]
     records = {record.signature: record for cell in timed for record in cell.records}
@@ -322,9 +345,11 @@ def cost_of(metric: str, record: TrainRecord, cost: Cost | None) -> float | None
     return figure
 
 
-def _figure(column: Column, record: Record | Missing, results: Results) -> float | Missing:
+def _figure(column: Column, record: Record | Folded | Missing, results: Results) -> float | Missing:
     if isinstance(record, Missing):
         return record
+    if isinstance(record, Folded):
+        return _of_folds(column, record, results)
     if isinstance(record, TrainRecord) and column.is_cost:
         figure = cost_of(column.metric, record, results.costs.get((record.signature, record.unit)))
         return Missing.NOT_RECORDED if figure is None else float(figure)
@@ -332,11 +357,27 @@ def _figure(column: Column, record: Record | Missing, results: Results) -> float
         return Missing.UNDEFINED if record.value is None else record.value
     if column.is_recorded:
         return column.figure(record)
-    folder = results.folders.get((record.signature, record.unit))
-    if folder is None or not isinstance(record, EvaluateRecord):
-        return Missing.NO_PREDICTIONS
+    return _predicted(column, [record], results)
+
+
+def _of_folds(column: Column, seed: Folded, results: Results) -> float | Missing:
+    """Of test parts, where each image is once, the figure of all images; else, and of what is no
+    figure of answers, the mean over the folds."""
+    if column.part == "test" and column.own is None and not column.is_cost:
+        if column.metric == "accuracy":
+            return seed.accuracy
+        return _predicted(column, seed.folds, results)
+    figures = [_figure(column, record, results) for record in seed.folds]
+    there = [figure for figure in figures if not isinstance(figure, Missing)]
+    if len(there) < len(figures):
+        return next(figure for figure in figures if isinstance(figure, Missing))
+    return fmean(there) if column.is_cost else seed.mean(there)
+
+
+def _predicted(column: Column, records: Sequence[Record], results: Results) -> float | Missing:
+    """What predictions tell, of several records together."""
     try:
-        answers = scores.read(folder, record, column.metric)
+        answers = scores.read_all(results.folders, records, column.metric)
     except scores.NoPredictionsError:
         return Missing.NO_PREDICTIONS
     if not answers.is_finite:
@@ -357,7 +398,8 @@ def _settings(arms: Sequence[Arm]) -> tuple[dict[str, Any], ...]:
 def _written(arm: Arm) -> dict[str, Any]:
     own = {"own_model", "own_tricks"}
     written = arm.trainings[0].model_dump(mode="json", exclude={"seed", *own})
-    data = {name: value for name, value in written["data"].items() if value is not None}
+    said = written["data"].items()
+    data = {name: value for name, value in said if value is not None and name != "fold"}
     if made := arm.trainings[0].data.own:
         data = made.written | {name: value for name, value in data.items() if name != "own"}
     ema = None if arm.track == RAW else arm.track.model_dump(mode="json")

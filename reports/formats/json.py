@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from classifier.records.record import Record
+from reports.figures.folds import Folded
 from reports.figures.select import Cell, Missing, Selection
 from reports.figures.tables import deviation, finite
 from reports.page.sections import measured
@@ -68,13 +70,21 @@ def _by_seed(selection: Selection, cell: Cell) -> Iterator[dict[str, Any]]:
     """Of a speed once, without a seed: the seeds share it."""
     seeds = [None] if cell.column.is_speed else selection.matrix.seeds
     for seed, record, figure in zip(seeds, cell.seeds, cell.figures, strict=True):
-        known = None if isinstance(record, Missing) else (record.signature, record.unit)
-        folder = selection.folders.get(known) if known else None
-        yield {
+        told = {
             "seed": seed,
             "figure": None if isinstance(figure, Missing) else figure,
             "missing": figure.value if isinstance(figure, Missing) else None,
-            "signature": known[0] if known else None,
-            "unit": known[1] if known else None,
-            "folder": folder.as_posix() if folder else None,
         }
+        if isinstance(record, Folded):
+            yield told | {"folds": [_source(selection, each) for each in record.folds]}
+        else:
+            yield told | _source(selection, None if isinstance(record, Missing) else record)
+
+
+def _source(selection: Selection, record: Record | None) -> dict[str, str | None]:
+    folder = selection.folders.get((record.signature, record.unit)) if record else None
+    return {
+        "signature": record.signature if record else None,
+        "unit": record.unit if record else None,
+        "folder": folder.as_posix() if folder else None,
+    }

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from classifier.basics.names import counted, printable
 from classifier.config.spec import MetricSpec
-from classifier.records.record import EvaluateRecord
+from classifier.records.record import EvaluateRecord, Record
 from experiments.matrix.model import Request, Table
 from reports.blocks import (
     Alarm,
@@ -35,6 +35,7 @@ from reports.figures.disagreements import (
     most_confused,
     names_of,
 )
+from reports.figures.folds import Folded
 from reports.figures.select import Cell, Missing, OpenJob, OpenState, Selection
 from reports.figures.tables import text
 from reports.page.facts import facts
@@ -133,17 +134,23 @@ def _sources(selection: Selection, cell: Cell) -> list[str]:
     """A line for each seed, or the one of a speed: its figure, and where in the folder of runs its
     record lies. The run's signature ends its folder's name. None where no seed has a record."""
     lines: list[str] = []
-    if not cell.records:
+    if not cell.there:
         return lines
     of_seeds = [""] if cell.column.is_speed else [f"seed {s}: " for s in selection.matrix.seeds]
     for seed, record, figure in zip(of_seeds, cell.seeds, cell.figures, strict=False):
         if isinstance(record, Missing):
             lines.append(f"{seed}{record.value}")
-            continue
-        folder = selection.folders.get((record.signature, record.unit))
-        lies = f"{folder.parent.name}/{folder.name}" if folder else record.signature
-        lines.append(f"{seed}{text(cell.column, figure)} {printable(lies)}")
+        elif isinstance(record, Folded):
+            lines.append(f"{seed}{text(cell.column, figure)} of {len(record.folds)} folds")
+            lines += [_lies(selection, each) for each in record.folds]
+        else:
+            lines.append(f"{seed}{text(cell.column, figure)} {_lies(selection, record)}")
     return lines
+
+
+def _lies(selection: Selection, record: Record) -> str:
+    folder = selection.folders.get((record.signature, record.unit))
+    return printable(f"{folder.parent.name}/{folder.name}" if folder else record.signature)
 
 
 # Where two arms disagree

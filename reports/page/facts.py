@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from classifier.basics.names import counted
 from classifier.config.spec import BenchmarkSpec
@@ -39,20 +39,29 @@ def _data(selection: Selection) -> list[str]:
     names = selection.titles
     if len(names) > MOST_SETS:
         return [counted(len(names), "data set")]
-    seen: dict[DataSpec, dict[tuple[object, ...], Data]] = {data: {} for data in names}
+    seen: dict[DataSpec, dict[DataSpec, dict[tuple[object, ...], Data]]]
+    seen = {data: {} for data in names}
     for trained_on, data in _seen(selection):
-        seen[trained_on][data.contents] = data
-    return [_counts(name, list(seen[data].values())) for data, name in names.items()]
+        seen[trained_on.whole].setdefault(trained_on, {})[data.contents] = data
+    return [_counts(data, name, seen[data]) for data, name in names.items()]
 
 
-def _counts(name: str, found: Sequence[Data]) -> str:
+def _counts(
+    data: DataSpec, name: str, seen: Mapping[DataSpec, Mapping[tuple[object, ...], Data]]
+) -> str:
+    """`seen`: by fold."""
+    found = [next(iter(of_fold.values())) for of_fold in seen.values()]
     if not found:
         return name
-    if len(found) > 1:
+    is_one = len({each.fingerprint for each in found}) == 1
+    if not is_one or any(len(of_fold) > 1 for of_fold in seen.values()):
         return f"{name} (its images differ between records)"
-    (data,) = found
-    images = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
-    return f"{name}: {images} images, {data.classes:,} classes"
+    first, classes = found[0], f"{found[0].classes:,} classes"
+    if data.folds is not None:
+        images = first.train + first.val + first.test
+        return f"{name}: {images:,} images in {data.folds} folds, {classes}"
+    images_of_parts = " / ".join(f"{getattr(first, part):,} {part}" for part in PARTS)
+    return f"{name}: {images_of_parts} images, {classes}"
 
 
 def _seen(selection: Selection) -> Iterator[tuple[DataSpec, Data]]:

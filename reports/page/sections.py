@@ -27,10 +27,10 @@ from reports.statistics.answers import Answer, Judged
 from reports.words.notes import notes
 from reports.words.wording import (
     METHOD,
-    ROUGH,
     headline,
     marks,
     published_grid,
+    rough,
     verdict_grid,
     verdict_notes,
     would_tell,
@@ -106,7 +106,7 @@ def behind(selection: Selection, answer: Answer) -> dict[str, Sequence[Block]]:
         found["verdicts"] = verdicts, Bullets(list(verdict_notes(answer)))
     costs = {used.record.signature: used.cost for used in selection.used if used.cost}
     if open_ := would_tell(answer, costs):
-        found["what would tell"] = open_, Bullets([ROUGH])
+        found["what would tell"] = open_, Bullets([rough(answer)])
     if table.is_published:
         found["published"] = (published_grid(answer),)
     if table.speeds:
@@ -145,29 +145,33 @@ def _data(selection: Selection) -> Iterator[str]:
     """What the records saw: of what was trained on, by name where it is several, then of what
     networks were only tried on."""
     titles = selection.titles
-    sets: dict[tuple[str, str, str, int, int, int, int], Data] = {}
+    sets: dict[tuple[str, str, int, str, int, int, int, int], Data] = {}
     for record in (used.record for used in selection.used):
         if isinstance(record, BenchmarkRecord):
             continue
         evaluated = record.evaluation if isinstance(record, MetricRecord) else record
         other = evaluated.spec.data if isinstance(evaluated, EvaluateRecord) else None
-        own = titles[record.training.data] if len(titles) > 1 and other is None else ""
-        sets[other.as_test if other else "", own, *record.data.contents] = record.data
-    for (other_name, own, *_), data in sorted(sets.items()):
-        for item in _of_data(data, other_name):
-            yield f"{own}: {item}" if own else item
+        trained_on = record.training.data
+        own = titles[trained_on.whole] if len(titles) > 1 and other is None else ""
+        fold = -1 if trained_on.fold is None or other else trained_on.fold
+        sets[other.as_test if other else "", own, fold, *record.data.contents] = record.data
+    for (other_name, own, fold, *_), data in sorted(sets.items()):
+        before = ", ".join([*([own] if own else ()), *([f"fold {fold}"] if fold >= 0 else ())])
+        for item in _of_data(data, other_name, is_first=fold <= 0):
+            yield f"{before}: {item}" if before else item
 
 
-def _of_data(data: Data, other: str) -> Iterator[str]:
-    """`other`: the name of data that networks were only tried on."""
+def _of_data(data: Data, other: str, *, is_first: bool) -> Iterator[str]:
+    """`other`: the name of data that networks were only tried on. `is_first`: whether it is not a
+    further fold, of which only its parts are to be said."""
     counted = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
     counted = f"{other}: {data.test:,} images" if other else f"images: {counted}"
     yield f"{counted}, {data.classes} classes; contents {data.fingerprint}"
-    if data.groups:
+    if data.groups and is_first:
         yield f"groups: {data.groups:,}, each in one part"
-    if data.left_out:
+    if data.left_out and is_first:
         yield f"left out: {listed(data.left_out)}"
-    if data.skipped:
+    if data.skipped and is_first:
         yield f"left out, for they can't be read: {_some(data.skipped)}"
     if data.shared:
         where = "in train or val too" if other else "in more than one part"
@@ -197,9 +201,10 @@ def cost(selection: Selection) -> Section:
                 job = trainings.setdefault(spent, (record, cost, []))
                 job[2].append(record.track)
     header = ("training", "tracks", "epochs", "R-Drop passes", "time", "images/s", "peak MiB")
+    titles = selection.titles
     rows = [
         (
-            record.spec.slug,
+            record.spec.slug + (f" ({titles[record.spec.data.whole]})" if len(titles) > 1 else ""),
             ", ".join(sorted(tracks, reverse=True)),
             str(len(record.history)),
             str(record.rdrop_passes or ""),

@@ -20,7 +20,8 @@ from classifier.records.record import (
 from experiments.matrix.model import share_images
 from experiments.matrix.schema import Column
 from reports.figures import scores
-from reports.figures.metrics import WITHOUT_INTERVAL
+from reports.figures.folds import Folded, single
+from reports.figures.metrics import WITHOUT_INTERVAL, not_once
 from reports.figures.scores import NoPredictionsError, Scored
 from reports.figures.select import Cell, Missing, SelectedTable, Selection
 from reports.figures.tables import figures
@@ -41,6 +42,9 @@ from reports.statistics.intervals import (
 )
 from reports.statistics.limits import UNBOUNDED
 from reports.statistics.verdicts import MANY_ROWS, Verdict, best, holm, verdict
+
+Seed = Record | Folded
+"""What a seed has of a cell."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def _answer(judging: _Judging, table: SelectedTable) -> Answer:
         table=table,
         cells=tuple(zip(*(judging.mark_best(column) for column in columns), strict=True)),
         lines=tuple(
-            _line(columns[position], line, is_sample, next(adjusted), family)
+            _line(table, columns[position], line, is_sample, next(adjusted), family)
             for position, line, is_sample in lines
         ),
         family=family,
@@ -166,7 +170,7 @@ def _over_rows(column: Sequence[Judged]) -> Line | str | None:
 
 def _arm(cell: Cell) -> tuple[tuple[str, str], ...]:
     """What a cell rests on, whatever its row is called."""
-    return tuple((record.signature, record.unit) for record in cell.records)
+    return tuple((record.signature, record.unit) for record in cell.there)
 
 
 def _with_verdict(judged: Judged, adjusted: Iterator[float], family: int) -> Judged:
@@ -191,14 +195,20 @@ def _more_is_better(column: Column) -> bool:
 
 
 def _line(
-    rows: Sequence[Judged], line: Comparison, is_sample: bool, adjusted: float, family: int
+    table: SelectedTable,
+    rows: Sequence[Judged],
+    line: Comparison,
+    is_sample: bool,
+    adjusted: float,
+    family: int,
 ) -> JudgedLine:
     compared = tuple(each for each in rows if each.comparison is not None)
     cell = compared[0].cell
     assert cell.baseline is not None
     doubtful = [each.cell.row for each in compared if each.doubts]
     doubts = [f"seeds that failed or only guess in {', '.join(doubtful)}"] if doubtful else []
-    doubts += [] if is_sample else ["rows that differ too little to show how models do"]
+    kind = "data sets" if table.row_header == "data" else "models"
+    doubts += [] if is_sample else [f"rows that differ too little to show how {kind} do"]
     said = verdict(
         line,
         adjusted,
@@ -225,7 +235,7 @@ class _Judging:
     def alone(self, cell: Cell) -> Judged:
         """Compared with nothing: its interval is looked at where its table shows it."""
         is_shown = cell.form.spread == "interval"
-        return Judged(cell, self._estimate(cell, cell.records) if is_shown else None)
+        return Judged(cell, self._estimate(cell, cell.there) if is_shown else None)
 
     def judge(self, cell: Cell) -> Judged:
         if cell.column.is_cost:
@@ -266,7 +276,7 @@ class _Judging:
 
         def compared(i: int, j: int) -> Comparison | None:
             nonlocal is_any
-            comparison = self._compare(cells[j], cells[i].records, cells[j].records)[0]
+            comparison = self._compare(cells[j], cells[i].there, cells[j].there)[0]
             is_any = is_any or comparison is not None
             return comparison
 
@@ -283,7 +293,7 @@ class _Judging:
         ]
 
     def _compare(
-        self, cell: Cell, baseline: Sequence[Record], variant: Sequence[Record]
+        self, cell: Cell, baseline: Sequence[Seed], variant: Sequence[Seed]
     ) -> tuple[Comparison | None, Pair | None, tuple[str, ...]]:
         """Records of the same seeds; and what must be known of how they were compared."""
         if cell.column.is_speed:
@@ -307,7 +317,7 @@ class _Judging:
         return compare_unpaired(cells[0], cells[1]), None, (why,)
 
     def _compare_speeds(
-        self, column: Column, *records: Record
+        self, column: Column, *records: Seed
     ) -> tuple[Comparison | None, None, tuple[str, ...]]:
         """The baseline's and the variant's."""
         passes: list[tuple[float, ...]] = []
@@ -324,7 +334,7 @@ class _Judging:
         why = f"{least} passes, below {LEAST_PASSES}" if least < LEAST_PASSES else "no spread"
         return None, None, (f"no interval: {why}",)
 
-    def _estimate(self, cell: Cell, records: Sequence[Record]) -> Estimate | None:
+    def _estimate(self, cell: Cell, records: Sequence[Seed]) -> Estimate | None:
         """A cell alone."""
         metric = cell.column.metric
         if cell.column.is_speed or not records or _without_interval(cell.column, records):
@@ -335,11 +345,11 @@ class _Judging:
             return estimate(_of(scored), scored[0].weights, bounds=bounds)
         return estimate_from_records(records) if metric == "accuracy" else None
 
-    def _read(self, metric: str, records: Sequence[Record]) -> list[Scored] | str:
+    def _read(self, metric: str, records: Sequence[Seed]) -> list[Scored] | str:
         """Of evaluations on the same images; else why there are none."""
         found = []
         for record in records:
-            if not isinstance(record, EvaluateRecord | MetricRecord):
+            if isinstance(record, BenchmarkRecord) or record.kind == "train":
                 return "a training keeps no predictions"
             key = record.signature, record.unit, metric
             if key not in self._scored:
@@ -350,20 +360,25 @@ class _Judging:
             found.append(scored)
         return found if len({each.images for each in found}) == 1 else "seeds have other images"
 
-    def _opened(self, record: EvaluateRecord | MetricRecord, metric: str) -> Scored | str:
-        folder = self._folders.get((record.signature, record.unit))
-        if folder is None:
-            return "are missing"
+    def _opened(self, seed: Seed, metric: str) -> Scored | str:
+        records = single([seed])
+        own = [record for record in records if isinstance(record, MetricRecord)]
         try:
-            if isinstance(record, MetricRecord):
-                return scores.read_own(folder, record)
-            answers = scores.read(folder, record, metric)
+            if own:
+                return scores.joined_scores([self._own_scores(record) for record in own])
+            answers = scores.read_all(self._folders, records, metric)
         except NoPredictionsError as error:
             return f"are {error}"
         if not answers.is_finite and metric not in ("accuracy", "mpa"):  # of which records speak
             return "are not finite"
         scored = answers.scored(metric)
         return scored if np.isfinite(scored.scores).all() else f"have no {metric}"
+
+    def _own_scores(self, record: MetricRecord) -> Scored:
+        folder = self._folders.get((record.signature, record.unit))
+        if folder is None:
+            raise NoPredictionsError("missing")
+        return scores.read_own(folder, record)
 
     def _left_out(self, cell: Cell, base: Cell) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Doubts and remarks on the seeds that only one of the two has."""
@@ -392,8 +407,9 @@ class _Judging:
                 listed = ", ".join(map(str, seeds))
                 yield f"{said.format(listed)} in {_name(each, cell, base)}"
 
-    def _mixed(self, variant: Sequence[Record], baseline: Sequence[Record]) -> Iterator[str]:
-        first, second = ({self._ran(record) for record in arm} for arm in (baseline, variant))
+    def _mixed(self, variant: Sequence[Seed], baseline: Sequence[Seed]) -> Iterator[str]:
+        arms = single(baseline), single(variant)
+        first, second = ({self._ran(record) for record in arm} for arm in arms)
         if first != second:
             yield "its arms ran on different devices, threads or versions"
 
@@ -408,23 +424,28 @@ class _Judging:
         )
 
 
-def estimate_from_records(records: Sequence[Record]) -> Estimate:
+def estimate_from_records(records: Sequence[Seed]) -> Estimate:
     """Of accuracies, where no predictions can be looked at."""
-    shares = [record for record in records if isinstance(record, TrainRecord | EvaluateRecord)]
+    kinds = TrainRecord | EvaluateRecord | Folded
+    shares = [record for record in records if isinstance(record, kinds)]
     images = min(record.images for record in shares)
     return estimate_from_shares([record.accuracy for record in shares], images)
 
 
-def _without_interval(column: Column, records: Sequence[Record]) -> str | None:
+def _without_interval(column: Column, records: Sequence[Seed]) -> str | None:
     """Why a metric has none, if it has none."""
-    if any(isinstance(each, MetricRecord) and each.scores is None for each in records):
+    if any(isinstance(e, MetricRecord) and e.scores is None for e in single(records)):
         return "it is one number for all images"
+    if column.part != "test" and any(isinstance(each, Folded) for each in records):
+        return not_once(column.part)
     return WITHOUT_INTERVAL.get(column.metric)
 
 
-def learnt_nothing(record: Record | Missing) -> bool:
+def learnt_nothing(record: Seed | Missing) -> bool:
     """Whether its accuracy is that of guessing; on other data than the training's that may be what
     these do to a network that knows its own."""
+    if isinstance(record, Folded):
+        return is_guessing(record.accuracy, record.classes)
     if isinstance(record, MetricRecord):
         record = record.evaluation
     if isinstance(record, EvaluateRecord) and record.spec.data is not None:

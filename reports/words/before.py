@@ -10,7 +10,7 @@ from classifier.data.spec import DataSpec, titles
 from classifier.data.split import PARTS
 from experiments.matrix.cells import Position
 from experiments.matrix.model import Table, share_images
-from reports.figures.metrics import WITHOUT_INTERVAL
+from reports.figures.metrics import WITHOUT_INTERVAL, not_once
 from reports.statistics.verdicts import TWO_SEEDS, least_shown, same_in_reach
 
 _least_shown = cache(least_shown)
@@ -33,6 +33,7 @@ def at_best(table: Table, seeds: int, images: Mapping[DataSpec, Mapping[str, int
         cell: _compares(table, cell)
         for cell in baselines
         if table.columns[cell[1]].metric not in WITHOUT_INTERVAL
+        and not _is_not_once(table, cell)
         and _arm(table, cell) != _arm(table, table.baseline[cell])
     }
     compared = {c for _, c in judged}
@@ -51,14 +52,16 @@ def at_best(table: Table, seeds: int, images: Mapping[DataSpec, Mapping[str, int
     for r, c in judged:
         margin, trained = table.margins[c], table.cells[r][c][0].training
         if trained and margin is not None and table.columns[c].metric in RIGHT_OR_NOT:
-            of_data = margins.setdefault(trained.data, {})
+            of_data = margins.setdefault(trained.data.whole, {})
             of_data.setdefault(table.columns[c].images, set()).add(margin)
     for data, title in titles(margins).items():
         of = f"{title}: " if len(margins) > 1 else ""
         told = _at_best_on(margins[data], seeds, images.get(data, {}), family)
         lines += [f"{of}{line}" for line in told]
     metrics = sorted({table.columns[c].metric for _, c in table.baseline} & set(WITHOUT_INTERVAL))
-    return lines + [f"{metric} has no interval: {WITHOUT_INTERVAL[metric]}" for metric in metrics]
+    lines += [f"{metric} has no interval: {WITHOUT_INTERVAL[metric]}" for metric in metrics]
+    parts = {table.columns[cell[1]].part for cell in baselines if _is_not_once(table, cell)}
+    return lines + [f"{part} has no interval: {not_once(part)}" for part in sorted(parts)]
 
 
 def _at_best_on(
@@ -84,6 +87,13 @@ def _arm(table: Table, cell: Position) -> tuple[object, ...]:
     """What a cell rests on."""
     row, column = cell
     return tuple((asked.spec.signature, asked.unit) for asked in table.cells[row][column])
+
+
+def _is_not_once(table: Table, cell: Position) -> bool:
+    """Whether it is of parts of folds that overlap."""
+    column, trained = table.columns[cell[1]], table.cells[cell[0]][cell[1]][0].training
+    has_folds = trained is not None and trained.data.folds is not None
+    return has_folds and column.part != "test" and not column.is_speed
 
 
 def _compares(table: Table, cell: Position) -> tuple[object, ...]:

@@ -29,6 +29,7 @@ def notes(matrix: Matrix, table: SelectedTable) -> list[str]:
         " ".join(_mixed(table)),
         *_shared(table),
         *_means(matrix, table),
+        *_folds(table),
         *_sequential(matrix, table),
     )
     return [note for note in said if note]
@@ -139,7 +140,7 @@ def _left_over(table: SelectedTable) -> Iterator[str]:
     """On the trainings that saw not all of their images in each epoch."""
     names = table.titles
     sizes = {
-        (names.get(record.training.data, ""), record.data.train, record.training.batch_size)
+        (names.get(record.training.data.whole, ""), record.data.train, record.training.batch_size)
         for record in table.accuracies
     }
     for name, images, batch_size in sorted(sizes):
@@ -218,6 +219,23 @@ def _means(matrix: Matrix, table: SelectedTable) -> Iterator[str]:
         is_part = any(cell.missing and figures(cell) for cell in shown)
         but = "; with a count, over so many of them only" if is_part else ""
         yield f"Each {of} is the mean over seeds {', '.join(map(str, matrix.seeds))}{but}."
+
+
+def _folds(table: SelectedTable) -> Iterator[str]:
+    """What a figure is where the data are cut into folds."""
+    cells = [cell for row in table.cells for cell in row if cell.data and cell.data.folds]
+    counts = sorted({cell.data.folds for cell in cells if cell.data and cell.data.folds})
+    if not counts:
+        return
+    columns = [cell.column for cell in cells]
+    said = f"Cross-validation of {' and '.join(map(str, counts))} folds"
+    if any(c.part == "test" and not c.is_cost for c in columns):
+        said += ": a figure of test is of all folds' test parts together, every image once"
+    if any(c.part != "test" and not c.is_cost for c in columns):
+        said += "; one of val or train is the mean over the folds"
+    if any(c.is_cost for c in columns):
+        said += "; a cost is that of one training, the mean over the folds"
+    yield f"{said}."
 
 
 def _sequential(matrix: Matrix, table: SelectedTable) -> Iterator[str]:

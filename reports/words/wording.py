@@ -41,6 +41,12 @@ from reports.statistics.verdicts import TWO_SEEDS, Needed, Verdict, Word, to_see
 from reports.words.before import NOTHING, ONLY_COSTS
 from reports.words.notes import emulated_on
 
+FOLDS = (
+    "The folds' trainings share most of their images, so how far chance moves figures of all folds "
+    "together can't be estimated without bias (Bengio and Grandvalet 2004); these intervals take "
+    "images as independent, and may be too narrow."
+)
+
 LARGE_FAMILY = 20
 FEW_SEEDS = 5
 """Whose figures are told one by one."""
@@ -428,6 +434,8 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
             "flatter it, and their intervals and verdicts do not allow for that; test columns are "
             "free of it."
         )
+    if any(each.cell.data and each.cell.data.folds and each.comparison for each in compared):
+        yield FOLDS
     yield from answer.no_lines
 
 
@@ -474,6 +482,12 @@ def _noise(of: Noise) -> Iterator[str]:
                 f"their own they would have needed {most} times as many (estimated from few "
                 "seeds, so rough)."
             )
+
+
+def rough(answer: Answer) -> str:
+    """What must be known to read what would tell."""
+    is_data = answer.table.row_header == "data"
+    return ROUGH.replace("models", f"{kind_of_row(answer)}s") if is_data else ROUGH
 
 
 def would_tell(answer: Answer, costs: Mapping[str, Cost]) -> Grid | None:
@@ -555,7 +569,7 @@ def _cost_of_a_seed(judged: Sequence[Judged], costs: Mapping[str, Cost]) -> floa
         for cell in (each.cell, each.cell.baseline):
             for record in cell.records if cell else ():
                 needed |= dict.fromkeys((record.spec.run.signature, record.signature))
-            seeds = max(seeds, len(cell.records) if cell else 0)
+            seeds = max(seeds, len(cell.there) if cell else 0)
     known = [costs[signature].seconds for signature in needed if signature in costs]
     return sum(known) / seeds if known else None
 
@@ -587,6 +601,6 @@ def _within(judged: Judged) -> str:
     cell, published = judged.cell, judged.cell.published
     if published is None or cell.missing or cell.column.metric != "accuracy":
         return ""
-    measured = estimate_from_records(cell.records)
+    measured = estimate_from_records(cell.there)
     found = compare_unpaired(estimate_from_shares([published], measured.images), measured)
     return "yes" if found.low <= 0 <= found.high else "no"

@@ -202,7 +202,7 @@ def _scores(
 
 def _arm(cell: Cell, arm_of: Mapping[tuple[str, str], int]) -> int | None:
     """None of a cell that is not whole."""
-    record = cell.records[0] if cell.records and not cell.missing else None
+    record = cell.records[0] if cell.there and not cell.missing else None
     if record is None or isinstance(record, BenchmarkRecord):
         return None
     return arm_of.get((record.training.signature, record.track))

@@ -135,7 +135,8 @@ def _curve(record: TrainRecord, arm: str, step: int) -> _Curve:
 
 
 def _told(panels: Sequence[_Panel], left_out: int, step: int, scales: _Scales) -> str:
-    said = "Above val accuracy, below val loss; a line is a seed."
+    has_folds = any(_seed(curve)[1] is not None for panel in panels for curve in panel.curves)
+    said = f"Above val accuracy, below val loss; a line is a {'fold of a ' * has_folds}seed."
     said += " The losses' axis is logarithmic." if scales.is_log else ""
     if step > 1:
         said += f" Of {step} epochs one is shown, and the best and the last."
@@ -301,19 +302,36 @@ def _draw_arm(
 def _words(panel: _Panel, arm: str, curves: Sequence[_Curve], of: Callable[[Epoch], float]) -> str:
     name = ", ".join([panel.name] + ([arm] if arm not in ("", TITLED) else []))
     each = ", ".join(
-        f"{rounded(of(c.best), 5)} at {_number(c.best)} (seed {c.record.spec.seed})" for c in curves
+        f"{rounded(of(c.best), 5)} at {_number(c.best)} ({_named(_seed(c))})" for c in curves
     )
     return f"{name}, at the best epoch: {each}"
 
 
-def _data(panels: Sequence[_Panel], seeds: Sequence[int]) -> Grid:
+Seed = tuple[int, int | None]
+"""With its fold, where there are any."""
+
+
+def _seed(curve: _Curve) -> Seed:
+    return curve.record.spec.seed, curve.record.spec.data.fold
+
+
+def _named(of: Seed) -> str:
+    seed, fold = of
+    return f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
+
+
+def _data(panels: Sequence[_Panel], of_matrix: Sequence[int]) -> Grid:
     """All that the plot shows: a row an epoch of an arm, strong where it is a seed's best."""
-    of_seeds = [f"{what}, seed {seed}" for what in ("val accuracy", "val loss") for seed in seeds]
+    there = {_seed(curve) for panel in panels for curve in panel.curves}
+    plain: list[Seed] = [(seed, None) for seed in of_matrix]
+    seeds = sorted(there, key=lambda of: (of_matrix.index(of[0]), of[1] or 0))
+    seeds = plain if all(fold is None for _, fold in there) else seeds
+    of_seeds = [f"{what}, {_named(of)}" for what in ("val accuracy", "val loss") for of in seeds]
     rows: list[tuple[str, ...]] = []
     strong: set[tuple[int, int]] = set()
     for panel in panels:
         for arm in dict.fromkeys(curve.arm for curve in panel.curves):
-            curves = {c.record.spec.seed: c for c in panel.curves if c.arm == arm}
+            curves = {_seed(c): c for c in panel.curves if c.arm == arm}
             shown = {seed: {e.epoch: e for e in curve.epochs} for seed, curve in curves.items()}
             for epoch in sorted({epoch for of in shown.values() for epoch in of}):
                 found = [shown.get(seed, {}).get(epoch) for seed in seeds]
