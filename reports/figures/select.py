@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -183,18 +182,8 @@ class Selection:
     @property
     def titles(self) -> dict[DataSpec, str]:
         """What all that its requests train on is called, all folds together."""
-        return titles(data.whole for data in self._data.values())
-
-    def data_of(self, training: TrainSpec) -> DataSpec:
-        """Of a record's training as the matrix says it. The record may differ in what is not
-        signed: the line of a user's data set, a search for duplicates that only names them."""
-        return self._data[training.signature]
-
-    @cached_property
-    def _data(self) -> dict[str, DataSpec]:
-        """By the signatures of the trainings that it asks for."""
         trainings = (request.training for request in self.matrix.requests())
-        return {each.signature: each.data for each in trainings if each}
+        return titles(training.data.whole for training in trainings if training)
 
     @property
     def is_whole(self) -> bool:

@@ -70,7 +70,7 @@ def _seen(selection: Selection) -> Iterator[tuple[DataSpec, Data]]:
         of = record.evaluation if isinstance(record, MetricRecord) else record
         is_other = isinstance(of, EvaluateRecord) and of.spec.data is not None
         if not isinstance(of, BenchmarkRecord) and not is_other:
-            yield selection.data_of(of.training), of.data
+            yield of.training.data, of.data
 
 
 def _some(names: Iterable[str], noun: str) -> str:

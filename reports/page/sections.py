@@ -151,7 +151,7 @@ def _data(selection: Selection) -> Iterator[str]:
             continue
         evaluated = record.evaluation if isinstance(record, MetricRecord) else record
         other = evaluated.spec.data if isinstance(evaluated, EvaluateRecord) else None
-        trained_on = selection.data_of(record.training)
+        trained_on = record.training.data
         own = titles[trained_on.whole] if len(titles) > 1 and other is None else ""
         fold = -1 if trained_on.fold is None or other else trained_on.fold
         sets[other.as_test if other else "", own, fold, *record.data.contents] = record.data
@@ -202,11 +202,9 @@ def cost(selection: Selection) -> Section:
                 job[2].append(record.track)
     header = ("training", "tracks", "epochs", "R-Drop passes", "time", "images/s", "peak MiB")
     titles = selection.titles
-    many = len(titles) > 1
     rows = [
         (
-            record.spec.slug
-            + (f" ({titles[selection.data_of(record.spec).whole]})" if many else ""),
+            record.spec.slug + (f" ({titles[record.spec.data.whole]})" if len(titles) > 1 else ""),
             ", ".join(sorted(tracks, reverse=True)),
             str(len(record.history)),
             str(record.rdrop_passes or ""),
