@@ -172,6 +172,9 @@ class Selection:
     used: tuple[Used, ...]
     """Each once: trainings, with a record for each track, then evaluations, then what the user's
     metrics say of these, then speeds."""
+    data: Mapping[str, DataSpec]
+    """What each training is on, by its signature, as the matrix says it now: a record may know
+    another line of the user's file."""
     folders: Mapping[tuple[str, str], Path]
     """Where a record lies with its files, by its signature and unit."""
     jobs: int
@@ -182,8 +185,11 @@ class Selection:
     @property
     def titles(self) -> dict[DataSpec, str]:
         """What all that its requests train on is called, all folds together."""
-        trainings = (request.training for request in self.matrix.requests())
-        return titles(training.data.whole for training in trainings if training)
+        return titles(data.whole for data in self.data.values())
+
+    def is_on(self, record: OfFold) -> DataSpec:
+        """What the training that a record rests on is on."""
+        return self.data[record.training.signature]
 
     @property
     def is_whole(self) -> bool:
@@ -215,6 +221,7 @@ def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()
         has_run=bool(used) or any(signature in results.failures for signature, _ in served),
         tables=tuple(_table(table, records, results) for table in matrix.tables),
         used=used,
+        data={of.signature: of.data for request in matrix.requests() if (of := request.training)},
         folders=results.folders,
         jobs=len(jobs),
         open_jobs=_open(jobs, results),

@@ -70,7 +70,7 @@ def _seen(selection: Selection) -> Iterator[tuple[DataSpec, Data]]:
         of = record.evaluation if isinstance(record, MetricRecord) else record
         is_other = isinstance(of, EvaluateRecord) and of.spec.data is not None
         if not isinstance(of, BenchmarkRecord) and not is_other:
-            yield of.training.data, of.data
+            yield selection.is_on(of), of.data
 
 
 def _some(names: Iterable[str], noun: str) -> str:

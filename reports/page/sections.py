@@ -151,7 +151,7 @@ def _data(selection: Selection) -> Iterator[str]:
             continue
         evaluated = record.evaluation if isinstance(record, MetricRecord) else record
         other = evaluated.spec.data if isinstance(evaluated, EvaluateRecord) else None
-        trained_on = record.training.data
+        trained_on = selection.is_on(record)
         own = titles[trained_on.whole] if len(titles) > 1 and other is None else ""
         fold = -1 if trained_on.fold is None or other else trained_on.fold
         sets[other.as_test if other else "", own, fold, *record.data.contents] = record.data
@@ -204,7 +204,8 @@ def cost(selection: Selection) -> Section:
     titles = selection.titles
     rows = [
         (
-            record.spec.slug + (f" ({titles[record.spec.data.whole]})" if len(titles) > 1 else ""),
+            record.spec.slug
+            + (f" ({titles[selection.is_on(record).whole]})" if len(titles) > 1 else ""),
             ", ".join(sorted(tracks, reverse=True)),
             str(len(record.history)),
             str(record.rdrop_passes or ""),

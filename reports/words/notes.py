@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from classifier.basics.machine import Platform, without_instructions
 from classifier.data.batches import left_over
-from classifier.records.record import Environment, Record, TrainRecord
+from classifier.records.record import BenchmarkRecord, Environment, Record, TrainRecord
 from experiments.matrix.model import Matrix
 from reports.figures.select import Cell, Missing, SelectedTable
 from reports.figures.tables import figures
@@ -138,10 +138,16 @@ def _compiled(table: SelectedTable) -> Iterator[str]:
 
 def _left_over(table: SelectedTable) -> Iterator[str]:
     """On the trainings that saw not all of their images in each epoch."""
-    names = table.titles
+    names = {
+        record.training.signature: table.titles.get(cell.data, "")
+        for row in table.cells
+        for cell in row
+        for record in cell.records
+        if cell.data and not isinstance(record, BenchmarkRecord)
+    }
     sizes = {
-        (names.get(record.training.data.whole, ""), record.data.train, record.training.batch_size)
-        for record in table.accuracies
+        (names[of.training.signature], of.data.train, of.training.batch_size)
+        for of in table.accuracies
     }
     for name, images, batch_size in sorted(sizes):
         if said := left_over(images, batch_size):

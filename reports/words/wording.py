@@ -44,7 +44,7 @@ from reports.words.notes import emulated_on
 FOLDS = (
     "The folds' trainings share most of their images, so how far chance moves figures of all folds "
     "together can't be estimated without bias (Bengio and Grandvalet 2004); these intervals take "
-    "images as independent, and may be too narrow."
+    "images as independent, and may be too narrow: docs/statistics.md."
 )
 
 LARGE_FAMILY = 20

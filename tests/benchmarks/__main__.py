@@ -1,6 +1,6 @@
 """The benchmarks by name; each prints a Markdown table.
 
-python -m tests.benchmarks ratios | transfer | statistics [--full | --multiclass]
+python -m tests.benchmarks ratios | transfer | statistics [--full | --multiclass] | folds [DRAWS]
 python -m tests.benchmarks scale [COUNT] | page [ROWS] | launchers [COUNT] | kills [COUNT]
 python -m tests.benchmarks remaining [RUNS MATRIX.yaml ...]
 python -m tests.benchmarks networks [NAME ...] | thirty [NAME ...]
@@ -12,8 +12,8 @@ import importlib
 import sys
 
 NAMES = (
-    "ratios", "transfer", "statistics", "scale", "page", "launchers", "kills", "remaining",
-    "networks", "thirty",
+    "ratios", "transfer", "statistics", "folds", "scale", "page", "launchers", "kills",
+    "remaining", "networks", "thirty",
 )  # fmt: skip
 
 
