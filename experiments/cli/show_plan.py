@@ -30,7 +30,8 @@ def left_out(matrices: Sequence[Matrix], plan: Plan, data_root: Path) -> dict[st
 def odd_batches(plan: Plan) -> list[str]:
     """What must be said of how the plan's trainings put their images into batches."""
     lines: dict[str, None] = {}
-    for training in (job.spec for job in plan.jobs if isinstance(job.spec, TrainSpec)):
+    trainings = (job.spec for job in plan.jobs if isinstance(job.spec, TrainSpec))
+    for training in (each for each in trainings if each.draws_each_once):
         title = title_of(training.data)
         parts = plan.data.get(title)
         said = "" if parts is None else batches.remark(parts["train"], training.batch_size)

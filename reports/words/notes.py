@@ -137,7 +137,11 @@ def _compiled(table: SelectedTable) -> Iterator[str]:
 
 def _left_over(table: SelectedTable) -> Iterator[str]:
     """On the trainings that saw not all of their images in each epoch."""
-    sizes = {(record.data.train, record.training.batch_size) for record in table.accuracies}
+    sizes = {
+        (record.data.train, record.training.batch_size)
+        for record in table.accuracies
+        if record.training.draws_each_once
+    }
     for said in (left_over(images, batch_size) for images, batch_size in sorted(sizes)):
         if said:
             yield f"{said[0].upper()}{said[1:]}."
