@@ -55,6 +55,8 @@ def trained(spec: TrainSpec, folder: Path, start: Start = FRESH, **settings: Any
 TRAININGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "amp": {"amp": True},
+    "bfloat16, clipped": {"amp": "bfloat16", "clip_grad": 0.5, "erasing": {"value": "noise"}},
+    "compiled": {"compile": True},
     "all images mixed": {"mixing": "mixup", "warmup": {"ratio": 0.5}},
     "r-drop, amp": {"rdrop": {}, "amp": True},
     "r-drop through two passes": {"rdrop": {}, "model": "efficientnet_v2_s"},
@@ -74,7 +76,8 @@ def test_stopped_inside_an_epoch_it_goes_on_bit_for_bit(
     whole = trained(spec, tmp_path / "whole", workers=workers)
     for record, _ in whole:
         assert record.environment.device_kind == "cuda"
-        assert record.environment.precision.startswith("fp16" if spec.amp else "fp32")
+        precision = {True: "fp16", False: "fp32", "bfloat16": "bf16"}[spec.amp]
+        assert record.environment.precision.startswith(precision)
     asked = iter([False] * 7 + [True])
     with pytest.raises(StoppedError):
         trained(spec, tmp_path / "stopped", stop=lambda: next(asked), workers=workers)

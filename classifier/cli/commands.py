@@ -69,7 +69,8 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
         return 0
     if spec.amp is True and where.device == "cpu":
         print("amp is for CUDA: on this CPU the training runs in FP32", file=sys.stderr)
-    if remark := batches.remark(listed.counts()["train"], spec.batch_size):
+    remark = batches.remark(listed.counts()["train"], spec.batch_size)
+    if remark and spec.draws_each_once:
         print(remark, file=sys.stderr)
     check_settings(spec, torch.device(where.device))
     work = run / runs.work_name(spec)

@@ -337,6 +337,11 @@ class TrainSettings(Spec):
         return self.eval_size or self.image_size
 
     @property
+    def draws_each_once(self) -> bool:
+        """Whether an epoch goes through all images, each once."""
+        return self.sampler is None and self.repeats == 1
+
+    @property
     def train_short_side(self) -> int:
         """To what the short side of an image is resized before it is cropped to be trained on."""
         return self.crop.side(self.image_size) if self.crop else random_side(self.image_size)

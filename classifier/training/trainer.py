@@ -43,6 +43,10 @@ from classifier.tricks.losses.class_balance import balance
 
 _log = logging.getLogger(__name__)
 
+COMPILED: dict[str, str | int | bool | Callable[..., Any]] = {"fallback_random": True}
+"""Dropout draws as it does uncompiled, by the step's key. And not `dynamic`: a batch's size has code
+of its own, so that the sizes that came before it, or before a resume, change nothing."""
+
 Keep = Callable[[Callable[[], dict[str, Any]], tuple[int, int], bool], None]
 """Gets what makes the full state, the epoch and step that come next, and whether an epoch has just
 ended, after every step and epoch; keeps the state if it is time (`states.Keeper`)."""
@@ -85,7 +89,7 @@ def check_settings(spec: TrainSpec, device: torch.device) -> None:
 def _check_compiler(device: torch.device) -> None:
     try:
         layer = nn.Linear(2, 2).to(device)
-        layer.compile(dynamic=False)
+        layer.compile(dynamic=False, options=COMPILED)
         layer(torch.zeros(1, 2, device=device)).sum().backward()
     except Exception as error:  # of whatever kind: torch, its backends and the compiler have many
         lines = [line for line in str(error).splitlines() if line.strip()]
@@ -196,8 +200,7 @@ class Trainer:
         self.autocast = torch.autocast(device.type, half, enabled=self.amp is not None)
         if spec.compile:  # in place: its state keeps its names
             for part in (self.network.trunk, self.network.head):
-                # A size has its own code, so that what came before it changes nothing.
-                part.compile(dynamic=False)
+                part.compile(dynamic=False, options=COMPILED)
         weight = balance(data.train.labels, classes).to(device) if spec.class_balance else None
         self.rates = learning_rates(spec, len(data.train))
         """Of each step of the training."""

@@ -29,7 +29,8 @@ def left_out(plan: Plan, data_root: Path) -> dict[str, str]:
 def odd_batches(plan: Plan) -> list[str]:
     """What must be said of how the plan's trainings put their images into batches."""
     lines: dict[str, None] = {}
-    for training in (job.spec for job in plan.jobs if isinstance(job.spec, TrainSpec)):
+    trainings = (job.spec for job in plan.jobs if isinstance(job.spec, TrainSpec))
+    for training in (each for each in trainings if each.draws_each_once):
         parts = plan.data.get(training.data)
         said = "" if parts is None else batches.remark(parts["train"], training.batch_size)
         if said:

@@ -129,7 +129,7 @@ def eagerly(patch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     def follow(self: nn.Module, **settings: Any) -> None:
         asked.append(settings)
-        compiled(self, backend="eager", **settings)
+        compiled(self, backend="eager", dynamic=settings["dynamic"])
 
     patch.setattr(nn.Module, "compile", follow)
     return asked
@@ -142,7 +142,7 @@ def test_a_compiled_training_goes_on_bit_for_bit(
     spec = spec_of(tiny, model="test_resnet", epochs=2, compile=True)
     assert spec.signature != spec_of(spec, compile=False).signature
     whole = trained(spec, tmp_path / "whole")
-    assert asked == [{"dynamic": False}] * 2
+    assert asked == [{"dynamic": False, "options": {"fallback_random": True}}] * 2
     stopped(spec, tmp_path / "again", 6)
     assert trained(spec, tmp_path / "again") == whole
     plain = trained(spec_of(spec, compile=False), tmp_path / "plain")
@@ -158,7 +158,7 @@ def test_a_compiled_training_by_the_compiler(tiny: TrainSpec, tmp_path: Path) ->
     assert trained(spec, tmp_path / "again") == whole
     plain = trained(spec_of(spec, compile=False), tmp_path / "plain")
     found, expected = (each[0][0].history[-1].train_loss for each in (whole, plain))
-    assert found == pytest.approx(expected, rel=1e-2)
+    assert found == pytest.approx(expected, rel=1e-3), "rounding, and the same dropout"
 
 
 MATRIX = """\

@@ -78,6 +78,30 @@ def test_the_page_says_what_must_be_known(tmp_path: Path) -> None:
     assert "4 trainings 40 s, 8 evaluations 1 min 20, 8 benchmarks 1 min 20" in page
 
 
+def test_what_ran_compiled_or_drew_otherwise_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    text = (
+        "title: T\ndata: {name: digits}\n"
+        "train: {model: ghostnet, image_size: 32, batch_size: 1074}\n"
+        "runs: {plain: {}, compiled: {compile: true, repeats: 3, amp: bfloat16}}\n"
+        "tables: {t: {rows: runs, columns: [{header: val, split: val}]}}\n"
+    )
+    for written, said in ((text, True), (text.replace("compile: true, ", ""), False)):
+        file.write_text(written)
+        matrix = load(file)
+        results = results_of(matrix)
+        page = markdown.page(page_of(matrix, results))
+        line = "1 of 2 trainings ran compiled: torch.compile fuses operations, so last digits may"
+        assert (line in page) == said
+        assert "amp was asked for" not in page, "bfloat16 runs on a CPU"
+        train = next(r.data.train for r in results.records.values() if r.kind == "evaluate")
+        of_one = text.replace("1074", str(train - 1))
+        file.write_text(of_one.replace("runs: {plain: {}, ", "runs: {"))
+        assert "leaves out one" not in markdown.page(page_of(load(file), results_of(load(file))))
+        file.write_text(of_one)
+        assert "leaves out one" in markdown.page(page_of(load(file), results_of(load(file))))
+
+
 def test_differences_to_the_baseline(tmp_path: Path) -> None:
     matrix, results = published("ema")
     write(select(matrix, results), tmp_path)
