@@ -44,8 +44,8 @@ from classifier.tricks.losses.class_balance import balance
 _log = logging.getLogger(__name__)
 
 COMPILED: dict[str, str | int | bool | Callable[..., Any]] = {"fallback_random": True}
-"""Dropout draws as it does uncompiled, by the step's key. And not `dynamic`: a batch's size has code
-of its own, so that the sizes that came before it, or before a resume, change nothing."""
+"""Dropout draws as it does uncompiled, by the step's key. And not `dynamic`: a batch's size has
+code of its own, so that the sizes that came before it, or before a resume, change nothing."""
 
 Keep = Callable[[Callable[[], dict[str, Any]], tuple[int, int], bool], None]
 """Gets what makes the full state, the epoch and step that come next, and whether an epoch has just

@@ -19,7 +19,7 @@ HEAD = "title: T\ndata: {name: digits, limit: 10}\n"
 TABLE = "tables: {t: {rows: runs, columns: [{header: val, split: val}]}}\n"
 
 
-def arm(tmp_path: Path, run: str, train: str = "model: ghostnet", *sets: str) -> TrainSpec:
+def arm(tmp_path: Path, run: str, train: str = "model: resnet18d", *sets: str) -> TrainSpec:
     """The training of a single named run."""
     file = tmp_path / "m.yaml"
     file.write_text(f"{HEAD}train: {{{train}}}\nruns: {{one: {{{run}}}}}\n{TABLE}")
@@ -28,16 +28,16 @@ def arm(tmp_path: Path, run: str, train: str = "model: ghostnet", *sets: str) ->
 
 COLUMNS = (
     *("train", "test", "epochs", "batch", "lr", "decay", "warm", "smooth", "repeats", "policy"),
-    *("mixup", "share"),
+    *("mixup", "share", "paths"),
 )
 M7, M6 = "rand-m7-mstd0.5-inc1", "rand-m6-mstd0.5-inc1"
 SAID: dict[str, tuple[Any, ...]] = {
     # Table 2 of "ResNet strikes back".
-    "a1": (224, 224, 600, 2048, 5e-3, 0.01, 5, 0.1, 3, M7, 0.2, 0.95),
-    "a2": (224, 224, 300, 2048, 5e-3, 0.02, 5, 0.0, 3, M7, 0.1, 0.95),
-    "a3": (160, 224, 100, 2048, 8e-3, 0.02, 5, 0.0, 1, M6, 0.1, 0.95),
+    "a1": (224, 224, 600, 2048, 5e-3, 0.01, 5, 0.1, 3, M7, 0.2, 0.95, 0.05),
+    "a2": (224, 224, 300, 2048, 5e-3, 0.02, 5, 0.0, 3, M7, 0.1, 0.95, 0.05),
+    "a3": (160, 224, 100, 2048, 8e-3, 0.02, 5, 0.0, 1, M6, 0.1, 0.95, None),
     # torchvision's blog, of its ResNet50's new recipe.
-    "torchvision": (176, 224, 600, 1024, 0.5, 2e-5, 5, 0.1, 4, None, 0.2, 224 / 232),
+    "torchvision": (176, 224, 600, 1024, 0.5, 2e-5, 5, 0.1, 4, None, 0.2, 224 / 232, None),
 }
 
 
@@ -58,6 +58,7 @@ def test_a_recipe_is_its_tables(name: str, tmp_path: Path) -> None:
         "policy": plain["augment"]["policy"] if isinstance(plain["augment"], dict) else None,
         "mixup": plain["mixing"]["alpha"],
         "share": spec.eval_crop,
+        "paths": spec.drop_path_rate,
     }
     assert found == dict(zip(COLUMNS, SAID[name], strict=True))
     mixing = spec.trick(Mixing)
@@ -92,8 +93,8 @@ def test_each_part_is_an_override_away(tmp_path: Path) -> None:
     for written, changed in changes.items():
         spec = arm(tmp_path, f"recipe: a2, {written}")
         assert spec == whole.model_copy(update=changed), written
-    assert arm(tmp_path, "recipe: a2", "model: ghostnet, amp: false").amp is False, "train's too"
-    assert arm(tmp_path, "recipe: a2", "model: ghostnet", "train.epochs=2").epochs == 2
+    assert arm(tmp_path, "recipe: a2", "model: resnet18d, amp: false").amp is False, "train's too"
+    assert arm(tmp_path, "recipe: a2", "model: resnet18d", "train.epochs=2").epochs == 2
 
 
 def test_parts_of_a_part(tmp_path: Path) -> None:
