@@ -3,6 +3,9 @@ autocast and torch.compile promise."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,6 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-import runner
 from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.place import Place
 from classifier.config.spec import TrainSpec
@@ -42,6 +44,7 @@ ALL_ON: dict[str, Any] = {
     "eval_crop": 0.9,
     "amp": "bfloat16",
 }
+ROOT = Path(__file__).parents[2]
 TRACKS = (RAW, Ema(decay=0.9, tau=3.0, every=2))
 
 
@@ -181,22 +184,19 @@ tables: {t: {rows: runs, columns: [{header: val, split: val}]}}
     ],
 )  # fmt: skip
 def test_what_only_a_library_can_check_is_tried_before_anything_runs(
-    written: str,
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    written: str, message: str, tmp_path: Path
 ) -> None:
-    """One error, exit code 2, nothing written."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CXX", "/nowhere/c++")
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path.parent / f"{tmp_path.name}-kept"))
-    Path("m.yaml").write_text(MATRIX.replace("WRITTEN", written))
-    assert runner.main(["m.yaml", "--devices", "cpu"]) == 2
-    said = capsys.readouterr().err
-    errors = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and message in errors[0] and "Traceback" not in said
-    assert [path.name for path in Path.cwd().iterdir()] == ["m.yaml"]
+    """One error, exit code 2, nothing written. In a process of its own, for jobs' processes have
+    the surroundings of the first one."""
+    (tmp_path / "m.yaml").write_text(MATRIX.replace("WRITTEN", written))
+    kept = str(tmp_path.parent / f"{tmp_path.name}-kept")
+    environment = {**os.environ, "CXX": "/nowhere/c++", "TORCHINDUCTOR_CACHE_DIR": kept}
+    command = [sys.executable, str(ROOT / "runner.py"), "m.yaml", "--devices", "cpu"]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert ended.returncode == 2 and ended.stdout == ""
+    assert len(errors) == 1 and message in errors[0] and "Traceback" not in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["m.yaml"]
 
 
 def test_compile_is_not_for_distillation(tiny: TrainSpec) -> None:
