@@ -222,10 +222,11 @@ class Tables:
         columns: Sequence[tuple[Where, Column]],
         cells: Sequence[Sequence[Sequence[Request]]],
     ) -> None:
-        """Figures of other images are no baseline: nobody knows what the images do to them."""
+        """Figures of other images are no baseline: nobody knows what the images do to them. Where a
+        column names its data, what these do to a network is what is asked."""
         for (r, c), (base_r, base_c) in baseline.items():
             where, column = columns[c]
-            if column.is_speed or column.is_cost:
+            if column.is_speed or column.is_cost or column.data or columns[base_c][1].data:
                 continue
             one, other = cells[r][c][0].looked_at, cells[base_r][base_c][0].looked_at
             if one != other:
