@@ -4,7 +4,8 @@
 
 The scheduler's own loop starts jobs, and a clock that is moved by hand passes from one thing that a
 job says to the next: a training speaks at every step but while it validates, and each job starts
-before it works. Costs are those of reports/digits, or of the records in RUNS for the matrices.
+before it works. Costs are those of digits.csv, a results.csv of digits.yaml that is kept for this,
+or of the records in RUNS for the matrices.
 """
 
 from __future__ import annotations
@@ -153,8 +154,8 @@ def planned(file: Path, results: Results | None = None, **overrides: Any) -> Pla
 
 
 def costs_of_digits(plan: Plan) -> dict[str, Cost]:
-    """As in reports/digits; a seed that did not run takes as long as one that did, in turn."""
-    with (ROOT / "reports" / "digits" / "results.csv").open() as file:
+    """As in digits.csv; a seed that did not run takes as long as one that did, in turn."""
+    with Path(__file__).with_name("digits.csv").open() as file:
         seconds = {row["signature"]: float(row["seconds"]) for row in csv.DictReader(file)}
     alike: dict[object, list[float]] = {}
     for job in planned(DIGITS).jobs:
