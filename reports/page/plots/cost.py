@@ -444,7 +444,7 @@ def _limits(points: Sequence[_Point]) -> tuple[float, float]:
     reach = max(at) - min(at) or max(halves, default=0.0) or 1.0
     low = min(max(point.line[0], min(at) - reach) for point in points)
     high = max(min(point.line[1], max(at) + reach) for point in points)
-    room = 0.06 * (high - low)
+    room = 0.06 * (high - low) or 0.05
     return low - room, high + room
 
 
