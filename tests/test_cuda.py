@@ -20,13 +20,14 @@ from classifier.basics.place import Place
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision, TrainSpec
 from classifier.config.tracks import RAW
 from classifier.inference.predict import Options, predict
-from classifier.job import FRESH, Outcome, Start, benchmark, evaluate, train
+from classifier.job import FRESH, Start, benchmark, evaluate, train
 from classifier.models import catalogue
-from classifier.records.record import EvaluateRecord, TrainRecord
+from classifier.records.record import EvaluateRecord
 from classifier.records.runs import CHECKPOINT, PREDICTIONS
 from classifier.tricks.distillation import Distill
 from classifier.tricks.ema import Ema
 from tests.classifier.test_distillation import TEACHER
+from tests.classifier.test_resume import Result, result
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -34,22 +35,12 @@ ROOT = Path(__file__).parents[1]
 GPU = "cuda:0"
 TRACKS = (RAW, Ema(decay=0.9, tau=3.0))
 
-Result = list[tuple[TrainRecord, bytes]]
-
 
 def trained(spec: TrainSpec, folder: Path, start: Start = FRESH, **settings: Any) -> Result:
     """Each track's record, and the bytes of its checkpoint."""
     folder.mkdir(exist_ok=True)
     place = replace(Place(folder, device=GPU), **settings)
-    outcomes: tuple[Outcome[TrainRecord], ...] = train(
-        spec, folder, place, tracks=TRACKS, start=start
-    )
-    records = [outcome.record for outcome in outcomes]
-    return [
-        (record, (folder / record.unit / CHECKPOINT).read_bytes())
-        for record in records
-        if isinstance(record, TrainRecord)
-    ]
+    return result(train(spec, folder, place, tracks=TRACKS, start=start), folder)
 
 
 TRAININGS: dict[str, dict[str, Any]] = {

@@ -129,11 +129,6 @@ else:
 Rate = Annotated[Fraction | None, BeforeValidator(off)]
 
 
-def _unset() -> Any:
-    """A setting that came later: nothing of it is signed or written while it is off."""
-    return Field(None, json_schema_extra=NEUTRAL, exclude_if=lambda value: value is None)
-
-
 class Spec(Settings):
     """Base of the four kinds of jobs."""
 
@@ -177,9 +172,7 @@ class TrainSettings(Spec):
 
     data: DataSpec
     model: str
-    own_model: UserModel | None = Field(
-        None, json_schema_extra=NEUTRAL, exclude_if=lambda own: own is None
-    )
+    own_model: UserModel | None = neutral(None)
     """What `model` names, where it is the user's."""
     pretrained: str | None = Field(None, description="true, false or the name of the weights")
     weights: Annotated[Weights | None, BeforeValidator(off)] = Field(
@@ -197,15 +190,15 @@ class TrainSettings(Spec):
     optimizer: AnyOptimizer = AdamW()
     loss: AnyLoss = CrossEntropy()
     class_balance: bool = Field(False, json_schema_extra=NEUTRAL)
-    drop_rate: Rate = _unset()
+    drop_rate: Rate = neutral(None)
     """The library's dropout inside the trunk; unset: none of timm's, torchvision's own."""
-    drop_path_rate: Rate = _unset()
+    drop_path_rate: Rate = neutral(None)
     """The library's stochastic depth, of the last block; unset: the library's own."""
-    dropout: Fraction = Field(0.2, json_schema_extra=NEUTRAL, exclude_if=lambda rate: rate == 0.2)
+    dropout: Fraction = neutral(0.2)
     """In front of the head's linear layer."""
-    freeze: Annotated[Literal["trunk"] | None, BeforeValidator(off)] = _unset()
+    freeze: Annotated[Literal["trunk"] | None, BeforeValidator(off)] = neutral(None)
     layer_decay: Annotated[Annotated[float, Field(gt=0, le=1)] | None, BeforeValidator(off)] = (
-        _unset()
+        neutral(None)
     )
     """What a layer's learning rate is of the next one's."""
     schedule: Annotated[Schedule, BeforeValidator(defaulted("cosine"))] = Cosine()
@@ -240,9 +233,7 @@ class TrainSettings(Spec):
     )
     """The size of all images that are not trained on, and the share of the short side that it is;
     in the training too, for it chooses its best epoch by them."""
-    own_tricks: Annotated[tuple[UserTrick, ...], BeforeValidator(as_tuple)] = Field(
-        (), json_schema_extra=NEUTRAL, exclude_if=lambda own: not own
-    )
+    own_tricks: Annotated[tuple[UserTrick, ...], BeforeValidator(as_tuple)] = neutral(())
     """The user's, each a setting of its own where it is written; in the order in which they act."""
 
     @model_validator(mode="before")
@@ -453,9 +444,7 @@ class EvaluateSpec(Spec):
     precision: Precision = "fp32"
     tta: bool = Field(False, json_schema_extra=NEUTRAL)
     """Ten crops: the mean of their logits."""
-    data: DataSpec | None = Field(
-        None, json_schema_extra=NEUTRAL, exclude_if=lambda data: data is None
-    )
+    data: DataSpec | None = neutral(None)
 
     @classmethod
     def of(cls, training: TrainSpec, track: Track, **settings: Any) -> Self:
@@ -521,9 +510,7 @@ class BenchmarkSpec(Spec):
     kind: ClassVar[Literal["benchmark"]] = "benchmark"
 
     model: str
-    own_model: UserModel | None = Field(
-        None, json_schema_extra=NEUTRAL, exclude_if=lambda own: own is None
-    )
+    own_model: UserModel | None = neutral(None)
     classes: Count
     image_size: Side = 224
     batch_size: Count = 64

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticKnownError
 
 from classifier.basics.files import LONGEST_NAME
-from classifier.basics.settings import NEUTRAL, Count, Settings, named
+from classifier.basics.settings import NEUTRAL, Count, Settings, named, neutral
 from classifier.data import sources
 from classifier.data.sources import Source
 from classifier.data.sources.folder import Folder, SplitFolder
@@ -89,40 +89,20 @@ class DataSpec(Settings):
 
     name: Annotated[str | None, BeforeValidator(_known)] = None
     folder: str | None = Field(None, max_length=255, pattern=r"^[^/\\\x00-\x1f]+$")
-    own: UserDataset | None = Field(
-        None, json_schema_extra=NEUTRAL, exclude_if=lambda own: own is None
-    )
-    hf: Annotated[HubDataset | None, BeforeValidator(named)] = Field(
-        None, json_schema_extra=NEUTRAL, exclude_if=lambda hf: hf is None
-    )
+    own: UserDataset | None = neutral(None)
+    hf: Annotated[HubDataset | None, BeforeValidator(named)] = neutral(None)
     split: Literal["strict", "sequential", "given"] = "strict"
     split_seed: int = Field(0, ge=0)
-    folds: int | None = Field(
-        None, ge=2, le=100, json_schema_extra=NEUTRAL, exclude_if=lambda folds: folds is None
-    )
-    fold: int | None = Field(
-        None, ge=0, json_schema_extra=NEUTRAL, exclude_if=lambda fold: fold is None
-    )
+    folds: int | None = neutral(None, ge=2, le=100)
+    fold: int | None = neutral(None, ge=0)
     """Which of the folds a training tests on, from 0; of a matrix's data as written None."""
     limit: Count | None = Field(None, json_schema_extra=NEUTRAL)
     on_bad_image: Literal["error", "skip"] = Field("error", json_schema_extra=NEUTRAL)
     # What follows is written only where it is set: records are older than these settings.
-    labels: Annotated[Labels | None, BeforeValidator(_file)] = Field(
-        None, json_schema_extra=NEUTRAL, exclude_if=lambda labels: labels is None
-    )
-    group: str | None = Field(
-        None,
-        min_length=1,
-        max_length=1000,
-        json_schema_extra=NEUTRAL,
-        exclude_if=lambda group: group is None,
-    )
-    duplicates: Literal["warn", "error", "together"] = Field(
-        "warn", json_schema_extra=NEUTRAL, exclude_if=lambda duplicates: duplicates == "warn"
-    )
-    similar: int | None = Field(
-        None, ge=0, le=20, json_schema_extra=NEUTRAL, exclude_if=lambda similar: similar is None
-    )
+    labels: Annotated[Labels | None, BeforeValidator(_file)] = neutral(None)
+    group: str | None = neutral(None, min_length=1, max_length=1000)
+    duplicates: Literal["warn", "error", "together"] = neutral("warn")
+    similar: int | None = neutral(None, ge=0, le=20)
 
     @model_validator(mode="before")
     @classmethod

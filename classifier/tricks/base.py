@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import BeforeValidator, Field
 
-from classifier.basics.settings import NEUTRAL, Settings, switch
+from classifier.basics.settings import NEUTRAL, Settings, neutral, switch
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +103,7 @@ class Trick(Settings):
             return Field(None)
         if cls.after:
             return Field(None, json_schema_extra=NEUTRAL)
-        return Field(None, json_schema_extra=NEUTRAL, exclude_if=lambda value: value is None)
+        return neutral(None)
 
     @property
     def term(self) -> str:

@@ -138,8 +138,9 @@ def _compiled(table: SelectedTable) -> Iterator[str]:
 
 def _left_over(table: SelectedTable) -> Iterator[str]:
     """On the trainings that saw not all of their images in each epoch."""
+    titles = table.titles
     names = {
-        record.training.signature: table.titles.get(cell.data, "")
+        record.training.signature: titles.get(cell.data, "")
         for row in table.cells
         for cell in row
         for record in cell.records

@@ -90,8 +90,8 @@ class _Panel:
 
 def plots(selection: Selection, answers: Sequence[Answer]) -> list[Plot | None]:
     """One for each data set, for scores of other images do not compare."""
-    sets = {data: name for data, name in selection.titles.items() if len(selection.titles) > 1}
-    if not sets:
+    sets = selection.titles
+    if len(sets) < 2:
         return [plot(selection, answers)]
     found = []
     for number, (data, title) in enumerate(sets.items()):
