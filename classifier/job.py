@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import resource
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -66,9 +67,12 @@ from classifier.records.record import (
 from classifier.records.runs import CHECKPOINT, PREDICTIONS, SCORES, read_evaluation
 from classifier.training import states
 from classifier.training.trainer import (
+    Looker,
+    Member,
     Trainer,
     TrainingData,
     check_settings,
+    longest,
     start_network,
     train_loader,
 )
@@ -176,6 +180,23 @@ def train(
     what an interrupted attempt left there; asked to stop, it raises StoppedError. Raises UserError
     for what the user can mend.
     """
+    members = [Member(spec, tuple(tracks))]
+    found = train_together(members, place, lambda _: out, start=start, states_in=states_in or out)
+    by_track = {outcome.record.track: outcome for outcome in found}
+    return tuple(by_track[track.key] for track in tracks)
+
+
+def train_together(
+    members: Sequence[Member],
+    place: Place,
+    out_of: Callable[[TrainSpec], Path],
+    *,
+    states_in: Path,
+    start: Start = FRESH,
+) -> Iterator[Outcome[TrainRecord]]:
+    """One training for all `members`, which are of one family. Each outcome is given at its own
+    end, with its weights in `out_of` its spec; else as `train`."""
+    spec = longest(members)
     with _on_device(place) as device:
         start.check(spec)
         _set_determinism(spec.deterministic, device)
@@ -190,55 +211,77 @@ def train(
         )
         network = start_network(spec, data.classes, start.weights)
         # Before the tricks hook it, and on the CPU still: it costs no memory of the device.
-        parameters = trainable_parameters(network)
-        work = multiply_adds(network, spec.eval_side)
+        size = trainable_parameters(network), multiply_adds(network, spec.eval_side)
         teacher = start.teacher_network(listed.classes, spec.image_size)
-        trainer = Trainer(spec, tracks, training_data, network, device, teacher)
+        trainer = Trainer(members, training_data, network, device, teacher)
         precision = f"{trainer.amp} autocast" if trainer.amp else _precision("fp32", device)
         environment = _environment(place, device, precision, spec.plugins)
-        kept_in = states_in or out
-        kept_in.mkdir(parents=True, exist_ok=True)  # only now: the user's mistake writes nothing
-        moved = _run(trainer, kept_in, place, data.fingerprint, environment)
-        meta = checkpoint.Meta(
-            spec.model,
-            listed.classes,
-            spec.eval_side,
-            normalize.mean,
-            normalize.std,
-            # The line is free: it may differ between equal runs.
-            spec.own_model.model_dump() | {"line": 0} if spec.own_model else None,
-            spec.eval_crop,
-        )
-        images = batches.seen(data.train, spec.batch_size) * trainer.epoch
-        root = str(place.data_root.resolve())
-        cost = _cost(trainer.seconds, images / trainer.seconds, _peak_memory(device), root)
-    outcomes = []
-    for carried in trainer.tracks:
-        best = carried.history[carried.best_epoch]
-        weights = out / train_unit(carried.key) / CHECKPOINT
-        weights.parent.mkdir(parents=True, exist_ok=True)
-        checkpoint.save(weights, carried.best_state, meta)
-        _keep_sources(weights.parent, spec.plugins_and_data)
-        record = TrainRecord(
-            signature=spec.signature,
-            spec=spec,
-            environment=environment,
-            data=data,
-            track=carried.key,
-            accuracy=best.val_accuracy,
-            mpa=best.val_mpa,
-            best_epoch=carried.best_epoch,
-            stopped_early=carried.stopped,
-            checkpoint=digest(weights),
-            moved=moved,
-            rdrop_passes=trainer.rdrop_passes,
-            history=tuple(carried.history),
-            parameters=parameters,
-            multiply_adds=work,
-            checkpoint_bytes=weights.stat().st_size,
-        )
-        outcomes.append(Outcome(record, cost))
-    return tuple(outcomes)
+        meta = _meta(spec, listed.classes, normalize)
+        states_in.mkdir(parents=True, exist_ok=True)  # only now: the user's mistake writes nothing
+        keep = _keeper(trainer, states_in, place, data.fingerprint, environment)
+        for looker in _ends(trainer, place, keep):
+            unit = out_of(looker.spec) / train_unit(looker.track.key)
+            _leave(looker, unit, meta)
+            record = _record(looker, trainer, environment, data, size, unit / CHECKPOINT)
+            record = record.model_copy(update={"moved": keep.about["moved"]})
+            seconds = trainer.seconds_to(looker)
+            images = batches.seen(data.train, spec.batch_size) * looker.chosen.epochs
+            cost = _cost(seconds, images / seconds, _peak_memory(device))
+            root, name = str(place.data_root.resolve()), str(keep.about["training"])
+            yield Outcome(record, cost.model_copy(update={"data_root": root, "training": name}))
+
+
+def _meta(spec: TrainSpec, classes: tuple[str, ...], normalize: Normalize) -> checkpoint.Meta:
+    return checkpoint.Meta(
+        spec.model,
+        classes,
+        spec.eval_side,
+        normalize.mean,
+        normalize.std,
+        # The line is free: it may differ between equal runs.
+        spec.own_model.model_dump() | {"line": 0} if spec.own_model else None,
+        spec.eval_crop,
+    )
+
+
+def _leave(looker: Looker, unit: Path, meta: checkpoint.Meta) -> None:
+    """What a looker has seen, as a unit's files: its best weights, and the user's code."""
+    unit.mkdir(parents=True, exist_ok=True)
+    best = looker.carried.best_states[looker.chosen.best_epoch]
+    checkpoint.save(unit / CHECKPOINT, best, meta)
+    _keep_sources(unit, looker.spec.plugins_and_data)
+
+
+def _record(
+    looker: Looker,
+    trainer: Trainer,
+    environment: Environment,
+    data: Data,
+    size: tuple[int, int | None],
+    weights: Path,
+) -> TrainRecord:
+    """`size`: parameters and multiply-adds of the network."""
+    chosen, spec = looker.chosen, looker.spec
+    history = looker.carried.history[: chosen.epochs]
+    best = history[chosen.best_epoch]
+    return TrainRecord(
+        signature=spec.signature,
+        spec=spec,
+        environment=environment,
+        data=data,
+        track=looker.track.key,
+        accuracy=best.val_accuracy,
+        mpa=best.val_mpa,
+        best_epoch=chosen.best_epoch,
+        stopped_early=chosen.stopped,
+        checkpoint=digest(weights),
+        moved=False,
+        rdrop_passes=trainer.rdrop_passes,
+        history=tuple(history),
+        parameters=size[0],
+        multiply_adds=size[1],
+        checkpoint_bytes=weights.stat().st_size,
+    )
 
 
 def _keep_sources(unit: Path, used: Sequence[Plugin]) -> None:
@@ -295,27 +338,32 @@ def check_metric(spec: MetricSpec, place: Place) -> None:
     try_metric(spec.metric, len(datasets.listing(training.data, place.data_root).classes))
 
 
-def _run(
+def _keeper(
     trainer: Trainer, states_in: Path, place: Place, data: str, environment: Environment
-) -> bool:
-    """Train to the end, from the state kept in `states_in` if it is of these data and tracks.
+) -> states.Keeper:
+    """Go on from the state kept in `states_in`, if it is of these data and has all that is looked
+    at; what keeps the states from here on.
 
-    True if an earlier part of it ran with another device (or instruction set), number of threads
-    or version.
+    It says whether an earlier part ran with another device (or instruction set), number of threads
+    or version (`moved`), and has a name for the training.
     """
     here = environment.model_dump(include={"device", "threads", "versions"})
-    about = {"data": data, "here": here, "moved": False}
+    about = {"data": data, "here": here, "moved": False, "training": secrets.token_hex(6)}
     state = states.load(states_in)
     if state is not None and state["data"] == data and trainer.restore(state["trainer"]):
         before = state["here"]
         if is_device(before["device"], environment.device):
             before = {**before, "device": environment.device}
-        about["moved"] = state["moved"] or before != here
+        about |= {"moved": state["moved"] or before != here, "training": state["training"]}
         position = f"epoch {trainer.epoch + 1}, step {trainer.step_in_epoch + 1}"
         _log.info("the training goes on from its kept state, at %s", position)
-    keep = states.Keeper(states_in, about, place.checkpoint_minutes, place.stop)
+    return states.Keeper(states_in, about, place.checkpoint_minutes, place.stop)
+
+
+def _ends(trainer: Trainer, place: Place, keep: states.Keeper) -> Iterator[Looker]:
+    """Train to the end, and give each looker at its own."""
     try:
-        trainer.run(place.report, keep)
+        yield from trainer.run(place.report, keep)
     except RuntimeError as error:
         if "does not have a deterministic implementation" in str(error):
             raise UserError(
@@ -323,7 +371,6 @@ def _run(
                 f"set 'deterministic: false' ({error})"
             ) from error
         raise
-    return bool(about["moved"])
 
 
 def evaluate(
@@ -457,13 +504,8 @@ def benchmark(spec: BenchmarkSpec, place: Place) -> Outcome[BenchmarkRecord]:
     return Outcome(record, _cost(time.monotonic() - begun, record.images_per_second, peak))
 
 
-def _cost(seconds: float, rate: float, peak: int, data_root: str | None = None) -> Cost:
-    return Cost(
-        seconds=round(seconds, 3),
-        images_per_second=round(rate, 1),
-        peak_memory_mib=peak,
-        data_root=data_root,
-    )
+def _cost(seconds: float, rate: float, peak: int) -> Cost:
+    return Cost(seconds=round(seconds, 3), images_per_second=round(rate, 1), peak_memory_mib=peak)
 
 
 def _looked_at(

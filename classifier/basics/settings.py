@@ -32,9 +32,10 @@ class Settings(BaseModel):
 
     def signed(self) -> dict[str, Any]:
         """The plain data that the signature is made of."""
-        return self._signed_but()
+        return self.signed_but()
 
-    def _signed_but(self, *left_out: str) -> dict[str, Any]:
+    def signed_but(self, *left_out: str) -> dict[str, Any]:
+        """The same without some settings."""
         plain: dict[str, Any] = {}
         for name, neutral in _signed_fields(type(self)):
             value = getattr(self, name)

@@ -45,6 +45,7 @@ from classifier.basics.settings import (
     switch,
 )
 from classifier.basics.users import Plugin
+from classifier.config.family import family
 from classifier.config.optimizers import AdamW, LibraryOptimizer, Optimizer
 from classifier.config.schedules import Cosine, Schedule, TorchSchedule, Warmup
 from classifier.config.tracks import RAW, Raw, Track
@@ -144,7 +145,7 @@ class Spec(Settings):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy, which must not take over the names that were kept."""
         copied = super().model_copy(update=update, deep=deep)
-        for name in ("signature", "slug"):
+        for name in ("signature", "slug", "family"):
             copied.__dict__.pop(name, None)
         return copied
 
@@ -370,6 +371,11 @@ class TrainSettings(Spec):
     def trained(self) -> TrainSpec:
         return self
 
+    @cached_property
+    def family(self) -> str:
+        """The name of all trainings that one training can do together."""
+        return family(self)
+
 
 if TYPE_CHECKING:
     TrainSpec = TrainSettings
@@ -471,7 +477,7 @@ class EvaluateSpec(Spec):
         return self.data.as_test if self.data else self.split
 
     def signed(self) -> dict[str, Any]:
-        return self._signed_but("training") | {"training": self.training.signature}
+        return self.signed_but("training") | {"training": self.training.signature}
 
     @field_serializer("training")
     def _as_signature(self, training: TrainSpec) -> str:
@@ -498,7 +504,7 @@ class MetricSpec(Spec):
         return self.evaluation.training
 
     def signed(self) -> dict[str, Any]:
-        return self._signed_but("evaluation") | {"evaluation": self.evaluation.signature}
+        return self.signed_but("evaluation") | {"evaluation": self.evaluation.signature}
 
 
 class BenchmarkSpec(Spec):

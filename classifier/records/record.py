@@ -275,13 +275,21 @@ Record = Annotated[
 
 
 class Cost(_Plain):
-    """What a job took; a resumed training counts all its attempts."""
+    """What a job took; a resumed training counts all its attempts, to the record's own end."""
 
     seconds: float
     images_per_second: float | None = None
     peak_memory_mib: int | None = None
     data_root: str | None = None
     """Of a training: where its data lay, for a later look at the same run."""
+    training: str | None = Field(None, exclude_if=lambda training: training is None)
+    """Names what was trained, of which several records may come: their times overlap. Older costs
+    have none; there the tracks of one training have one cost."""
+
+
+def trained_in(record: TrainRecord, cost: Cost) -> str:
+    """The name of what was trained, equal for records that come of one training."""
+    return cost.training or f"{record.signature} {cost.seconds} {cost.peak_memory_mib}"
 
 
 def train_unit(track: str) -> str:

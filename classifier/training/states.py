@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 TrainingState = dict[str, Any]
 """Plain containers, numbers, text and tensors only: it is read without running pickled code."""
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when what a state holds changes: one of another format is not gone on from."""
 
 SHARE = 20

@@ -1,16 +1,16 @@
-"""Training: one loop that carries every track (the raw weights, averages of them) side by side.
+"""Training: one loop that does all trainings of a family at once, each exactly as if alone.
 
-An average does not touch the training that it follows. So each track has its own history, its own
-best epoch and its own early stopping, exactly as if it were trained alone, and the loop ends when
-all tracks have stopped.
+They differ in how they look at it only: at which track (the raw weights, an average of them), which
+epoch is the best, when nobody looks any more, when the end is. No look touches the training. So a
+track has one history, of which each looker has its own best epoch and its own end, and the loop
+goes on while one still looks.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from classifier.basics.errors import UserError
 from classifier.basics.progress import Progress, Report
 from classifier.basics.randomness import keyed_everywhere, seed_step
+from classifier.config.family import LOOKS
 from classifier.config.optimizers import LibraryOptimizer
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import Raw, Track
@@ -28,12 +29,13 @@ from classifier.data.datasets import Listing
 from classifier.data.loader import Drawn, EvalLoader, TrainLoader
 from classifier.data.pixels import Pixels
 from classifier.data.transforms import Normalize, TrainImage, cropping, policy
-from classifier.inference.evaluate import Inference, outputs_of, scores
+from classifier.inference.evaluate import Inference, scores
 from classifier.models import checkpoint
 from classifier.models.network import Network, build, prepare_for_gradients
 from classifier.models.trunks import Wish
 from classifier.models.weights import load_weights
 from classifier.plugins.spec import UserAugmentation
+from classifier.records.chosen import Chosen, choose
 from classifier.records.record import Epoch
 from classifier.training.optimizer import make_optimizer, try_optimizer
 from classifier.training.schedule import learning_rates
@@ -126,42 +128,41 @@ class TrainingData:
     normalize: Normalize
 
 
-@dataclass
-class Carried:
-    """A track as a training carries it: weights with their own history, best epoch and early
-    stopping."""
+@dataclass(frozen=True)
+class Member:
+    """One of the trainings that are done together, with the tracks that are asked of it."""
 
-    track: Track
+    spec: TrainSpec
+    tracks: tuple[Track, ...]
+
+
+@dataclass(eq=False)
+class Carried:
+    """A track as a training carries it, with the history that all who look at it share."""
+
     network: Network
     act: Act | None = None
     """What follows the network; None: the network itself."""
     history: list[Epoch] = field(default_factory=list)
-    best_epoch: int = -1
-    best_score: float = -math.inf
-    best_state: checkpoint.StateDict = field(default_factory=dict)
-    stopped: bool = False
+    best_states: dict[int, checkpoint.StateDict] = field(default_factory=dict)
+    """Of each epoch that is somebody's best, once."""
 
-    @property
-    def key(self) -> str:
-        return self.track.key
 
-    def add(self, row: Epoch, spec: TrainSpec) -> None:
-        """Better is strictly greater, the first best wins; `patience` epochs without one stop."""
-        score = {"accuracy": row.val_accuracy, "mpa": row.val_mpa, "loss": -row.val_loss}[spec.best]
-        self.history.append(row)
-        score = -math.inf if math.isnan(score) else score
-        if score > self.best_score or self.best_epoch < 0:
-            self.best_epoch, self.best_score = row.epoch, score
-            self.best_state = checkpoint.to_half(self.network.state_dict())
-        elif spec.patience and row.epoch - self.best_epoch >= spec.patience:
-            self.stopped = True
+@dataclass(eq=False)
+class Looker:
+    """A track of a member: what becomes a record."""
 
-    def least_epochs(self, spec: TrainSpec) -> int:
-        """After how many it ends if nothing gets better from here on."""
-        if self.stopped:
-            return len(self.history)
-        best = max(self.best_epoch, 0)  # the first is the best where no other is
-        return min(best + 1 + spec.patience, spec.epochs) if spec.patience else spec.epochs
+    spec: TrainSpec
+    track: Track
+    carried: Carried
+    chosen: Chosen = field(init=False)
+    """What it makes of the history so far."""
+
+    def __post_init__(self) -> None:
+        self.look()
+
+    def look(self) -> None:
+        self.chosen = choose(self.spec, self.carried.history)
 
 
 class Trainer:
@@ -169,15 +170,16 @@ class Trainer:
 
     def __init__(
         self,
-        spec: TrainSpec,
-        tracks: Iterable[Track],
+        members: Sequence[Member],
         data: TrainingData,
         network: Network,
         device: torch.device,
         teacher: tuple[Network, str] | None = None,
     ) -> None:
-        """`network`: with the weights to start from. `teacher`: the network that a `distill` names,
-        in FP32, and its model's name."""
+        """`members`: of one family. `network`: with the weights to start from. `teacher`: the
+        network that a `distill` names, in FP32, and its model's name."""
+        assert len({member.spec.family for member in members}) == 1
+        spec = longest(members)
         self.spec, self.data, self.device = spec, data, device
         self.network = prepare_for_gradients(network, device)
         classes = network.classes
@@ -187,10 +189,16 @@ class Trainer:
         """Taken so far; while one is being taken, it too."""
         whole = spec.epochs * len(data.train)
         beginning = Beginning(
-            spec, self.network, device, classes, teacher, whole, lambda: self.steps
+            _unlooked(spec), self.network, device, classes, teacher, whole, lambda: self.steps
         )
         # Before the tricks, which may hook the network.
-        self.tracks = [self._carried(track, beginning) for track in tracks]
+        tracks = {track.key: track for member in members for track in member.tracks}
+        self.tracks = {key: self._carried(track, beginning) for key, track in tracks.items()}
+        self.lookers = [
+            Looker(member.spec, track, self.tracks[track.key])
+            for member in members
+            for track in member.tracks
+        ]
         self.acts = [trick.begin(beginning) for trick in spec.tricks]
         self._by_setting = {
             trick.setting: act for trick, act in zip(spec.tricks, self.acts, strict=True)
@@ -222,12 +230,14 @@ class Trainer:
         """Of this epoch's steps so far: the loss, and the number of images."""
         self._rate: float | None = None
         self._start, self._before = time.monotonic(), 0.0
+        self._seconds: list[float] = []
+        """When each epoch ended."""
 
     def _carried(self, track: Track, beginning: Beginning) -> Carried:
         if isinstance(track, Raw):
-            return Carried(track, self.network)
+            return Carried(self.network)
         average = track.begin(beginning)
-        return Carried(track, average.network, average)
+        return Carried(average.network, average)
 
     def _trained(self) -> nn.Module:
         """All that the optimiser moves: the network, and the tricks' own layers."""
@@ -244,20 +254,50 @@ class Trainer:
         """Spent so far, earlier attempts included."""
         return self._before + time.monotonic() - self._start
 
-    def run(self, report: Report, keep: Keep) -> None:
-        """Train to the end, from wherever it is."""
+    def seconds_to(self, looker: Looker) -> float:
+        """Spent until a looker saw its end."""
+        return self._seconds[looker.chosen.epochs - 1]
+
+    def run(self, report: Report, keep: Keep) -> Iterator[Looker]:
+        """Train to the end, from wherever it is. Each looker is given when it has seen its end."""
         self._start = time.monotonic()
-        while self.epoch < self.spec.epochs and not all(track.stopped for track in self.tracks):
+        waiting = self.lookers
+        while True:
+            yield from (looker for looker in waiting if looker.chosen.ended)
+            waiting = self._looking()
+            if not waiting:
+                return
             lr = self.rates[self.epoch * len(self.data.train)]
             self._train_epoch(report, keep)
             train_loss, told = self._mean_loss(), self._told()
-            for track in self.tracks:
-                if not track.stopped:
-                    row = self._validated(track, lr, train_loss, report)
-                    track.add(row.model_copy(update={"reports": told}), self.spec)
+            for row, track in self._validated(lr, train_loss, report):
+                self._seen(track, row.model_copy(update={"reports": told}))
             self.epoch, self.step_in_epoch = self.epoch + 1, 0
             self._losses, self._sizes = [], []
+            self._seconds.append(self.seconds)
             keep(self.state, (self.epoch, 0), True)
+
+    def _looking(self) -> list[Looker]:
+        """Those who have not seen their end."""
+        return [looker for looker in self.lookers if not looker.chosen.ended]
+
+    def _looked_at(self) -> list[Carried]:
+        looked_at = [looker.carried for looker in self._looking()]
+        return [track for track in self.tracks.values() if track in looked_at]
+
+    def _seen(self, track: Carried, row: Epoch) -> None:
+        """A track's epoch has been looked at: its weights are kept while they are somebody's
+        best."""
+        track.history.append(row)
+        best = set()
+        for looker in self.lookers:
+            if looker.carried is track:
+                looker.look()
+                best.add(looker.chosen.best_epoch)
+        if row.epoch in best:
+            track.best_states[row.epoch] = checkpoint.to_half(track.network.state_dict())
+        for epoch in track.best_states.keys() - best:
+            del track.best_states[epoch]
 
     def _set_rate(self, is_first: bool) -> None:
         """That of the next step. Where the schedule leaves it as it was, so is what a user's
@@ -271,6 +311,7 @@ class Trainer:
         """The steps of this epoch that are left."""
         self._set_rate(is_first=True)
         self.network.train()
+        followers = [track.act for track in self._looked_at()]
         images_seen, start = 0, time.monotonic()
         for images, labels in self.data.train.epoch(self.epoch, self.step_in_epoch):
             batch = self.data.normalize(images.to(self.device, non_blocking=True))
@@ -280,7 +321,6 @@ class Trainer:
             self.steps += 1
             self._losses.append(self.step(batch, targets))
             self._sizes.append(len(images))
-            followers = [track.act for track in self.tracks if not track.stopped]
             for act in [*self.acts, *followers]:
                 if act is not None:
                     act.after_step(self.network, self.steps)
@@ -313,36 +353,54 @@ class Trainer:
         return {name: numbers for name, numbers in told.items() if numbers}
 
     def _progress(self) -> Progress:
-        best = max((track.best_score for track in self.tracks), default=-math.inf)
-        shown = best if self.spec.best != "loss" and best > -math.inf else None
-        done = self.epoch * len(self.data.train) + self.step_in_epoch
-        total = self.spec.epochs * len(self.data.train)
+        shown = [
+            looker.chosen.best_score
+            for looker in self.lookers
+            if looker.spec.best != "loss" and looker.chosen.best_epoch >= 0
+        ]
+        steps = len(self.data.train)
+        done, total = self.epoch * steps + self.step_in_epoch, self.spec.epochs * steps
         phase = f"epoch {self.epoch + 1}/{self.spec.epochs}"
-        least = max(track.least_epochs(self.spec) for track in self.tracks) * len(self.data.train)
+        least = max(looker.chosen.least for looker in self.lookers) * steps
         return Progress(
             phase,
             done,
             total,
             self._rate,
-            shown,
+            max(shown, default=None),
             classes=self.network.classes,
             least=least if least < total else None,
         )
 
-    def _validated(self, track: Carried, lr: float, train_loss: float, report: Report) -> Epoch:
-        val, normalize = self.data.val, self.data.normalize
-        inference = Inference(track.network, normalize, self.device, autocast=self.autocast)
-        with keyed_everywhere(self.spec.seed, "validation", self.epoch):
-            logits = outputs_of(inference, val, lambda done, total: report(self._progress()))
-            scored = scores(logits, val.labels, self.spec.loss.make())
-        return Epoch(
-            epoch=self.epoch,
-            lr=lr,
-            train_loss=train_loss,
-            val_loss=scored.loss,
-            val_accuracy=scored.accuracy,
-            val_mpa=scored.mpa,
-        )
+    def _validated(
+        self, lr: float, train_loss: float, report: Report
+    ) -> list[tuple[Epoch, Carried]]:
+        """This epoch's row of each track that somebody looks at, in one pass over val."""
+        val, seed, tracks = self.data.val, self.spec.seed, self._looked_at()
+        found: list[list[Tensor]] = [[] for _ in tracks]
+        for number, (images, _) in enumerate(val):
+            for track, outputs in zip(tracks, found, strict=True):
+                inference = Inference(
+                    track.network, self.data.normalize, self.device, autocast=self.autocast
+                )
+                # Each alone: what one draws is not to depend on who else is there.
+                with keyed_everywhere(seed, "validation", self.epoch, number):
+                    outputs.append(inference(images))
+            report(self._progress())
+        rows = []
+        for track, outputs in zip(tracks, found, strict=True):
+            with keyed_everywhere(seed, "validation", self.epoch):
+                scored = scores(torch.cat(outputs).cpu(), val.labels, self.spec.loss.make())
+            row = Epoch(
+                epoch=self.epoch,
+                lr=lr,
+                train_loss=train_loss,
+                val_loss=scored.loss,
+                val_accuracy=scored.accuracy,
+                val_mpa=scored.mpa,
+            )
+            rows.append((row, track))
+        return rows
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on; randomness needs no state, as it is keyed."""
@@ -352,42 +410,63 @@ class Trainer:
             "steps": self.steps,
             "losses": [loss.cpu() for loss in self._losses],
             "sizes": self._sizes,
-            "seconds": self.seconds,
+            "seconds": [*self._seconds, self.seconds],
             "network": self._trained().state_dict(),
             "optimizer": self.step.optimizer.state_dict(),
             "scaler": self.step.scaler.state_dict(),
             "acts": {name: act.state_dict() for name, act in self._by_setting.items()},
-            "tracks": {track.key: _track_state(track) for track in self.tracks},
+            "tracks": {key: _track_state(track) for key, track in self.tracks.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on from a `state`; False, and nothing done, if it carries other tracks than these."""
-        if set(state["tracks"]) != {track.key for track in self.tracks}:
+        """Go on from a `state`; False, and nothing done, if somebody of these was not looking."""
+        if not all(_has_seen(looker, state) for looker in self.lookers):
             return False
         self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
         self.steps = state["steps"]
         self._losses = [loss.to(self.device) for loss in state["losses"]]
         self._sizes = state["sizes"]
-        self._before = state["seconds"]
+        *self._seconds, self._before = state["seconds"]
         self._trained().load_state_dict(state["network"])
         self.step.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:  # empty where it was saved without amp, as on a CPU
             self.step.scaler.load_state_dict(state["scaler"])
         for name, kept in state.get("acts", {}).items():  # not in states of older versions
             self._by_setting[name].load_state_dict(kept)
-        for track in self.tracks:
-            _restore_track(track, state["tracks"][track.key])
+        for key, track in self.tracks.items():
+            _restore_track(track, state["tracks"][key])
+        for looker in self.lookers:
+            looker.look()
         return True
+
+
+def longest(members: Sequence[Member]) -> TrainSpec:
+    """The training that goes on to the last end of all: the others' rates are the first of its."""
+    return max((member.spec for member in members), key=lambda spec: spec.epochs)
+
+
+def _unlooked(spec: TrainSpec) -> TrainSpec:
+    """As all of a family are, for those who act on the training."""
+    fields = TrainSpec.model_fields
+    return spec.model_copy(update={name: fields[name].default for name in LOOKS})
+
+
+def _has_seen(looker: Looker, state: dict[str, Any]) -> bool:
+    """Whether the state has all that a looker would have seen and kept until then."""
+    kept = state["tracks"].get(looker.track.key)
+    if kept is None:
+        return False
+    history = [Epoch(**row) for row in kept["history"]]
+    look = choose(looker.spec, history)
+    in_time = look.ended or len(history) == state["epoch"]
+    return in_time and (look.best_epoch < 0 or look.best_epoch in kept["best_states"])
 
 
 def _track_state(track: Carried) -> dict[str, Any]:
     return {
         "network": None if track.act is None else track.network.state_dict(),
         "history": [row.model_dump() for row in track.history],
-        "best_epoch": track.best_epoch,
-        "best_score": track.best_score,
-        "best_state": track.best_state,
-        "stopped": track.stopped,
+        "best_states": track.best_states,
     }
 
 
@@ -395,5 +474,4 @@ def _restore_track(track: Carried, state: dict[str, Any]) -> None:
     if track.act is not None:
         track.network.load_state_dict(state["network"])
     track.history = [Epoch(**row) for row in state["history"]]
-    track.best_epoch, track.best_score = state["best_epoch"], state["best_score"]
-    track.best_state, track.stopped = state["best_state"], state["stopped"]
+    track.best_states = dict(state["best_states"])

@@ -40,7 +40,7 @@ from classifier.models.network import prepare_for_gradients
 from classifier.plugins import load
 from classifier.plugins.spec import UserAugmentation, UserLoss, UserMetric, UserModel
 from classifier.training import states
-from classifier.training.trainer import Trainer, TrainingData, start_network, train_loader
+from classifier.training.trainer import Member, Trainer, TrainingData, start_network, train_loader
 
 _log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ def _run(
     state = states.load(keep.folder) if keep is not None else None
     if state is not None:
         trainer.restore(state["trainer"])
-    trainer.run(silent, keep or (lambda state, position, ended: None))
+    list(trainer.run(silent, keep or (lambda state, position, ended: None)))
     return trainer
 
 
@@ -207,7 +207,7 @@ def _trainer(spec: TrainSpec, classes: int, workers: int) -> Trainer:
         EvalLoader(images[VAL], listed, VAL, spec.eval_side, IMAGES),
         Normalize([0.5] * 3, [0.25] * 3, device),
     )
-    return Trainer(spec, (RAW,), data, start_network(spec, classes, None), device)
+    return Trainer([Member(spec, (RAW,))], data, start_network(spec, classes, None), device)
 
 
 class _Images(Pixels):

@@ -20,7 +20,14 @@ from classifier.basics.files import write_atomically
 from classifier.config.spec import Spec
 from classifier.config.tracks import Track
 from classifier.records import runs
-from classifier.records.record import BenchmarkRecord, Cost, Record, TrainRecord, train_unit
+from classifier.records.record import (
+    BenchmarkRecord,
+    Cost,
+    Record,
+    TrainRecord,
+    train_unit,
+    trained_in,
+)
 from experiments.store import layout, leases
 
 
@@ -63,13 +70,14 @@ class Results:
         records = [self.records[signature, unit] for unit in units]
         return [record for record in records if isinstance(record, BenchmarkRecord)]
 
-    def carried(self, record: TrainRecord) -> tuple[str, ...]:
-        """The tracks of the training that a record is of: those whose cost is one with its own."""
-        keys = [(record.signature, unit) for unit in self._units.get(record.signature, ())]
-        spent = self.costs.get((record.signature, record.unit))
-        others = [self.records.get(key) for key in keys if spent and self.costs.get(key) == spent]
-        tracks = {each.track for each in others if isinstance(each, TrainRecord)}
-        return tuple(sorted(tracks | {record.track}, reverse=True))
+    def trainings(self) -> list[list[TrainRecord]]:
+        """What was trained, each with all records that come of it."""
+        found: defaultdict[str, list[TrainRecord]] = defaultdict(list)
+        for key, record in self.records.items():
+            if isinstance(record, TrainRecord):
+                cost = self.costs.get(key)
+                found[trained_in(record, cost) if cost else " ".join(key)].append(record)
+        return list(found.values())
 
 
 class Store:

@@ -105,8 +105,8 @@ class SelectedTable:
     a user's metric it is the evaluation."""
     trainings: tuple[TrainRecord, ...]
     """Those that its accuracies rest on, or whose cost it shows, each once."""
-    carried: tuple[tuple[str, ...], ...]
-    """The tracks of each training whose seconds or memory it shows."""
+    timed: tuple[tuple[TrainRecord, ...], ...]
+    """What was trained whose seconds or memory it shows, each with all records that come of it."""
 
     @property
     def titles(self) -> dict[DataSpec, str]:
@@ -314,7 +314,7 @@ def _table(table: Table, records: Records, results: Results) -> SelectedTable:
         cells=tuple(map(tuple, cells)),
         records=tuple(record for record in own if record is not None),
         trainings=tuple(record for record in behind if isinstance(record, TrainRecord)),
-        carried=_carried(cells, results),
+        timed=_timed(cells, results),
     )
 
 
@@ -333,11 +333,16 @@ def _by_seed(
             yield Folded(tuple(each for each in folds if isinstance(each, OfFold)))
 
 
-def _carried(cells: Sequence[Sequence[Cell]], results: Results) -> tuple[tuple[str, ...], ...]:
+def _timed(
+    cells: Sequence[Sequence[Cell]], results: Results
+) -> tuple[tuple[TrainRecord, ...], ...]:
     timed = [cell for row in cells for cell in row if cell.column.is_of_all_tracks]
-    records = {record.signature: record for cell in timed for record in cell.records}
+    shown = {(record.signature, record.unit) for cell in timed for record in cell.records}
+    trainings = results.trainings() if shown else []
     return tuple(
-        results.carried(each) for each in records.values() if isinstance(each, TrainRecord)
+        tuple(records)
+        for records in trainings
+        if any((each.signature, each.unit) in shown for each in records)
     )
 
 

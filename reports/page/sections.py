@@ -18,6 +18,7 @@ from classifier.records.record import (
     Record,
     Some,
     TrainRecord,
+    trained_in,
 )
 from reports.blocks import Block, Bullets, Columns, Grid, Mark, Plot, Section
 from reports.figures.select import Selection
@@ -187,19 +188,22 @@ def _some(images: Some) -> str:
 
 
 def cost(selection: Selection) -> Section:
-    """What the numbers cost, where that is known. The tracks of a training share its cost."""
+    """What the numbers cost, where that is known: what several arms come of once, to its end."""
     jobs = {"train": "trainings", "evaluate": "evaluations", "metric": "metrics"}
     jobs |= {"benchmark": "benchmarks"}
-    costs: dict[str, dict[tuple[str, str], Cost]] = {kind: {} for kind in jobs}
-    trainings: dict[tuple[str, str], tuple[TrainRecord, Cost, list[str]]] = {}
+    costs: dict[str, dict[str, Cost]] = {kind: {} for kind in jobs}
+    trainings: dict[str, tuple[TrainRecord, set[str]]] = {}
     for record, cost in ((used.record, used.cost) for used in selection.used):
         if cost is not None:
-            # A track that was added later is of a training of its own, with a cost of its own.
-            spent = record.signature, cost.model_dump_json() if record.kind == "train" else ""
-            costs[record.kind].setdefault(spent, cost)
-            if record.kind == "train":
-                job = trainings.setdefault(spent, (record, cost, []))
-                job[2].append(record.track)
+            spent = record.signature
+            if isinstance(record, TrainRecord):
+                spent = trained_in(record, cost)
+                longest, tracks = trainings.get(spent, (record, set()))
+                longest = max(longest, record, key=lambda each: len(each.history))
+                trainings[spent] = longest, {*tracks, record.track}
+            before = costs[record.kind].get(spent)
+            if before is None or cost.seconds > before.seconds:
+                costs[record.kind][spent] = cost
     header = ("training", "tracks", "epochs", "R-Drop passes", "time", "images/s", "peak MiB")
     titles = selection.titles
     rows = [
@@ -213,7 +217,7 @@ def cost(selection: Selection) -> Section:
             f"{cost.images_per_second:.0f}" if cost.images_per_second else "",
             f"{cost.peak_memory_mib:,}" if cost.peak_memory_mib else "",
         )
-        for record, cost, tracks in trainings.values()
+        for (record, tracks), cost in zip(trainings.values(), costs["train"].values(), strict=True)
     ]
     totals = [
         f"{len(costs[kind])} {name} {duration(sum(cost.seconds for cost in costs[kind].values()))}"

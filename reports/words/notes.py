@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from classifier.basics.machine import Platform, without_instructions
+from classifier.config.family import LOOKS
 from classifier.data.batches import left_over
 from classifier.records.record import BenchmarkRecord, Environment, Record, TrainRecord
 from experiments.matrix.model import Matrix
@@ -172,7 +173,7 @@ def _mixed(table: SelectedTable) -> Iterator[str]:
             "Between instruction sets rounding differs in every step, so accuracies may differ as "
             "those of two seeds do."
         )
-    if len(trained) > 1 and table.carried:
+    if len(trained) > 1 and table.timed:
         yield "What trainings took in different places can't be compared."
     if len(measured) > 1:
         yield f"Its speeds were measured in different places: {_listed(measured)}."
@@ -207,14 +208,24 @@ def _is_new(record: Record) -> bool:
 
 
 def _shared(table: SelectedTable) -> Iterator[str]:
-    several = [tracks for tracks in table.carried if len(tracks) > 1]
+    several = [records for records in table.timed if len(records) > 1]
     if several:
-        listed = "; ".join(dict.fromkeys(", ".join(tracks) for tracks in several))
+        listed = " | ".join(dict.fromkeys(map(_differing, several)))
         yield (
-            f"{len(several)} of {len(table.carried)} trainings carried several tracks ({listed}): "
-            "their seconds and memory are the whole training's, the same for each track, and were "
-            "spent once."
+            f"{len(several)} of {len(table.timed)} trainings were of several arms ({listed}): the "
+            "seconds of each are to its own end, the memory is the whole training's, and both "
+            "were spent once."
         )
+
+
+def _differing(records: Sequence[TrainRecord]) -> str:
+    """In what arms differ that one training has done."""
+    tracks = sorted({record.track for record in records}, reverse=True)
+    said = [", ".join(tracks)] if len(tracks) > 1 else []
+    for name in ("epochs", *LOOKS):
+        values = sorted({getattr(record.spec, name) for record in records})
+        said += [f"{name} {', '.join(map(str, values))}"] if len(values) > 1 else []
+    return "; ".join(said)
 
 
 def _means(matrix: Matrix, table: SelectedTable) -> Iterator[str]:

@@ -60,7 +60,7 @@ def result(outcomes: tuple[Outcome[TrainRecord], ...], folder: Path) -> Result:
 
 
 def fingerprint(state: states.TrainingState) -> str:
-    """Of all that a state holds, except the seconds that it took: tensors with their strides."""
+    """Of all that a state holds, but the seconds and the name: tensors with their strides."""
     found = hashlib.sha256()
 
     def add(value: Any) -> None:
@@ -69,7 +69,7 @@ def fingerprint(state: states.TrainingState) -> str:
             found.update(value.contiguous().numpy().tobytes())
         elif isinstance(value, dict):
             for key, inner in value.items():
-                if key != "seconds":
+                if key not in ("seconds", "training"):
                     found.update(repr(key).encode())
                     add(inner)
         elif isinstance(value, list | tuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
-from torch import nn
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import sha256
@@ -36,9 +35,9 @@ from classifier.data.transforms import Normalize
 from classifier.inference import evaluate as evaluation
 from classifier.inference import metrics
 from classifier.job import FRESH, Outcome, Start, evaluate, train
-from classifier.models.network import Network, build
+from classifier.models.network import build
+from classifier.records.chosen import choose
 from classifier.records.record import Epoch, TrainRecord
-from classifier.training import trainer
 from classifier.training.optimizer import make_optimizer
 from classifier.training.schedule import learning_rates
 from classifier.training.trainer import train_loader
@@ -104,14 +103,16 @@ def test_extra_validation_passes_change_nothing(
     plain = result(trained(tiny, tmp_path / "plain"), tmp_path / "plain")
     calls = []
 
-    def twice(*args: Any, **kwargs: Any) -> torch.Tensor:
-        calls.append(torch.rand(1))  # even one that draws
-        evaluation.outputs_of(*args, **kwargs)
-        return evaluation.outputs_of(*args, **kwargs)
+    inferred = evaluation.Inference.__call__
 
-    monkeypatch.setattr(trainer, "outputs_of", twice)
+    def twice(self: evaluation.Inference, images: torch.Tensor) -> torch.Tensor:
+        calls.append(torch.rand(1))  # even one that draws
+        inferred(self, images)
+        return inferred(self, images)
+
+    monkeypatch.setattr(evaluation.Inference, "__call__", twice)
     assert result(trained(tiny, tmp_path / "twice"), tmp_path / "twice") == plain
-    assert len(calls) == tiny.epochs
+    assert len(calls) == tiny.epochs * 2, "val is two batches"
 
 
 def test_seeds_differ_and_variants_see_the_same_images(tiny: TrainSpec, tmp_path: Path) -> None:
@@ -353,24 +354,25 @@ def test_when_it_ends_if_nothing_gets_better_is_known_before(
     scores: list[float], patience: int
 ) -> None:
     spec = TrainSpec(data=DataSpec(name="digits"), model="m", epochs=12, patience=patience)
-    told = []
-    carried = trainer.Carried(RAW, cast(Network, nn.Linear(1, 1)))
-    for score in scores:
-        if not carried.stopped:
-            add(carried, score, spec)
-            told.append(carried.least_epochs(spec))
+    told, rows = [], [row(epoch, score) for epoch, score in enumerate(scores)]
+    for count in range(1, len(rows) + 1):
+        chosen = choose(spec, rows[:count])
+        told.append(chosen.least)
+        if chosen.ended:
+            assert choose(spec, rows) == chosen, "what comes later is not looked at"
+            rows = rows[:count]
+            break
     assert told == sorted(told)
     expected = told[-1] if told else min(patience + 1 if patience else 12, 12)
-    while not carried.stopped and len(carried.history) < 12:
-        assert carried.least_epochs(spec) == expected
-        add(carried, 0.0, spec)
-    assert len(carried.history) == expected
+    while not choose(spec, rows).ended:
+        assert choose(spec, rows).least == expected
+        rows.append(row(len(rows), 0.0))
+    assert len(rows) == expected
 
 
-def add(carried: trainer.Carried, score: float, spec: TrainSpec) -> None:
-    epoch = len(carried.history)
-    row = {"epoch": epoch, "lr": 0.0, "train_loss": 0.0, "val_loss": 0.0, "val_mpa": 0.0}
-    carried.add(Epoch.model_validate(row | {"val_accuracy": score}), spec)
+def row(epoch: int, score: float) -> Epoch:
+    same = {"lr": 0.0, "train_loss": 0.0, "val_loss": 0.0, "val_mpa": 0.0}
+    return Epoch.model_validate(same | {"epoch": epoch, "val_accuracy": score})
 
 
 def test_a_training_tells_what_its_best_is_worth_and_when_it_may_end(

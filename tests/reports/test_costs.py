@@ -120,20 +120,20 @@ def test_a_shared_training_is_paid_once(tmp_path: Path) -> None:
     results = store_of(matrix)
     written = page(matrix, results, tmp_path)
     assert (
-        "- 6 of 6 trainings carried several tracks (raw, ema-0.9999-2000): their seconds and "
-        "memory are the whole training's, the same for each track, and were spent once."
+        "- 6 of 6 trainings were of several arms (raw, ema-0.9999-2000): the seconds of each are "
+        "to its own end, the memory is the whole training's, and both were spent once."
     ) in written
     assert "6 trainings 2 min 06," in written, "10 + 20 + 30, and 2 more for each of ghostnet's"
     # A track that was added later had a training of its own.
     for key, record in results.records.items():
         if isinstance(record, TrainRecord) and record.track != "raw" and record.spec.seed == 0:
             results.costs[key] = Cost(seconds=99.0)
-    assert "- 4 of 6 trainings carried several tracks" in page(matrix, results, tmp_path)
+    assert "- 4 of 8 trainings were of several arms" in page(matrix, results, tmp_path)
     alone = matrix_of(tmp_path, MATRIX.replace("ema: [false, true]", "ema: [false]")
         .replace("      - {header: ema, split: test, where: {ema: true}}\n", "")
         .replace("    baseline: {ema: false}\n", "")
         + "      - {header: s, metric: train_seconds}\n")  # fmt: skip
-    assert "carried several" not in page(alone, store_of(alone), tmp_path)
+    assert "several arms" not in page(alone, store_of(alone), tmp_path)
 
 
 def test_seconds_of_several_devices_are_not_compared(tmp_path: Path) -> None:
