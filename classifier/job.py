@@ -193,9 +193,11 @@ def train_together(
     *,
     states_in: Path,
     start: Start = FRESH,
+    keep_end: bool = False,
 ) -> Iterator[Outcome[TrainRecord]]:
     """One training for all `members`, which are of one family. Each outcome is given at its own
-    end, with its weights in `out_of` its spec; else as `train`."""
+    end, with its weights in `out_of` its spec; else as `train`. `keep_end`: the last state is kept
+    too, for one of more epochs to go on from."""
     spec = longest(members)
     with _on_device(place) as device:
         start.check(spec)
@@ -229,6 +231,8 @@ def train_together(
             cost = _cost(seconds, images / seconds, _peak_memory(device))
             root, name = str(place.data_root.resolve()), str(keep.about["training"])
             yield Outcome(record, cost.model_copy(update={"data_root": root, "training": name}))
+        if keep_end:
+            keep.keep_end(trainer.state, (trainer.epoch, 0))
 
 
 def _meta(spec: TrainSpec, classes: tuple[str, ...], normalize: Normalize) -> checkpoint.Meta:
@@ -349,7 +353,7 @@ def _keeper(
     """
     here = environment.model_dump(include={"device", "threads", "versions"})
     about = {"data": data, "here": here, "moved": False, "training": secrets.token_hex(6)}
-    state = states.load(states_in)
+    state, found = states.load(states_in), None
     if state is not None and state["data"] == data and trainer.restore(state["trainer"]):
         before = state["here"]
         if is_device(before["device"], environment.device):
@@ -357,7 +361,10 @@ def _keeper(
         about |= {"moved": state["moved"] or before != here, "training": state["training"]}
         position = f"epoch {trainer.epoch + 1}, step {trainer.step_in_epoch + 1}"
         _log.info("the training goes on from its kept state, at %s", position)
-    return states.Keeper(states_in, about, place.checkpoint_minutes, place.stop)
+        found = trainer.epoch, trainer.step_in_epoch
+    else:
+        states.forget(states_in)
+    return states.Keeper(states_in, about, place.checkpoint_minutes, place.stop, found)
 
 
 def _ends(trainer: Trainer, place: Place, keep: states.Keeper) -> Iterator[Looker]:

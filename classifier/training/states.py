@@ -1,7 +1,8 @@
 """The full state of a training, kept while it runs, so that it can go on from where it was.
 
 The two newest states lie in a folder, each a file whose name says how far it is and what its
-contents hash to: one that was damaged is noticed, and the one before it is taken.
+contents hash to: one that was damaged is noticed, and the one before it is taken. Beside it lies
+what it has seen (`classifier.records.kept`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 
 from classifier.basics.errors import StoppedError
 from classifier.basics.files import write_atomically
+from classifier.records.kept import STATES, Seen, SeenTrack
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ class Keeper:
     """Put beside each state."""
     minutes: float
     stop: Callable[[], bool]
+    position: tuple[int, int] | None = None
+    """Of the newest one."""
     _last: float = field(default_factory=time.monotonic)
     _took: float = 0.0
 
@@ -56,14 +60,29 @@ class Keeper:
         due = since >= self.minutes * 60 or (ended and since >= SHARE * self._took)
         if not due and not stopping:
             return
-        save(self.folder, position, {**self.about, "trainer": state()})
-        self._last = time.monotonic()
+        self._save(state(), position)
         self._took = self._last - start
         if stopping:
             raise StoppedError
 
+    def keep_end(self, state: Callable[[], TrainingState], position: tuple[int, int]) -> None:
+        """Keep the last state, for a training that goes on from it."""
+        if self.position != position:
+            self._save(state(), position)
 
-def save(folder: Path, position: tuple[int, int], state: TrainingState) -> None:
+    def _save(self, trainer: TrainingState, position: tuple[int, int]) -> None:
+        tracks = {
+            key: SeenTrack(history=track["history"], best=tuple(track["best_states"]))
+            for key, track in trainer["tracks"].items()
+        }
+        seen = Seen(data=self.about["data"], epoch=trainer["epoch"], tracks=tracks)
+        save(self.folder, position, {**self.about, "trainer": trainer}, seen)
+        self._last, self.position = time.monotonic(), position
+
+
+def save(
+    folder: Path, position: tuple[int, int], state: TrainingState, seen: Seen | None = None
+) -> None:
     """Add a state, whole or not at all, and remove all but it and the one before."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
@@ -71,9 +90,11 @@ def save(folder: Path, position: tuple[int, int], state: TrainingState) -> None:
     epoch, step = position
     name = f"state-{epoch:06d}-{step:09d}-{_digest(content)}.pt"
     before = [file for file in kept(folder) if file.name != name]
+    if seen is not None:
+        write_atomically((folder / name).with_suffix(".json"), seen.model_dump_json().encode())
     write_atomically(folder / name, content)
     for file in before[1:]:
-        file.unlink(missing_ok=True)
+        _remove(file)
 
 
 def load(folder: Path) -> TrainingState | None:
@@ -104,12 +125,17 @@ def _read(file: Path) -> TrainingState | str:
 
 def forget(folder: Path) -> None:
     for file in kept(folder):
-        file.unlink(missing_ok=True)
+        _remove(file)
+
+
+def _remove(file: Path) -> None:
+    file.unlink(missing_ok=True)
+    file.with_suffix(".json").unlink(missing_ok=True)
 
 
 def kept(folder: Path) -> list[Path]:
     """The files of the states that are there, the newest first."""
-    return sorted(folder.glob("state-*.pt"), reverse=True)
+    return sorted(folder.glob(STATES), reverse=True)
 
 
 def _digest(content: bytes) -> str:

@@ -36,6 +36,7 @@ from classifier.models.trunks import Wish
 from classifier.models.weights import load_weights
 from classifier.plugins.spec import UserAugmentation
 from classifier.records.chosen import Chosen, choose
+from classifier.records.kept import has_seen
 from classifier.records.record import Epoch
 from classifier.training.optimizer import make_optimizer, try_optimizer
 from classifier.training.schedule import learning_rates
@@ -457,9 +458,7 @@ def _has_seen(looker: Looker, state: dict[str, Any]) -> bool:
     if kept is None:
         return False
     history = [Epoch(**row) for row in kept["history"]]
-    look = choose(looker.spec, history)
-    in_time = look.ended or len(history) == state["epoch"]
-    return in_time and (look.best_epoch < 0 or look.best_epoch in kept["best_states"])
+    return has_seen(looker.spec, history, kept["best_states"], state["epoch"])
 
 
 def _track_state(track: Carried) -> dict[str, Any]:

@@ -21,8 +21,10 @@ from classifier.config.tracks import RAW, Track
 from classifier.data.spec import DataSpec
 from classifier.job import Outcome, Start, train, train_together
 from classifier.plugins.spec import UserTrick
+from classifier.records.kept import read_seen
 from classifier.records.record import TrainRecord
 from classifier.records.runs import CHECKPOINT
+from classifier.training import states
 from classifier.training.schedule import learning_rates
 from classifier.training.trainer import Member, Trainer
 from classifier.tricks.ema import Ema
@@ -258,6 +260,31 @@ def test_each_has_its_own_time_and_one_name(tiny: TrainSpec, tmp_path: Path) -> 
     assert again.cost.training != outcomes[0].cost.training
 
 
+@pytest.mark.parametrize("changes", [{"rdrop": True}, {"mixing": "mixup", "clip_grad": 1.0}])
+def test_a_longer_one_goes_on_at_the_end_of_a_shorter(
+    changes: dict[str, Any], tiny: TrainSpec, tmp_path: Path
+) -> None:
+    """3 epochs, then 5, then 1, whose best is not kept: each as trained at once, and only what is
+    added is trained."""
+    specs = [learner(tiny, epochs=epochs, **changes) for epochs in (3, 5, 1)]
+    folder = tmp_path / "kept"
+    for spec, trained_to in zip(specs, ("000003", "000005", "000001"), strict=True):
+        outcomes = list(
+            train_together(
+                [Member(spec, TRACKS)],
+                Place(folder, checkpoint_minutes=60.0),
+                lambda spec: folder / spec.signature,
+                states_in=folder,
+                keep_end=True,
+            )
+        )
+        assert files(outcomes, folder) == alone([spec], tmp_path)
+        assert states.kept(folder)[0].name.startswith(f"state-{trained_to}-000000000-")
+        seen = read_seen(folder)
+        assert seen is not None and seen.epoch == int(trained_to)
+    assert not [file for file in folder.glob("*.json") if not file.with_suffix(".pt").exists()]
+
+
 def test_one_that_was_not_looking_is_trained_anew(
     tiny: TrainSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -270,6 +297,8 @@ def test_one_that_was_not_looking_is_trained_anew(
     (first,) = train_together(members, place, lambda _: folder, states_in=folder)
 
     def goes_on(spec: TrainSpec, track: Track) -> bool:
+        seen = read_seen(folder)
+        assert seen is not None
         capsys.readouterr()
         at = tmp_path / f"{spec.signature}{track.key}"
         at.mkdir()
@@ -280,7 +309,9 @@ def test_one_that_was_not_looking_is_trained_anew(
         (outcome,) = train_together(members, where, lambda _: at, states_in=at)
         (expected,) = train(spec, at / "alone", Place(at), tracks=(track,))
         assert outcome.record == expected.record
-        return outcome.cost.training == first.cost.training
+        went_on = outcome.cost.training == first.cost.training
+        assert seen.has(spec, track) == went_on, "plans know it"
+        return went_on
 
     assert goes_on(long, RAW)
     assert goes_on(spec_of(short, epochs=2, patience=1), RAW) == (first.record.best_epoch < 2), (

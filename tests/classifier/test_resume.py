@@ -102,8 +102,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, dict[str, s
     seen: dict[str, str] = {}
     original = states.save
 
-    def noted(folder: Path, position_: tuple[int, int], state: states.TrainingState) -> None:
-        original(folder, position_, state)
+    def noted(folder: Path, *saved: Any) -> None:
+        original(folder, *saved)
         newest = states.kept(folder)[0]
         seen[position(newest)] = fingerprint(_load(newest))
 

@@ -1,0 +1,59 @@
+"""What the kept state of a training has seen, in a file beside it: for plans, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from classifier.config.spec import TrainSpec
+from classifier.config.tracks import Track
+from classifier.records.chosen import choose
+from classifier.records.record import Epoch
+
+STATES = "state-*.pt"
+"""The files of states; the newest comes last."""
+
+
+class SeenTrack(BaseModel):
+    """A track's history, and the epochs whose weights are there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    history: tuple[Epoch, ...]
+    best: tuple[int, ...]
+
+
+class Seen(BaseModel):
+    """Of a training's state: the fingerprint of its data, and what it has of each track."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    epoch: int
+    """How many have ended."""
+    tracks: dict[str, SeenTrack]
+
+    def has(self, spec: TrainSpec, track: Track) -> bool:
+        """Whether a training can go on from the state as if it had been here from the start."""
+        seen = self.tracks.get(track.key)
+        return seen is not None and has_seen(spec, seen.history, seen.best, self.epoch)
+
+
+def has_seen(spec: TrainSpec, history: Sequence[Epoch], best: Collection[int], epoch: int) -> bool:
+    """Whether a track's history to `epoch`, with the weights of its `best` epochs, is all that a
+    spec would have looked at and kept."""
+    chosen = choose(spec, history)
+    in_time = chosen.ended or len(history) == epoch
+    return in_time and (chosen.best_epoch < 0 or chosen.best_epoch in best)
+
+
+def read_seen(folder: Path) -> Seen | None:
+    """Of the newest state in a folder; None where there is none, or none that says it."""
+    for state in sorted(folder.glob(STATES), reverse=True):
+        try:
+            return Seen.model_validate_json(state.with_suffix(".json").read_bytes())
+        except (OSError, ValidationError):
+            continue
+    return None
