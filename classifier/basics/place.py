@@ -36,6 +36,8 @@ class Place:
     """Loader processes of a training."""
     checkpoint_minutes: float = 10.0
     """How often a training's full state is kept inside an epoch."""
+    keep_states: bool = False
+    """Keep each training's last state too, for one of more epochs to go on from."""
     plugins: tuple[Brought, ...] = ()
     """The texts of the user's files that a job may run."""
     report: Report = silent

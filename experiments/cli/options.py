@@ -68,6 +68,7 @@ def engine_options(options: argparse.Namespace, plugins: tuple[Brought, ...] = (
         runs=options.runs.absolute(),
         workers=options.workers,
         checkpoint_minutes=options.checkpoint_minutes,
+        keep_states=options.keep_states,
         plugins=plugins,
     )
     return EngineOptions(
@@ -188,6 +189,12 @@ def parser() -> Parser:
         default=10.0,
         metavar="M",
         help="keep a training's state so often inside an epoch, beside each epoch's (default: 10)",
+    )
+    add(
+        "--keep-states",
+        action="store_true",
+        help="keep each training's last state, so that one of more epochs goes on from it; where "
+        "epochs are an axis that is done anyway",
     )
     add(
         "--notify",

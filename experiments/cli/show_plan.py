@@ -12,6 +12,7 @@ from classifier.config.spec import TrainSpec
 from classifier.data import batches, datasets
 from classifier.data.split import Part
 from experiments.matrix.model import Matrix
+from experiments.plan.families import apart
 from experiments.plan.plan import Plan
 
 _NOT_KNOWN = "not known yet: the data are not there"
@@ -78,6 +79,9 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
     for name, count in plan.others.items():
         print(f"{name}: {_NOT_KNOWN if count is None else counted(count, 'image')}")
     for line in odd_batches(plan):
+        print(line)
+    trainings = (job.spec for job in plan.jobs if isinstance(job.spec, TrainSpec))
+    for line in apart(trainings):
         print(line)
     _print_at_best(matrices, plan)
     _print_totals(plan)

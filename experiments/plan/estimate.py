@@ -52,7 +52,7 @@ class Estimator:
                 self._rates[group] = (before[0] + work, before[1] + results.costs[key].seconds)
 
     def of(self, job: Job) -> Estimate:
-        spec, tracks = job.spec, len(job.tracks)
+        spec = job.spec
         match spec:
             case BenchmarkSpec():
                 return Estimate(None, spec.seconds, "table")
@@ -61,8 +61,12 @@ class Estimator:
             case EvaluateSpec():
                 return self._by_rate(spec.precision, spec.training, self._evaluated(spec))
             case TrainSpec():
-                return self._by_rate("train", spec, self._trained(spec, tracks))
+                return self.of_training(spec, len(job.tracks))
         raise TypeError(f"{spec.kind} is no kind of job")
+
+    def of_training(self, spec: TrainSpec, tracks: int, begun: int = 0) -> Estimate:
+        """With so many tracks, `begun` epochs of which are done."""
+        return self._by_rate("train", spec, self._trained(spec, tracks, begun))
 
     def _by_rate(self, precision: str, spec: TrainSpec, images: float | None) -> Estimate:
         if images is None:
@@ -75,13 +79,13 @@ class Estimator:
                 return Estimate(gflop, round(by_records, 1), "records")
         return Estimate() if gflop is None else Estimate(gflop, None, "table")
 
-    def _trained(self, spec: TrainSpec, tracks: int) -> float | None:
+    def _trained(self, spec: TrainSpec, tracks: int, begun: int) -> float | None:
         """Forward passes of one image; a backward pass counts as two."""
         parts = self._counted(spec.data)
         passes = _passes(spec)
         if parts is None:
             return None
-        return spec.epochs * (3.0 * parts["train"] * passes + parts["val"] * tracks)
+        return max(spec.epochs - begun, 0) * (3.0 * parts["train"] * passes + parts["val"] * tracks)
 
     def _evaluated(self, spec: EvaluateSpec) -> float | None:
         if spec.data is not None:

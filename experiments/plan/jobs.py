@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from classifier.config.explanations import text
+from classifier.config.family import apart
 from classifier.config.spec import EVERY_TRICK, MetricSpec, Spec, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data.spec import PLACES, called
@@ -42,9 +43,20 @@ class Job:
     label: str = ""
     """What tells it apart from jobs of the same model and seed, for people."""
 
+    keeps_end: bool = False
+    """Of a training: its matrix has more `epochs` than one, so one of more may be asked for next,
+    which goes on from its last state."""
+
     @property
     def id(self) -> str:
         return self.spec.signature
+
+    @property
+    def trained(self) -> TrainSpec:
+        """Of a job that is, or takes, a training."""
+        spec = self.spec.trained
+        assert spec is not None
+        return spec
 
     @property
     def is_speed(self) -> bool:
@@ -92,6 +104,7 @@ def unique(requests: Iterable[Request]) -> list[Job]:
     others: dict[str, Spec] = {}
     teachers: dict[str, str] = {}
     labels: dict[str, dict[str, str]] = {}
+    grows: set[str] = set()
     for request in requests:
         training, teacher = request.spec.trained, request.teacher
         if isinstance(request.spec, MetricSpec):
@@ -105,6 +118,8 @@ def unique(requests: Iterable[Request]) -> list[Job]:
             trainings.setdefault(teacher.signature, teacher)
             tracks.setdefault(teacher.signature, {})[RAW.key] = RAW
         trainings[training.signature] = training
+        if "epochs" in request.where and not apart(training):
+            grows.add(training.signature)
         tracks.setdefault(training.signature, {})[request.track.key] = request.track
         _narrow(labels, training.signature, request.where)
     jobs = [
@@ -113,6 +128,7 @@ def unique(requests: Iterable[Request]) -> list[Job]:
             tracks=tuple(track for _, track in sorted(tracks[signature].items(), reverse=True)),
             needs=(teachers[signature],) if signature in teachers else (),
             label=_label(labels.get(signature, {})),
+            keeps_end=signature in grows,
         )
         for signature, spec in trainings.items()
     ]

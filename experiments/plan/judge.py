@@ -167,7 +167,7 @@ class Judge:
         return told
 
     def _with_data(self, data: DataSpec, records: Sequence[Record]) -> Standing:
-        now = self._fingerprint(data)
+        now = self.fingerprint(data)
         if now is None:
             return Standing("done", "data not checked")
         for record in records:
@@ -176,7 +176,7 @@ class Judge:
                 return Standing("todo", f"the data changed ({before} -> {now})")
         return Standing("done")
 
-    def _fingerprint(self, data: DataSpec) -> str | None:
+    def fingerprint(self, data: DataSpec) -> str | None:
         data = data.whole
         if data not in self._fingerprints:
             self._fingerprints[data] = datasets.fingerprint_if_there(data, self._root)

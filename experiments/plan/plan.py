@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from classifier.basics.machine import Platform
+from classifier.config.spec import TrainSpec
 from classifier.data.spec import DataSpec, titles
 from classifier.data.split import Part
 from classifier.records.runs import work_name
 from experiments.matrix.model import Matrix
 from experiments.plan.estimate import Estimator
+from experiments.plan.families import trained_together
 from experiments.plan.jobs import Job, unique
 from experiments.plan.judge import Judge
-from experiments.store.layout import BENCHMARK, Needed
+from experiments.store.layout import BENCHMARK, STATES, Needed
 from experiments.store.store import Results
 
 
@@ -50,11 +52,14 @@ class Plan:
         """All of a store that these jobs are, or leave while they work."""
         names = ((job, name) for job in self.jobs for name in (work_name(job.spec), *job.units))
         needed = {(job.spec.run.signature, name) for job, name in names}
+        needed |= {(job.trained.family, STATES) for job in self.jobs if job.spec.kind == "train"}
         return needed | {(job.id, BENCHMARK) for job in self.jobs if job.is_speed}
 
     def totals(self) -> dict[str, int]:
+        """How many jobs there are of each kind, and how many trainings do those."""
         kinds = Counter(job.spec.kind for job in self.jobs)
         totals = {kind: kinds[kind] for kind in ("train", "evaluate", "benchmark")}
+        totals["train"] = len({job.trained.family for job in self.jobs if job.spec.kind == "train"})
         metrics = {"metric": kinds["metric"]} if kinds["metric"] else {}
         return {**totals, **metrics, "todo": len(self.todo)}
 
@@ -70,6 +75,9 @@ def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root
     jobs: dict[str, Job] = {}
     for job in unique(requests):
         jobs[job.id] = judge.judged(replace(job, estimate=estimator.of(job)), results, jobs)
+    trained_on = {job.trained.data for job in jobs.values() if isinstance(job.spec, TrainSpec)}
+    fingerprints = {data: judge.fingerprint(data) for data in trained_on} if results.states else {}
+    jobs |= trained_together(list(jobs.values()), results.states, fingerprints, estimator)
     separate = {
         (matrix.name, request.training.signature, request.track.key)
         for matrix in matrices

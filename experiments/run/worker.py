@@ -37,16 +37,27 @@ def perform(job: Job, place: Place) -> list[Record]:
         outcomes = _done(job, out, place, store)
         published = [o.record for o in outcomes if store.publish(o.record, o.cost, out)]
     store.clear(job.spec)
+    if isinstance(job.spec, TrainSpec) and not (place.keep_states or job.keeps_end):
+        store.forget_states(job.spec)
     return published
 
 
 def _done(job: Job, out: Path, place: Place, store: Store) -> Iterable[Outcome[Any]]:
-    from classifier.job import benchmark, evaluate, measure_own, train
+    from classifier.job import benchmark, evaluate, measure_own, train_together
+    from classifier.training.trainer import Member
 
     match job.spec:
         case TrainSpec() as spec:
             start = _start(spec, place.data_root, store)
-            return train(spec, out, place, tracks=job.tracks, start=start, states_in=out.parent)
+            members, keeps_end = [Member(spec, job.tracks)], place.keep_states or job.keeps_end
+            return train_together(
+                members,
+                place,
+                lambda _: out,
+                start=start,
+                states_in=store.states(spec),
+                keep_end=keeps_end,
+            )
         case EvaluateSpec() as spec:
             weights = store.checkpoint(spec.training.signature, spec.track)
             trained_on = read_training(weights.parent).data.fingerprint

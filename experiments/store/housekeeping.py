@@ -18,6 +18,7 @@ from tabulate import tabulate
 from classifier.basics.console import Counted
 from classifier.basics.errors import UserError
 from classifier.basics.files import digest, short_name
+from classifier.basics.names import counted
 from classifier.basics.progress import OnCount, duration
 from classifier.inference import metrics
 from classifier.records import runs
@@ -27,6 +28,7 @@ from experiments.store import leases
 from experiments.store.layout import (
     BENCHMARK,
     DELETED,
+    STATES,
     Needed,
     folders,
     has_failed,
@@ -66,6 +68,10 @@ def show(store: Store) -> int:
         headers = ("run", "done", "state", "size", "changed")
         print(tabulate(rows, headers, disable_numparse=True, colalign=aligned), end="\n\n")
     print(f"{len(runs)} runs in {store.root}, {_megabytes(sum(run.size for run in runs))}")
+    states = folders(store.root / STATES)
+    if states:
+        size = sum(map(_size, states))
+        print(f"kept states of {counted(len(states), 'training')}, {_megabytes(size)}")
     return 0
 
 
@@ -106,6 +112,10 @@ def prune(store: Store, needed: Collection[Needed], sure: bool) -> int:
 def _age(seconds: float) -> str:
     """A file may be dated by another machine's clock."""
     return f"{duration(seconds)} ago" if seconds >= 0 else "in the future"
+
+
+def _size(folder: Path) -> int:
+    return sum(stat.st_size for stat in _files(folder))
 
 
 def _megabytes(size: int) -> str:
@@ -207,8 +217,12 @@ def waste(store: Store, needed: Collection[Needed]) -> Waste:
             unneeded.append(run)
         else:
             unneeded += gone
-    sized = ((folder, sum(stat.st_size for stat in _files(folder))) for folder in unneeded)
-    return Waste(tuple(sized), tuple(left))
+    for states in folders(store.root / STATES):
+        if signature_of(states) in busy:
+            left.append(f"{states} is being worked on")
+        elif (signature_of(states), STATES) not in needed:
+            unneeded.append(states)
+    return Waste(tuple((folder, _size(folder)) for folder in unneeded), tuple(left))
 
 
 def _busy(store: Store) -> set[str]:

@@ -5,11 +5,11 @@
         train-ema-0.9999-2000/
         evaluate-raw-val-fp32-0c1d.../
         work-train-3f9c01ab77e2/             a job that runs, was interrupted, or failed: log.txt,
-            attempt-x7f2/                    failure.json, a training's kept state; and a folder of
-                                             its own for each attempt
+            attempt-x7f2/                    failure.json; and a folder of its own for each attempt
     runs/mobilenetv2-fps-fp16-.../           a benchmark: a unit for each device
         benchmark-9a8b7c6d/
     runs/.leases/                            which runner does what
+    runs/.states/mobilenetv2-s0-71b0.../     a training's kept state, by its family's name
     runs/.deleted-.../                       what is being deleted
 
 What lies in a unit is named in `classifier.records.runs`, for the commands write units too.
@@ -21,21 +21,26 @@ import os
 import re
 from pathlib import Path
 
-from classifier.config.spec import Spec
+from classifier.config.spec import Spec, TrainSpec
 from classifier.records.runs import UNITS, WORK
 
 FAILURE = "failure.json"
 LOG = "log.txt"
 ATTEMPT = "attempt-"
 LEASES = ".leases"
+STATES = ".states"
 BENCHMARK = "benchmark-"
 """Begins the units of a speed, one for each platform."""
 Needed = tuple[str, str]
 """A run's signature, and the name of a unit or of a job's work in it; `BENCHMARK` for a speed on
-any platform."""
+any platform. Or a family, and `STATES`."""
 DELETED = ".deleted-"
 """Begins the name of what is being deleted, or was when its deletion was interrupted."""
 _SIGNED = re.compile("-[0-9a-f]{12}$")
+
+
+def states_name(spec: TrainSpec) -> str:
+    return f"{spec.slug}-{spec.family}"
 
 
 def run_name(run: Spec) -> str:

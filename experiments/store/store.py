@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from classifier.basics.files import write_atomically
-from classifier.config.spec import Spec
+from classifier.config.spec import Spec, TrainSpec
 from classifier.config.tracks import Track
 from classifier.records import runs
+from classifier.records.kept import Seen, read_seen
 from classifier.records.record import (
     BenchmarkRecord,
     Cost,
@@ -48,6 +49,8 @@ class Results:
     """Of the records that a store holds: where each lies, with its files."""
     failures: dict[str, Failure] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
+    states: dict[str, Seen] = field(default_factory=dict)
+    """What the kept states of trainings have seen, by family."""
 
     def __post_init__(self) -> None:
         self._units: defaultdict[str, set[str]] = defaultdict(set)
@@ -92,6 +95,9 @@ class Store:
             for run in layout.folders(self.root):
                 _read_run(run, results)
         results.running = leases.held(self.root)
+        for folder in layout.folders(self.root / layout.STATES):
+            if (seen := read_seen(folder)) is not None:
+                results.states[layout.signature_of(folder)] = seen
         return results
 
     def read_run(self, spec: Spec) -> Results:
@@ -118,6 +124,10 @@ class Store:
         """The file with all that a job prints, in each of its tries."""
         return self.work_folder(spec) / layout.LOG
 
+    def states(self, spec: TrainSpec) -> Path:
+        """Where the state is kept of the training that a spec is done in."""
+        return self.root / layout.STATES / layout.states_name(spec)
+
     @contextmanager
     def attempt(self, spec: Spec) -> Iterator[Path]:
         """A folder in the job's work folder that no other attempt has, while inside."""
@@ -132,6 +142,9 @@ class Store:
     def publish(self, record: Record, cost: Cost, out: Path) -> bool:
         """Make `out`/`record.unit` a unit of its run; see `classifier.records.runs.publish`."""
         return runs.publish(record, cost, out, self.folder(record.spec))
+
+    def forget_states(self, spec: TrainSpec) -> None:
+        shutil.rmtree(self.states(spec), ignore_errors=True)
 
     def clear(self, spec: Spec) -> None:
         """A job is done: what it worked with is no longer needed."""

@@ -1,0 +1,72 @@
+"""What one training does for several jobs, and where it goes on from; and why others are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+from classifier.config.family import LOOKS, why_apart
+from classifier.config.spec import TrainSpec
+from classifier.data.spec import DataSpec
+from classifier.records.kept import Seen
+from experiments.plan.estimate import Estimator
+from experiments.plan.jobs import Estimate, Job
+
+
+def trained_together(
+    jobs: Sequence[Job],
+    states: Mapping[str, Seen],
+    fingerprints: Mapping[DataSpec, str | None],
+    estimator: Estimator,
+) -> dict[str, Job]:
+    """The trainings that are to do, each by its id with what its family's one training means for
+    it: the longest has the cost of them all, and says where it goes on from. `states`: those that
+    are kept, by family."""
+    families: dict[str, list[Job]] = {}
+    for job in jobs:
+        if isinstance(job.spec, TrainSpec) and job.state != "done":
+            families.setdefault(job.spec.family, []).append(job)
+    found = {}
+    for name, members in families.items():
+        lead = max(members, key=lambda job: (job.trained.epochs, job.id))
+        seen = states.get(name)
+        if seen is not None and fingerprints.get(lead.trained.data, seen.data) != seen.data:
+            seen = None
+        goes_on = seen is not None and all(
+            seen.has(job.trained, track) for job in members for track in job.tracks
+        )
+        begun = seen.epoch if seen is not None and goes_on else 0
+        tracks = {track.key for job in members for track in job.tracks}
+        estimate = estimator.of_training(lead.trained, len(tracks), begun)
+        for job in members:
+            said = [job.reason] if job.reason else []
+            if job is not lead:
+                said.append(f"trained in {lead.id}")
+            elif seen is not None:
+                said.append(_from(seen, goes_on))
+            cost = estimate if job is lead else Estimate(0.0, 0.0, estimate.basis)
+            found[job.id] = replace(job, reason="; ".join(said), estimate=cost)
+    return found
+
+
+def _from(seen: Seen, goes_on: bool) -> str:
+    if goes_on:
+        return f"goes on after epoch {seen.epoch}"
+    return f"trained anew: the state kept after epoch {seen.epoch} was not looked at in this way"
+
+
+def apart(specs: Iterable[TrainSpec]) -> list[str]:
+    """A line for each reason why trainings that differ in how they look only are not one."""
+    alike: dict[str, dict[str, TrainSpec]] = {}
+    for spec in specs:
+        but = str(spec.signed_but(*LOOKS, "epochs"))
+        alike.setdefault(but, {}).setdefault(spec.family, spec)
+    reasons: dict[str, set[int]] = {}
+    for families in alike.values():
+        for one, other in combinations(families.values(), 2):
+            reasons.setdefault(why_apart(one, other), set()).update((one.epochs, other.epochs))
+    return [
+        f"epochs {', '.join(map(str, sorted(epochs)))} are trained apart: {reason}"
+        for reason, epochs in reasons.items()
+    ]
