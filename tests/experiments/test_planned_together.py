@@ -1,0 +1,154 @@
+"""What a plan says of trainings that one training does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from classifier.basics.machine import Platform
+from classifier.config.spec import TrainSpec
+from classifier.data.datasets import fingerprint_if_there
+from classifier.records.kept import Seen, SeenTrack
+from classifier.records.record import Epoch
+from experiments.cli import show_plan
+from experiments.matrix.load import load
+from experiments.plan import plan as planning
+from experiments.plan.plan import Plan
+from experiments.store.layout import STATES
+from experiments.store.store import Results
+
+HERE = Platform("A CPU", 2, "2.14.1")
+MATRIX = """\
+title: T
+data: digits
+train: {image_size: 32, batch_size: 64}
+matrix:
+  model: [mobilenetv2, ghostnet]
+  epochs: [30, 60]
+  best: [accuracy, loss]
+  patience: [0, 10]
+  ema: [false, true, {decay: 0.99}]
+tables:
+  t:
+    rows: [model, epochs, best, patience, ema]
+    columns: [{header: val, split: val}]
+"""
+SHORT = """\
+title: T
+data: digits
+train: {model: mobilenetv2, image_size: 32, TRAIN}
+matrix: {AXES}
+tables: {t: {rows: epochs, columns: [{header: val, split: val}]}}
+"""
+
+
+def planned(folder: Path, text: str, results: Results | None = None) -> Plan:
+    (folder / "m.yaml").write_text(text)
+    matrix = load(folder / "m.yaml")
+    return planning.make([matrix], results or Results(), HERE, folder)
+
+
+def short(train: str = "patience: 0", axes: str = "epochs: [2, 4]") -> str:
+    return SHORT.replace("TRAIN", train).replace("AXES", axes)
+
+
+def trainings(plan: Plan) -> list[Any]:
+    return [job for job in plan.jobs if isinstance(job.spec, TrainSpec)]
+
+
+def seen(data: str, epochs: int, best: tuple[int, ...]) -> Seen:
+    rows = tuple(
+        Epoch(
+            epoch=epoch, lr=0.1, train_loss=1.0, val_loss=1.0 + epoch,
+            val_accuracy=0.1 * epoch, val_mpa=0.5,
+        )
+        for epoch in range(epochs)
+    )  # fmt: skip
+    return Seen(data=data, epoch=epochs, tracks={"raw": SeenTrack(history=rows, best=best)})
+
+
+def test_what_only_looks_is_one_training(tmp_path: Path) -> None:
+    text = MATRIX.replace("    rows: [model, epochs, best, patience, ema]\n", "    rows: model\n")
+    columns = "".join(
+        f"      - {{header: '{epochs} {best} {patience} {ema}', split: val, where: {{epochs: "
+        f"{epochs}, best: {best}, patience: {patience}, ema: {ema}}}}}\n"
+        for epochs in (30, 60)
+        for best in ("accuracy", "loss")
+        for patience in (0, 10)
+        for ema in ("false", "true", "{decay: 0.99}")
+    )
+    head = text[: text.index("    columns:")]
+    plan = planned(tmp_path, f"{head}    columns:\n{columns}")
+    assert len(trainings(plan)) == 16 and plan.totals()["train"] == 2
+    assert plan.separate_trainings == 48
+    longest = [job for job in trainings(plan) if job.estimate.gflop]
+    assert [job.spec.epochs for job in longest] == [60, 60]
+    for job in trainings(plan):
+        of = next(each for each in longest if each.spec.family == job.spec.family)
+        assert job is of or job.reason == f"trained in {of.id}"
+    ghost = next(job for job in longest if job.spec.model == "ghostnet")
+    alone = planned(tmp_path, short("batch_size: 64", "model: [ghostnet], epochs: [60]"))
+    (one,) = trainings(alone)
+    assert one.estimate.gflop * 1.01 < ghost.estimate.gflop < one.estimate.gflop * 1.3, (
+        "three tracks are validated, and the training counts once"
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "line"),
+    [
+        ("schedule: half_cosine", "'half_cosine' goes by the share of the whole"),
+        ("warmup: {ratio: 0.5}", "their warm-ups are 1 and 2 epochs long"),
+        ("warmup: {epochs: 1}", ""),
+        ("schedule: {name: StepLR, arguments: {step_size: 1}}", ""),
+    ],
+)
+def test_what_is_apart_is_said(
+    train: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = planned(tmp_path, short(train))
+    show_plan.show([load(tmp_path / "m.yaml")], plan, tmp_path, as_json=False)
+    told = [each for each in capsys.readouterr().out.splitlines() if "trained apart" in each]
+    assert told == ([f"epochs 2, 4 are trained apart: {line}"] if line else [])
+    assert plan.totals()["train"] == (2 if line else 1)
+
+
+def test_where_it_goes_on_is_said_and_costs_less(tmp_path: Path) -> None:
+    """The data are the digits, which are always there."""
+    whole = trainings(planned(tmp_path, short()))
+    digest = fingerprint_if_there(whole[0].spec.data, tmp_path)
+    assert digest is not None
+    family = whole[0].spec.family
+    by_epochs = {job.spec.epochs: job for job in whole}
+    assert by_epochs[2].estimate.gflop == 0 and by_epochs[4].estimate.gflop > 0
+    assert all(job.keeps_end for job in whole)
+
+    def later(kept: Seen, axes: str = "epochs: [4, 8]") -> dict[int, Any]:
+        plan = planned(tmp_path, short(axes=axes), Results(states={family: kept}))
+        assert (family, STATES) in plan.needed()
+        return {job.spec.epochs: job for job in trainings(plan)}
+
+    goes_on = later(seen(digest, 2, (1,)))
+    assert goes_on[8].reason == "goes on after epoch 2"
+    assert goes_on[4].reason == f"trained in {goes_on[8].id}"
+    anew = later(seen(digest, 2, (0,)))
+    assert anew[8].reason.startswith("trained anew: the state kept after epoch 2")
+    assert goes_on[8].estimate.gflop == pytest.approx(anew[8].estimate.gflop * 6 / 8, rel=1e-3)
+    other = later(seen("other images", 2, (1,)))
+    assert other[8].reason == "" and other[8].estimate == anew[8].estimate
+    lost = later(seen(digest, 5, (4,)))
+    assert lost[8].reason.startswith("trained anew"), "4 epochs had their best at the fourth"
+
+
+def test_only_an_axis_of_epochs_keeps_the_end(tmp_path: Path) -> None:
+    text = short(axes="epochs: [2]")
+    assert all(job.keeps_end for job in trainings(planned(tmp_path, text)))
+    fixed = short("epochs: 2", "seed: [0]").replace("rows: epochs", "rows: model")
+    fixed = fixed.replace("matrix: {seed: [0]}", "matrix: {model: [mobilenetv2]}").replace(
+        "{model: mobilenetv2, ", "{"
+    )
+    assert not any(job.keeps_end for job in trainings(planned(tmp_path, fixed)))
+    half = trainings(planned(tmp_path, short("schedule: half_cosine")))
+    assert not any(job.keeps_end for job in half)
