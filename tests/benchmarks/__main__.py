@@ -1,6 +1,7 @@
 """The benchmarks by name; each prints a Markdown table.
 
-python -m tests.benchmarks ratios | transfer | statistics [--full | --multiclass] | folds [DRAWS]
+python -m tests.benchmarks ratios | sharing | transfer | folds [DRAWS]
+python -m tests.benchmarks statistics [--full | --multiclass]
 python -m tests.benchmarks scale [COUNT] | page [ROWS] | launchers [COUNT] | kills [COUNT]
 python -m tests.benchmarks remaining [RUNS MATRIX.yaml ...]
 python -m tests.benchmarks networks [NAME ...] | thirty [NAME ...]
@@ -12,7 +13,7 @@ import importlib
 import sys
 
 NAMES = (
-    "ratios", "transfer", "statistics", "folds", "scale", "page", "launchers", "kills",
+    "ratios", "sharing", "transfer", "statistics", "folds", "scale", "page", "launchers", "kills",
     "remaining", "networks", "thirty",
 )  # fmt: skip
 
