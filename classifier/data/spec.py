@@ -40,7 +40,7 @@ def _file(value: object) -> object:
     return value
 
 
-PLACES = ("name", "folder")
+PLACES = ("name", "folder", "hf")
 """What names a data set where it is written."""
 
 
@@ -259,7 +259,7 @@ def titles(specs: Iterable[DataSpec]) -> dict[DataSpec, str]:
     """What each is called beside the others: its title, and where several share it what they differ
     in, `digits (limit 20)`."""
     each = list(dict.fromkeys(specs))
-    said = [spec.model_dump(mode="json", exclude={"own"}) for spec in each]
+    said = [as_flat(spec.model_dump(mode="json", exclude={"own"})) for spec in each]
     own = [spec.own.settings if spec.own else {} for spec in each]
     written = [{**of, **settings} for of, settings in zip(said, own, strict=True)]
     return dict(zip(each, _apart([spec.title for spec in each], written), strict=True))
@@ -267,9 +267,18 @@ def titles(specs: Iterable[DataSpec]) -> dict[DataSpec, str]:
 
 def called(values: Sequence[Any]) -> list[str]:
     """The same of data as they are written."""
-    written = [{"name": value} if isinstance(value, str) else dict(value) for value in values]
-    names = [str(next((of.pop(key) for key in PLACES if key in of), "")) for of in written]
+    written = [as_flat({"name": value} if isinstance(value, str) else value) for value in values]
+    names = [str(next((of[key] for key in PLACES if key in of), "")) for of in written]
     return _apart(names, written)
+
+
+def as_flat(written: Mapping[str, Any]) -> dict[str, Any]:
+    """What `hf` says beside its name as keys of their own."""
+    hub = written.get("hf")
+    if not isinstance(hub, Mapping):
+        return dict(written)
+    beside = {key: value for key, value in hub.items() if key != "name"}
+    return {**written, "hf": hub.get("name"), **beside}
 
 
 def _apart(names: Sequence[str], written: Sequence[Mapping[str, Any]]) -> list[str]:

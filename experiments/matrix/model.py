@@ -50,7 +50,8 @@ class Request:
 def share_images(data: Iterable[DataSpec]) -> bool:
     """Whether some of them are other draws of one set, whose images they have in common."""
     each = set(data)
-    return len({(of.name, of.folder, of.own) for of in each}) < len(each)
+    places = {(of.name, of.folder, of.own, of.hf.name if of.hf else None) for of in each}
+    return len(places) < len(each)
 
 
 def names_of(axis: str, values: Sequence[Any]) -> list[str]:

@@ -10,6 +10,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from classifier.basics.settings import named
+
 Settings = dict[str, Any]
 
 
@@ -93,8 +95,9 @@ RECIPES: dict[str, Settings] = {
 def expanded(name: str, given: Mapping[str, Any]) -> Settings:
     """The settings of a recipe with those that are `given` over them.
 
-    A mapping changes parts of the recipe's, unless it names another thing; None leaves a setting,
-    or a part of one, to its default. A size of its own is for evaluation too.
+    A mapping changes parts of the recipe's, unless it names another thing; true, or the name that
+    the recipe has there, keeps the recipe's; None leaves a setting, or a part of one, to its
+    default. A size of its own is for evaluation too.
     """
     made = copy.deepcopy(RECIPES[name])
     if "image_size" in given:
@@ -109,11 +112,14 @@ def expanded(name: str, given: Mapping[str, Any]) -> Settings:
 
 
 def _over(recipes: Any, given: Any) -> Any:
-    if not isinstance(recipes, dict) or not isinstance(given, dict):
+    if isinstance(recipes, dict) and given is True:
+        return recipes
+    parts = named(given)
+    if not isinstance(recipes, dict) or not isinstance(parts, dict):
         return given
-    if given.get("name", recipes.get("name")) != recipes.get("name"):
+    if parts.get("name", recipes.get("name")) != recipes.get("name"):
         return given
-    parts = {**recipes, **given}
+    parts = {**recipes, **parts}
     return {
         part: value for part, value in parts.items() if value is not None or part not in recipes
     }

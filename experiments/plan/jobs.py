@@ -10,7 +10,7 @@ from classifier.config.explanations import text
 from classifier.config.family import apart
 from classifier.config.spec import EVERY_TRICK, MetricSpec, Spec, TrainSpec
 from classifier.config.tracks import RAW, Track
-from classifier.data.spec import PLACES, called
+from classifier.data.spec import PLACES, as_flat, called
 from classifier.records.record import unit_of
 from experiments.matrix.model import Request
 
@@ -163,7 +163,8 @@ def _narrow(labels: dict[str, dict[str, str]], signature: str, where: Mapping[st
 def _said(axis: str, value: Any) -> str:
     if axis == "data" and isinstance(value, Mapping):
         (name,) = called([value])
-        keys = (f"{key} {_said(key, v)}" for key, v in value.items() if key not in PLACES)
+        beside = as_flat(value).items()
+        keys = (f"{key} {_said(key, v)}" for key, v in beside if key not in PLACES)
         return ", ".join([name, *keys])
     return value if isinstance(value, str) else text(value)
 

@@ -16,7 +16,7 @@ import runner
 from classifier.config.spec import TrainSpec
 from classifier.data.spec import DataSpec, titles
 from experiments.matrix.load import load
-from experiments.matrix.model import Matrix
+from experiments.matrix.model import Matrix, share_images
 from experiments.matrix.overrides import Overrides
 from experiments.plan.jobs import unique
 from experiments.store.store import Store
@@ -143,6 +143,25 @@ def test_sets_of_one_name_are_told_apart(tmp_path: Path) -> None:
     rows = ("digits (limit 10)", "digits (limit 20)", "digits", "birds")
     assert matrix.tables[0].rows == rows
     assert tuple(titles(matrix.data).values()) == rows
+
+
+def test_sets_of_one_name_at_several_places_are_told_apart(tmp_path: Path) -> None:
+    several = "[digits, {folder: digits}, {hf: a/b}, {hf: c/d}, {hf: {name: c/d, config: x}}]"
+    matrix = matrix_of(
+        tmp_path, MATRIX.replace("[{name: digits, limit: 10}, {folder: birds}]", several)
+    )
+    rows = ("digits (name digits)", "digits (folder digits)", "a/b", "c/d", "c/d (config x)")
+    assert matrix.tables[0].rows == rows
+    assert tuple(titles(matrix.data).values()) == rows
+    jobs = [job for job in unique(matrix.requests()) if job.spec.kind == "train"]
+    labels = dict.fromkeys(job.label for job in jobs)
+    assert list(labels) == ["digits", "a/b", "c/d", "c/d, config x"]
+
+
+def test_two_sets_of_the_hub_share_no_images() -> None:
+    one, other = (DataSpec.model_validate({"hf": name}) for name in ("a/b", "c/d"))
+    assert not share_images([one, other])
+    assert share_images([one, one.model_copy(update={"split_seed": 1})])
 
 
 def test_rows_of_several_sets_are_paired_each_on_its_own_images(tmp_path: Path) -> None:

@@ -108,9 +108,21 @@ def test_parts_of_a_part(tmp_path: Path) -> None:
     assert optimizer("optimizer: sgd")["weight_decay"] == 5e-4
     assert optimizer("optimizer: null")["name"] == "adamw", "the setting's default"
     assert optimizer("optimizer: {name: NAdam}") == {"name": "NAdam", "weight_decay": 0.0}
+    assert optimizer("optimizer: lamb")["weight_decay"] == 0.02, "a name alone, which is its own"
     before = json.dumps(RECIPES)
     expanded("a1", {"optimizer": {"weight_decay": 0.5}})
     assert json.dumps(RECIPES) == before
+
+
+def test_a_name_alone_or_true_is_the_recipes_own(tmp_path: Path) -> None:
+    whole = arm(tmp_path, "recipe: a1")
+    for same in ("loss: bce", "schedule: half_cosine", "crop: random_resized", "augment: timm"):
+        assert arm(tmp_path, f"recipe: a1, {same}") == whole, same
+    for same in ("mixing: mixup_or_cutmix", "mixing: true", "warmup: true"):
+        assert arm(tmp_path, f"recipe: a1, {same}") == whole, same
+    assert arm(tmp_path, "recipe: a1, augment: RandAugment").augment == "RandAugment"
+    erasing = arm(tmp_path, "recipe: torchvision, erasing: true").model_dump()["erasing"]
+    assert erasing["probability"] == 0.1
 
 
 MATRIX = """\
