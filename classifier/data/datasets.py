@@ -364,8 +364,11 @@ def _with_val(
     classes: Mapping[str, Sequence[str]],
     groups: Mapping[str, str],
 ) -> Mapping[str, Part]:
-    """The parts that a published set has, with a val that is cut from train where it has none."""
+    """The parts that a published set has, with a val that is cut from train where it has none.
+    Raises UserError where a val was to be drawn that it has."""
     if "val" in seen.parts.values():
+        if data.split_seed:
+            raise UserError("'split_seed' would draw a val, and it has its own; leave it out")
         return seen.parts
     train = {
         name: [path for path in paths if seen.parts[path] == "train"]

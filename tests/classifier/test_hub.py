@@ -123,6 +123,26 @@ def test_a_test_part_without_labels_is_left_out(
     assert "AI-Lab/beans: left out, for it is no part: unsupervised" in said
 
 
+def test_of_two_splits_for_one_part_the_first_counts(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(root, train=a_split(9), dev=a_split(3), validation=a_split(6))
+    assert prepare(BEANS, root).counts() == {"train": 9, "val": 6, "test": 0}
+    assert "AI-Lab/beans: left out, for validation is val: dev" in capsys.readouterr().err
+
+
+def test_a_seed_that_would_draw_a_val_where_there_is_one(
+    beans: hugging.DatasetDict, root: Path
+) -> None:
+    seeded = BEANS.model_copy(update={"split_seed": 1})
+    with pytest.raises(UserError, match="'split_seed' would draw a val, and it has its own"):
+        prepare(seeded, root)
+    shutil.rmtree(root / "hf")
+    saved(root, train=a_split(30), test=a_split(9))
+    one, other = (prepare(data, root) for data in (BEANS, seeded))
+    assert one.parts != other.parts
+
+
 def test_columns_are_found_by_their_type_or_named(root: Path) -> None:
     coarse = hugging.ClassLabel(names=["ill", "well"])
     of = (coarse, [index % 2 for index in range(12)])
@@ -146,6 +166,9 @@ def test_plain_labels_and_labels_that_are_lacking(root: Path) -> None:
     split = a_split(12, label=kinds).remove_columns("labels")
     saved(root, train=split, test=split)
     assert prepare(BEANS, root).classes == ("cat", "dog")
+    numbers = a_split(12, label=(hugging.Value("int64"), [-1, 1] * 6)).remove_columns("labels")
+    saved(root, train=numbers, test=numbers)
+    assert prepare(BEANS, root).classes == ("-1", "1"), "numbers, of which -1 is one"
     saved(root, train=a_split(12), test=a_split(3, [0, -1, 1]))
     with pytest.raises(UserError, match="1 image of test of AI-Lab/beans have no 'labels'"):
         prepare(BEANS, root)

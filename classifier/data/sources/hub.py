@@ -175,12 +175,13 @@ class Hub(Made):
 
     def _parts(self, splits: Mapping[str, Dataset]) -> dict[str, Dataset]:
         """By our names of the parts. Raises UserError where it has no train."""
-        found: dict[str, Dataset] = {
-            part: splits[name]
-            for part, names in PART_FOLDERS.items()
-            for name in names
-            if name in splits
-        }
+        found: dict[str, Dataset] = {}
+        for part, names in PART_FOLDERS.items():
+            there = [name for name in names if name in splits]
+            if there:
+                found[part] = splits[there[0]]
+            for name in there[1:]:
+                _log.warning("%s: left out, for %s is %s: %s", self.name, there[0], part, name)
         if "train" not in found:
             raise UserError(f"{self.name} has no split 'train'; it has {', '.join(splits)}")
         others = sorted({*splits} - {name for names in PART_FOLDERS.values() for name in names})
@@ -196,16 +197,19 @@ class Hub(Made):
         column = self._column(split.features, "label")
         feature = split.features[column]
         given = split[column][:]
+        is_class = isinstance(feature, datasets.ClassLabel)
         without = sum(label is None or label == -1 for label in given)
         if without == len(given):
             _log.warning("%s: left out, for it has no labels: %s", self.name, part)
             return None
+        if not is_class:  # a plain -1 among other numbers is a class
+            without = given.count(None)
         if without:
             raise UserError(
                 f"{counted(without, 'image')} of {part} of {self.name} have no '{column}'; take "
                 "another column, as label: NAME in hf"
             )
-        if isinstance(feature, datasets.ClassLabel):
+        if is_class:
             return [str(name) for name in feature.int2str(given)]
         return [str(label) for label in given]
 
@@ -219,7 +223,8 @@ class Hub(Made):
         if wanted is not None:
             plain = what == "label" and isinstance(features.get(wanted), datasets.Value)
             if wanted not in found and not plain:
-                more = nearest(wanted, found or features)
+                others = [name for name in found or features if name != wanted]
+                more = nearest(wanted, others)
                 raise UserError(f"{self.name} has no column '{wanted}' of {what}s{more}")
             return str(wanted)
         if not found and what == "label" and isinstance(features.get("label"), datasets.Value):
