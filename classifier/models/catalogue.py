@@ -133,11 +133,23 @@ def check_model(model: str, own: Iterable[str] = ()) -> None:
         if not _HUB_NAME.fullmatch(model):
             raise UserError(f"model '{model}' is no name on the hub: write {HUB}OWNER/NAME")
     elif model not in MODELS and model not in library_models():
+        _check_tag(model)
         hint = nearest(model, [*MODELS, *library_models(), *own])
         raise UserError(f"unknown model '{model}'{hint or ': neither torchvision nor timm has it'}")
     found = known_of(model)
     if found is not None and found.refused:
         raise UserError(f"model '{model}' can't be used: {found.refused}")
+
+
+def _check_tag(model: str) -> None:
+    """Raises UserError for a name with its weights behind a dot, as timm also takes it."""
+    name, dot, tag = model.partition(".")
+    if not dot or name not in library_models():
+        return
+    found = known_of(name)
+    is_timms = found is not None and found.library == "timm"
+    mend = f"model '{name}' with 'pretrained: {tag}'" if is_timms else f"'{HUB}timm/{model}'"
+    raise UserError(f"model '{model}' names weights behind its dot: write {mend}")
 
 
 def check_side(model: str, side: int) -> None:

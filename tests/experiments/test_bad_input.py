@@ -40,6 +40,8 @@ CASES: dict[str, tuple[str, str, str]] = {
     "out of range": ("epochs: 3", "epochs: 0", ":3: 'epochs' must be greater than or equal to 1, not '0'"),
     "not a number": ("lr: 1e-4", "lr: .nan", ":3: 'lr' must be a"),
     "unknown model": ("ghostnet", "ghostnett", ":5: unknown model 'ghostnett'; did you mean 'ghostnet'?"),
+    "weights behind a dot": ("ghostnet", "ghostnet_100.in1k", ":5: model 'ghostnet_100.in1k' names weights behind its dot: write model 'ghostnet_100' with 'pretrained: in1k'"),
+    "timm's weights of a network that is torchvision's": ("ghostnet", "resnet50.a1_in1k", ":5: model 'resnet50.a1_in1k' names weights behind its dot: write 'hf-hub:timm/resnet50.a1_in1k'"),
     "a network without pooling": ("ghostnet", "qwen3_vit_88m_enc", ":5: model 'qwen3_vit_88m_enc' can't be used: timm's Qwen3VitEncoder gives features of each place, and no row of them for an image"),
     "a size between a transformer's": ("image_size: 32}\nmatrix:\n  model: [mobilenetv2", "image_size: 40}\nmatrix:\n  model: [vit_b_16", ":3: model 'vit_b_16' takes no images of 40 x 40: multiples of 16 from 16 on"),
     "a size of another network": ("mobilenetv2", "efficientformer_l1", ":3: model 'efficientformer_l1' takes no images of 32 x 32: 224 only"),
