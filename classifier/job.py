@@ -49,6 +49,7 @@ from classifier.inference.scoring import Predictions, save_scores, score
 from classifier.models import checkpoint
 from classifier.models.network import Network
 from classifier.models.size import multiply_adds, trainable_parameters
+from classifier.models.trunks import AS_PRETRAINED
 from classifier.plugins import load as plugins
 from classifier.plugins.brought import SOURCES
 from classifier.plugins.spec import trunk_maker
@@ -245,6 +246,7 @@ def _meta(spec: TrainSpec, classes: tuple[str, ...], normalize: Normalize) -> ch
         # The line is free: it may differ between equal runs.
         spec.own_model.model_dump() | {"line": 0} if spec.own_model else None,
         spec.eval_crop,
+        (spec.pretrained is not None and spec.model in AS_PRETRAINED) or None,
     )
 
 

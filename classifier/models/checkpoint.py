@@ -44,6 +44,8 @@ class Meta:
     """What makes the model, where it is the user's; else it is not written."""
     eval_crop: float | None = None
     """The share of the short side that the image's size is; not written where it is all of it."""
+    as_pretrained: bool | None = None
+    """Whether it is built as for pretrained weights; written only where that is another network."""
 
 
 def to_half(state: StateDict) -> StateDict:
@@ -84,7 +86,7 @@ def load(
     of a model which is the user's, from `Meta.own_model`."""
     state, meta = _read(file)
     trunk = own(meta.own_model) if meta.own_model and own else None
-    wish = Wish(image_size=meta.image_size)
+    wish = Wish(image_size=meta.image_size, as_pretrained=bool(meta.as_pretrained))
     network = build(meta.model, len(meta.classes), seed=0, wish=wish, trunk=trunk)
     full = OrderedDict(
         (name, tensor.float() if tensor.is_floating_point() else tensor)

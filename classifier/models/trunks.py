@@ -16,6 +16,7 @@ A trunk gives one row of features an image. What was the library's last part is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -28,6 +29,7 @@ import torchvision
 from huggingface_hub import constants
 from safetensors import SafetensorError
 from timm.models import load_model_config_from_hf
+from timm.models._efficientnet_builder import BN_EPS_TF_DEFAULT
 from timm.models.metaformer import MlpHead
 from torch import nn
 from torchvision.models.vision_transformer import interpolate_embeddings
@@ -43,6 +45,13 @@ _AUXILIARY = ("googlenet", "inception_v3")
 _OWN_PATHS = ("convnext", "maxvit", "swin")
 """torchvision's networks that give the rate of dropped paths themselves, and take no other."""
 
+AS_PRETRAINED: Mapping[str, Mapping[str, Any]] = {
+    "googlenet": {"transform_input": True},
+    "inception_v3": {"transform_input": True},
+    "fbnetc_100": {"bn_eps": BN_EPS_TF_DEFAULT},
+}
+"""What a library sets along with pretrained weights, by its name of the network."""
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -53,6 +62,8 @@ class Wish:
     image_size: int | None = None
     drop_rate: float | None = None
     drop_path_rate: float | None = None
+    as_pretrained: bool = False
+    """Built as for pretrained weights, but without them: what a checkpoint began from."""
 
 
 @dataclass(frozen=True)
@@ -150,15 +161,23 @@ def _torchvisions_network(name: str, wish: Wish, weights: Any, model: str) -> nn
                 given["image_size"], cast(Any, network).patch_size, state
             )
         network.load_state_dict(state)
+    if name in _AUXILIARY:
+        _without_auxiliary(network)
     return network
 
 
+def _without_auxiliary(network: nn.Module) -> None:
+    """Pretrained weights have brought them."""
+    for head in ("aux1", "aux2", "AuxLogits"):
+        if hasattr(network, head):
+            setattr(network, head, None)
+    cast(Any, network).aux_logits = False
+
+
 def _torchvisions_arguments(name: str, wish: Wish) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    if name in _AUXILIARY:
-        given["aux_logits"] = False
-        if wish.pretrained is None:
-            given["init_weights"] = True
+    given = dict(AS_PRETRAINED.get(name, {})) if wish.as_pretrained else {}
+    if name in _AUXILIARY and wish.pretrained is None:
+        given |= {"aux_logits": False, "init_weights": True}
     if wish.image_size is not None and name.startswith("vit_"):
         given["image_size"] = wish.image_size
     if wish.image_size is not None and name.startswith("maxvit"):
@@ -205,6 +224,8 @@ def _timm(name: str, wish: Wish, model: str) -> Trunk:
     known = catalogue.known_of(model)
     is_fixed = known is None or known.built
     side, given = _timms_side(tagged, wish) if is_fixed else (None, {})
+    if wish.as_pretrained:
+        given |= AS_PRETRAINED.get(name, {})
     if wish.drop_path_rate is not None:
         given["drop_path_rate"] = wish.drop_path_rate
     # drop_rate=0: some timm models (ghostnet_100) drop in a function that no module shows.

@@ -28,7 +28,7 @@ from classifier.job import train
 from classifier.models import catalogue, checkpoint
 from classifier.models.network import Network, build, fuse
 from classifier.models.stages import StageMaps
-from classifier.models.trunks import Wish
+from classifier.models.trunks import AS_PRETRAINED, Wish
 from classifier.models.weights import load_weights
 from classifier.training import trainer
 from classifier.training.optimizer import make_optimizer
@@ -211,6 +211,47 @@ def test_pretrained_positions_are_torchvisions_at_another_size(
     assert ours["encoder.pos_embedding"].shape == (1, 5, 768)
     assert all(torch.equal(ours[name], expected[name]) for name in ours)
     assert network.eval()(images(64)).shape == (2, CLASSES)
+
+
+@pytest.fixture
+def initial_weights_as_pretrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The libraries' pretrained weights, without a network: those that they begin with."""
+
+    def of_torchvision(weights: Any, **_: Any) -> dict[str, Tensor]:
+        name = type(weights).__name__.removesuffix("_Weights").lower()
+        whole: Any = {"aux_logits": True, "init_weights": True}
+        state: dict[str, Tensor] = torchvision.models.get_model(name, **whole).state_dict()
+        return state
+
+    monkeypatch.setattr(torchvision.models.WeightsEnum, "get_state_dict", of_torchvision)
+    monkeypatch.setattr(timm.models._builder, "load_pretrained", lambda *_, **__: None)
+
+
+@pytest.mark.usefixtures("initial_weights_as_pretrained")
+@pytest.mark.parametrize("model", AS_PRETRAINED)
+def test_what_comes_with_pretrained_weights_is_there_without_them(model: str) -> None:
+    """torchvision's Inception and GoogLeNet shift their input, timm's FBNet has another epsilon."""
+    began = sized(model, 96, pretrained="default")
+    again, other = (sized(model, 96, as_pretrained=so) for so in (True, False))
+    assert "aux" not in "".join(began.trunk.state_dict()).lower()
+    answers = []
+    for network in (began, again, other):
+        network.load_state_dict(began.state_dict())
+        with torch.no_grad():
+            answers.append(network.eval().trunk(images(96)))
+    assert torch.equal(answers[0], answers[1])
+    assert not torch.equal(answers[0], answers[2]), "else it need not stand in the table"
+
+
+@pytest.mark.usefixtures("initial_weights_as_pretrained")
+def test_a_checkpoint_is_built_as_what_it_began_from(tiny: TrainSpec, tmp_path: Path) -> None:
+    for pretrained in ("default", None):
+        changes = {"model": "googlenet", "epochs": 1, "pretrained": pretrained}
+        spec = TrainSpec.model_validate({**tiny.model_dump(), **changes})
+        out = tmp_path / str(pretrained)
+        (outcome,) = train(spec, out, Place(tmp_path))
+        network, _ = checkpoint.load(out / outcome.record.unit / "best.safetensors")
+        assert bool(network.trunk.transform_input) == (pretrained is not None)
 
 
 def test_encoders_are_refused_by_rule() -> None:
