@@ -310,7 +310,7 @@ class Trainer:
 
     def _train_epoch(self, report: Report, keep: Keep) -> None:
         """The steps of this epoch that are left."""
-        self._set_rate(is_first=True)
+        self._set_rate(is_first=self.step_in_epoch == 0)
         self.network.train()
         followers = [track.act for track in self._looked_at()]
         images_seen, start = 0, time.monotonic()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import timm.scheduler as timms
 import torch
 
+from classifier.basics.errors import StoppedError
 from classifier.basics.place import Place
 from classifier.config.spec import TrainSpec
 from classifier.job import train
@@ -112,6 +114,33 @@ def test_each_step_has_its_rate(
     assert seen == learning_rates(spec, steps) and len(set(seen)) == len(seen) == 8
     assert isinstance(outcome.record, TrainRecord)
     assert [row.lr for row in outcome.record.history] == [seen[0], seen[steps]]
+
+
+def test_a_rate_that_an_optimiser_has_changed_is_there_after_a_resume(
+    tiny: TrainSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's optimiser may; the schedule sets it anew where an epoch begins."""
+    seen: list[float] = []
+    stepped = torch.optim.AdamW.step
+
+    def halving(self: torch.optim.AdamW, *args: Any, **kwargs: Any) -> Any:
+        seen.append(self.param_groups[0]["lr"])
+        loss = stepped(self, *args, **kwargs)
+        for group in self.param_groups:
+            group["lr"] /= 2
+        return loss
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", halving)
+    spec = spec_of(tiny, epochs=2)
+    train(spec, tmp_path / "whole", Place(tmp_path))
+    whole = [*seen]
+    assert len(whole) == 8 and whole[1] == whole[0] / 2 and whole[4] > whole[3]
+    seen.clear()
+    asked = iter([False] * 5 + [True])
+    with pytest.raises(StoppedError):
+        train(spec, tmp_path / "parts", Place(tmp_path, stop=lambda: next(asked)))
+    train(spec, tmp_path / "parts", Place(tmp_path))
+    assert seen == whole
 
 
 def test_signatures(tiny: TrainSpec) -> None:
