@@ -7,7 +7,7 @@ import os
 import resource
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,9 +87,12 @@ def struck(place: Place, job: Job) -> bool:
     return False
 
 
-def at_a_step(job: Job, place: Place, strike: Callable[[], object]) -> Place:
+Ended = Iterator[tuple[Job, list[Record]]]
+
+
+def at_a_step(jobs: Sequence[Job], place: Place, strike: Callable[[], object]) -> Place:
     """Strikes in the middle of the second epoch of a training that was not struck before."""
-    if not isinstance(job.spec, TrainSpec) or struck(place, job):
+    if not isinstance(jobs[0].spec, TrainSpec) or struck(place, jobs[0]):
         return place
 
     def watched(progress: Progress) -> None:
@@ -100,24 +103,24 @@ def at_a_step(job: Job, place: Place, strike: Callable[[], object]) -> Place:
     return replace(place, report=watched)
 
 
-def killed(job: Job, place: Place) -> list[Record]:
-    place = at_a_step(job, place, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    return worker.perform(job, place)
+def killed(jobs: Sequence[Job], place: Place) -> Ended:
+    place = at_a_step(jobs, place, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    return worker.perform(jobs, place)
 
 
-def crashing(job: Job, place: Place) -> list[Record]:
-    place = at_a_step(job, place, lambda: ctypes.string_at(0))
-    return worker.perform(job, place)
+def crashing(jobs: Sequence[Job], place: Place) -> Ended:
+    place = at_a_step(jobs, place, lambda: ctypes.string_at(0))
+    return worker.perform(jobs, place)
 
 
-def raising(job: Job, place: Place) -> list[Record]:
-    place = at_a_step(job, place, lambda: 1 / 0)
-    return worker.perform(job, place)
+def raising(jobs: Sequence[Job], place: Place) -> Ended:
+    place = at_a_step(jobs, place, lambda: 1 / 0)
+    return worker.perform(jobs, place)
 
 
-def hanging(job: Job, place: Place) -> list[Record]:
-    place = at_a_step(job, place, signal.pause)
-    return worker.perform(job, place)
+def hanging(jobs: Sequence[Job], place: Place) -> Ended:
+    place = at_a_step(jobs, place, signal.pause)
+    return worker.perform(jobs, place)
 
 
 BIG = [
@@ -128,12 +131,12 @@ BIG = [
 ]
 
 
-def starved(job: Job, place: Place) -> list[Record]:
+def starved(jobs: Sequence[Job], place: Place) -> Ended:
     """Once, with little more memory than it has."""
-    if isinstance(job.spec, TrainSpec) and not struck(place, job):
+    if isinstance(jobs[0].spec, TrainSpec) and not struck(place, jobs[0]):
         most = psutil.Process().memory_info().vms + 100 * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    return worker.perform(job, place)
+    return worker.perform(jobs, place)
 
 
 SHOWN: dict[Perform, str] = {

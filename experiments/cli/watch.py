@@ -4,7 +4,7 @@ nothing, writes nothing and imports no torch."""
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -79,8 +79,15 @@ class Onlooker:
         living = [board for board in said if self._alive(board.file, board.runner)]
         read = self._store_now(living)
         todo = {job.id: job for job in read.jobs if job.id not in read.done}
+        at = {
+            job: name
+            for name, holder in holders.items()
+            for job in _at(name, holder, said, todo.keys())
+        }
         rows = [
-            self._row(todo[each], holders[each], said, read) for each in todo if each in holders
+            self._row(todo[each], at[each], holders[at[each]], said, read)
+            for each in todo
+            if each in at
         ]
         busy = {row.job.id for row in rows}
         open_ = [job for job in todo.values() if job.id not in busy]
@@ -103,11 +110,10 @@ class Onlooker:
             changed=tuple(self._changed.items()),
         )
 
-    def _row(self, job: Job, holder: Holder, said: Sequence[Board], read: _Read) -> Row:
-        of_it = (each for board in said if board.runner.is_of(holder) for each in board.jobs)
-        running = next((each for each in of_it if each.job == job.id), None)
+    def _row(self, job: Job, lease: str, holder: Holder, said: Sequence[Board], read: _Read) -> Row:
+        running = next((each for each in _said_by(holder, said) if each.job == job.id), None)
         running = running or Running(job.id, device="", course=Course(0.0))
-        if not self._alive(f"lease of {job.id}", holder):
+        if not self._alive(f"lease {lease}", holder):
             return Row(job, running, runner=holder.name, is_lost=True)
         left = read.forecast.of(job, running.course)
         return Row(job, running, left, runner=holder.name)
@@ -132,6 +138,19 @@ class Onlooker:
         forecast = _forecast(jobs, done, results, here)
         self._read = _Read(jobs, done, forecast, tables, due)
         return self._read
+
+
+def _said_by(holder: Holder, said: Sequence[Board]) -> list[Running]:
+    """What the runner that has a lease says of its jobs."""
+    return [each for board in said if board.runner.is_of(holder) for each in board.jobs]
+
+
+def _at(lease: str, holder: Holder, said: Sequence[Board], todo: Collection[str]) -> Sequence[str]:
+    """Which of a lease's jobs are done now: those that its runner names, or the first, where it has
+    not yet said so."""
+    left = [job for job in holder.jobs or (lease,) if job in todo]
+    named = {each.job for each in _said_by(holder, said)}
+    return [job for job in left if job in named] or left[:1]
 
 
 def _is_done(job: Job, results: Results, is_run: bool) -> bool:

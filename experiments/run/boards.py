@@ -85,7 +85,7 @@ def read(root: Path) -> list[Board]:
 def _read(file: Path) -> Board | None:
     """None where it was taken away just now, or is of another version."""
     try:
-        holder = read_holder(file, "about")
+        holder = read_holder(file)
         written = _WRITTEN.validate_json(file.read_bytes())
     except (OSError, ValidationError):
         return None

@@ -1,13 +1,16 @@
-"""May this runner do a job now? Asked before each start, for other runners may share the store."""
+"""May this runner do these jobs? Asked before each start, for others may share the store."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from classifier.basics.errors import UserError
+from experiments.plan.bundles import Bundle
 from experiments.plan.jobs import Job
 from experiments.plan.judge import Judge
 from experiments.run.scheduler import Claim
 from experiments.store.leases import Leases
-from experiments.store.store import Store
+from experiments.store.store import Results, Store
 
 
 class Claims:
@@ -31,21 +34,24 @@ class Claims:
     def __exit__(self, *error: object) -> None:
         self._leases.__exit__()
 
-    def take(self, job: Job) -> Claim:
-        """`mine`: do it, and give it back. `elsewhere`: another runner has it, ask again later.
-        `done` or `failed`: another runner has done it, or could not, since this one began."""
-        if not self._leases.take(job.id):
-            return Claim("elsewhere")
-        answer = Claim("mine")
+    def take(self, bundle: Bundle) -> dict[str, Claim] | None:
+        """None: another runner has the bundle, perhaps with other jobs in it; ask again later. Else
+        it must be given back, and of each job by its id: `mine`: do it. `done` or `failed`: another
+        runner has done it, or could not, since this one began."""
+        if not self._leases.take(bundle.id, [job.id for job in bundle.jobs]):
+            return None
         try:
-            answer = self._looked_at(job)
-        finally:
-            if answer.state != "mine":
-                self._leases.release(job.id)
-        return answer
+            return self._looked_at(bundle.jobs)
+        except BaseException:
+            self._leases.release(bundle.id)
+            raise
 
-    def _looked_at(self, job: Job) -> Claim:
-        results = self._store.read_run(job.spec)
+    def _looked_at(self, jobs: Sequence[Job]) -> dict[str, Claim]:
+        runs = {job.spec.run.signature: job.spec for job in jobs}
+        held = {signature: self._store.read_run(spec) for signature, spec in runs.items()}
+        return {job.id: self._of(job, held[job.spec.run.signature]) for job in jobs}
+
+    def _of(self, job: Job, results: Results) -> Claim:
         if self._judge.standing(job, results).state == "done":
             return Claim("done")
         failed_at = self._store.failed_at(job.spec)
@@ -53,5 +59,5 @@ class Claims:
             return Claim("failed", results.failures[job.id].reason)
         return Claim("mine")
 
-    def give_back(self, job: Job) -> None:
-        self._leases.release(job.id)
+    def give_back(self, bundle: Bundle) -> None:
+        self._leases.release(bundle.id)

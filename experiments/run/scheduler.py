@@ -6,35 +6,38 @@ import heapq
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import Literal, Protocol
 
 from classifier.basics import interruptions
 from classifier.basics.progress import Progress
 from classifier.records.record import Record
+from experiments.plan.bundles import Bundle, bundles
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
-from experiments.run.engines import Engine, JobFailed, JobStopped, OnProgress, Slot
+from experiments.run.engines import Begun, Engine, JobFailed, JobStopped, Said, Slot
 
 LOOK_SECONDS = 0.25
 """How often the loop looks whether it was interrupted."""
 ASK_SECONDS = 2.0
-"""How often it asks for a job that another runner has."""
+"""How often it asks for a bundle that another runner has."""
 
 
 @dataclass(frozen=True)
 class Claim:
     """Whether a job may be started; see `claims.Claims.take`."""
 
-    state: Literal["mine", "elsewhere", "done", "failed"]
+    state: Literal["mine", "done", "failed"]
     reason: str = ""
 
 
 class Claimant(Protocol):
-    def take(self, job: Job) -> Claim: ...
-    def give_back(self, job: Job) -> None: ...
+    def take(self, bundle: Bundle) -> Mapping[str, Claim] | None: ...
+    def give_back(self, bundle: Bundle) -> None: ...
 
 
 class Watch(Protocol):
@@ -96,9 +99,10 @@ def run(
 ) -> Summary:
     """Do all that is not done, longest first.
 
-    A job starts when what it needs is done and a slot is free. A benchmark needs its device to
-    itself (the whole machine, where that device is the CPU), so benchmarks come last. A job that
-    fails is tried again, unless that would change nothing; then it costs the jobs that need it, and
+    Jobs run in bundles, each in a process: one starts when all that its jobs need from outside of
+    it is done and a slot is free. A benchmark needs its device to itself (the whole machine, where
+    that device is the CPU), so benchmarks come last. A job that fails is tried again, with what is
+    left of its bundle, unless that would change nothing; then it costs the jobs that need it, and
     no other. Ctrl-C once lets the running jobs keep their state and stop, twice ends them.
     """
     loop = _Loop(plan, engine, watch, claims, retries, fail_fast)
@@ -117,6 +121,32 @@ def run(
         loop.give_back()
     loop.summary.left = loop.left
     return loop.summary
+
+
+@dataclass
+class _Open:
+    """A bundle's jobs that are not done and not lost, by their ids."""
+
+    id: str
+    rank: int
+    """The lowest goes first."""
+    jobs: dict[str, Job]
+    is_held: bool = False
+    """This runner has its lease."""
+    is_waiting: bool = True
+    """For what its jobs need: it is not offered and not running."""
+
+    @property
+    def bundle(self) -> Bundle:
+        return Bundle(self.id, tuple(self.jobs.values()))
+
+
+@dataclass
+class _Running:
+    of: _Open
+    slots: list[Slot]
+    at: dict[str, Job] = field(default_factory=dict)
+    """What has begun and not ended."""
 
 
 class _Loop:
@@ -141,14 +171,22 @@ class _Loop:
         for job in todo:
             for need in self._needs[job.id]:
                 self._dependents.setdefault(need, []).append(job)
-        ranked = enumerate(sorted(todo, key=urgency))
-        self._rank = {job.id: rank for rank, job in ranked}
-        self._ready = [(self._rank[job.id], job) for job in todo if not self._needs[job.id]]
-        heapq.heapify(self._ready)
+        self._open = [
+            _Open(bundle.id, rank, {job.id: job for job in bundle.jobs})
+            for rank, bundle in enumerate(sorted(bundles(todo), key=urgency))
+        ]
+        self._of = {job_id: each for each in self._open for job_id in each.jobs}
+        self._ready: list[int] = []
+        """The ranks of bundles, as a heap."""
+        for each in self._open:
+            self._offer(each)
         self._before_benchmarks = sum(not job.is_speed for job in todo)
-        self._elsewhere: list[Job] = []
+        self._elsewhere: list[_Open] = []
         self._asked = time.monotonic()
-        self._running: dict[Future[list[Record]], tuple[Job, list[Slot]]] = {}
+        self._running: dict[Future[None], _Running] = {}
+        self._said: SimpleQueue[tuple[_Running, Said]] = SimpleQueue()
+        self._bell: Future[None] = Future()
+        """Done when something was said: to wait for it beside the processes' ends."""
         self._free = list(engine.slots)
         self._failures: Counter[str] = Counter()
 
@@ -162,66 +200,126 @@ class _Loop:
         """Start what is ready, as long as there are slots for it."""
         if self._elsewhere and time.monotonic() - self._asked > ASK_SECONDS:
             self._asked = time.monotonic()
-            for job in self._elsewhere:
-                heapq.heappush(self._ready, (self._rank[job.id], job))
+            for each in self._elsewhere:
+                heapq.heappush(self._ready, each.rank)
             self._elsewhere = []
         while self._ready and not self._stopping:
-            slots = self._slots_for(self._ready[0][1])
-            if not slots:
+            ready = self._open[self._ready[0]]
+            slots = self._slots_for(ready)
+            if ready.jobs and not slots:
                 return
-            _, job = heapq.heappop(self._ready)
-            self._claim(job, slots)
+            heapq.heappop(self._ready)
+            self._claim(ready, slots)
 
-    def _claim(self, job: Job, slots: list[Slot]) -> None:
-        if self._failures[job.id]:  # it is this runner's already
-            self._submit(job, slots)
-            return
-        claim = self._claims.take(job)
-        if claim.state == "mine":
-            self._submit(job, slots)
-        elif claim.state == "elsewhere":
-            self._elsewhere.append(job)
-        elif claim.state == "done":
-            self._watch.found(job)
-            self._done(job)
+    def _offer(self, each: _Open) -> None:
+        """Make it ready, if it waits for nothing any more."""
+        if each.is_waiting and all(self._needs[job_id] <= each.jobs.keys() for job_id in each.jobs):
+            each.is_waiting = False
+            heapq.heappush(self._ready, each.rank)
+
+    def _claim(self, ready: _Open, slots: list[Slot]) -> None:
+        if ready.jobs and not ready.is_held:
+            claims = self._claims.take(ready.bundle)
+            if claims is None:
+                self._elsewhere.append(ready)
+                return
+            ready.is_held = True
+            self._heed(claims, ready)
+        if ready.jobs:
+            self._submit(ready, slots)
         else:
-            self._lost(job, f"another runner says: {claim.reason}")
+            self._release(ready)
 
-    def _submit(self, job: Job, slots: list[Slot]) -> None:
+    def _heed(self, claims: Mapping[str, Claim], ready: _Open) -> None:
+        """Leave out what another runner has done, or could not do."""
+        for job_id, claim in claims.items():
+            job = ready.jobs.get(job_id)
+            if job is None:  # lost just now, with what it needs
+                continue
+            if claim.state == "done":
+                self._watch.found(job)
+                self._done(job)
+            elif claim.state == "failed":
+                self._lost(job, f"another runner says: {claim.reason}")
+
+    def _submit(self, ready: _Open, slots: list[Slot]) -> None:
         for slot in slots:
             self._free.remove(slot)
-        self._watch.started(job, slots)
-        future = self._engine.submit(job, slots, _progress_of(job, self._watch))
-        self._running[future] = (job, slots)
+        bundle, running = ready.bundle, _Running(ready, slots)
+        for job in bundle.rounds[0]:
+            self._begin(running, job)
+        future = self._engine.submit(bundle, slots, lambda said: self._tell(running, said))
+        self._running[future] = running
+
+    def _tell(self, running: _Running, said: Said) -> None:
+        """From any thread."""
+        self._said.put((running, said))
+        with suppress(InvalidStateError):  # it rings already
+            self._bell.set_result(None)
 
     def wait(self) -> None:
-        """Wait a moment for jobs to end, and see to those that have."""
+        """Wait a moment for something to be said or to end, and see to it."""
         if not self._running:
             time.sleep(LOOK_SECONDS if self._elsewhere else 0)
             return
-        for future in wait(self._running, LOOK_SECONDS, FIRST_COMPLETED).done:
-            job, slots = self._running.pop(future)
-            self._free = [slot for slot in self._engine.slots if slot in {*self._free, *slots}]
-            try:
-                records = future.result()
-            except JobStopped:
-                self._watch.stopped(job)
-                self._claims.give_back(job)
-            except JobFailed as error:
-                self._failed(job, error)
-            else:
-                self._claims.give_back(job)
-                self.summary.twice += not records
-                self._watch.finished(job, records)
-                self._done(job)
+        waited = wait([*self._running, self._bell], LOOK_SECONDS, FIRST_COMPLETED)
+        self._listen()
+        for future in waited.done & self._running.keys():
+            running = self._running.pop(future)
+            self._free = [s for s in self._engine.slots if s in {*self._free, *running.slots}]
+            future.result()  # an error that is no job's ends the run
+            self._rest(running.of)
+
+    def _listen(self) -> None:
+        self._bell = Future()  # first: what is said from now on rings this one
+        with suppress(Empty):
+            while True:
+                self._heed_said(*self._said.get_nowait())
+
+    def _heed_said(self, running: _Running, said: Said) -> None:
+        if isinstance(said, Progress):
+            for at in running.at.values():
+                self._watch.progressed(at, said)
+            return
+        if said.job not in running.of.jobs:  # blocked, as what it needs took the process along
+            return
+        job = running.of.jobs[said.job]
+        if job.id not in running.at:
+            self._begin(running, job)
+        if isinstance(said, Begun):
+            return
+        del running.at[job.id]
+        if isinstance(said.how, JobStopped):
+            self._watch.stopped(job)
+        elif isinstance(said.how, JobFailed):
+            self._failed(job, said.how)
+        else:
+            self.summary.twice += not said.how
+            self._watch.finished(job, said.how)
+            self._done(job)
+
+    def _begin(self, running: _Running, job: Job) -> None:
+        running.at[job.id] = job
+        self._watch.started(job, running.slots)
+
+    def _rest(self, each: _Open) -> None:
+        """The process is gone: what it has left is tried anew."""
+        each.is_waiting = True
+        if each.jobs and not self._stopping:
+            self._offer(each)
+        else:
+            self._release(each)
+
+    def _release(self, each: _Open) -> None:
+        if each.is_held:
+            each.is_held = False
+            self._claims.give_back(each.bundle)
 
     def _failed(self, job: Job, error: JobFailed) -> None:
         self._failures[job.id] += 1
         if not error.repeats and self._failures[job.id] <= self._retries and not self._stopping:
             self._watch.retried(job, str(error))
-            heapq.heappush(self._ready, (self._rank[job.id], job))
             return
-        self._claims.give_back(job)
         self._lost(job, str(error))
         if self._fail_fast:
             self.stop("a job failed")
@@ -230,8 +328,7 @@ class _Loop:
         self._ended(job)
         for dependent in self._dependents.pop(job.id, []):
             self._needs[dependent.id].remove(job.id)
-            if not self._needs[dependent.id]:
-                heapq.heappush(self._ready, (self._rank[dependent.id], dependent))
+            self._offer(self._of[dependent.id])
 
     def _lost(self, job: Job, reason: str) -> None:
         """A job that failed takes along what needs it, and what needs that."""
@@ -247,15 +344,17 @@ class _Loop:
                     self._watch.blocked(dependent, f"it needs {of.name}, which failed")
                     self.summary.blocked += 1
                     self._ended(dependent)
+                    self._offer(self._of[dependent.id])
                     gone.append(dependent)
 
     def _ended(self, job: Job) -> None:
+        del self._of[job.id].jobs[job.id]
         self.left -= 1
         self._before_benchmarks -= not job.is_speed
 
-    def _slots_for(self, job: Job) -> list[Slot]:
-        """Free slots for a job, or none now."""
-        if not job.is_speed:
+    def _slots_for(self, ready: _Open) -> list[Slot]:
+        """Free slots for a bundle, or none now."""
+        if not ready.bundle.is_speed:
             return self._free[:1]
         if self._before_benchmarks:
             return []
@@ -273,20 +372,14 @@ class _Loop:
 
     def give_back(self) -> None:
         """At the end, also where it came early: what this runner still has."""
-        for job, _ in self._running.values():
-            self._claims.give_back(job)
-        for _, job in self._ready:
-            if self._failures[job.id]:
-                self._claims.give_back(job)
+        for each in self._open:
+            self._release(each)
 
 
-def urgency(job: Job) -> tuple[bool, float, float]:
-    """Benchmarks last; else longest first, so that the last job is short; unknown may be long."""
+def urgency(bundle: Bundle) -> tuple[bool, float, float]:
+    """Benchmarks last; else longest first, so that the last is short; unknown may be long."""
     unknown = math.inf
-    seconds = job.estimate.seconds if job.estimate.seconds is not None else unknown
-    gflop = job.estimate.gflop if job.estimate.gflop is not None else unknown
-    return (job.is_speed, -gflop, -seconds)
-
-
-def _progress_of(job: Job, watch: Watch) -> OnProgress:
-    return lambda progress: watch.progressed(job, progress)
+    estimates = {job.id: job.estimate for job in bundle.jobs}
+    gflop = {i: unknown if e.gflop is None else e.gflop for i, e in estimates.items()}
+    seconds = {i: unknown if e.seconds is None else e.seconds for i, e in estimates.items()}
+    return (bundle.is_speed, -bundle.whole(gflop), -bundle.whole(seconds))

@@ -1,11 +1,12 @@
-"""One job inside its own process, whichever engine started it: do it, then publish.
+"""Jobs inside their process, whichever engine started it: do them, and publish what comes.
 
 Torch is imported only when a job is done, or a start is tried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,47 +27,79 @@ if TYPE_CHECKING:
     from classifier.job import Outcome, Start
 
 
-def perform(job: Job, place: Place) -> list[Record]:
-    """Do the job at that place and publish what comes of it, record by record, in `place.runs`.
+def perform(jobs: Sequence[Job], place: Place) -> Iterator[tuple[Job, list[Record]]]:
+    """Do the jobs at that place, as one, and publish what comes of them, record by record, in
+    `place.runs`. Gives each job when its last record is there.
 
-    Gives the records that were published: one that another runner has published is left out.
+    With the records that were published: one that another runner has published is left out.
     """
     store = Store(place.runs)
-    store.forget_failure(job.spec)
-    with store.attempt(job.spec) as out:
-        outcomes = _done(job, out, place, store)
-        published = [o.record for o in outcomes if store.publish(o.record, o.cost, out)]
-    store.clear(job.spec)
-    if isinstance(job.spec, TrainSpec) and not (place.keep_states or job.keeps_end):
-        store.forget_states(job.spec)
-    return published
+    of = {job.id: job for job in jobs}
+    awaited = {job.id: max(len(job.tracks), 1) for job in jobs}
+    published: dict[str, list[Record]] = {job.id: [] for job in jobs}
+    with ExitStack() as attempts:
+        out = {}
+        for job in jobs:
+            store.forget_failure(job.spec)
+            out[job.id] = attempts.enter_context(store.attempt(job.spec))
+        for outcome in _outcomes(jobs, out, place, store):
+            record = outcome.record
+            if store.publish(record, outcome.cost, out[record.signature]):
+                published[record.signature].append(record)
+            awaited[record.signature] -= 1
+            if not awaited[record.signature]:
+                job = of[record.signature]
+                store.clear(job.spec)
+                yield job, published[job.id]
 
 
-def _done(job: Job, out: Path, place: Place, store: Store) -> Iterable[Outcome[Any]]:
-    from classifier.job import benchmark, evaluate, measure_own, train_together
+def _outcomes(
+    jobs: Sequence[Job], out: Mapping[str, Path], place: Place, store: Store
+) -> Iterator[Outcome[Any]]:
+    """As they come: of several jobs in any order. `out`: a folder for each, by its id."""
+    trainings = [job for job in jobs if isinstance(job.spec, TrainSpec)]
+    if trainings:
+        yield from _trained(trainings, out, place, store)
+    for job in jobs:
+        if job not in trainings:
+            yield _done(job, out[job.id], place, store)
+
+
+def _trained(
+    jobs: Sequence[Job], out: Mapping[str, Path], place: Place, store: Store
+) -> Iterator[Outcome[Any]]:
+    """Of one family. Its state is kept while some are not done, and afterwards where it may be of
+    use."""
+    from classifier.job import train_together
     from classifier.training.trainer import Member
 
+    first = jobs[0].trained
+    keep_end = place.keep_states or any(job.keeps_end for job in jobs)
+    yield from train_together(
+        [Member(job.trained, job.tracks) for job in jobs],
+        place,
+        lambda spec: out[spec.signature],
+        states_in=store.states(first),
+        start=_start(first, place.data_root, store),
+        keep_end=keep_end,
+    )
+    if not keep_end:
+        store.forget_states(first)
+
+
+def _done(job: Job, out: Path, place: Place, store: Store) -> Outcome[Any]:
+    from classifier.job import benchmark, evaluate, measure_own
+
     match job.spec:
-        case TrainSpec() as spec:
-            start = _start(spec, place.data_root, store)
-            members, keeps_end = [Member(spec, job.tracks)], place.keep_states or job.keeps_end
-            return train_together(
-                members,
-                place,
-                lambda _: out,
-                start=start,
-                states_in=store.states(spec),
-                keep_end=keeps_end,
-            )
         case EvaluateSpec() as spec:
             weights = store.checkpoint(spec.training.signature, spec.track)
             trained_on = read_training(weights.parent).data.fingerprint
-            return [evaluate(spec, out, place, weights, trained_on)]
+            return evaluate(spec, out, place, weights, trained_on)
         case MetricSpec() as spec:
             evaluation = store.folder(spec) / evaluate_unit(spec.evaluation)
-            return [measure_own(spec, out, place, evaluation)]
+            return measure_own(spec, out, place, evaluation)
         case BenchmarkSpec() as spec:
-            return [benchmark(spec, place)]
+            return benchmark(spec, place)
     raise TypeError(f"{job.spec.kind} is no kind of job")
 
 

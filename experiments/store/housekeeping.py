@@ -226,10 +226,12 @@ def waste(store: Store, needed: Collection[Needed]) -> Waste:
 
 
 def _busy(store: Store) -> set[str]:
-    """The signatures of runs in which a runner works."""
+    """The signatures of runs in which a runner works, or is to work next: a lease on what looks at
+    a training ends with the training's."""
     held = leases.held(store.root)
+    of = {name.rpartition("-")[2] for name in leases.living(store.root)}
     work = [unit for run in folders(store.root) for unit in folders(run) if is_work(unit)]
-    return {signature_of(unit.parent) for unit in work if signature_of(unit) in held} | held
+    return {signature_of(unit.parent) for unit in work if signature_of(unit) in held} | held | of
 
 
 def _is_of_another_name(run: Path) -> bool:

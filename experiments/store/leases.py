@@ -1,4 +1,4 @@
-"""Which runner does which job, where several share a store, also over a network file system.
+"""Which runner does which jobs, where several share a store, also over a network file system.
 
 A lease is a file that its holder creates, touches while it works, and removes. Why not a lock of
 the operating system's? `flock` is local on many network file systems, `fcntl` locks need a lock
@@ -31,6 +31,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -68,8 +69,9 @@ class Leases:
             self.release(name)
         self._clock.unlink(missing_ok=True)
 
-    def take(self, name: str) -> bool:
-        """Whether this runner has the lease now. It must be given back."""
+    def take(self, name: str, jobs: Sequence[str] = ()) -> bool:
+        """Whether this runner has the lease now, for these jobs (default: the one of that name). It
+        must be given back."""
         self._folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
         files = _files(self._folder, name)
         generation = 1
@@ -84,7 +86,7 @@ class Leases:
         except FileExistsError:
             return False
         with suppress(OSError), os.fdopen(descriptor, "wb") as opened:  # a full disk: age tells all
-            opened.write(json.dumps(me()).encode())
+            opened.write(json.dumps({"about": me(), "jobs": list(jobs) or [name]}).encode())
         with self._lock:
             self._held[name] = file
         for old in files:
@@ -114,10 +116,12 @@ class Leases:
 
 
 class Holder:
-    """Who holds a lease, as its file tells, and when it was touched last."""
+    """Who holds a lease and for which jobs, as its file tells, and when it was touched last."""
 
-    def __init__(self, about: dict[str, object], touched: float) -> None:
-        self._about, self.touched = about, touched
+    def __init__(
+        self, about: dict[str, object], touched: float, jobs: tuple[str, ...] = ()
+    ) -> None:
+        self._about, self.touched, self.jobs = about, touched, jobs
 
     @property
     def name(self) -> str:
@@ -147,10 +151,17 @@ class Holder:
 
 
 def held(root: Path) -> set[str]:
-    """The leases that somebody holds, by this machine's clock: to look, nothing is written."""
+    """The jobs that somebody has a lease for, by this machine's clock: to look, nothing is
+    written."""
+    each = living(root).items()
+    return {job for name, holder in each for job in holder.jobs or (name,)}
+
+
+def living(root: Path) -> dict[str, Holder]:
+    """Who has each lease and lives, by the lease's name; likewise."""
     now = time.time()
     return {
-        name
+        name: holder
         for name, holder in holders(root).items()
         if not holder.is_dead() and now - holder.touched <= SECONDS
     }
@@ -171,17 +182,18 @@ def _generation(file: Path) -> int:
     return int(file.name.rpartition(".")[2])
 
 
-def read_holder(file: Path, key: str | None = None) -> Holder | None:
-    """None where the file is no more. `key`: under which a file says it that says more."""
+def read_holder(file: Path) -> Holder | None:
+    """Who wrote a lease, or a board, which names its runner likewise. None where it is no more."""
     try:
         touched = _fresh(file).st_mtime
-        about = json.loads(file.read_bytes())
-        about = about if key is None else about[key]
+        said = json.loads(file.read_bytes())
+        about = dict(said["about"])
+        jobs = tuple(job for job in said["jobs"] if isinstance(job, str))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):  # it is being written, or the disk was full
-        about = {}
-    return Holder(about if isinstance(about, dict) else {}, touched)
+        about, jobs = {}, ()
+    return Holder(about, touched, jobs)
 
 
 def _fresh(file: Path) -> os.stat_result:

@@ -3,9 +3,9 @@
     python -m tests.benchmarks remaining [RUNS MATRIX.yaml ...]
 
 The scheduler's own loop starts jobs, and a clock that is moved by hand passes from one thing that a
-job says to the next: a training speaks at every step but while it validates, and each job starts
-before it works. Costs are those of digits.csv, a results.csv of digits.yaml that is kept for this,
-or of the records in RUNS for the matrices.
+job says to the next: a training speaks at every step but while it validates, and each process
+starts before it works. Costs are those of digits.csv, a results.csv of digits.yaml that is kept for
+this, or of the records in RUNS for the matrices.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from typing import Any
 from classifier.basics.machine import Platform
 from classifier.basics.progress import Progress
 from classifier.config.spec import TrainSpec
-from classifier.records.record import Record, TrainRecord
+from classifier.records.record import TrainRecord
 from experiments.matrix.load import load
 from experiments.matrix.overrides import Overrides
 from experiments.plan import plan as planning
+from experiments.plan.bundles import Bundle, bundles
 from experiments.plan.jobs import Estimate, Job
 from experiments.plan.plan import Plan
 from experiments.run import scheduler
-from experiments.run.engines import Slot
+from experiments.run.engines import Ended, Heard, Slot
 from experiments.run.view.remaining import Forecast, Pace
 from experiments.store.store import Results, Store
 from reports.blocks import Grid
@@ -41,7 +42,7 @@ ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "experiments" / "digits.yaml"
 MOMENTS = (0.1, 0.25, 0.5)
 STARTING = 0.15
-"""Seconds between a job's start and its first step."""
+"""Seconds between a process's start and its first step."""
 SAYS = 60
 """How often a job says how far it is."""
 PATIENT: dict[str, list[tuple[int, ...]]] = {
@@ -92,25 +93,35 @@ class Replay:
             courses = {job_id: pace.course() for job_id, pace in self._paces.items()}
             left = self._forecast.remaining(courses, self._todo, len(self.slots))
             self.said.append((self._now, left.seconds))
-            if any(future.done() for future in loop._running):
+            if loop._bell.done() or any(future.done() for future in loop._running):
                 loop.wait()
 
-    def submit(self, job: Job, slots: Sequence[Slot], progress: Any) -> Future[list[Record]]:
-        future: Future[list[Record]] = Future()
+    def submit(self, bundle: Bundle, slots: Sequence[Slot], heard: Heard) -> Future[None]:
+        future: Future[None] = Future()
+        self._begin(bundle.jobs, self._now + STARTING, heard, future)
+        return future
+
+    def _begin(self, jobs: Sequence[Job], start: float, heard: Heard, future: Future[None]) -> None:
+        """The first of these, the others after it."""
+        job = jobs[0]
         pace = self._paces[job.id] = Pace(job, lambda: self._now)
-        cost, start = self._costs[job.id], self._now + STARTING
+        cost = self._costs[job.id]
         for after, said in _says(cost, "epoch" if job.spec.kind == "train" else "working"):
             self._at(start + after, partial(pace.update, said))
-        self._at(start + cost.seconds, lambda: self._end(job, future))
-        return future
+        self._at(start + cost.seconds, lambda: self._end(jobs, heard, future))
 
     def _at(self, when: float, happens: Callable[[], None]) -> None:
         heapq.heappush(self._events, (when, next(self._count), happens))
 
-    def _end(self, job: Job, future: Future[list[Record]]) -> None:
+    def _end(self, jobs: Sequence[Job], heard: Heard, future: Future[None]) -> None:
+        job, *others = jobs
         self._forecast.ended(job, self._paces.pop(job.id).course())
         del self._todo[job.id]
-        future.set_result([])
+        heard(Ended(job.id, []))
+        if others:
+            self._begin(others, self._now, heard, future)
+        else:
+            future.set_result(None)
 
     def error(self, moment: float) -> float | None:
         """Of what was said last before that share of the time, as a share of the truth."""
@@ -261,7 +272,8 @@ def _bounded(plan: Plan, seconds: float) -> Plan:
 
 def _resumed(plan: Plan, costs: dict[str, Cost]) -> tuple[Plan, dict[str, Cost]]:
     """As after an interruption: of what goes first five are done, two are in their middle."""
-    first = [job.id for job in sorted(plan.jobs, key=scheduler.urgency)]
+    ranked = sorted(bundles(plan.jobs), key=scheduler.urgency)
+    first = [job.id for bundle in ranked for job in bundle.jobs]
     jobs = tuple(replace(job, state="done" if job.id in first[:5] else "todo") for job in plan.jobs)
     middle = {
         job_id: replace(costs[job_id], seconds=costs[job_id].seconds * (1 - began), began=began)

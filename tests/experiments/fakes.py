@@ -9,7 +9,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from classifier.basics.progress import Progress
 from classifier.config.spec import TrainSpec
 from classifier.data.spec import DataSpec
 from classifier.records.record import Record
+from experiments.plan.bundles import Bundle
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
-from experiments.run.engines import Slot
+from experiments.run.engines import Perform, Slot
 from experiments.run.scheduler import Claim
 
 
@@ -34,12 +36,24 @@ def plan(*made: Job) -> Plan:
     return Plan(tuple(made))
 
 
+def one_by_one(do: Callable[[Job, Place], list[Record]]) -> Perform:
+    """What an engine performs, from what is done for one job."""
+
+    @wraps(do)
+    def perform(jobs: Sequence[Job], place: Place) -> Iterator[tuple[Job, list[Record]]]:
+        for job in jobs:
+            yield job, do(job, place)
+
+    return perform
+
+
+@one_by_one
 def nothing(job: Job, place: Place) -> list[Record]:
     """No work at all."""
     return []
 
 
-def note(job: Job, place: Place) -> list[Record]:
+def noted(job: Job, place: Place) -> list[Record]:
     """Write down where and when this ran."""
     start = time.monotonic()
     place.report(Progress("noting", 1, 2))
@@ -59,12 +73,17 @@ def note(job: Job, place: Place) -> list[Record]:
     return []
 
 
+@one_by_one
+def note(job: Job, place: Place) -> list[Record]:
+    return noted(job, place)
+
+
 def notes(runs: Path) -> list[dict[str, Any]]:
     file = runs / "notes"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def misbehave(job: Job, place: Place) -> list[Record]:
+def misbehaved(job: Job, place: Place) -> list[Record]:
     """The job's seed says how: 0 works, 1 raises, 2 is the user's mistake, 3 dies, 4 exits."""
     assert job.spec.trained is not None
     seed = job.spec.trained.seed
@@ -77,12 +96,18 @@ def misbehave(job: Job, place: Place) -> list[Record]:
         os.kill(os.getpid(), signal.SIGKILL)
     if seed == 4:
         os._exit(7)
-    return note(job, place)
+    return noted(job, place)
 
 
+@one_by_one
+def misbehave(job: Job, place: Place) -> list[Record]:
+    return misbehaved(job, place)
+
+
+@one_by_one
 def linger(job: Job, place: Place) -> list[Record]:
     """Run until ended."""
-    note(job, place)
+    noted(job, place)
     time.sleep(600)
     return []
 
@@ -97,6 +122,7 @@ def tell_hash(text: str) -> None:
     raise UserError(str(hash(text)))
 
 
+@one_by_one
 def leave_a_child(job: Job, place: Place) -> list[Record]:
     """Die by a signal with a child still running."""
     child = subprocess.Popen(["sleep", "600"])
@@ -105,18 +131,20 @@ def leave_a_child(job: Job, place: Place) -> list[Record]:
     return []
 
 
+@one_by_one
 def fail_at_first(job: Job, place: Place) -> list[Record]:
     """The first attempt fails as the job's seed says, the second works."""
     first = place.runs / f"first-{job.id}"
     if not first.exists():
         first.touch()
-        return misbehave(job, place)
-    return note(job, place)
+        return misbehaved(job, place)
+    return noted(job, place)
 
 
+@one_by_one
 def hang(job: Job, place: Place) -> list[Record]:
     """Make some progress, then none, with a child that hangs too."""
-    note(job, place)
+    noted(job, place)
     child = subprocess.Popen(["sleep", "600"])
     (place.runs / "child").write_text(str(child.pid))
     waits_for_what_never_comes()
@@ -127,9 +155,10 @@ def waits_for_what_never_comes() -> None:
     threading.Event().wait(600)
 
 
+@one_by_one
 def obey(job: Job, place: Place) -> list[Record]:
     """Run until asked to stop, and take a moment to do so."""
-    note(job, place)
+    noted(job, place)
     while not place.stop():
         time.sleep(0.01)
     time.sleep(0.3)
@@ -137,20 +166,23 @@ def obey(job: Job, place: Place) -> list[Record]:
     raise StoppedError
 
 
+@one_by_one
 def wait_for_go(job: Job, place: Place) -> list[Record]:
     """Run until the test says so."""
-    note(job, place)
+    noted(job, place)
     while not (place.runs / "go").exists():
         time.sleep(0.02)
     return []
 
 
+@one_by_one
 def segfault(job: Job, place: Place) -> list[Record]:
     """Read where there is nothing."""
     ctypes.string_at(0)
     return []
 
 
+@one_by_one
 def crash_in_a_layer(job: Job, place: Place) -> list[Record]:
     """As where torch computes a layer wrongly."""
     import torch
@@ -160,19 +192,54 @@ def crash_in_a_layer(job: Job, place: Place) -> list[Record]:
     return []
 
 
+@one_by_one
+def as_told(job: Job, place: Place) -> list[Record]:
+    """Write down where this ran, then do once what the test wrote down (`tell`)."""
+    noted(job, place)
+    told = place.runs / f"told-{job.id}"
+    if not told.exists():
+        return []
+    how = told.read_text()
+    if how != "linger":
+        told.unlink()
+    if how == "raise":
+        raise ZeroDivisionError("one by zero")
+    if how == "refuse":
+        raise UserError("set lr lower")
+    if how == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(600)
+    return []
+
+
+def tell(runs: Path, job: Job, how: str) -> None:
+    runs.mkdir(exist_ok=True)
+    (runs / f"told-{job.id}").write_text(how)
+
+
+def as_one(jobs: Sequence[Job], place: Place) -> Iterator[tuple[Job, list[Record]]]:
+    """Of jobs that are one the last ends first, and, once the test says so, the others fail; a job
+    alone is done."""
+    yield jobs[-1], noted(jobs[-1], place)
+    while jobs[1:] and not (place.runs / "go").exists():
+        time.sleep(0.02)
+    if jobs[1:]:
+        raise ZeroDivisionError("one by zero")
+
+
 class Alone:
     """Claims where no other runner is: all is mine."""
 
     def __init__(self) -> None:
         self.held: set[str] = set()
 
-    def take(self, job: Job) -> Claim:
-        assert job.id not in self.held
-        self.held.add(job.id)
-        return Claim("mine")
+    def take(self, bundle: Bundle) -> Mapping[str, Claim]:
+        assert bundle.id not in self.held
+        self.held.add(bundle.id)
+        return {job.id: Claim("mine") for job in bundle.jobs}
 
-    def give_back(self, job: Job) -> None:
-        self.held.remove(job.id)
+    def give_back(self, bundle: Bundle) -> None:
+        self.held.remove(bundle.id)
 
 
 class Watcher:

@@ -16,6 +16,7 @@ from classifier.basics.machine import Platform
 from classifier.basics.place import Place
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import RAW
+from experiments.plan.bundles import bundles
 from experiments.plan.jobs import Job
 from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
@@ -53,27 +54,30 @@ def job_of(spec: TrainSpec) -> Job:
 
 def test_what_another_runner_does_did_or_could_not_do(store: Store) -> None:
     job = replace(fakes.jobs(1)[0], tracks=(RAW,))
+    (bundle,) = bundles([job])
     with Claims(store, judge(store)) as first, Claims(store, judge(store)) as second:
-        assert first.take(job) == Claim("mine")
-        assert second.take(job) == Claim("elsewhere")
+        assert first.take(bundle) == {job.id: Claim("mine")}
+        assert second.take(bundle) is None
         time.sleep(0.02)
         store.fail(job.spec, "no luck")
-        first.give_back(job)
-        assert second.take(job) == Claim("failed", "no luck")
+        first.give_back(bundle)
+        assert second.take(bundle) == {job.id: Claim("failed", "no luck")}
+        second.give_back(bundle)
     failure = store.work_folder(job.spec) / "failure.json"
     for age in (10.0, -10_000.0):
         os.utime(failure, (time.time() - age,) * 2)
         with Claims(store, judge(store)) as later:
-            assert later.take(job) == Claim("mine"), "an old one is tried again, one of 'tomorrow'"
-            later.give_back(job)
+            mine = {job.id: Claim("mine")}
+            assert later.take(bundle) == mine, "an old one is tried again, one of 'tomorrow'"
+            later.give_back(bundle)
 
 
 def test_who_deletes_the_leases_stops_nobody(store: Store) -> None:
-    first, second = (replace(job, tracks=(RAW,)) for job in fakes.jobs(2))
+    first, second = bundles(replace(job, tracks=(RAW,)) for job in fakes.jobs(2))
     with Claims(store, judge(store)) as claims:
-        assert claims.take(first) == Claim("mine")
+        assert claims.take(first)
         shutil.rmtree(store.root / ".leases")
-        assert claims.take(second) == Claim("mine")
+        assert claims.take(second)
         claims.give_back(first)
         claims.give_back(second)
 
@@ -109,7 +113,7 @@ def test_a_runner_that_shows_no_life_loses_its_job_and_one_result_counts(
 
 def test_done_by_another_runner_is_found(store: Store, tiny: TrainSpec) -> None:
     job = job_of(tiny.model_copy(update={"epochs": 1}))
-    worker.perform(job, on_cpu(store).place)
+    assert len(list(worker.perform([job], on_cpu(store).place))) == 1
     watch = fakes.Watcher()
     with Claims(store, judge(store)) as claims:
         engine = LocalEngine(on_cpu(store), worker.perform)

@@ -93,8 +93,8 @@ def test_slots_and_what_waits_for_what() -> None:
     first, second = training(), training(seed=1)
     jobs = [first, second, evaluation(first), evaluation(first, split="test"), evaluation(second)]
     left = dict(zip([job.id for job in jobs], (10.0, 4.0, 3.0, 3.0, 1.0), strict=True))
-    # On two: 4, then 1, while the first takes 10, then its two evaluations beside each other.
-    assert until_all_are_done(jobs, [], left, 2) == 13.0
+    # On two: 4, then 1, while the first takes 10, then its two evaluations, one after the other.
+    assert until_all_are_done(jobs, [], left, 2) == 16.0
     assert until_all_are_done(jobs, [], left, 1) == 21.0
     assert until_all_are_done(jobs, [first.id], {**left, first.id: 1.0}, 2) == 7.0
 
@@ -248,7 +248,7 @@ def test_a_job_of_a_second_more_costs_the_estimate_nothing() -> None:
     costs = {job.id: Cost(100.0 if job.spec.kind == "train" else 2.0) for job in jobs}
     replay = Replay(Plan(tuple(jobs)), costs, 2)
     replay.run()
-    truth = (4 * (100.0 + STARTING) + 8 * (2.0 + STARTING)) / 2
+    truth = (4 * (100.0 + STARTING) + 4 * (2 * 2.0 + STARTING)) / 2
     assert replay.said[-1][0] == pytest.approx(truth), "the scheduler's own order"
 
 

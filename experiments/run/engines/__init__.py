@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,14 +15,16 @@ from classifier.basics.place import Place
 from classifier.basics.progress import Progress
 from classifier.config.spec import MetricSpec, TrainSpec
 from classifier.records.record import Record
+from experiments.plan.bundles import Bundle
 from experiments.plan.jobs import Job
 
 MOST_CPU_JOBS = 8
 """By default no more jobs at a time than this on a machine's CPU: each needs its memory."""
 
-Perform = Callable[[Job, Place], list[Record]]
-"""What is done in a job's process, on the place's device: `experiments.run.worker.perform`, or what
-a test puts in its place. Must be importable by name."""
+Perform = Callable[[Sequence[Job], Place], Iterable[tuple[Job, list[Record]]]]
+"""What does the jobs of a bundle's round in its process, on the place's device, and gives each with
+the records that it published, as it ends: `experiments.run.worker.perform`, or what a test puts in
+its place. Must be importable by name."""
 
 
 EngineName = Literal["local", "ray"]
@@ -56,7 +58,7 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one job at a time. Slots of one device share it."""
+    """A place for one bundle at a time. Slots of one device share it."""
 
     device: str
     """`cpu`, the index of a GPU as the user counts them, or `ray`: a place somewhere. A speed takes
@@ -81,15 +83,33 @@ class JobStopped(Exception):  # noqa: N818
     """A job was asked to stop, or ended, by its engine; it can go on another time."""
 
 
-OnProgress = Callable[[Progress], None]
+@dataclass(frozen=True)
+class Begun:
+    """A job that is done now, by its id."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended, by its id: with the records that it published (none, if another runner had
+    published them all), or not."""
+
+    job: str
+    how: list[Record] | JobFailed | JobStopped
+
+
+Said = Begun | Progress | Ended
+"""What is heard of a bundle's jobs. Progress is of those that have begun and not ended."""
+Heard = Callable[[Said], None]
 
 
 class Engine(Protocol):
-    """What any engine owes, beside its methods: each job in a process of its own that sees one
-    device (`process.outcome_of`, after `process.prepare`, with `process.ENVIRONMENT` from its
-    start); all with the same number of threads, a speed with all of them on `platform`'s device; a
-    job's end through `process.conclude`, also of one that died (`crash.cause`) or made no progress
-    for too long; and no job that outlives the runner."""
+    """What any engine owes, beside its methods: each bundle in a process of its own that sees one
+    device (`process.carry_out`, after `process.prepare`, with `process.ENVIRONMENT` from its
+    start); all with the same number of threads, a speed with all of them on `platform`'s device;
+    what is heard through `process.Account`, also of a process that died (`crash.cause`) or made no
+    progress for too long; and no process that outlives the runner."""
 
     @property
     def platform(self) -> Platform:
@@ -102,9 +122,10 @@ class Engine(Protocol):
         """Before the jobs: are the devices there, is every folder of data seen where jobs run, can
         these trainings start, and do these metrics keep what they promise? Raises UserError."""
 
-    def submit(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> Future[list[Record]]:
-        """Start a job on these slots. The future gives the records that it published (none, if
-        another runner had published them all), or raises JobFailed or JobStopped."""
+    def submit(self, bundle: Bundle, slots: Sequence[Slot], heard: Heard) -> Future[None]:
+        """Start a bundle on these slots. `heard` is told of each job that begins and ends, from any
+        thread; the future is done after that, when the process is gone. A job of which nothing was
+        told was not begun; of one bundle at least one job ends."""
 
     def interrupt(self) -> None:
         """Ask the running jobs to keep their state and stop; end those that have none to keep."""

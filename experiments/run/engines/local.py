@@ -1,11 +1,12 @@
-"""This machine: a thread a slot, a process a job, one device each.
+"""This machine: a thread a slot, a process a bundle of jobs, one device each.
 
-Why a process a job: a crash, a leak or an exhausted memory costs one job; each sees one device; and
-torch's global state (threads, determinism, generators) is a job's own.
+Why a process a bundle: a crash, a leak or an exhausted memory costs one job, and the others of its
+bundle at most a new beginning; each sees one device; and torch's global state (threads,
+determinism, generators) is a training's own, and of what looks at it afterwards.
 
 Why a fork server: to import torch takes 4 s, a matrix of short trainings is hundreds of jobs. The
-server (`preload`) imports it once, and each job is forked from it in 0.02 s. What goes wrong if one
-forks carelessly, and what is done about it:
+server (`preload`) imports it once, and each process is forked from it in 0.02 s. What goes wrong if
+one forks carelessly, and what is done about it:
 
 - **A fork copies one thread.** A lock that another thread held stays locked in the child for ever:
   OpenMP's pool, an allocator, a logger. So the server may have a single thread when it forks: its
@@ -38,34 +39,32 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from classifier.basics.console import show_log
 from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform, cores, cpu_device, gpu_names, versions
-from classifier.basics.progress import Progress
 from classifier.config.spec import MetricSpec, TrainSpec
-from classifier.records.record import Record
-from experiments.plan.jobs import Job
+from experiments.plan.bundles import Bundle
 from experiments.run.engines import (
     MOST_CPU_JOBS,
+    Ended,
     EngineOptions,
+    Heard,
     JobFailed,
     JobStopped,
-    OnProgress,
     Perform,
+    Said,
     Slot,
 )
-from experiments.run.engines.crash import Try, cause
+from experiments.run.engines.crash import cause
 from experiments.run.engines.process import (
     ENVIRONMENT,
-    Ended,
+    Account,
     Task,
-    conclude,
-    outcome_of,
+    carry_out,
     prepare,
     stall_failure,
-    throttle,
 )
 from experiments.run.worker import check_starts
 from experiments.store.store import Store
@@ -75,7 +74,7 @@ _log = logging.getLogger(__name__)
 _PRELOAD = "experiments.run.preload"
 
 _LAST_SECONDS = 30.0
-"""A job that has said its last word ends within these, or is ended."""
+"""A process that has said its last word ends within these, or is ended."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class LocalEngine:
         self._options, self._perform = options, perform
         self._stall_seconds = options.stall_minutes * 60
         self._store = Store(options.place.runs)
-        self._running: dict[str, tuple[Job, multiprocessing.process.BaseProcess]] = {}
+        self._running: dict[str, tuple[Bundle, multiprocessing.process.BaseProcess]] = {}
         self._lock = threading.Lock()
         self._stopping = False
 
@@ -110,8 +109,8 @@ class LocalEngine:
         if starts:
             in_a_child(check_starts, starts, self._options.place)
 
-    def submit(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> Future[list[Record]]:
-        return self._pool.submit(self._run, job, slots, progress)
+    def submit(self, bundle: Bundle, slots: Sequence[Slot], heard: Heard) -> Future[None]:
+        return self._pool.submit(self._run, bundle, slots, heard)
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -120,8 +119,8 @@ class LocalEngine:
     def interrupt(self) -> None:
         with self._lock:
             self._stopping = True
-            for job, process in self._running.values():
-                if job.keeps_state:
+            for bundle, process in self._running.values():
+                if bundle.keeps_state:
                     process.terminate()  # it keeps its state, and ends
                 else:
                     _end(process)
@@ -133,26 +132,26 @@ class LocalEngine:
                 _end(process)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> list[Record]:
+    def _run(self, bundle: Bundle, slots: Sequence[Slot], heard: Heard) -> None:
         device, visible = _shown_alone(slots[0].device)
-        # A benchmark has its device to itself and all the threads, any other job its slot's share.
-        threads = cores() if job.is_speed else max(1, cores() // len(self.slots))
+        # A benchmark has its device to itself and all the threads, any other its slot's share.
+        threads = cores() if bundle.is_speed else max(1, cores() // len(self.slots))
         place = replace(self._options.place, device=device, threads=threads)
-        log = self._store.log(job.spec)
-        this = Try.beginning(log)
+        account = Account(bundle, self._store, heard)
         made = context()
         receiver, sender = made.Pipe(duplex=False)
-        task = Task(self._perform, job, place, log)
+        task = Task(self._perform, bundle, place, account.logs)
         process = made.Process(target=_job_main, args=(sender, task, visible))
         with self._lock:
             if self._stopping:
-                raise JobStopped
+                account.broke(JobStopped())
+                return
             process.start()
-            self._running[job.id] = (job, process)
+            self._running[bundle.id] = (bundle, process)
         sender.close()
         try:
-            ended = _follow(receiver, progress, self._stall_seconds)
-            if isinstance(ended, _Stalled):
+            end = _follow(receiver, lambda said: self._hear(said, account), self._stall_seconds)
+            if end == "stalled":
                 _show_stacks(process)
             else:
                 process.join(_LAST_SECONDS)
@@ -160,20 +159,23 @@ class LocalEngine:
             receiver.close()
             _end(process)
             with self._lock:
-                del self._running[job.id]
-        return conclude(self._judged(ended, process.exitcode, this), job, self._store)
+                del self._running[bundle.id]
+        if end != "over":
+            account.broke(self._judged(end, process.exitcode, account))
 
-    def _judged(self, ended: _End, exit_code: int | None, this: Try) -> Ended:
-        """What a job's end means, where it could not say so itself as well."""
-        if isinstance(ended, list | JobFailed):
-            return ended
+    def _hear(self, said: Said, account: Account) -> None:
+        if isinstance(said, Ended) and isinstance(said.how, JobStopped) and not self._stopping:
+            why = "it was asked to stop by a SIGTERM that is not the runner's"
+            said = Ended(said.job, JobFailed(why))
+        account.hear(said)
+
+    def _judged(self, end: _End, exit_code: int | None, account: Account) -> JobFailed | JobStopped:
+        """What the end of a process means that could not say so itself."""
         if self._stopping:
             return JobStopped()
-        if isinstance(ended, JobStopped):
-            return JobFailed("it was asked to stop by a SIGTERM that is not the runner's")
-        if isinstance(ended, _Stalled):
+        if end == "stalled":
             return stall_failure(self._stall_seconds)
-        return JobFailed(_death(exit_code, this.said()))
+        return JobFailed(_death(exit_code, account.said()))
 
 
 def platform_of(devices: Sequence[str]) -> Platform:
@@ -299,33 +301,29 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-# In the runner: what a job says ----------------------------------------------------------------
+# In the runner: what a process says -------------------------------------------------------------
 
 
-class _Stalled:
-    """A job that made no progress for too long."""
+_End = Literal["over", "died", "stalled"]
+"""How a process ended: all was said, it could say no more, or it said nothing for too long."""
 
 
-_End = Ended | _Stalled | None
-"""How a job ended; None: it died and could not say."""
-
-
-def _follow(receiver: Connection, progress: OnProgress, stall_seconds: float) -> _End:
-    """Pass a job's progress on, until it ends."""
+def _follow(receiver: Connection, hear: Heard, stall_seconds: float) -> _End:
+    """Pass on what a process says, until it ends."""
     while True:
         try:
             if not receiver.poll(stall_seconds or None):
-                return _Stalled()
-            message = receiver.recv()
+                return "stalled"
+            said: Said | None = receiver.recv()
         except (EOFError, OSError, pickle.UnpicklingError):  # it died, perhaps while it spoke
-            return None
-        if not isinstance(message, Progress):
-            return message  # type: ignore[no-any-return]
-        progress(message)
+            return "died"
+        if said is None:
+            return "over"
+        hear(said)
 
 
 def _show_stacks(process: multiprocessing.process.BaseProcess) -> None:
-    """Have a job and its children write into its log where they are."""
+    """Have a process and its children write into the log where they are."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid or 0, signal.SIGUSR1)
         time.sleep(1.0)
@@ -349,7 +347,7 @@ def _death(exit_code: int | None, said: str = "") -> str:
 
 
 def _end(process: multiprocessing.process.BaseProcess) -> None:
-    """End a job with its children, which may outlive it: it leads a process group."""
+    """End a process with its children, which may outlive it: it leads a process group."""
     if process.pid is None:
         return
     try:
@@ -359,7 +357,7 @@ def _end(process: multiprocessing.process.BaseProcess) -> None:
     process.join()
 
 
-# In the job's process --------------------------------------------------------------------------
+# In a bundle's process -----------------------------------------------------------------------
 
 
 def _job_main(sender: Connection, task: Task, visible: str) -> None:
@@ -369,7 +367,8 @@ def _job_main(sender: Connection, task: Task, visible: str) -> None:
     faulthandler.register(signal.SIGUSR1)  # all threads' stacks, into the log
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
-    sender.send(outcome_of(task, throttle(sender.send), stopping.is_set))
+    carry_out(task, sender.send, stopping.is_set)
+    sender.send(None)
 
 
 def _call_main(

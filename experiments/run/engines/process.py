@@ -1,4 +1,4 @@
-"""What every engine does in a job's process, and how the process tells the runner that it ended."""
+"""What every engine does in a bundle's process, and what the runner makes of what that tells."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +21,19 @@ from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.machine import cpu_device
 from classifier.basics.place import Place
 from classifier.basics.progress import WAITING, Progress, Report
-from classifier.records.record import Record
+from experiments.plan.bundles import Bundle
 from experiments.plan.jobs import Job
-from experiments.run.engines import JobFailed, JobStopped, Perform
-from experiments.run.engines.crash import heading
+from experiments.run.engines import (
+    Begun,
+    Ended,
+    Heard,
+    JobFailed,
+    JobStopped,
+    Perform,
+    Said,
+)
+from experiments.run.engines.crash import Try, heading
 from experiments.store.store import Store
-
-Ended = list[Record] | JobFailed | JobStopped
-"""How a job ended."""
 
 ENVIRONMENT = {
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as nvidia-smi counts
@@ -43,22 +48,52 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Task:
-    """What a job's process is told."""
+    """What a bundle's process is told."""
 
     perform: Perform
-    job: Job
+    bundle: Bundle
     place: Place
-    log: Path
+    logs: Mapping[str, Path]
+    """Of each job, by its id."""
 
 
-def conclude(ended: Ended, job: Job, store: Store) -> list[Record]:
-    """In the runner: the job's records, or its error raised. A failure is kept beside its log."""
-    if isinstance(ended, JobFailed):
-        with suppress(OSError):  # a full disk: the reason is shown all the same
-            store.fail(job.spec, str(ended))
-    if isinstance(ended, Exception):
-        raise ended
-    return ended
+class Account:
+    """In the runner: what was heard of a bundle's jobs, passed on. A failure is kept beside its
+    log."""
+
+    def __init__(self, bundle: Bundle, store: Store, heard: Heard) -> None:
+        self._store, self._heard = store, heard
+        self._left = {job.id: job for job in bundle.jobs}
+        self._begun: list[str] = []
+        self.logs = {job.id: store.log(job.spec) for job in bundle.jobs}
+        # Now: a process writes before it is heard of.
+        self._tries = {job_id: Try.beginning(log) for job_id, log in self.logs.items()}
+
+    def hear(self, said: Said) -> None:
+        if isinstance(said, Begun):
+            self._begun.append(said.job)
+        if isinstance(said, Ended):
+            job = self._left.pop(said.job, None)
+            if job is None:
+                return
+            if isinstance(said.how, JobFailed):
+                with suppress(OSError):  # a full disk: the reason is shown all the same
+                    self._store.fail(job.spec, str(said.how))
+        self._heard(said)
+
+    def broke(self, how: JobFailed | JobStopped) -> None:
+        """The process is gone before its end: so ended what it was at. If it was at nothing, it
+        was about to begin the next."""
+        for job_id in self._at() or list(self._left)[:1]:
+            self.hear(Ended(job_id, how))
+
+    def said(self) -> str:
+        """What the job that it was at has printed in this try."""
+        at = self._at()
+        return self._tries[at[0]].said() if at else ""
+
+    def _at(self) -> list[str]:
+        return [job_id for job_id in self._begun if job_id in self._left]
 
 
 def stall_failure(seconds: float) -> JobFailed:
@@ -77,28 +112,52 @@ def prepare(visible: str) -> None:
     _keep_memory()
 
 
-def outcome_of(task: Task, report: Report, stop: Callable[[], bool]) -> Ended:
-    """Do the job, and print into its log. It raises nothing: the log has what went wrong, the
-    outcome its first line."""
-    job, place = task.job, replace(task.place, report=report, stop=stop)
+def carry_out(task: Task, tell: Heard, stop: Callable[[], bool]) -> None:
+    """Do the bundle's jobs, and tell of each. It raises nothing: a job that fails costs those of
+    the bundle that need it, and no other; its log has what went wrong, its end the first line."""
+    place = replace(task.place, report=throttle(tell), stop=stop)
+    missing: set[str] = set()
+    for jobs in task.bundle.rounds:
+        if stop():
+            return
+        if missing.isdisjoint(need for job in jobs for need in job.needs):
+            missing |= _round(task, jobs, place, tell)
+        else:
+            missing |= {job.id for job in jobs}
+
+
+def _round(task: Task, jobs: Sequence[Job], place: Place, tell: Heard) -> set[str]:
+    """Do jobs as one, and print into the log of one that has not ended. The ids of those without
+    their records."""
+    left = {job.id: task.logs[job.id] for job in jobs}
+    for job in jobs:
+        tell(Begun(job.id))
     device = os.environ["CUDA_VISIBLE_DEVICES"] or place.device
+    how: JobFailed | JobStopped = JobFailed("it ended without its record")
     try:
-        task.log.parent.mkdir(parents=True, exist_ok=True)
-        _print_to(task.log)
+        for log in left.values():
+            log.parent.mkdir(parents=True, exist_ok=True)
+        _print_to(*left.values())
         show_log()
         on = cpu_device() if place.device == "cpu" else f"GPU {device}"
         print(heading(on, place.threads), flush=True)
-        with _held(device, job.is_speed, report):
-            return task.perform(job, place)
+        with _held(device, any(job.is_speed for job in jobs), place.report):
+            for job, records in task.perform(jobs, place):
+                del left[job.id]
+                _print_to(*left.values())
+                tell(Ended(job.id, records))
     except StoppedError:
-        return JobStopped()
+        how = JobStopped()
     except UserError as error:
-        print(error, file=sys.stderr)
-        return JobFailed(str(error), repeats=True)
+        how = JobFailed(str(error), repeats=True)
+        _print_in_each(left.values(), str(error))
     except Exception as error:
-        traceback.print_exc()
         text = str(error).strip().splitlines()
-        return JobFailed(f"{type(error).__name__}: {text[0] if text else ''}")
+        how = JobFailed(f"{type(error).__name__}: {text[0] if text else ''}")
+        _print_in_each(left.values(), traceback.format_exc())
+    for job_id in left:
+        tell(Ended(job_id, how))
+    return set(left)
 
 
 def throttle(send: Report) -> Report:
@@ -134,11 +193,22 @@ def _held(name: str, alone: bool, report: Report) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _print_to(log: Path) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (1, 2):
-        os.dup2(descriptor, stream)
-    os.close(descriptor)
+def _print_to(*logs: Path) -> None:
+    """From now on print into the first of the logs; if there is none, as before."""
+    for log in logs[:1]:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        for stream in (1, 2):
+            os.dup2(descriptor, stream)
+        os.close(descriptor)
+
+
+def _print_in_each(logs: Iterable[Path], text: str) -> None:
+    for log in logs:
+        with suppress(OSError):  # a full disk
+            _print_to(log)
+            print(text.rstrip(), file=sys.stderr, flush=True)
 
 
 def _keep_memory() -> None:

@@ -1,4 +1,4 @@
-"""A Ray cluster: each job is a Ray task in a process of its own, where there is a place for it.
+"""A Ray cluster: each bundle is a Ray task in a process of its own, where there is a place for it.
 
 Ray finds the place and shows the task its GPU. What runs when and what is tried again is the
 scheduler's business, as on one machine. Records and checkpoints go to the folder `--runs`, which
@@ -29,27 +29,26 @@ from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
 from classifier.basics.progress import WAITING, Progress
 from classifier.config.spec import MetricSpec, TrainSpec
-from classifier.records.record import Record
-from experiments.plan.jobs import Job
+from experiments.plan.bundles import Bundle
 from experiments.run.engines import (
     MOST_CPU_JOBS,
+    Ended,
     EngineOptions,
+    Heard,
     JobFailed,
     JobStopped,
-    OnProgress,
     Perform,
+    Said,
     Slot,
 )
-from experiments.run.engines.crash import Try, cause
+from experiments.run.engines.crash import cause
 from experiments.run.engines.process import (
     ENVIRONMENT,
-    Ended,
+    Account,
     Task,
-    conclude,
-    outcome_of,
+    carry_out,
     prepare,
     stall_failure,
-    throttle,
 )
 from experiments.run.worker import check_starts
 from experiments.store.store import Store
@@ -68,9 +67,9 @@ except ImportError as error:
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
-"""How often the runner looks at its jobs."""
+"""How often the runner looks at its tasks."""
 _LAST_SECONDS = 30.0
-"""A job that was ended is gone within these, or no longer waited for."""
+"""A task that was ended is gone within these, or no longer waited for."""
 _ANSWER_SECONDS = 180.0
 """A node that does not answer for so long, a new process on it included, is an error."""
 _ROOT = Path(__file__).parents[3]
@@ -395,17 +394,16 @@ def _code() -> str:
 
 @dataclass
 class _Running:
-    job: Job
-    task: Any
+    bundle: Bundle
+    account: Account
+    task: Any = None
     """The reference to what it will give."""
-    progress: OnProgress
-    this: Try
     heard: float = math.inf
     """When it said something last; until it has begun it may wait for as long as it must."""
 
 
 class RayEngine:
-    """A thread waits for each running job. Slots are places of the cluster, whose name is `ray`."""
+    """A thread waits for each running bundle. Slots are places of the cluster, named `ray`."""
 
     def __init__(self, cluster: Cluster, options: EngineOptions, perform: Perform) -> None:
         self.slots = [Slot("ray", index) for index in range(cluster.places)]
@@ -418,6 +416,7 @@ class RayEngine:
         self._deadline = math.inf
         self._pool = ThreadPoolExecutor(len(self.slots), thread_name_prefix="ray")
         self._board: Any = None
+        self._taking = threading.Lock()
         self._over = threading.Event()
         self._listener = threading.Thread(target=self._listen, name="ray board", daemon=True)
 
@@ -430,10 +429,10 @@ class RayEngine:
         if starts:
             self._cluster.on_each_node(check_starts, starts, self._place)
 
-    def submit(self, job: Job, slots: Sequence[Slot], progress: OnProgress) -> Future[list[Record]]:
+    def submit(self, bundle: Bundle, slots: Sequence[Slot], heard: Heard) -> Future[None]:
         if self._board is None:
             self._begin()
-        return self._pool.submit(self._run, job, progress)
+        return self._pool.submit(self._run, bundle, heard)
 
     def _begin(self) -> None:
         """Have a board on this node, and listen to it."""
@@ -448,7 +447,7 @@ class RayEngine:
         with self._lock:
             self._stopping = True
             for running in self._running.values():  # without force it is a SIGINT to the task
-                ray.cancel(running.task, force=not running.job.keeps_state)
+                ray.cancel(running.task, force=not running.bundle.keeps_state)
 
     def stop(self) -> None:
         with self._lock:
@@ -462,63 +461,76 @@ class RayEngine:
             self._listener.join()
             ray.kill(self._board)
 
-    def _run(self, job: Job, progress: OnProgress) -> list[Record]:
-        with self._lock:
-            if self._stopping:
-                raise JobStopped
-            log = self._store.log(job.spec)
-            this = Try.beginning(log)
-            running = _Running(job, self._submitted(job, log), progress, this)
-            self._running[job.id] = running
-        progress(Progress(f"{WAITING} a place", 0, 1))
+    def _run(self, bundle: Bundle, heard: Heard) -> None:
+        running = _Running(bundle, Account(bundle, self._store, heard))
         try:
-            ended = self._followed(running)
+            with self._lock:
+                if self._stopping:
+                    raise JobStopped
+                running.task = self._submitted(bundle, running.account)
+                self._running[bundle.id] = running
+            heard(Progress(f"{WAITING} a place", 0, 1))
+            self._follow(running)
+        except (JobFailed, JobStopped) as error:
+            running.account.broke(error)
         finally:
             with self._lock:
-                del self._running[job.id]
-        return conclude(ended, job, self._store)
+                self._running.pop(bundle.id, None)
 
-    def _submitted(self, job: Job, log: Path) -> Any:
+    def _submitted(self, bundle: Bundle, account: Account) -> Any:
         cluster = self._cluster
         gpus, threads, placement = cluster.gpu_share, cluster.threads, dict[str, Any]()
-        if job.is_speed:  # a device of one kind to itself, and all the threads
+        if bundle.is_speed:  # a device of one kind to itself, and all the threads
             node = cluster.measuring()
             gpus, threads = float(cluster.on_gpus), max(1, node.cpus)
             placement = {"scheduling_strategy": _on(node)}
         device, cpus = ("cuda:0", 0) if cluster.on_gpus else ("cpu", threads)
         place = replace(self._place, device=device, threads=threads)
-        task = Task(self._perform, job, place, log)
+        task = Task(self._perform, bundle, place, account.logs)
         remote = _job.options(num_gpus=gpus, num_cpus=cpus, **placement)
         return remote.remote(task, cluster.token, self._stall_seconds, self._board)
 
-    def _followed(self, running: _Running) -> Ended:
-        """Wait for a job's end."""
+    def _follow(self, running: _Running) -> None:
+        """Wait for a task's end. Raises JobFailed or JobStopped where it ended before all of its
+        jobs had."""
         while not ray.wait([running.task], timeout=_LOOK_SECONDS)[0]:
             if time.monotonic() > self._deadline:
-                return JobStopped()
+                raise JobStopped
             # The job shows in its log where it hangs, just before it is ended.
             silent = time.monotonic() - running.heard - 2.0
             if self._stall_seconds and silent > self._stall_seconds:
                 ray.cancel(running.task, force=True)
                 ray.wait([running.task], timeout=_LAST_SECONDS)
-                return stall_failure(self._stall_seconds)
+                self._take()
+                raise stall_failure(self._stall_seconds)
+        self._take()
         try:
-            ended: Ended = ray.get(running.task)
+            trouble: JobFailed | None = ray.get(running.task)
         except exceptions.RayError as error:
-            return JobStopped() if self._stopping else _failure(error, running.this.said())
-        if isinstance(ended, JobStopped) and not self._stopping:
-            return JobFailed("it was cancelled, and not by the runner")
-        return ended
+            if self._stopping:
+                raise JobStopped from error
+            raise _failure(error, running.account.said()) from error
+        if trouble is not None:
+            raise trouble
 
     def _listen(self) -> None:
-        """Pass on what the jobs say."""
         while not self._over.wait(_LOOK_SECONDS):
-            said: dict[str, Progress] = ray.get(self._board.take.remote())
-            for job_id, progress in said.items():
-                running = self._running.get(job_id)
+            self._take()
+
+    def _take(self) -> None:
+        """Pass on what the tasks have said."""
+        with self._taking:  # two threads would tell one thing after the other that came before
+            said: list[tuple[str, Said]] = ray.get(self._board.take.remote())
+            for bundle_id, each in said:
+                running = self._running.get(bundle_id)
                 if running is not None:
                     running.heard = time.monotonic()
-                    running.progress(progress)
+                    running.account.hear(self._judged(each))
+
+    def _judged(self, said: Said) -> Said:
+        if isinstance(said, Ended) and isinstance(said.how, JobStopped) and not self._stopping:
+            return Ended(said.job, JobFailed("it was cancelled, and not by the runner"))
+        return said
 
 
 def _failure(error: exceptions.RayError, said: str) -> JobFailed:
@@ -539,24 +551,30 @@ def _first_line(error: Exception) -> str:
 
 
 class _Board:
-    """The latest that each job has said, until the runner takes it."""
+    """What the tasks say, until the runner takes it: of progress the latest only."""
 
     def __init__(self) -> None:
-        self._said: dict[str, Progress] = {}
+        self._said: list[tuple[str, Said]] = []
 
-    def say(self, job_id: str, progress: Progress) -> None:
-        self._said[job_id] = progress
+    def say(self, bundle_id: str, said: Said) -> None:
+        self._said = [
+            before
+            for before in self._said
+            if before[0] != bundle_id or not isinstance(before[1], Progress)
+        ]
+        self._said.append((bundle_id, said))
 
-    def take(self) -> dict[str, Progress]:
-        said, self._said = self._said, {}
+    def take(self) -> list[tuple[str, Said]]:
+        said, self._said = self._said, []
         return said
 
 
-# In the job's process ---------------------------------------------------------------------------
+# In a bundle's process --------------------------------------------------------------------------
 
 
 @ray.remote(max_calls=1, max_retries=0)
-def _job(task: Task, token: Path, stall_seconds: float, board: Any) -> Ended:
+def _job(task: Task, token: Path, stall_seconds: float, board: Any) -> JobFailed | None:
+    """Gives why nothing could be begun, if so."""
     stopping = threading.Event()
     signal.signal(signal.SIGINT, lambda number, frame: stopping.set())  # see RayEngine.interrupt
     host = socket.gethostname()
@@ -564,10 +582,13 @@ def _job(task: Task, token: Path, stall_seconds: float, board: Any) -> Ended:
         return JobFailed(f"{host} can't read what was written into {token.parent} ({trouble})")
     prepare(visible=",".join(map(str, ray.get_gpu_ids())))
 
-    def send(progress: Progress) -> None:
+    def tell(said: Said) -> None:
         if stall_seconds:
             faulthandler.dump_traceback_later(stall_seconds)
-        board.say.remote(task.job.id, progress)
+        sent = board.say.remote(task.bundle.id, said)
+        if not isinstance(said, Progress):
+            ray.get(sent)  # it is known before anything else happens
 
-    send(Progress(f"starting on {host}", 0, 1))
-    return outcome_of(task, throttle(send), stopping.is_set)
+    tell(Progress(f"starting on {host}", 0, 1))
+    carry_out(task, tell, stopping.is_set)
+    return None

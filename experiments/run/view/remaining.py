@@ -4,12 +4,14 @@ them by the places for jobs."""
 from __future__ import annotations
 
 import heapq
+import itertools
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from classifier.basics.progress import Progress
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, TrainSpec
+from experiments.plan.bundles import Bundle, bundles
 from experiments.plan.estimate import comparable_work
 from experiments.plan.jobs import Job
 from experiments.run.scheduler import urgency
@@ -157,6 +159,10 @@ def _waited(job: Job, course: Course) -> float:
     return min(max(1 - (course.least - course.share) / patience, 0.0), 1.0)
 
 
+End = tuple[float, int, str, bool]
+"""When a job ends, the rank of its bundle, its id, and whether it is the bundle's last."""
+
+
 @dataclass(frozen=True)
 class Remaining:
     """Of all jobs together."""
@@ -261,36 +267,56 @@ class Forecast:
 def until_all_are_done(
     todo: Collection[Job], running: Collection[str], left: Mapping[str, float], slots: int
 ) -> float:
-    """Seconds until the last job ends, in the scheduler's order: each on one of the `slots` as soon
-    as what it needs is done, then speeds, one after the other. `left`: of each by its id."""
-    open_, dependents = _needs(todo)
-    rank = {job.id: index for index, job in enumerate(sorted(todo, key=urgency))}
-    by_rank = sorted(todo, key=lambda job: rank[job.id])
-    ends = [
-        (left[job.id], rank[job.id]) for job in by_rank if job.id in running and not job.is_speed
-    ]
-    waits = {rank[job.id] for job in by_rank if not job.is_speed and job.id not in running}
-    ready = [each for each in waits if not open_[by_rank[each].id]]
+    """Seconds until the last job ends, in the scheduler's order: each bundle on one of the `slots`
+    as soon as what it needs is done, then speeds, one after the other. `left`: of each job by its
+    id."""
+    ranked = sorted(bundles(job for job in todo if not job.is_speed), key=urgency)
+    rank = {job.id: index for index, bundle in enumerate(ranked) for job in bundle.jobs}
+    open_, dependents = _needs(ranked, rank)
+    ends: list[End] = []
+    ready: list[int] = []
+    for index, bundle in enumerate(ranked):
+        if any(job.id in running for job in bundle.jobs):
+            ends += _ends(bundle, index, 0.0, left)
+            open_[index] = -1  # it is not begun once more
+        elif not open_[index]:
+            ready.append(index)
     heapq.heapify(ends)
-    heapq.heapify(ready)
-    now = 0.0
+    now, taken = 0.0, sum(is_last for *_, is_last in ends)
     while ends or ready:
-        while ready and len(ends) < max(slots, 1):
-            each = heapq.heappop(ready)
-            heapq.heappush(ends, (now + left[by_rank[each].id], each))
-        now, each = heapq.heappop(ends)
-        for dependent in dependents.get(by_rank[each].id, ()):
-            open_[dependent.id] -= 1
-            if not open_[dependent.id] and rank[dependent.id] in waits:
-                heapq.heappush(ready, rank[dependent.id])
+        while ready and taken < max(slots, 1):
+            index, taken = heapq.heappop(ready), taken + 1
+            for end in _ends(ranked[index], index, now, left):
+                heapq.heappush(ends, end)
+        now, _, job_id, is_last = heapq.heappop(ends)
+        taken -= is_last
+        for index in dependents.get(job_id, ()):
+            open_[index] -= 1
+            if not open_[index]:
+                heapq.heappush(ready, index)
     return now + sum(left[job.id] for job in todo if job.is_speed)
 
 
-def _needs(todo: Collection[Job]) -> tuple[dict[str, int], dict[str, list[Job]]]:
-    """How many jobs each still waits for, and by job those that wait for it."""
-    ids = {job.id for job in todo}
-    dependents: dict[str, list[Job]] = {}
-    for job in todo:
-        for need in job.needs:
-            dependents.setdefault(need, []).append(job)
-    return {job.id: sum(need in ids for need in job.needs) for job in todo}, dependents
+def _ends(bundle: Bundle, index: int, start: float, left: Mapping[str, float]) -> list[End]:
+    """When each of a bundle's jobs ends that starts then."""
+    if bundle.is_one_training:
+        at = sorted((left[job.id], job.id) for job in bundle.jobs)
+    else:
+        sums = itertools.accumulate(left[job.id] for job in bundle.jobs)
+        at = [(end, job.id) for end, job in zip(sums, bundle.jobs, strict=True)]
+    last = len(at) - 1
+    return [(start + end, index, job_id, place == last) for place, (end, job_id) in enumerate(at)]
+
+
+def _needs(
+    ranked: Sequence[Bundle], rank: Mapping[str, int]
+) -> tuple[list[int], dict[str, list[int]]]:
+    """How many jobs each bundle still waits for, and by job the bundles that wait for it."""
+    waits, dependents = [], dict[str, list[int]]()
+    for index, bundle in enumerate(ranked):
+        needs = {need for job in bundle.jobs for need in job.needs if need in rank}
+        outside = [need for need in needs if rank[need] != index]
+        waits.append(len(outside))
+        for need in outside:
+            dependents.setdefault(need, []).append(index)
+    return waits, dependents

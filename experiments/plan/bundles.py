@@ -1,0 +1,60 @@
+"""Jobs that are done in one process, one after the other or as one training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from experiments.plan.jobs import Job
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What one process does, under one lease. Each job in it has its own fate."""
+
+    id: str
+    """The lease's name."""
+    jobs: tuple[Job, ...]
+    """In an order in which each comes after what it needs of them."""
+
+    @property
+    def is_speed(self) -> bool:
+        return all(job.is_speed for job in self.jobs)
+
+    @property
+    def keeps_state(self) -> bool:
+        return all(job.keeps_state for job in self.jobs)
+
+    @property
+    def is_one_training(self) -> bool:
+        """Whether its jobs are done as one, and not one after the other."""
+        return all(job.spec.kind == "train" for job in self.jobs)
+
+    @property
+    def rounds(self) -> list[tuple[Job, ...]]:
+        """Its jobs, those that are done as one together."""
+        return [self.jobs] if self.is_one_training else [(job,) for job in self.jobs]
+
+    def whole(self, of_each: Mapping[str, float]) -> float:
+        """Work or seconds of the bundle, from those of each job by its id: trainings that are one
+        take as long as the longest."""
+        each = [of_each[job.id] for job in self.jobs]
+        return max(each, default=0.0) if self.is_one_training else sum(each)
+
+
+def group_of(job: Job) -> str:
+    """The name that the jobs have in common which one process does: the trainings of a family, or
+    all that looks at one training. It tells nothing of what is done already, so that it is the same
+    for every runner of a store."""
+    training = job.spec.trained
+    if training is None:
+        return job.id
+    return training.family if training is job.spec else f"evaluate-{training.signature}"
+
+
+def bundles(todo: Iterable[Job]) -> list[Bundle]:
+    """The jobs in bundles, in the order of each one's first."""
+    groups: dict[str, list[Job]] = {}
+    for job in todo:
+        groups.setdefault(group_of(job), []).append(job)
+    return [Bundle(name, tuple(jobs)) for name, jobs in groups.items()]
