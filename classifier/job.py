@@ -26,6 +26,7 @@ from classifier.basics.progress import OnCount, Progress, Report
 from classifier.basics.randomness import keyed_everywhere
 from classifier.basics.settings import Weights
 from classifier.basics.users import Plugin
+from classifier.config.family import Member, longest
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, Precision, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data import batches, datasets
@@ -69,11 +70,9 @@ from classifier.records.runs import CHECKPOINT, PREDICTIONS, SCORES, read_evalua
 from classifier.training import states
 from classifier.training.trainer import (
     Looker,
-    Member,
     Trainer,
     TrainingData,
     check_settings,
-    longest,
     start_network,
     train_loader,
 )

@@ -9,15 +9,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from classifier.config.schedules import OverAll, Stairs, Warmup
 
 if TYPE_CHECKING:
-    from classifier.config.spec import TrainSettings
+    from classifier.config.spec import TrainSettings, TrainSpec
+    from classifier.config.tracks import Track
 
 LOOKS = ("best", "patience")
 """Settings of a training that change no step of it."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the trainings that are done together, with the tracks that are asked of it."""
+
+    spec: TrainSpec
+    tracks: tuple[Track, ...]
+
+
+def longest(members: Sequence[Member]) -> TrainSpec:
+    """The training that goes on to the last end of all: the others' rates are the first of its."""
+    return max((member.spec for member in members), key=lambda spec: spec.epochs)
 
 
 def family(spec: TrainSettings) -> str:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from classifier.basics.errors import UserError
 from classifier.basics.progress import Progress, Report
 from classifier.basics.randomness import keyed_everywhere, seed_step
-from classifier.config.family import LOOKS
+from classifier.config.family import LOOKS, Member, longest
 from classifier.config.optimizers import LibraryOptimizer
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import Raw, Track
@@ -127,14 +127,6 @@ class TrainingData:
     train: TrainLoader
     val: EvalLoader
     normalize: Normalize
-
-
-@dataclass(frozen=True)
-class Member:
-    """One of the trainings that are done together, with the tracks that are asked of it."""
-
-    spec: TrainSpec
-    tracks: tuple[Track, ...]
 
 
 @dataclass(eq=False)
@@ -439,11 +431,6 @@ class Trainer:
         for looker in self.lookers:
             looker.look()
         return True
-
-
-def longest(members: Sequence[Member]) -> TrainSpec:
-    """The training that goes on to the last end of all: the others' rates are the first of its."""
-    return max((member.spec for member in members), key=lambda spec: spec.epochs)
 
 
 def _unlooked(spec: TrainSpec) -> TrainSpec:

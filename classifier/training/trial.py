@@ -28,6 +28,7 @@ from classifier.basics.errors import StoppedError, TogetherError, UserError
 from classifier.basics.progress import silent
 from classifier.basics.randomness import keyed, keyed_everywhere
 from classifier.basics.users import Plugin
+from classifier.config.family import Member
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import RAW
 from classifier.data.datasets import Listing
@@ -40,7 +41,7 @@ from classifier.models.network import prepare_for_gradients
 from classifier.plugins import load
 from classifier.plugins.spec import UserAugmentation, UserLoss, UserMetric, UserModel
 from classifier.training import states
-from classifier.training.trainer import Member, Trainer, TrainingData, start_network, train_loader
+from classifier.training.trainer import Trainer, TrainingData, start_network, train_loader
 
 _log = logging.getLogger(__name__)
 

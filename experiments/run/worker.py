@@ -14,6 +14,7 @@ from classifier.basics.console import Growing
 from classifier.basics.errors import TogetherError, UserError
 from classifier.basics.place import Place
 from classifier.basics.settings import Weights
+from classifier.config.family import Member
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, TrainSpec
 from classifier.config.tracks import RAW
 from classifier.data.sources.made import UserDataset
@@ -71,7 +72,6 @@ def _trained(
     """Of one family. Its state is kept while some are not done, and afterwards where it may be of
     use."""
     from classifier.job import train_together
-    from classifier.training.trainer import Member
 
     first = jobs[0].trained
     keep_end = place.keep_states or any(job.keeps_end for job in jobs)

@@ -24,11 +24,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from classifier.basics.place import Place
+from classifier.config.family import Member
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import RAW
 from classifier.data.spec import DataSpec
 from classifier.job import train, train_together
-from classifier.training.trainer import Member
 from reports.blocks import Grid
 from reports.page.markdown import grid
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from classifier import job
 from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.place import Place
-from classifier.config.family import apart, why_apart
+from classifier.config.family import Member, apart, why_apart
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data.spec import DataSpec
@@ -26,7 +26,7 @@ from classifier.records.record import TrainRecord
 from classifier.records.runs import CHECKPOINT
 from classifier.training import states
 from classifier.training.schedule import learning_rates
-from classifier.training.trainer import Member, Trainer
+from classifier.training.trainer import Trainer
 from classifier.tricks.ema import Ema
 
 TRACKS: tuple[Track, ...] = (RAW, Ema(decay=0.9, tau=3.0), Ema(decay=0.98, tau=1.0, every=2))
