@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -202,9 +203,7 @@ def train_together(
     with _on_device(place) as device:
         start.check(spec)
         _set_determinism(spec.deterministic, device)
-        listed, data = _looked_at(
-            spec.data, place, lambda: datasets.listing(spec.data, place.data_root)
-        )
+        listed, data = _looked_at(spec.data, place.data_root)
         parts, normalize = _training_parts(spec, place, listed, data, device)
         training_data = TrainingData(
             train_loader(spec, parts["train"], listed, place.workers),
@@ -471,12 +470,14 @@ def _opened(
     network."""
     training, root = spec.training, place.data_root
     _set_determinism(training.deterministic, device)
-    inference, meta = load_for_inference(checkpoint_file, spec.precision, device)
+    # A network of the user's may change while it computes.
+    load = load_for_inference if training.plugins else _kept_network
+    inference, meta = load(checkpoint_file, spec.precision, device)
     of = spec.data or training.data
     if spec.data is not None:
-        listed, data = _looked_at(of, place, lambda: datasets.other(of, root, meta.classes), spec)
+        listed, data = _looked_at(of, root, _Trained(training.data, meta.classes))
     else:
-        listed, data = _looked_at(of, place, lambda: datasets.listing(of, root))
+        listed, data = _looked_at(of, root)
         if listed.classes != meta.classes:
             raise UserError(f"{of.title} has other classes now than those that were trained")
     if not data.has(spec.split):
@@ -516,22 +517,51 @@ def _cost(seconds: float, rate: float, peak: int) -> Cost:
     return Cost(seconds=round(seconds, 3), images_per_second=round(rate, 1), peak_memory_mib=peak)
 
 
-def _looked_at(
-    spec: DataSpec, place: Place, look: Callable[[], Listing], tries: EvaluateSpec | None = None
+def _kept_network(
+    file: Path, precision: Precision, device: torch.device
+) -> tuple[Inference, checkpoint.Meta]:
+    """As `load_for_inference`: once for all evaluations of it that follow each other."""
+    return _network_of(file, digest(file), precision, device)
+
+
+@lru_cache(maxsize=1)
+def _network_of(
+    file: Path, weights: str, precision: Precision, device: torch.device
+) -> tuple[Inference, checkpoint.Meta]:
+    return load_for_inference(file, precision, device)
+
+
+class _Trained(NamedTuple):
+    """What a network was trained on that is tried on other data."""
+
+    data: DataSpec
+    classes: tuple[str, ...]
+
+
+def _looked_at(spec: DataSpec, root: Path, trained: _Trained | None = None) -> tuple[Listing, Data]:
+    """What there is of the data, and what a record says of it; of those that a network was
+    `trained` on, unless it is tried on others. The same data are looked at once by a process.
+    Raises UserError where they change meanwhile."""
+    now = datasets.fingerprint(spec, root)
+    before = datasets.fingerprint_if_there(trained.data, root) if trained else None
+    return _seen(spec, root, now, trained, before)
+
+
+@lru_cache(maxsize=4)
+def _seen(
+    spec: DataSpec, root: Path, fingerprint: str, trained: _Trained | None, before: str | None
 ) -> tuple[Listing, Data]:
-    """What `look` finds, and what a record says of it. `tries`: the evaluation that looks at other
-    data than its training's. Raises UserError where they change meanwhile."""
-    root = place.data_root
-    before = datasets.fingerprint(spec, root)
-    listed = look()
-    if tries is not None:
-        shared = datasets.also_trained(spec, listed, tries.training.data, root)
+    """`fingerprint` is that of the data now, `before` of those that were trained on."""
+    if trained is not None:
+        listed = datasets.other(spec, root, trained.classes)
+        shared = datasets.also_trained(spec, listed, trained.data, root)
     else:
+        listed = datasets.listing(spec, root)
         shared = [" = ".join(each) for each in datasets.shared(spec, root, listed)]
-    if datasets.fingerprint(spec, root) != before:
+    if datasets.fingerprint(spec, root) != fingerprint:
         raise UserError(f"{spec.title} changed while it was looked at; run it again")
     return listed, Data(
-        fingerprint=before,
+        fingerprint=fingerprint,
         classes=len(listed.classes),
         **listed.counts(),
         left_out=datasets.left_out(spec, root),

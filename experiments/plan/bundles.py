@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
 from experiments.plan.jobs import Job
 
 
@@ -46,15 +47,25 @@ def group_of(job: Job) -> str:
     """The name that the jobs have in common which one process does: the trainings of a family, or
     all that looks at one training. It tells nothing of what is done already, so that it is the same
     for every runner of a store."""
-    training = job.spec.trained
-    if training is None:
-        return job.id
-    return training.family if training is job.spec else f"evaluate-{training.signature}"
+    match job.spec:
+        case TrainSpec():
+            return f"train-{job.spec.family}"
+        case BenchmarkSpec():
+            return job.id
+    return f"evaluate-{job.trained.signature}"
 
 
 def bundles(todo: Iterable[Job]) -> list[Bundle]:
-    """The jobs in bundles, in the order of each one's first."""
+    """The jobs in bundles, in the order of each one's first; in a bundle those of one network
+    follow each other, for it is loaded once for them."""
     groups: dict[str, list[Job]] = {}
     for job in todo:
         groups.setdefault(group_of(job), []).append(job)
-    return [Bundle(name, tuple(jobs)) for name, jobs in groups.items()]
+    return [Bundle(name, tuple(sorted(jobs, key=_network))) for name, jobs in groups.items()]
+
+
+def _network(job: Job) -> tuple[bool, str, str]:
+    """What an evaluation loads; a metric of the user's, which comes after all of these, nothing."""
+    if isinstance(job.spec, EvaluateSpec):
+        return False, job.spec.track.key, job.spec.precision
+    return job.spec.kind == "metric", "", ""

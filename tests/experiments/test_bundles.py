@@ -27,7 +27,7 @@ from classifier.tricks.ema import Ema
 from experiments.cli.watch import _at
 from experiments.plan import bundles as bundling
 from experiments.plan.bundles import bundles, group_of
-from experiments.plan.jobs import Job
+from experiments.plan.jobs import Estimate, Job
 from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
 from experiments.run import scheduler, worker
@@ -36,7 +36,7 @@ from experiments.run.claims import Claims
 from experiments.run.engines import EngineOptions, Perform
 from experiments.run.engines.local import LocalEngine
 from experiments.run.scheduler import Summary
-from experiments.run.view.remaining import Course, until_all_are_done
+from experiments.run.view.remaining import Course, Forecast, until_all_are_done
 from experiments.store.housekeeping import _busy
 from experiments.store.leases import Holder, Leases, held, me
 from experiments.store.store import Store
@@ -46,10 +46,10 @@ pytestmark = pytest.mark.usefixtures("no_process_remains")
 
 EMA = Ema()
 PARTS: list[dict[str, Any]] = [
+    {"split": "val", "precision": "fp16"},
     {"split": "val"},
     {"split": "test"},
     {"split": "val", "tta": True},
-    {"split": "val", "precision": "fp16"},
     {"split": "test", "data": DataSpec(name="digits", limit=3)},
 ]
 
@@ -70,12 +70,12 @@ def test_what_looks_at_one_training_is_one_bundle() -> None:
     metric = UserMetric(name="mine", file="m.py", line=1, digest=digest, takes=2, better="more")
     of_it = Job(MetricSpec(evaluation=asked[0].spec, metric=metric), needs=(asked[0].id,))
     speeds = [Job(BenchmarkSpec(model="ghostnet", classes=n)) for n in (2, 3)]
-    todo = [first, second, *asked, averaged, *evaluations(second), of_it, *speeds]
+    todo = [first, second, *asked[1:], of_it, asked[0], averaged, *evaluations(second), *speeds]
     found = bundles(todo)
     assert [bundle.jobs for bundle in found] == [
         (first,),
         (second,),
-        (*asked, averaged, of_it),
+        (averaged, *asked, of_it),
         tuple(evaluations(second)),
         *((speed,) for speed in speeds),
     ]
@@ -84,6 +84,13 @@ def test_what_looks_at_one_training_is_one_bundle() -> None:
         job.id for job in todo
     )
     assert [bundle.id for bundle in bundles([asked[3]])] == [found[2].id], "whatever is done of it"
+
+
+def test_trainings_of_a_family_are_one_bundle() -> None:
+    one, other = fakes.jobs(2)
+    patient = Job(one.spec.model_copy(update={"patience": 3}))
+    assert [each.jobs for each in bundles([one, other, patient])] == [(one, patient), (other,)]
+    assert bundles([one])[0].id == bundles([patient])[0].id == f"train-{one.trained.family}"
 
 
 # On a real engine --------------------------------------------------------------------------------
@@ -218,6 +225,26 @@ def test_jobs_that_are_one_end_in_any_order_and_each_releases_its_own(
     assert watch.order("failed") == ids(trainings[:2])
     for job in trainings[:2]:
         assert "ZeroDivisionError: one by zero" in Store(tmp_path).log(job.spec).read_text()
+
+
+def test_what_one_training_takes_is_counted_once() -> None:
+    """The longest has the cost, and tells how long it takes."""
+    lead = replace(fakes.jobs(1)[0], estimate=Estimate(100.0, 50.0, "records"))
+    led = [
+        Job(lead.spec.model_copy(update={"patience": n}), estimate=Estimate(0.0, 0.0, "records"))
+        for n in (2, 3, 4)
+    ]
+    todo = {job.id: job for job in (*led, lead)}
+    whole = Forecast(todo.values()).remaining({}, todo, 1)
+    assert (whole.seconds, whole.share) == (50.0, 0.0)
+    course = Course(30.0, share=0.5, pace=60.0)
+    half = Forecast(todo.values()).remaining(dict.fromkeys(todo, course), todo, 1)
+    assert (half.seconds, half.share) == (30.0, 0.5)
+    forecast = Forecast(todo.values())
+    forecast.ended(led[0], course)
+    rest = {job_id: todo[job_id] for job_id in todo if job_id != led[0].id}
+    after = forecast.remaining(dict.fromkeys(rest, course), rest, 1)
+    assert (after.seconds, after.share) == (30.0, 0.5), "its own seconds are the others' too"
 
 
 def test_one_training_holds_its_place_until_its_last_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,8 @@ class Rates:
 
     def add(self, job: Job, seconds: float) -> None:
         """A job that takes so long for all of its work."""
+        if _is_led(job):
+            return
         for group, work in _measures(job):
             before = self._sums.get(group, (0.0, 0.0))
             self._sums[group] = (before[0] + work, before[1] + seconds)
@@ -102,6 +104,8 @@ class Rates:
     def expected(self, job: Job) -> float | None:
         """Seconds of the whole job: by jobs of its own kind and model where there are any, else by
         what earlier records say, else by work. None while nothing is known."""
+        if _is_led(job):
+            return 0.0
         for group, work in _measures(job):
             rated, seconds = self._sums.get(group, (0.0, 0.0))
             if rated > 0:
@@ -256,12 +260,25 @@ class Forecast:
         left: Mapping[str, float],
         rates: Rates,
     ) -> float:
-        spent = sum(course.seconds for course in courses.values())
+        so_far = {job_id: course.seconds for job_id, course in courses.items()}
         for job in self._jobs.values():
             if job.id not in todo:
-                spent += self._took.get(job.id) or rates.expected(job) or 0.0
-        whole = spent + sum(left.values())
-        return spent / whole if whole > 0 else self._share_of_jobs(todo, courses)
+                so_far[job.id] = self._took.get(job.id) or rates.expected(job) or 0.0
+        spent, open_ = _together(self._jobs.values(), so_far), _together(todo.values(), left)
+        return spent / (spent + open_) if spent + open_ > 0 else self._share_of_jobs(todo, courses)
+
+
+def _is_led(job: Job) -> bool:
+    """Whether another training of its family has the cost of them all."""
+    return job.spec.kind == "train" and job.estimate.gflop == 0.0
+
+
+def _together(jobs: Iterable[Job], seconds: Mapping[str, float]) -> float:
+    """Of all jobs, those that are one training counted once."""
+    return sum(
+        bundle.whole({job.id: seconds.get(job.id, 0.0) for job in bundle.jobs})
+        for bundle in bundles(jobs)
+    )
 
 
 def until_all_are_done(
