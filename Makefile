@@ -31,6 +31,7 @@ test-page: $(VENV)/installed
 
 benchmarks: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks ratios
+	$(BIN)/python -m tests.benchmarks sharing
 	$(BIN)/python -m tests.benchmarks transfer
 
 $(VENV)/installed: pyproject.toml constraints.txt
