@@ -9,7 +9,7 @@ import torch
 
 from classifier.basics.errors import UserError
 from classifier.data.augment import Transform
-from classifier.data.transforms import Pixel
+from classifier.data.pillow import Pixel
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its news
 

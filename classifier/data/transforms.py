@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
@@ -19,11 +18,12 @@ from torchvision import transforms
 
 from classifier.basics.randomness import keyed_beside_torch
 from classifier.data.augment import Augment, AugmentSettings, RandomResized, TimmRandAugment
+from classifier.data.pillow import Pixel
+from classifier.data.policies import torchvisions
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
 
-Pixel = NDArray[np.uint8]
 Policy = Callable[[Pixel], Pixel]
 """Makes an image (H, W, 3) of one; an augmentation leaves its size unchanged."""
 
@@ -41,6 +41,8 @@ def policy(named: Augment | AugmentSettings | None, size: int) -> Policy | None:
     if "policy" in arguments:
         arguments["policy"] = transforms.AutoAugmentPolicy(arguments["policy"])
     made = getattr(transforms, name)(**arguments)
+    if name != "AugMix":  # whose pixels torch computes, and not Pillow
+        return torchvisions(made)
     return lambda image: np.asarray(made(Image.fromarray(image)))
 
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from classifier.basics.errors import UserError
 from classifier.basics.names import nearest
-from classifier.data.transforms import Normalize, Pixel
+from classifier.data.pillow import Pixel
+from classifier.data.transforms import Normalize
 from classifier.models.network import Network, maps_of, prepare_for_gradients
 
 METHODS = (

@@ -17,8 +17,9 @@ from classifier.basics.files import write_whole
 from classifier.basics.progress import OnCount, uncounted
 from classifier.config.spec import Precision
 from classifier.data.loader import EvalLoader
+from classifier.data.pillow import Pixel
 from classifier.data.pixels import Pixels
-from classifier.data.transforms import Normalize, Pixel
+from classifier.data.transforms import Normalize
 from classifier.inference import metrics
 from classifier.models import checkpoint
 from classifier.models.network import fuse
