@@ -38,6 +38,7 @@ from classifier.data.pixels import Pixels
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS, Part
 from classifier.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from classifier.data.workers import workers_of
 from classifier.inference.benchmark import measure
 from classifier.inference.evaluate import (
     Inference,
@@ -206,7 +207,7 @@ def train_together(
         listed, data = _looked_at(spec.data, place.data_root)
         parts, normalize = _training_parts(spec, place, listed, data, device)
         training_data = TrainingData(
-            train_loader(spec, parts["train"], listed, place.workers),
+            train_loader(spec, parts["train"], listed, workers_of(place, device)),
             EvalLoader(parts["val"], listed, "val", spec.eval_side, spec.batch_size),
             normalize,
         )

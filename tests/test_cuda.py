@@ -75,6 +75,15 @@ def test_stopped_inside_an_epoch_it_goes_on_bit_for_bit(
     assert trained(spec, tmp_path / "stopped") == whole
 
 
+def test_loader_processes_that_it_finds_change_nothing(tiny: TrainSpec, tmp_path: Path) -> None:
+    spec = tiny.model_copy(update={"batch_size": 4, "epochs": 2})
+    plain, found = (
+        trained(spec, tmp_path / str(workers), workers=workers, threads=4)
+        for workers in (0, "auto")
+    )
+    assert found == plain
+
+
 def test_a_student_learns_there_and_its_teacher_stays(tiny: TrainSpec, tmp_path: Path) -> None:
     (teacher, _), _ = trained(tiny, tmp_path / "teacher")
     file = tmp_path / "teacher" / teacher.unit / CHECKPOINT

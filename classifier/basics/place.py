@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from classifier.basics.progress import Report, silent
 
 if TYPE_CHECKING:
     from classifier.plugins.brought import Brought
+
+
+Workers = int | Literal["auto"]
 
 
 def never() -> bool:
@@ -32,8 +35,9 @@ class Place:
     device: str = "cpu"
     """A torch device: `cpu`, `cuda:0`."""
     threads: int = 1
-    workers: int = 0
-    """Loader processes of a training."""
+    workers: Workers = "auto"
+    """Loader processes of a training; `auto`: none on a CPU, on CUDA as many as its first steps say
+    that it needs."""
     checkpoint_minutes: float = 10.0
     """How often a training's full state is kept inside an epoch."""
     keep_states: bool = False

@@ -18,7 +18,7 @@ from classifier.basics.console import Counted, Epochs
 from classifier.basics.errors import UserError
 from classifier.basics.files import CHECKPOINTS, make_folder
 from classifier.basics.machine import cores
-from classifier.basics.place import Place
+from classifier.basics.place import Place, Workers
 from classifier.basics.progress import Report
 from classifier.basics.settings import Weights
 from classifier.cli.train_flags import folder_of_paths, known_file, spec_of
@@ -41,7 +41,7 @@ from classifier.training import states
 from classifier.training.trainer import check_settings
 
 
-def place(device: str, data_root: Path, workers: int = 0) -> Place:
+def place(device: str, data_root: Path, workers: Workers = "auto") -> Place:
     """Where a command runs. Raises UserError for a device that is not there."""
     gpus = torch.cuda.device_count()
     if device == "auto":

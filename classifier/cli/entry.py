@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from classifier.basics.console import open_streams, show_any_name, show_log
 from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.names import nearest
+from classifier.basics.place import Workers
 
 ALL_DONE, SOME_FAILED, BAD_INPUT, SOME_MISSING, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -76,3 +77,21 @@ def at_least(least: int) -> Callable[[str], int]:
         return int(given)
 
     return checked
+
+
+def _workers(given: str) -> Workers:
+    if given == "auto":
+        return "auto"
+    if not given.strip().isdecimal():
+        raise argparse.ArgumentTypeError(f"'{given}' is neither auto nor a number from 0 up")
+    return int(given)
+
+
+WORKERS: Any = {
+    "type": _workers,
+    "default": "auto",
+    "metavar": "auto|N",
+    "help": "loader processes of a training (default: auto, none on a CPU, on a GPU as many as it "
+    "needs and its cores allow); changes no result",
+}
+"""Arguments of `add_argument` for `--workers`."""

@@ -17,7 +17,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import WEIGHTS, content_hash
 from classifier.basics.settings import Weights
 from classifier.cli.config_file import read_config
-from classifier.cli.entry import at_least, one_of
+from classifier.cli.entry import WORKERS, one_of
 from classifier.config.document import Document
 from classifier.config.explanations import check_network, check_transforms, explain, main_detail
 from classifier.config.spec import EVERY_TRICK, LOSSES, ArmSettings, TrainSpec
@@ -113,7 +113,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--teacher_path", type=Path, metavar="RUN", help="the teacher's run, or checkpoint")
     add("--seed", type=int, help="default: 0")
     add("--resume", action="store_true", help="go on from the last saved epoch")
-    add("--workers", type=at_least(0), default=0, metavar="N", help="loader processes; default: 0")
+    add("--workers", **WORKERS)
     add("--device", default="auto", help="auto, cpu, or the index of a GPU; default: auto")
 
 

@@ -20,10 +20,7 @@ from classifier.data.datasets import Listing
 from classifier.data.pixels import Pixels
 from classifier.data.split import Part
 from classifier.data.transforms import TrainImage, centre_crop
-
-Batch = tuple[Tensor, Tensor]
-"""uint8 images (N, H, W, 3) and int64 labels (N,), on the CPU."""
-
+from classifier.data.workers import Batch, Finder
 
 Item = tuple[int, int, int]
 """Epoch, position in the part, and how often the epoch has had that image before."""
@@ -117,15 +114,22 @@ class TrainLoader:
         batch_size: int,
         seed: int,
         drawn: Drawn = SHUFFLED,
-        workers: int = 0,
+        workers: int | Finder = 0,
     ) -> None:
+        """`workers`: processes that make the batches, 0 for none but this; or what finds how
+        many."""
         if len(images) < 2:
             raise UserError("the training part has a single image; batch norm needs two at least")
         dataset = _TrainImages(images, listed, made, seed)
         self._order = _Order(seed, dataset.labels, batch_size, drawn)
         self.labels = torch.tensor(dataset.labels)
-        self._loader: DataLoader[tuple[Tensor, int]] = DataLoader(
-            dataset,
+        self._dataset, self._seed = dataset, seed
+        self._finder = workers if isinstance(workers, Finder) else None
+        self._loader = self._made(0 if isinstance(workers, Finder) else workers)
+
+    def _made(self, workers: int) -> DataLoader[tuple[Tensor, int]]:
+        return DataLoader(
+            self._dataset,
             batch_sampler=self._order,
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -133,7 +137,7 @@ class TrainLoader:
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
             pin_memory=torch.cuda.is_available(),
             # Its own, so that the workers' base seed is not drawn from the global generator.
-            generator=generator(seed, "loader"),
+            generator=generator(self._seed, "loader"),
         )
 
     def __len__(self) -> int:
@@ -142,6 +146,13 @@ class TrainLoader:
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from step `first` on."""
         self._order.epoch, self._order.first = epoch, first
+        if self._finder is not None:
+            for batch in self._finder.watch(iter(self._loader)):
+                self._order.first += 1
+                yield batch
+            if self._finder.workers is None:
+                return
+            self._loader, self._finder = self._made(self._finder.workers), None
         yield from self._loader
 
 

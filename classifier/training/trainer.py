@@ -29,6 +29,7 @@ from classifier.data.datasets import Listing
 from classifier.data.loader import Drawn, EvalLoader, TrainLoader
 from classifier.data.pixels import Pixels
 from classifier.data.transforms import Normalize, TrainImage, cropping, policy
+from classifier.data.workers import Finder
 from classifier.inference.evaluate import Inference, scores
 from classifier.models import checkpoint
 from classifier.models.network import Network, build, prepare_for_gradients
@@ -103,7 +104,9 @@ def _check_compiler(device: torch.device) -> None:
         ) from error
 
 
-def train_loader(spec: TrainSpec, images: Pixels, listed: Listing, workers: int) -> TrainLoader:
+def train_loader(
+    spec: TrainSpec, images: Pixels, listed: Listing, workers: int | Finder
+) -> TrainLoader:
     named = spec.augment
     size = spec.image_size
     augment = named.make() if isinstance(named, UserAugmentation) else policy(named, size)

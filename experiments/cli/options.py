@@ -9,7 +9,7 @@ from typing import get_args
 
 from classifier.basics.errors import UserError
 from classifier.basics.place import Place
-from classifier.cli.entry import Parser, at_least, one_of
+from classifier.cli.entry import WORKERS, Parser, at_least, one_of
 from classifier.plugins.brought import Brought
 from experiments.cli.reporting import Wanted
 from experiments.run.engines import MOST_CPU_JOBS, EngineName, EngineOptions
@@ -161,13 +161,7 @@ def parser() -> Parser:
         help="jobs at a time on one device (default: 1 on a GPU, one a core on the CPU, at most "
         f"{MOST_CPU_JOBS}); with Ray on each GPU or node",
     )
-    add(
-        "--workers",
-        type=at_least(0),
-        default=0,
-        metavar="N",
-        help="loader processes of a training (default: 0); changes no result",
-    )
+    add("--workers", **WORKERS)
     add(
         "--retries",
         type=at_least(0),

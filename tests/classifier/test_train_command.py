@@ -449,7 +449,7 @@ class Evil:
     [
         (["--loss", "PolyLos"], "argument --loss: unknown 'PolyLos'; did you mean 'PolyLoss'?"),
         (["--Augment", "x"], "argument --Augment: unknown 'x'; it can be RandAugment, AutoAugment"),
-        (["--workers", "-1"], "argument --workers: '-1' is not a number from 0 up"),
+        (["--workers", "-1"], "argument --workers: '-1' is neither auto nor a number from 0 up"),
         (["--lr", "x"], "argument --lr: invalid float value: 'x'"),
     ],
 )

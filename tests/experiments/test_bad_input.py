@@ -412,6 +412,7 @@ def test_no_such_file(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--devices", "0,0"], "names a device twice"),
         (["--devices", "97"], "--devices 97: that device is not there; torch sees"),
         (["--jobs-per-device", "0"], "'0' is not a number from 1 up"),
+        (["--workers", "many"], "argument --workers: 'many' is neither auto nor a number from 0 up"),
         (["--plan", "--report"], "not allowed with"),
         (["--report"], "no job of m.yaml has run: nothing to report; run it first"),
         (["m.yaml"], "two matrices are named m, and would write one report"),
