@@ -70,13 +70,13 @@ def _within(shift: int, side: int) -> int:
 
 
 def brightened(image: Pixel, factor: float) -> Pixel:
-    return _array(cv2.LUT(image, _mixed_with(0, factor)))
+    return _mixed_with(0, image, factor)
 
 
 def contrasted(image: Pixel, factor: float) -> Pixel:
     gray = _gray(image)
     mean = int(cv2.sumElems(gray)[0] / gray.size + 0.5)
-    return _array(cv2.LUT(image, _mixed_with(mean, factor)))
+    return _mixed_with(mean, image, factor)
 
 
 def coloured(image: Pixel, factor: float) -> Pixel:
@@ -153,10 +153,12 @@ def _weighted(first: Pixel, second: Pixel, factor: float, offset: float) -> Pixe
     return _array(cv2.addWeighted(second, factor, first, 1 - factor, offset - 0.5))
 
 
-def _mixed_with(value: int, factor: float) -> Pixel:
-    """What Image.blend makes of each byte with an image of that value alone: (256,)"""
-    ramp = Image.frombuffer("L", (256, 1), _BYTES, "raw", "L", 0, 1)
-    return np.asarray(Image.blend(Image.new("L", (256, 1), value), ramp, factor)).reshape(256)
+def _mixed_with(value: int, image: Pixel, factor: float) -> Pixel:
+    """Image.blend of an image of that value alone with this one."""
+    offset = _offset(factor)
+    if offset is None:  # 256 times Image.blend
+        return _array(cv2.LUT(image, blended(np.full_like(_BYTES, value), _BYTES, factor)))
+    return _weighted(np.full_like(image, value), image, factor, offset)
 
 
 def _gray(image: Pixel) -> Pixel:

@@ -70,7 +70,7 @@ def torchvisions(made: Any) -> Callable[[Pixel], Pixel]:
     so, and they do it."""
     cv2.setNumThreads(0)  # processes and loader workers share the cores already
     draws = _auto(made) if isinstance(made, transforms.AutoAugment) else _one_by_one(made)
-    operations = OPERATIONS | {name: _by_torchvision(name) for name in _theirs()}
+    operations = OPERATIONS | {name: by_torchvision(name) for name in _theirs()}
 
     def augmented(image: Pixel) -> Pixel:
         image = np.ascontiguousarray(image)
@@ -78,10 +78,7 @@ def torchvisions(made: Any) -> Callable[[Pixel], Pixel]:
             image = operations[name](image, magnitude)
         return image
 
-    def by_pillow(image: Pixel) -> Pixel:
-        return np.asarray(made(Image.fromarray(image)))
-
-    if _draws_alike(augmented, by_pillow):
+    if _draws_alike(augmented, by_pillow(made)):
         return augmented
     _log.warning(
         "torchvision %s draws its %s in another way than is known here, and does it itself: no "
@@ -89,10 +86,16 @@ def torchvisions(made: Any) -> Callable[[Pixel], Pixel]:
         torchvision.__version__,
         type(made).__name__,
     )
-    return by_pillow
+    return by_pillow(made)
 
 
-def _by_torchvision(name: str) -> Operation:
+def by_pillow(made: Any) -> Callable[[Pixel], Pixel]:
+    """A policy of torchvision's as it is, on Pillow's images."""
+    return lambda image: np.asarray(made(Image.fromarray(image)))
+
+
+def by_torchvision(name: str) -> Operation:
+    """An operation of torchvision's as it is, on Pillow's images."""
     return lambda image, magnitude: pillow.by_torchvision(image, name, magnitude)
 
 
@@ -120,7 +123,7 @@ def _agrees(name: str, operation: Operation, image: Pixel, magnitude: float) -> 
         found = operation(image, magnitude)
     except Exception:  # of whatever kind: another OpenCV may take other arguments
         return False
-    return np.array_equal(found, pillow.by_torchvision(image, name, magnitude))
+    return np.array_equal(found, by_torchvision(name)(image, magnitude))
 
 
 @cache

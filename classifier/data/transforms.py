@@ -19,7 +19,7 @@ from torchvision import transforms
 from classifier.basics.randomness import keyed_beside_torch
 from classifier.data.augment import Augment, AugmentSettings, RandomResized, TimmRandAugment
 from classifier.data.pillow import Pixel
-from classifier.data.policies import torchvisions
+from classifier.data.policies import by_pillow, torchvisions
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
@@ -41,9 +41,8 @@ def policy(named: Augment | AugmentSettings | None, size: int) -> Policy | None:
     if "policy" in arguments:
         arguments["policy"] = transforms.AutoAugmentPolicy(arguments["policy"])
     made = getattr(transforms, name)(**arguments)
-    if name != "AugMix":  # whose pixels torch computes, and not Pillow
-        return torchvisions(made)
-    return lambda image: np.asarray(made(Image.fromarray(image)))
+    # AugMix's pixels are computed by torch, and not by Pillow.
+    return by_pillow(made) if name == "AugMix" else torchvisions(made)
 
 
 def _timms(config: str, size: int) -> Policy:
