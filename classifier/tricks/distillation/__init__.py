@@ -61,6 +61,11 @@ class Distill(Trick):
                 f"'micro_batch' can't be combined with distill method '{self.method}', which "
                 "compares the images of a whole batch"
             )
+        if spec.freeze and METHODS[self.method].by_maps:
+            raise ValueError(
+                f"'distill' by '{self.method}' teaches the trunk, which 'freeze: trunk' leaves as "
+                "it is; leave one out, or take 'soft_target'"
+            )
 
     def begin(self, training: Beginning) -> Distiller:
         return Distiller(self, training)
