@@ -29,7 +29,7 @@ def trained_together(
             families.setdefault(job.spec.family, []).append(job)
     found = {}
     for name, members in families.items():
-        lead = max(members, key=lambda job: (job.trained.epochs, job.id))
+        lead = max(members, key=leading)
         seen = states.get(name)
         if seen is not None and fingerprints.get(lead.trained.data, seen.data) != seen.data:
             seen = None
@@ -48,6 +48,12 @@ def trained_together(
             cost = estimate if job is lead else Estimate(0.0, 0.0, estimate.basis)
             found[job.id] = replace(job, reason="; ".join(said), estimate=cost)
     return found
+
+
+def leading(job: Job) -> tuple[int, str]:
+    """The greatest of a family goes on to its last end, and stands for all."""
+    spec = job.spec
+    return spec.epochs if isinstance(spec, TrainSpec) else 0, job.id
 
 
 def _from(seen: Seen, goes_on: bool) -> str:

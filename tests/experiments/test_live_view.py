@@ -24,9 +24,9 @@ from classifier.tricks.ema import Ema
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
 from experiments.run.engines import Slot
-from experiments.run.view import draw
+from experiments.run.view import draw, live
 from experiments.run.view.live import View
-from experiments.run.view.picture import Picture, Table
+from experiments.run.view.picture import Picture, Table, together
 from experiments.run.view.remaining import Remaining
 from experiments.run.view.short_names import least_room, told_apart
 from experiments.store.store import Store
@@ -362,3 +362,26 @@ def test_the_word_that_differs_is_always_there(
     names = (f"{before}<{ours}> {after}", f"{before}<{theirs}> {after}")
     short = told_apart(names, ("0", "1"), room)
     assert f"<{ours}>" in short[0] and f"<{theirs}>" in short[1]
+
+
+def test_what_one_training_does_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the longest; each is counted, and each is done at its own end."""
+    of_one = [Job(spec(epochs=epochs), label=f"epochs {epochs}") for epochs in (30, 90, 60)]
+    other = Job(spec(seed=1), label="epochs 100")
+    view, out = shown([*of_one, other], 120)
+    drawn = draw.drawn(view.picture(), view._console)
+    view._console.print(drawn)
+    said = out.getvalue()
+    assert "4 running" in said
+    assert "(epochs 90) +2  " in said and "(epochs 30)" not in said and "(epochs 60)" not in said
+    assert f"{other.name}  " in said and f"{other.name} +" not in said
+    view.finished(of_one[1], [])
+    assert [(row.job, row.more) for row in together(view.picture().rows)] == [
+        (of_one[2], 1),
+        (other, 0),
+    ]
+    monkeypatch.setattr(live, "PLAIN_SECONDS", 0.0)
+    _, plain = shown(of_one, 120, terminal=False)
+    lines = [line for line in plain.getvalue().splitlines() if " running " in line]
+    assert lines and "(epochs 30)" in lines[0]
+    assert not any("epochs 60" in line for line in lines), "the longest stands for it"

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from classifier.basics.progress import Progress as Said
 from classifier.basics.progress import duration
-from experiments.run.view.picture import Picture, Row, Table
+from experiments.run.view.picture import Picture, Row, Table, together
 from experiments.run.view.short_names import GONE, least_room, told_apart
 
 HEADERS = ("device", "runner", "at", "progress", "images/s", "best val", "time left")
@@ -49,7 +49,7 @@ def drawn(picture: Picture, console: Console) -> RenderableType:
     width, height = console.width, max(console.height - 1, 1)
     top = [*_whole(picture, width), _summary(picture, width), *_failure(picture, width)]
     room = height - _height(Group(*top), console)
-    rows, hidden = picture.rows, 0
+    rows, hidden = together(picture.rows), 0
     most = max(room - 1 if not picture.tables else (room - 1) // 2, 1)
     if len(rows) > most:
         rows, hidden = rows[: max(most - 1, 1)], len(rows) - max(most - 1, 1)
@@ -145,7 +145,10 @@ def _running(rows: Sequence[Row], width: int) -> RichTable:
 def _names(rows: Sequence[Row]) -> tuple[str, ...]:
     """Of what runs, each another: those of two data sets may be the same, which `--plan` tells
     apart by their ids."""
-    names = [row.job.name + which_try(row.running.tries) for row in rows]
+    names = [
+        f"{row.job.name}{f' +{row.more}' if row.more else ''}{which_try(row.running.tries)}"
+        for row in rows
+    ]
     often = Counter(names)
     named = zip(names, rows, strict=True)
     return tuple(f"{name} {row.job.id}" if often[name] > 1 else name for name, row in named)

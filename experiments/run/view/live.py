@@ -13,7 +13,9 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 
 from classifier.basics.progress import Progress, duration
+from classifier.config.spec import TrainSpec
 from classifier.records.record import BenchmarkRecord, MetricRecord, Record
+from experiments.plan.families import leading
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
 from experiments.run.boards import Board, Running
@@ -105,7 +107,8 @@ class View:
             if running is None:
                 return
             running.pace.update(progress)
-            if self._live is None and self._clock() - running.printed >= PLAIN_SECONDS:
+            due = self._clock() - running.printed >= PLAIN_SECONDS
+            if self._live is None and due and self._leads(job):
                 running.printed = self._clock()
                 say(f"running  {_named(job)}: {self._figures(running)}")
 
@@ -217,6 +220,16 @@ class View:
                 tables=self._tables,
                 changed=tuple(self._changed.items()),
             )
+
+    def _leads(self, job: Job) -> bool:
+        """Whether no other job that runs stands for this one: one training may do several."""
+        spec = job.spec
+        running = (each.job for each in self._running.values())
+        return not isinstance(spec, TrainSpec) or all(
+            leading(other) <= leading(job)
+            for other in running
+            if isinstance(other.spec, TrainSpec) and other.spec.family == spec.family
+        )
 
     def _left(self, running: Running) -> float | None:
         return self._forecast.of(self._todo[running.job], running.course)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from classifier.config.spec import TrainSpec
+from experiments.plan.families import leading
 from experiments.plan.jobs import Job
 from experiments.run.boards import Running
 from experiments.run.view.remaining import Remaining
@@ -35,6 +37,19 @@ class Row:
     runner: str = ""
     """Which has it, if that must be said."""
     is_lost: bool = False
+    more: int = 0
+    """Jobs that the same training does."""
+
+
+def together(rows: Sequence[Row]) -> list[Row]:
+    """Jobs that one training does in one row, that of the longest."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        spec = row.job.spec
+        name = spec.family if isinstance(spec, TrainSpec) else row.job.id
+        found.setdefault((name, row.runner), []).append(row)
+    leads = (max(of, key=lambda row: leading(row.job)) for of in found.values())
+    return [replace(lead, more=len(of) - 1) for lead, of in zip(leads, found.values(), strict=True)]
 
 
 @dataclass(frozen=True)
