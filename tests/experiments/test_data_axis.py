@@ -267,6 +267,14 @@ tables:
 """
 
 
+def test_a_smoke_run_has_the_folds(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(FOLDS.replace("name: digits, limit: 8", "folder: birds"))
+    matrix = load(tmp_path / "m.yaml", Overrides(smoke=True))
+    assert [data.whole for data in matrix.data] == [DataSpec(name="digits", limit=30, folds=3)]
+    requested = (request.training for request in matrix.requests())
+    assert {spec.data.fold for spec in requested if spec} == {0, 1, 2}
+
+
 def published() -> dict[str, int]:
     files = Path("runs").glob("*/*/record.json")
     return {str(path): path.stat().st_mtime_ns for path in files}
