@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -134,19 +134,30 @@ def blended(first: Pixel, second: Pixel, factor: float) -> Pixel:
 
 @lru_cache(maxsize=4096)
 def _offset(factor: float) -> float | None:
-    """One at which OpenCV gives Pillow's byte for each of the 65,536 pairs of bytes, in its vectors
-    and in what is left over of them (rows of eight); None: there is none. That is so where a factor
-    such as 0.7 nearly makes whole numbers, which float32 rounds in Pillow's own way."""
-    first = np.repeat(_BYTES, 256).reshape(256, 256)
-    second = np.ascontiguousarray(first.T)
+    """One at which OpenCV gives Pillow's byte for each of the 65,536 pairs of bytes; None: there is
+    none. That is so where a factor such as 0.7 nearly makes whole numbers, which float32 rounds in
+    Pillow's own way."""
+    (first, second), *_ = laid_out = _all_pairs()
     wanted = np.asarray(Image.blend(Image.fromarray(first), Image.fromarray(second), factor))
-    narrow = [np.pad(each.reshape(-1, 8), ((0, 0), (0, 1)))[:, :8] for each in (first, second)]
     for offset in _OFFSETS:
-        if np.array_equal(_weighted(first, second, factor, offset), wanted):
-            left_over = _weighted(narrow[0], narrow[1], factor, offset)
-            if np.array_equal(left_over.reshape(256, 256), wanted):
-                return offset
+        made = (_weighted(one, other, factor, offset) for one, other in laid_out)
+        if all(np.array_equal(each.ravel(), wanted.ravel()) for each in made):
+            return offset
     return None
+
+
+@cache
+def _all_pairs() -> list[tuple[Pixel, Pixel]]:
+    """Of bytes: for OpenCV's vectors, and apart in rows so short that they are what is left over of
+    its vectors, which it may compute in another way."""
+    first = np.repeat(_BYTES, 256).reshape(256, 256)
+    pairs = [(first, np.ascontiguousarray(first.T))]
+    for width in (4, 8, 16, 32):
+        rows = np.zeros((2, 65536 // width, width + 1), np.uint8)
+        for row, each in zip(rows, pairs[0], strict=True):
+            row[:, :width] = each.reshape(-1, width)
+        pairs.append((rows[0, :, :width], rows[1, :, :width]))
+    return pairs
 
 
 def _weighted(first: Pixel, second: Pixel, factor: float, offset: float) -> Pixel:

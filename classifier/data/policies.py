@@ -143,7 +143,10 @@ def _draws_alike(augmented: Callable[[Pixel], Pixel], known: Callable[[Pixel], P
     image = np.random.default_rng(0).integers(0, 256, (37, 41, 3), np.uint8)
     for index in range(16):
         with keyed(0, "augment", index):
-            found = augmented(image)
+            try:
+                found = augmented(image)
+            except Exception:  # of whatever kind: another may keep its magnitudes elsewhere
+                return False
         with keyed(0, "augment", index):
             if not np.array_equal(found, known(image)):
                 return False
