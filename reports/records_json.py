@@ -156,7 +156,7 @@ def read(path: Path) -> Known:
 
 
 def _known(selection: Selection, answers: Sequence[Answer]) -> Known:
-    matrix, arms = selection.matrix, selection.settings
+    matrix, arms = selection.matrix, selection.written
     common = {name: v for name, v in arms[0].items() if all(arm[name] == v for arm in arms)}
     environments: dict[str, Environment] = {}
     data: dict[str, Data] = {}

@@ -14,10 +14,12 @@ NEUTRAL: dict[str, Any] = {"neutral": True}
 """`Field(default, json_schema_extra=NEUTRAL)`: unsigned while it has its default."""
 
 
-def neutral(default: Any, **limits: Any) -> Any:
-    """A setting that came later: unsigned and unwritten while it has its default."""
+def neutral(default: Any, *, acts: bool = False, **limits: Any) -> Any:
+    """A setting that came later: unsigned and unwritten while it has its default. `acts`: that
+    default is not its absence, so whoever reads the settings is told."""
+    marks = {**NEUTRAL, "acts": True} if acts else NEUTRAL
     return Field(
-        default, json_schema_extra=NEUTRAL, exclude_if=lambda value: value == default, **limits
+        default, json_schema_extra=marks, exclude_if=lambda value: value == default, **limits
     )
 
 
@@ -34,8 +36,20 @@ class Settings(BaseModel):
         """The plain data that the signature is made of."""
         return self.signed_but()
 
+    def told(self) -> dict[str, Any]:
+        """As JSON has it for who reads it: with what acts at a default that is not written."""
+        shown: dict[str, Any] = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            if isinstance(value, Settings) and isinstance(shown.get(name), dict):
+                shown[name] = value.told()
+            elif marks.get("acts"):
+                shown[name] = value
+        return shown
+
     def signed_but(self, *left_out: str) -> dict[str, Any]:
-        """The same without some settings."""
+        """What is signed, without some settings."""
         plain: dict[str, Any] = {}
         for name, neutral in _signed_fields(type(self)):
             value = getattr(self, name)

@@ -25,7 +25,7 @@ class AdamW(Settings):
     weight_decay: float = Field(5e-4, ge=0)
     beta1: Fraction = 0.9
     beta2: Fraction = 0.999
-    decay_on: DecayOn = neutral("weights")
+    decay_on: DecayOn = neutral("weights", acts=True)
 
 
 class SGD(Settings):
@@ -35,7 +35,7 @@ class SGD(Settings):
     momentum: Fraction = 0.9
     nesterov: bool = True
     weight_decay: float = Field(5e-4, ge=0)
-    decay_on: DecayOn = neutral("weights")
+    decay_on: DecayOn = neutral("weights", acts=True)
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> SGD:
@@ -49,7 +49,7 @@ class RMSProp(Settings):
     alpha: Fraction = 0.99
     momentum: Fraction = 0.0
     weight_decay: float = Field(5e-4, ge=0)
-    decay_on: DecayOn = neutral("weights")
+    decay_on: DecayOn = neutral("weights", acts=True)
 
 
 BUILT_IN = (AdamW, SGD, RMSProp)
@@ -67,7 +67,7 @@ class LibraryOptimizer(Settings):
 
     name: str
     weight_decay: float = Field(0.0, ge=0)
-    decay_on: DecayOn = neutral("weights")
+    decay_on: DecayOn = neutral("weights", acts=True)
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, model_validator
 
+from classifier.basics.names import counted
 from classifier.basics.settings import Arguments, Count, Fraction, Positive, Settings, neutral
 
 
@@ -106,6 +107,23 @@ class Warmup(Settings):
         if self.epochs is not None and self.ratio != 0.05:
             raise ValueError("'epochs' of 'warmup' stand in place of its 'ratio'; leave one out")
         return self
+
+    def told(self) -> dict[str, Any]:
+        """With the one length that counts."""
+        shown = super().told()
+        return shown if self.epochs is None else {n: v for n, v in shown.items() if n != "ratio"}
+
+    def remark(self, epochs: int) -> str:
+        """What must be known of it in a training of so many epochs; else nothing."""
+        if self.epochs is None or self.epochs < epochs:
+            return ""
+        of_it = f"the warm-up of {counted(self.epochs, 'epoch')}"
+        if self.epochs == epochs:
+            return f"{of_it} is as long as the training: the schedule after it never begins"
+        return (
+            f"{of_it} is longer than the training: it is squeezed into {counted(epochs, 'epoch')}, "
+            "and the schedule after it never begins"
+        )
 
     def length(self, epochs: int, steps: int) -> int:
         """In steps, of which an epoch has so many; never more than there are."""

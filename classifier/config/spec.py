@@ -195,7 +195,7 @@ class TrainSettings(Spec):
     """The library's dropout inside the trunk; unset: none of timm's, torchvision's own."""
     drop_path_rate: Rate = neutral(None)
     """The library's stochastic depth, of the last block; unset: the library's own."""
-    dropout: Fraction = neutral(0.2)
+    dropout: Fraction = neutral(0.2, acts=True)
     """In front of the head's linear layer."""
     freeze: Annotated[Literal["trunk"] | None, BeforeValidator(off)] = neutral(None)
     layer_decay: Annotated[Annotated[float, Field(gt=0, le=1)] | None, BeforeValidator(off)] = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -43,6 +43,10 @@ class Mixing(Trick):
                     f"'{name}' is for mixing 'mixup_or_cutmix', and this is '{self.name}'"
                 )
         return self
+
+    def told(self) -> dict[str, Any]:
+        both = {"cutmix_alpha": self.cutmix_alpha, "switch": self.switch}
+        return super().told() | (both if self.name == "mixup_or_cutmix" else {})
 
     def begin(self, training: Beginning) -> Mixer:
         return Mixer(self, training.classes)

@@ -125,7 +125,7 @@ class Runner:
         with open_engine(engine_options(self.options, self.plugins), perform) as engine:
             plan = self.plan(engine.platform)
             left_out = show_plan.left_out(plan, self.options.data_root)
-            for line in (*left_out.values(), *show_plan.odd_batches(plan)):
+            for line in (*left_out.values(), *show_plan.remarks(plan)):
                 print(line, file=sys.stderr)
             if plan.todo:
                 plan = self._with_data_made(plan, engine.platform)

@@ -27,16 +27,18 @@ def left_out(plan: Plan, data_root: Path) -> dict[str, str]:
     return lines
 
 
-def odd_batches(plan: Plan) -> list[str]:
-    """What must be said of how the plan's trainings put their images into batches."""
+def remarks(plan: Plan) -> list[str]:
+    """What must be said of how the plan's trainings put their images into batches, and of their
+    warm-ups."""
     lines: dict[str, None] = {}
-    trainings = (job.spec for job in plan.jobs if isinstance(job.spec, TrainSpec))
+    trainings = [job.spec for job in plan.jobs if isinstance(job.spec, TrainSpec)]
     for training in (each for each in trainings if each.draws_each_once):
         parts = plan.data.get(training.data)
         said = "" if parts is None else batches.remark(parts["train"], training.batch_size)
         if said:
             lines[f"{plan.titles[training.data.whole]}: {said}"] = None
-    return list(lines)
+    warmups = (each.warmup.remark(each.epochs) for each in trainings if each.warmup)
+    return [*lines, *dict.fromkeys(filter(None, warmups))]
 
 
 def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool) -> None:
@@ -45,6 +47,8 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
         print(json.dumps(plan.as_json(), indent=1))
         return
     from tabulate import tabulate
+
+    from reports.words.recipes import recipes
 
     names = {job.id: f"{job.spec.kind} {job.name}" for job in plan.jobs}
     rows = [
@@ -66,11 +70,8 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
     for matrix in matrices:
         for name, value in matrix.overrides.items():
             print(f"{matrix.name}: {name} = {json.dumps(value)} (override)")
-        for recipe, settings in matrix.recipes.items():
-            for name, value in settings.items():
-                print(f"{matrix.name}: train.{name} = {json.dumps(value)} (recipe {recipe})")
-        for note in matrix.notes:
-            print(f"{matrix.name}: {note}")
+        for line in (*recipes(matrix.arms), *matrix.notes):
+            print(f"{matrix.name}: {line}")
     others = left_out(plan, data_root)
     for data, title in plan.titles.items():
         print(f"{title}: {_images(plan.counts(data))}")
@@ -78,7 +79,7 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
             print(others[title])
     for name, count in plan.others.items():
         print(f"{name}: {_NOT_KNOWN if count is None else counted(count, 'image')}")
-    for line in odd_batches(plan):
+    for line in remarks(plan):
         print(line)
     trainings = (job.spec for job in plan.jobs if isinstance(job.spec, TrainSpec))
     for line in apart(trainings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -30,7 +30,7 @@ from classifier.data.spec import DataSpec
 from classifier.models import catalogue
 from classifier.tricks.distillation import Distill
 from experiments.matrix.own import Own
-from experiments.matrix.recipes import RECIPES, expanded
+from experiments.matrix.recipes import RECIPES, changed, expanded
 from experiments.matrix.schema import File, Trained
 
 MOST_ARMS = 100_000
@@ -47,6 +47,9 @@ class Arm:
     track: Track
     teachers: tuple[TrainSpec | None, ...] = ()
     """For each of these the training that a distillation learns from, unless from a file."""
+    recipe: str | None = None
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    """What its settings have otherwise than the recipe, by `recipes.changed`."""
 
     @property
     def data(self) -> DataSpec:
@@ -80,8 +83,6 @@ class Arms:
         """By canonical text: most arms have the same."""
         self._trainings = 0
         self.axes: dict[str, list[Any]]
-        self.recipes: dict[str, dict[str, Any]] = {}
-        """Those that are named, as all arms share them."""
         if (file.matrix is None) == (file.runs is None):
             raise document.error((), "a matrix has either 'matrix' (axes) or 'runs', and not both")
         if file.runs is not None:
@@ -231,7 +232,8 @@ class Arms:
             if not is_of_data(name):
                 _put(settings, name, value)
                 origins[name] = _forced_place(name)
-        settings = self._expanded(settings, origins)
+        recipe, settings = self._expanded(settings, origins)
+        others = changed(recipe, settings) if recipe else {}
         self._refuse_top_level(settings, origins)
         if settings.get("weights") not in (None, False):
             place = _place(origins, "weights")
@@ -269,34 +271,32 @@ class Arms:
             for fold in folds
         ]
         if not teachers:
-            return Arm(where, tuple(trainings), checked.track, tuple(None for _ in trainings))
+            no_teachers = tuple(None for _ in trainings)
+            return Arm(where, tuple(trainings), checked.track, no_teachers, recipe, others)
         distill = first.trick(Distill)
         assert distill is not None
         for position, teacher in enumerate(teachers):
             taught = distill.model_copy(update={"teacher": teacher.signature})
             trainings[position] = trainings[position].model_copy(update={"distill": taught})
-        return Arm(where, tuple(trainings), checked.track, teachers)
+        return Arm(where, tuple(trainings), checked.track, teachers, recipe, others)
 
-    def _expanded(self, settings: dict[str, Any], origins: dict[str, Where]) -> dict[str, Any]:
-        """With those of the recipe that is named, if one is, in which all others change parts."""
+    def _expanded(
+        self, settings: dict[str, Any], origins: dict[str, Where]
+    ) -> tuple[str | None, dict[str, Any]]:
+        """The recipe that is named, if one is, and its settings, in which all others change
+        parts."""
         name, place = settings.pop("recipe", None), origins.pop("recipe", ())
         if name is None or name is False:
-            return settings
+            return None, settings
         if not isinstance(name, str) or name not in RECIPES:
             shown = name if isinstance(name, str) else text(name)
             message = f"unknown recipe '{shown}'{nearest(shown, RECIPES)}"
             raise self._document.error(place, message)
-        shared: dict[str, Any] = {}
-        for setting, value in (*self._file.train.items(), *self.forced.items()):
-            if not is_of_data(setting):
-                _put(shared, setting, value)
-        of_all = expanded(name, shared)
-        self.recipes[name] = {each: of_all[each] for each in RECIPES[name] if each in of_all}
         whole = expanded(name, settings)
         for setting in whole:
             if not any(each.partition(".")[0] == setting for each in origins):
                 origins[setting] = place
-        return whole
+        return name, whole
 
     def _check_trainings(self, folds: int) -> None:
         """Before an arm's are built: folds multiply them."""

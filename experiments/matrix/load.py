@@ -60,7 +60,6 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
         notes=(*tables.notes, *tables.idle_arms()),
         overrides=applied,
         plugins=own.brought,
-        recipes=arms.recipes,
     )
 
 

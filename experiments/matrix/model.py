@@ -107,8 +107,6 @@ class Matrix:
     overrides: Mapping[str, Any]
     plugins: Brought
     """The user's files; none, if it names none."""
-    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The settings that a recipe's name stands for, with what all arms override."""
 
     @property
     def data(self) -> tuple[DataSpec, ...]:

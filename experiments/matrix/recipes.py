@@ -111,6 +111,24 @@ def expanded(name: str, given: Mapping[str, Any]) -> Settings:
     }
 
 
+def changed(name: str, whole: Mapping[str, Any]) -> Settings:
+    """What is not a recipe's in settings that were `expanded` from it: parts of a setting by their
+    names with a dot; None is what was left to its default."""
+    found: Settings = {}
+    for setting, value in RECIPES[name].items():
+        now = whole.get(setting)
+        if (
+            isinstance(value, dict)
+            and isinstance(now, dict)
+            and now.get("name") == value.get("name")
+        ):
+            parts = [part for part in {**value, **now} if now.get(part) != value.get(part)]
+            found |= {f"{setting}.{part}": now.get(part) for part in parts}
+        elif now != value:
+            found[setting] = now
+    return found
+
+
 def _over(recipes: Any, given: Any) -> Any:
     if isinstance(recipes, dict) and given is True:
         return recipes

@@ -92,7 +92,7 @@ class Job:
                 "seconds": self.estimate.seconds,
                 "basis": self.estimate.basis,
             },
-            "settings": self.spec.model_dump(mode="json"),
+            "settings": self.spec.told(),
         }
 
 

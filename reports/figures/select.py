@@ -163,7 +163,9 @@ class OpenJob:
 class Selection:
     matrix: Matrix
     settings: tuple[Mapping[str, Any], ...]
-    """Of each of its arms all but the seed, by name, as JSON has them."""
+    """Of each of its arms all but the seed, by name, as JSON has them, for who reads them."""
+    written: tuple[Mapping[str, Any], ...]
+    """The same without what acts at a default: None is what is not written."""
     axes: tuple[str, ...]
     """Those that the requests name."""
     has_run: bool
@@ -214,7 +216,8 @@ def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()
     )
     return Selection(
         matrix=matrix,
-        settings=_settings(matrix.arms),
+        settings=_told(matrix.arms),
+        written=_settings(matrix.arms, _written),
         axes=tuple(
             dict.fromkeys(axis for each in served.values() for where in each for axis in where)
         ),
@@ -398,24 +401,43 @@ def _predicted(column: Column, records: Sequence[Record], results: Results) -> f
     return figure if math.isfinite(figure) else Missing.UNDEFINED
 
 
-def _settings(arms: Sequence[Arm]) -> tuple[dict[str, Any], ...]:
-    """Of each arm. What is written where it is on only is None for the others."""
-    each = list(map(_written, arms))
+def _told(arms: Sequence[Arm]) -> tuple[dict[str, Any], ...]:
+    """What is off reads as a matrix writes it; what is not written has its default."""
+
+    def told(arm: Arm, name: str, value: Any) -> Any:
+        if value is None and name in TrainSpec.model_fields:
+            value = getattr(arm.trainings[0], name)
+        return False if value is None else value
+
+    return tuple(
+        {name: told(arm, name, value) for name, value in settings.items()}
+        for arm, settings in zip(arms, _settings(arms, TrainSpec.told), strict=True)
+    )
+
+
+def _written(spec: TrainSpec) -> dict[str, Any]:
+    return spec.model_dump(mode="json")
+
+
+def _settings(
+    arms: Sequence[Arm], of: Callable[[TrainSpec], dict[str, Any]]
+) -> tuple[dict[str, Any], ...]:
+    """Of each arm. What is there where it is on only is None for the others."""
+    each = [_of_arm(arm, of(arm.trainings[0])) for arm in arms]
     own = [trick.name for arm in arms for trick in arm.trainings[0].own_tricks]
     names = [*settings_in_order(), *dict.fromkeys(own), "ema"]
     names = [name for name in names if any(name in settings for settings in each)]
     return tuple({name: settings.get(name) for name in names} for settings in each)
 
 
-def _written(arm: Arm) -> dict[str, Any]:
-    own = {"own_model", "own_tricks"}
-    written = arm.trainings[0].model_dump(mode="json", exclude={"seed", *own})
-    said = written["data"].items()
+def _of_arm(arm: Arm, settings: Mapping[str, Any]) -> dict[str, Any]:
+    said = settings["data"].items()
     data = {name: value for name, value in said if value is not None and name != "fold"}
     if made := arm.trainings[0].data.own:
         data = made.written | {name: value for name, value in data.items() if name != "own"}
     ema = None if arm.track == RAW else arm.track.model_dump(mode="json")
-    return {**written, "data": data, "ema": ema, **_own(arm.trainings[0])}
+    of_run = {n: v for n, v in settings.items() if n not in ("seed", "own_model", "own_tricks")}
+    return {**of_run, "data": data, "ema": ema, **_own(arm.trainings[0])}
 
 
 def _own(spec: TrainSpec) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from reports.figures.tables import bare, shown
 from reports.page.plots.every import Plots
 from reports.statistics.answers import Answer, Judged
 from reports.words.notes import notes
+from reports.words.recipes import recipes
 from reports.words.wording import (
     METHOD,
     headline,
@@ -131,15 +133,25 @@ _SPEED: Columns[BenchmarkRecord] = {
 def settings(selection: Selection) -> Section:
     """All that it takes to do it again: every setting, and what differs between the arms."""
     matrix, arms = selection.matrix, selection.settings
-    common = {name: v for name, v in arms[0].items() if all(arm[name] == v for arm in arms)}
     items = [f"{OWNER}{matrix.label}", f"seeds: {plain(list(matrix.seeds))}"]
-    items += [f"{name}: {plain(v)}" for name, v in common.items()]
-    for arm, written in zip(matrix.arms, arms, strict=True):
+    shared = {name: _of_most([arm[name] for arm in arms]) for name in arms[0]}
+    for name, value in ((n, v) for n, v in shared.items() if v is not None):
+        but = "" if all(arm[name] == value for arm in arms) else ", but where an arm says otherwise"
+        items.append(f"{name}: {plain(value)}{but}")
+    for arm, its in zip(matrix.arms, arms, strict=True):
+        own = [f"{name} {plain(v)}" for name, v in its.items() if v != shared[name]]
         run = f"{arm.where['run']}: " if "run" in arm.where else ""
-        own = [f"{name} {plain(v)}" for name, v in written.items() if name not in common]
-        items.append(f"arm {run}{', '.join(own)}")
+        items.append(f"arm {run}{', '.join(own) or 'as above'}")
+    items += recipes(matrix.arms)
     items += [f"{name}: {plain(v)} (override)" for name, v in matrix.overrides.items()]
     return Section(2, "Settings", (Bullets([*items, *_data(selection)]),))
+
+
+def _of_most(values: Sequence[Any]) -> Any:
+    """The value that more than half of the arms have; None if there is none."""
+    counts = Counter(map(plain, values))
+    most, count = counts.most_common(1)[0]
+    return next(v for v in values if plain(v) == most) if 2 * count > len(values) else None
 
 
 def _data(selection: Selection) -> Iterator[str]:

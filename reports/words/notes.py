@@ -27,6 +27,7 @@ def notes(matrix: Matrix, table: SelectedTable) -> list[str]:
         *_amp(table),
         *_compiled(table),
         *_left_over(table),
+        *_warmups(table),
         " ".join(_mixed(table)),
         *_shared(table),
         *_means(matrix, table),
@@ -155,6 +156,14 @@ def _left_over(table: SelectedTable) -> Iterator[str]:
     for name, images, batch_size in sorted(sizes):
         if said := left_over(images, batch_size):
             yield f"{name}: {said}." if name else f"{said[0].upper()}{said[1:]}."
+
+
+def _warmups(table: SelectedTable) -> Iterator[str]:
+    """On those that left nothing of the training."""
+    trained = [record.training for record in (*table.accuracies, *table.trainings)]
+    said = (each.warmup.remark(each.epochs) for each in trained if each.warmup)
+    for remark in dict.fromkeys(filter(None, said)):
+        yield f"{remark[0].upper()}{remark[1:]}."
 
 
 def _mixed(table: SelectedTable) -> Iterator[str]:

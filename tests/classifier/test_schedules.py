@@ -156,3 +156,17 @@ def test_signatures(tiny: TrainSpec) -> None:
     ]
     assert len(set(made)) == 5
     assert "epochs" not in spec_of(tiny, warmup=True).model_dump()["warmup"]
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 4])
+@pytest.mark.parametrize("by", ["step", "epoch"])
+def test_a_warm_up_that_leaves_nothing_is_said(epochs: int, by: str, tiny: TrainSpec) -> None:
+    """Where it is said the rate itself is never reached, and where it is not it is."""
+    changes = {"epochs": epochs, "schedule": {"name": "half_cosine", "by": by}}
+    spec = spec_of(tiny, **changes, warmup={"epochs": 3})
+    assert spec.warmup is not None
+    said = spec.warmup.remark(epochs)
+    assert bool(said) == (max(learning_rates(spec, STEPS)) < LR)
+    assert ("squeezed into 2 epochs" in said) == (epochs == 2)
+    ratio = spec_of(tiny, **changes, warmup=True).warmup
+    assert ratio is not None and ratio.remark(epochs) == ""

@@ -11,6 +11,7 @@ import pytest
 import runner
 from classifier.config.spec import TrainSpec
 from classifier.tricks.mixing import Mixing
+from experiments.matrix import recipes
 from experiments.matrix.load import load
 from experiments.matrix.overrides import Overrides
 from experiments.matrix.recipes import RECIPES, expanded
@@ -145,11 +146,20 @@ def test_a_matrix_may_leave_parts_out_and_the_plan_shows_them(
     Path("m.yaml").write_text(MATRIX)
     assert runner.main(["m.yaml", "--plan"]) == 0
     out = capsys.readouterr().out
-    assert 'm: train.optimizer = {"name": "lamb", "weight_decay": 0.02} (recipe a3)' in out
-    assert (
-        "m: train.batch_size = 16 (recipe a3)" in out and "m: train.lr = 0.008 (recipe a3)" in out
-    )
-    assert "eval_size" not in out and "4 trainings" in out
+    said = [line for line in out.splitlines() if line.startswith("m: recipe ")]
+    assert said[0].startswith("m: recipe a3: image_size 160, epochs 100, batch_size 2048, ")
+    assert 'optimizer {"name": "lamb", "weight_decay": 0.02}, lr 0.008' in said[0]
+    assert said[1:] == [
+        "m: recipe a3, here with: image_size 32, epochs 1, batch_size 16, eval_size at its default",
+        "m: recipe a3, in “optimizer.weight_decay 0.0” with: optimizer.weight_decay 0.0, "
+        "mixing false",
+        "m: recipe a3, in “optimizer.weight_decay 0.0, mixup” with: "
+        "optimizer.weight_decay 0.0, mixing mixup",
+        "m: recipe a3, in “optimizer.weight_decay 0.02” with: mixing false",
+        "m: recipe a3, in “optimizer.weight_decay 0.02, mixup” with: mixing mixup",
+    ]
+    assert "4 trainings" in out
+    assert out.count("the warm-up of 5 epochs is longer than the training") == 1
     assert runner.main(["m.yaml", "--plan", "--json"]) == 0
     jobs = json.loads(capsys.readouterr().out)["jobs"]
     decays = [j["settings"]["optimizer"]["weight_decay"] for j in jobs if j["kind"] == "train"]
@@ -172,3 +182,29 @@ def test_recipes_on_an_axis_run(
     assert runner.main(["m.yaml", "--devices", "cpu"]) == 0
     report = Path("reports/m/t.md").read_text()
     assert all(f"| {name} |" in report for name in RECIPES if name != "a2")
+    page = Path("reports/m/report.md").read_text()
+    assert "- recipe torchvision: image_size 176, " in page
+    assert "- recipe torchvision, here with: image_size 32, epochs 1, batch_size 16, " in page
+    assert (
+        "The warm-up of 5 epochs is longer than the training: it is squeezed into 1 epoch" in page
+    )
+
+
+def test_what_is_not_a_recipes_is_all_that_an_arm_changes(tmp_path: Path) -> None:
+    """What a recipe brings with the changes over it is the whole again."""
+    for written in (
+        {},
+        {"mixing": False, "lr": 1e-4, "clip_grad": 1.0},
+        {"optimizer": {"weight_decay": None}, "image_size": 64, "repeats": None},
+        {"optimizer": {"name": "sgd"}, "warmup": {"start_lr": 1e-3}, "loss": "poly"},
+    ):
+        whole = expanded("a2", written)
+        again: dict[str, Any] = json.loads(json.dumps(RECIPES["a2"]))
+        for name, value in recipes.changed("a2", whole).items():
+            setting, _, part = name.partition(".")
+            place = again[setting] if part else again
+            place[part or setting] = value
+            if value is None:
+                del place[part or setting]
+        assert again == {name: value for name, value in whole.items() if name != "clip_grad"}
+    assert recipes.changed("a2", RECIPES["a2"]) == {}

@@ -87,7 +87,7 @@ def test_a_report_is_read_back(tmp_path: Path) -> None:
         assert [each.seed for each in of_cell] == [0, 1, 2]
         assert all(known.data[each.data or 0].fingerprint == "f" * 16 for each in of_cell)
     arms = [dict(known.settings) | arm.settings for arm in known.arms]
-    assert arms == [dict(settings) for settings in selection.settings]
+    assert arms == [dict(settings) for settings in selection.written]
     assert str(tmp_path) not in STORED.read_text() + str(known.model_dump())
 
 

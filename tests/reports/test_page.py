@@ -673,7 +673,7 @@ def test_settings_are_shown_as_what_differs(
     settings = section(written(matrix, results, tmp_path), "Settings")
     (row,) = cells_of(settings.all("table")[0])
     assert [cell.text for cell in row] == [
-        "t", "rdrop", "null", '{"weight": 0.3}', "r-drop", "ghostnet, mobilenetv2",
+        "t", "rdrop", "false", '{"weight": 0.3}', "r-drop", "ghostnet, mobilenetv2",
     ]  # fmt: skip
     assert "matrix: " in settings.all("details")[-1].text
 

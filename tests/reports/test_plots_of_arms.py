@@ -22,8 +22,9 @@ from experiments.store.store import Results
 from reports.blocks import Plot
 from reports.figures.select import Missing, SelectedTable, select
 from reports.figures.tables import mean
-from reports.page.plots import arms, cost, curves, legends, letters, panels, seeds, style
+from reports.page.plots import cost, curves, legends, letters, panels, seeds, style
 from reports.statistics.answers import answers
+from reports.words import arms
 from tests.plots import Read
 from tests.records import results_of
 from tests.reports.test_answers import fail, matrix_of, store_of

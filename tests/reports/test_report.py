@@ -13,6 +13,7 @@ from classifier.records.record import BenchmarkRecord
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
+from experiments.plan.jobs import unique
 from experiments.store.store import Results
 from reports.blocks import Bullets, Grid, Plot, Section
 from reports.figures.select import select
@@ -100,6 +101,34 @@ def test_what_ran_compiled_or_drew_otherwise_is_said(tmp_path: Path) -> None:
         assert "leaves out one" not in markdown.page(page_of(load(file), results_of(load(file))))
         file.write_text(of_one)
         assert "leaves out one" in markdown.page(page_of(load(file), results_of(load(file))))
+
+
+def test_settings_that_act_at_a_default_are_shown(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "title: T\ndata: {name: digits}\n"
+        "train: {model: ghostnet, image_size: 32, batch_size: 16, warmup: {epochs: 2}}\n"
+        "runs:\n  plain: {}\n  mirrored: {hflip: 0.5}\n  mixed: {mixing: mixup_or_cutmix}\n"
+        "  mixup: {mixing: mixup}\n  lamb: {optimizer: lamb}\n"
+        "tables: {t: {rows: runs, columns: [{header: val, split: val}]}}\n"
+    )
+    matrix = load(file)
+    lines = markdown.page(page_of(matrix, results_of(matrix))).splitlines()
+    both = '"alpha": 1.0, "probability": 0.5'
+    for said in (
+        "dropout: 0.2",
+        'warmup: {"start_lr": 1e-06, "epochs": 2}',
+        "hflip: 0.0, but where an arm says otherwise",
+        "mixing: false, but where an arm says otherwise",
+        "arm plain: as above",
+        "arm mirrored: hflip 0.5",
+        'arm mixed: mixing {"name": "mixup_or_cutmix", '
+        f'{both}, "cutmix_alpha": 1.0, "switch": 0.5}}',
+        f'arm mixup: mixing {{"name": "mixup", {both}}}',
+        'arm lamb: optimizer {"name": "lamb", "weight_decay": 0.0, "decay_on": "weights"}',
+    ):
+        assert f"- {said}" in lines, said
+    assert all(job.as_json()["settings"]["dropout"] == 0.2 for job in unique(matrix.requests())[:5])
 
 
 def test_differences_to_the_baseline(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from experiments.matrix.schema import DIGITS, Column
 from reports.blocks import Grid, Plot
 from reports.figures.select import Cell, Selection, cost_of
 from reports.figures.tables import figures, rounded
-from reports.page.plots import arms, legends, marks, style, svg
+from reports.page.plots import legends, marks, style, svg
 from reports.statistics.answers import Answer, Judged
+from reports.words import arms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

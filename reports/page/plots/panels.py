@@ -10,7 +10,8 @@ from classifier.basics.names import printable
 from classifier.config.tracks import RAW
 from experiments.matrix.arms import Arm
 from experiments.matrix.model import Matrix
-from reports.page.plots import arms, style
+from reports.page.plots import style
+from reports.words import arms
 
 BASELINE, TITLED = "its baseline", "the arm that the title names"
 """What the legend says where arms are too many for a colour each."""
