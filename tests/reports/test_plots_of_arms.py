@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from classifier.records.record import Cost, Epoch, TrainRecord
 from experiments.matrix.load import load
@@ -22,7 +23,8 @@ from experiments.store.store import Results
 from reports.blocks import Plot
 from reports.figures.select import Missing, SelectedTable, select
 from reports.figures.tables import mean
-from reports.page.plots import cost, curves, legends, letters, panels, seeds, style
+from reports.page.plots import cost, curves, legends, letters, marks, panels, seeds, style
+from reports.page.plots.apart import apart
 from reports.statistics.answers import answers
 from reports.words import arms
 from tests.plots import Read
@@ -366,6 +368,58 @@ def test_a_wide_interval_makes_no_row_of_all_points() -> None:
     points = [point_of(1, 0, 100), point_of(2, 51, 53), point_of(3, 53, 55)]
     low, high = cost._limits(points)
     assert low < 50 and high > 54 and high - low < 15
+
+
+def test_an_axis_reaches_as_far_as_most_intervals_do() -> None:
+    """Two arms that are nearly alike, each with an interval far wider than what is between them."""
+    low, high = cost._limits([point_of(1, 40, 60), point_of(2, 41, 61)])
+    assert low <= 40 and high >= 61
+    low, high = cost._limits([point_of(1, 40, 60), point_of(2, 41, 61), point_of(3, 0, 100)])
+    assert 30 <= low <= 40 and 61 <= high <= 71, "and the widest goes on"
+
+
+def test_an_interval_that_goes_on_has_arrows() -> None:
+    matrix, results = digits(scored)
+    plot = against_cost(matrix, results)
+    read = Read(plot)
+    assert read.marks("panel-0-cut-below") == [] and "An arrow" not in plot.caption
+    figure = Figure(figsize=(1, 1))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_ylim(0, 10)
+    marks.draw_cuts(axes, [(1, 2, 8), (2, -1, 5), (3, 5, 11), (4, -math.inf, math.inf)], "key")
+    drawn = {line.get_gid(): line.get_xdata().tolist() for line in axes.lines}  # type: ignore[union-attr]
+    assert drawn == {"key-cut-below": [2], "key-cut-above": [3]}
+
+
+def test_figures_at_the_left_leave_room_for_what_they_are(tmp_path: Path) -> None:
+    """Scores so near to each other that their axis needs many digits."""
+    matrix = listed(tmp_path, ["a", "b"], "[{header: a, split: test}]")
+    near = {"a": 0.5012345, "b": 0.5012346}
+    results = results_of(matrix, lambda row, column, seed: near.get(row, 0.5012345))
+    for i, key in enumerate(list(results.costs)):
+        results.costs[key] = Cost(seconds=10.0 + i)
+    plot = against_cost(matrix, results)
+    read = Read(plot)
+    label = next(e for e in read.all("text") if (e.text or "").startswith("accuracy (better"))
+    turned = re.search(r"rotate\(\S+ (\S+) ", label.attrib.get("transform", ""))
+    assert turned and float(turned[1]) >= style.SMALL, "its letters begin inside the picture"
+
+
+@given(
+    places=st.lists(st.tuples(st.floats(0, 200), st.sampled_from([10.0, 15.0, 40.0])), max_size=10),
+    digits_=st.integers(1, 2),
+)
+def test_numbers_stand_side_by_side(places: list[tuple[float, float]], digits_: int) -> None:
+    widths, room = [8.0 * digits_] * len(places), 600.0
+    at = [(x + 20, y) for x, y in places]
+    moved = apart(at, widths, 11, room)
+    for i, (x, y) in enumerate(at):
+        others = [j for j in range(len(at)) if j != i and abs(at[j][1] - y) < 11]
+        assert all(abs(moved[i] - moved[j]) >= widths[i] for j in others), "none covers another"
+        assert widths[i] / 2 <= moved[i] <= room - widths[i] / 2
+        if all(abs(at[j][0] - x) >= widths[i] + 2 for j in others):
+            assert moved[i] == x, "what covers nothing stays"
+    assert apart([(5.0, 0.0)] * 9, [20.0] * 9, 11, 50.0).count(5.0) >= 1, "too many: some stay"
 
 
 def test_the_data_of_costs_are_means_over_seeds() -> None:

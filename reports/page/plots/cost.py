@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from classifier.basics.names import printable
@@ -18,7 +18,8 @@ from experiments.matrix.schema import DIGITS, Column
 from reports.blocks import Grid, Plot
 from reports.figures.select import Cell, Selection, cost_of
 from reports.figures.tables import figures, rounded
-from reports.page.plots import legends, marks, style, svg
+from reports.page.plots import legends, letters, marks, style, svg
+from reports.page.plots.apart import apart
 from reports.statistics.answers import Answer, Judged
 from reports.words import arms
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 MOST_NAMED = 120
 """Numbered arms whose names stand in the legend; those of the others show on hover."""
 _LEFT, _EDGE, _HIGH, _AXIS, _GAP = 56, 10, 180, 56, 8
+_LABEL = 22
+"""Pixels at the left of the figures of an axis, for what it is."""
 _WIDE = 275
 """Pixels of a panel beside others, where a page has room for them."""
 _BAND = {"color": style.FAINT, "linewidth": 9}
@@ -131,17 +134,22 @@ def plot(
     told = f"{column.metric} on {column.images} of {len(there)} arms against "
     told += ", ".join(panel.name for panel in panels)
 
+    points = [_points(panel, there, looks) for panel in panels]
+    figures = [said for of in points for said in marks.scores_said(column, *_limits(of))]
+    room = max(letters.text_width(said, style.SMALL) for said in figures)
+    side = max(_LEFT, room + style.PAD + _LABEL)
+
     def drawn(name: str, width: float, across: int) -> str:
         top = legends.height(keys, width) + _GAP
-        each = width / across - _LEFT - _EDGE
+        each = width / across - side - _EDGE
 
         def draw(figure: Figure) -> None:
             legends.draw(figure, 0, keys, width)
             for place, panel in enumerate(panels):
                 row, beside = divmod(place, across)
-                left, at = beside * width / across + _LEFT, top + row * (_HIGH + _AXIS)
+                left, at = beside * width / across + side, top + row * (_HIGH + _AXIS)
                 axes = marks.axes(figure, left, at, each, _HIGH)
-                _draw(axes, panel, column, _points(panel, there, looks), f"panel-{place}")
+                _draw(axes, panel, column, points[place], f"panel-{place}")
 
         rows = math.ceil(len(panels) / across)
         return svg.drawn(name, title, told, top + rows * (_HIGH + _AXIS), draw, width)
@@ -151,7 +159,7 @@ def plot(
         title,
         drawn(name, style.WIDTH, 1),
         _data(column, panels, there, looks),
-        _caption(selection, panels, there, looks),
+        _caption(selection, panels, points, there, looks),
         drawn(f"{name}-wide", _WIDE * len(panels), len(panels)) if len(panels) > 1 else "",
     )
 
@@ -429,20 +437,43 @@ def _draw(axes: Axes, panel: _Panel, column: Column, points: Sequence[_Point], k
     marks.draw_lines(axes, lines, style.THIN, 0.8, f"{key}-intervals")
     _join(axes, panel, points, f"{key}-together")
     hollow = _beaten(panel, column, points)
-    for place, point in enumerate(points):
-        _draw_point(axes, panel, point, place in hollow, f"{key}-{place}")
+    axes.update_datalim([(point.cost[0], point.score) for point in points])
     axes.margins(0.06, 0.1)
     axes.autoscale_view(scaley=False)
     axes.set_ylim(*_limits(points))
     axes.grid(color=style.FAINT, linewidth=0.8)
+    places = _places(axes, points, key)
+    for place, point in enumerate(points):
+        _draw_point(axes, panel, point, places[place], place in hollow, f"{key}-{place}")
+    marks.draw_cuts(axes, [(point.cost[0], *point.line) for point in points], key)
+
+
+def _places(axes: Axes, points: Sequence[_Point], key: str) -> list[marks.Point]:
+    """Where the points are drawn: numbers side by side, with a line to where they belong."""
+    at = [(point.cost[0], point.score) for point in points]
+    if any(point.number is None for point in points):
+        return at
+    pixels = [(x - axes.bbox.x0, y) for x, y in axes.transData.transform(at).tolist()]
+    bold = style.SMALL * style.BOLD
+    widths = [letters.text_width(f"{point.number}", bold) for point in points]
+    moved = apart(pixels, widths, style.SMALL, axes.bbox.width)
+    back = axes.transData.inverted()
+    places = [
+        (float(back.transform((x + axes.bbox.x0, y))[0]), score) if x != pixel else (cost, score)
+        for x, (pixel, y), (cost, score) in zip(moved, pixels, at, strict=True)
+    ]
+    lines = [line for line in zip(at, places, strict=True) if line[0] != line[1]]
+    marks.draw_lines(axes, lines, style.THIN, 0.6, f"{key}-moved")
+    return places
 
 
 def _limits(points: Sequence[_Point]) -> tuple[float, float]:
     """From where to where the scores' axis goes: over all points, and over each upright line as far
-    as the points lie apart. Else one interval of few seeds makes a row of all points."""
+    as half of the lines go, or as the points lie apart. Else one interval of few seeds makes a row
+    of all points."""
     at = [point.score for point in points]
     halves = [(high - low) / 2 for low, high in (p.line for p in points) if math.isfinite(high)]
-    reach = max(at) - min(at) or max(halves, default=0.0) or 1.0
+    reach = max(max(at) - min(at), median(halves or [0.0])) or 1.0
     low = min(max(point.line[0], min(at) - reach) for point in points)
     high = max(min(point.line[1], max(at) + reach) for point in points)
     room = 0.06 * (high - low) or 0.05
@@ -454,15 +485,15 @@ def _beaten(panel: _Panel, column: Column, points: Sequence[_Point]) -> set[int]
     return beaten(points, less_is_better=panel.less_is_better, more_scores=more_scores)
 
 
-def _draw_point(axes: Axes, panel: _Panel, point: _Point, is_beaten: bool, key: str) -> None:
-    at = point.cost[0], point.score
+def _draw_point(
+    axes: Axes, panel: _Panel, point: _Point, at: marks.Point, is_beaten: bool, key: str
+) -> None:
     said = "; ".join(f"{trick} {of.said}".strip() for trick, of in point.scores.items())
     told = f"{point.name}: {said}; {panel.name} {_said(point.cost, panel.digits)}"
     told += " (of one training with others)" if point.trained_with else ""
     told += "; shown to be beaten" if is_beaten else ""
     if point.number is not None:
         weight, colour = ("normal", style.GREY) if is_beaten else ("bold", style.BLUE)
-        axes.update_datalim([at])
         written = axes.text(
             *at, f"{point.number}", ha="center", va="center", fontsize=style.SMALL,
             weight=weight, color=colour,
@@ -491,7 +522,11 @@ def _join(axes: Axes, panel: _Panel, points: Sequence[_Point], key: str) -> None
 
 
 def _caption(
-    selection: Selection, panels: Sequence[_Panel], there: Mapping[int, _Arm], looks: _Looks
+    selection: Selection,
+    panels: Sequence[_Panel],
+    points: Sequence[Sequence[_Point]],
+    there: Mapping[int, _Arm],
+    looks: _Looks,
 ) -> str:
     of_models = " and ".join(p.name.split(" (")[0] for p in panels if p.is_of_models)
     said = ["A point is an arm, with its 95 % interval."]
@@ -509,6 +544,11 @@ def _caption(
             "Arms on a band come of one training: its seconds are theirs together, at least what "
             "each alone would take, so none of these is called worse for its time."
         )
+    limits = [(_limits(of), of) for of in points]
+    if any(p.line[0] < low or p.line[1] > high for (low, high), of in limits for p in of):
+        said.append("An arrow: the interval goes on.")
+    if looks.has_numbers:
+        said.append("A line leads from a number that others would cover to where it belongs.")
     lacking = len(selection.matrix.arms) - len(there)
     if lacking:
         said.append(f"{_counted(lacking)} not here, for want of this score.")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.matrix.schema import Column
-from reports.page.plots.style import FAINT, PAD, SMALL, Colour
+from reports.page.plots.style import FAINT, INK, PAD, SMALL, Colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -140,14 +140,41 @@ def _draw_path(
         )  # fmt: skip
 
 
+def draw_cuts(axes: Axes, lines: Sequence[tuple[float, float, float]], key: str) -> None:
+    """Arrows where upright lines, each at a place from low to high, go on outside the axes."""
+    low, high = axes.get_ylim()
+    inside = 0.015 * (high - low)
+    below = [(at, low + inside) for at, least, _ in lines if math.isfinite(least) and least < low]
+    above = [(at, high - inside) for at, _, most in lines if math.isfinite(most) and most > high]
+    for ends, marker, name in ((below, "v", "below"), (above, "^", "above")):
+        if ends:
+            (drawn,) = axes.plot(*zip(*ends, strict=True), marker, color=INK, markersize=4)
+            drawn.set_gid(f"{key}-cut-{name}")
+
+
+MOST_TICKS = 4
+
+
+def scores_said(column: Column, low: float, high: float) -> list[str]:
+    """The figures at an axis of a metric that goes from low to high."""
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = MaxNLocator(MOST_TICKS).tick_values(low, high)
+    return [_score(column, tick) for tick in ticks if low <= tick <= high]
+
+
+def _score(column: Column, figure: float, is_difference: bool = False) -> str:
+    in_percent = is_difference and column.is_speed
+    figure = round(100 * figure if in_percent else figure, 10)
+    sign = "+" if is_difference and figure else ""
+    return f"{figure:{sign}g}{' %' if in_percent else ''}"
+
+
 def scale_scores(axis: Axis, column: Column, *, is_difference: bool = False) -> None:
     """What an axis of a metric shows, which way is better, and a few of its figures."""
-    in_percent = is_difference and column.is_speed
 
     def said(figure: float, _: float) -> str:
-        figure = round(100 * figure if in_percent else figure, 10)
-        sign = "+" if is_difference and figure else ""
-        return f"{figure:{sign}g}{' %' if in_percent else ''}"
+        return _score(column, figure, is_difference)
 
     what = f"difference in {column.metric}" if is_difference else column.metric
     _scale(axis, what, column.more_is_better, said)
@@ -166,7 +193,7 @@ def _scale(
 ) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(4))
+    axis.set_major_locator(MaxNLocator(MOST_TICKS))
     axis.set_major_formatter(said)
     better = {True: " (better →)", False: " (← better)", None: ""}
     axis.set_label_text(what + better[more_is_better])
