@@ -8,11 +8,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from classifier.basics.machine import Platform, without_instructions
 from classifier.config.family import LOOKS
 from classifier.data.batches import left_over
-from classifier.records.record import BenchmarkRecord, Environment, Record, TrainRecord
+from classifier.records.record import (
+    BenchmarkRecord,
+    Environment,
+    EvaluateRecord,
+    Record,
+    TrainRecord,
+)
 from experiments.matrix.model import Matrix
 from reports.figures.select import Cell, Missing, SelectedTable
 from reports.figures.tables import figures
 from reports.statistics.answers import learnt_nothing
+
+MOST_NAMED = 10
+"""Rows."""
 
 
 def notes(matrix: Matrix, table: SelectedTable) -> list[str]:
@@ -100,10 +109,28 @@ def _spread(matrix: Matrix, table: SelectedTable) -> Iterator[str]:
 def _learnt_nothing(table: SelectedTable) -> Iterator[str]:
     guessing = [record for record in table.accuracies if learnt_nothing(record)]
     if guessing:
+        where = list(_where_it_guesses(table))
+        more = f" and {len(where) - MOST_NAMED} more" if len(where) > MOST_NAMED else ""
+        named = f": {'; '.join(where[:MOST_NAMED])}{more}"
         yield (
             f"{len(guessing)} of {len(table.accuracies)} accuracies are those of guessing: what "
-            "they belong to has learnt nothing yet."
+            "they belong to has learnt nothing yet"
+            f"{named if len(guessing) < len(table.accuracies) else ''}."
         )
+
+
+def _where_it_guesses(table: SelectedTable) -> Iterator[str]:
+    """A row, with the columns where it is not all of them."""
+    for row in table.cells:
+        cells = [cell for cell in row if not cell.column.is_cost and not cell.column.is_speed]
+        guess = {cell.column.header: None for cell in cells if any(map(_guesses, cell.records))}
+        if guess:
+            is_whole = len(guess) == len(cells)
+            yield row[0].row if is_whole else f"{row[0].row} ({', '.join(guess)})"
+
+
+def _guesses(record: Record) -> bool:
+    return isinstance(record, TrainRecord | EvaluateRecord) and learnt_nothing(record)
 
 
 def emulated_on(table: SelectedTable) -> Environment | None:

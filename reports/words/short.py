@@ -83,9 +83,14 @@ def finding(answer: Answer) -> Finding:
     if lines:
         return _of_lines(answer, lines)
     cells = [each for group in chosen for each in group]
-    if not any(each.comparison for each in cells):
+    measured = [each.cell.column.metric for each in cells if each.comparison]
+    if not measured:
         return Finding(answer.table.name, _not_yet(cells))
-    return _of_one(answer, cells[0]) if len(cells) == 1 else _of_best(answer, cells)
+    of_first = [each for each in cells if each.cell.column.metric == measured[0]]
+    others = [of for of in chosen if of[0].cell.column.metric != measured[0]]
+    said = [f"{of[0].cell.column.header}: {counted_verdicts([of])}" for of in others]
+    found = _of_one(answer, of_first[0]) if len(of_first) == 1 else _of_best(answer, of_first)
+    return replace(found, details=(*found.details, *(["; ".join(said)] if said else ())))
 
 
 def _of_line(answer: Answer, line: JudgedLine) -> Finding:
@@ -101,9 +106,10 @@ def _of_line(answer: Answer, line: JudgedLine) -> Finding:
 
 def _of_lines(answer: Answer, lines: Sequence[JudgedLine]) -> Finding:
     shown = [replace(_outcome(answer, e), of=e.column.header) for e in lines[:MOST_LINES]]
-    more = f"; {len(lines) - MOST_LINES} more are in the table" if len(lines) > MOST_LINES else ""
+    left = len(lines) - MOST_LINES
+    more = f"; {left} more {'is' if left == 1 else 'are'} in the table" if left > 0 else ""
     bases = list(dict.fromkeys(f"“{line.baseline.header}”" for line in lines))
-    said = f"Differences to {', '.join(bases)}, {_over(answer, lines[0])}{more}."
+    said = f"Differences to {', '.join(bases)}, {_over(answer, lines[0])}{more}{_remarks(lines)}."
     return Finding(answer.table.name, said, shown, details=[f"row by row: {row_by_row(answer)}"])
 
 
@@ -118,29 +124,67 @@ def _of_one(answer: Answer, cell: Judged) -> Finding:
     return Finding(answer.table.name, said, [_outcome(answer, cell)], details=_details(cell))
 
 
+def _remarks(lines: Sequence[JudgedLine]) -> str:
+    """Of their verdicts, each once; what only some have is said of these."""
+    of: dict[str, list[str]] = {}
+    for line in lines:
+        for remark in line.verdict.remarks:
+            of.setdefault(remark, []).append(f"“{line.column.header}”")
+    said = (
+        remark if len(columns) == len(lines) else f"{', '.join(columns)}: {remark}"
+        for remark, columns in of.items()
+    )
+    return "".join(f"; {each}" for each in said)
+
+
 def _of_best(answer: Answer, cells: Sequence[Judged]) -> Finding:
-    """Where rows are different tricks. Only differences of one metric can be ordered."""
-    metric = next(each.cell.column.metric for each in cells if each.comparison)
-    found = [each for each in cells if each.comparison and each.cell.column.metric == metric]
-    best = max(found, key=_gain)
-    name = best.cell.row
-    if len({each.cell.column.header for each in found}) > 1:
-        name += f", “{best.cell.column.header}”"
-    is_better = best.verdict is not None and best.verdict.word is Word.BETTER
+    """Where rows are different tricks, of one metric, for only its differences can be ordered. What
+    failed or only guesses, or is compared with what does, is no best."""
+    found = [each for each in cells if each.comparison and not each.doubts]
     compared = counted(len(cells), "compared cell")
-    said = f"The best of {compared} is {name}"
-    if not is_better:
-        which = "" if len(found) == len(cells) else " with an interval"
-        said = f"Of {compared} none is shown to be better; the best{which} is {name}"
     words = Counter(each.verdict.word for each in cells if each.verdict)
+    counts = {word.value: words[word] for word in Word if words[word]}
     left = [each for each in cells if not each.verdict]
+    none = [f"no verdict: {counted_verdicts([left])}"] if left else []
+    if not found:
+        said = (
+            f"Of {compared} none is shown to be better: in all of them seeds failed or only guess."
+        )
+        return Finding(answer.table.name, said, counts=counts, details=none)
+    best = max(found, key=_gain)
+    ties = [each for each in found if _gain(each) == _gain(best)]
+    names = [_named(each, found) for each in ties[:MOST_LINES]]
+    more = f" and {len(ties) - MOST_LINES} more" if len(ties) > MOST_LINES else ""
+    are, name = "are" if len(ties) > 1 else "is", ", ".join(names) + more
+    is_better = best.verdict is not None and best.verdict.word is Word.BETTER
+    said = f"The best of {compared} {are} {name}"
+    if not is_better:
+        which = "" if len(found) == len(cells) else _which(cells)
+        said = f"Of {compared} none is shown to be better; the best{which} {are} {name}"
     return Finding(
         answer.table.name,
         f"{said}{'; being chosen flatters it' if len(found) > 1 else ''}.",
-        outcomes=[replace(_outcome(answer, best), of=name)],
-        counts={word.value: words[word] for word in Word if words[word]},
-        details=[*_details(best), *([f"no verdict: {counted_verdicts([left])}"] if left else ())],
+        outcomes=[
+            replace(_outcome(answer, each), of=n) for each, n in zip(ties, names, strict=False)
+        ],
+        counts=counts,
+        details=[*_details(best), *none],
     )
+
+
+def _named(judged: Judged, among: Sequence[Judged]) -> str:
+    name, header = judged.cell.row, judged.cell.column.header
+    headers = {each.cell.column.header for each in among}
+    return f"{name}, “{header}”" if len(headers) > 1 else name
+
+
+def _which(cells: Sequence[Judged]) -> str:
+    """What some of the cells lack, that the best has."""
+    lacks = [
+        "an interval" if any(each.comparison is None for each in cells) else "",
+        "all its seeds above guessing" if any(each.doubts for each in cells) else "",
+    ]
+    return f" with {' and '.join(filter(None, lacks))}"
 
 
 def _gain(judged: Judged) -> tuple[bool, float]:

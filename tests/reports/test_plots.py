@@ -160,7 +160,7 @@ def test_names_are_text_whatever_they_hold(tmp_path: Path) -> None:
     for name in (*NAMES[:3], NAMES[4]):
         assert name in texts
     assert any(re.fullmatch("x+…x+", text) for text in texts)
-    assert "“$a$ <i>” minus “base”" in texts
+    assert "$a$ <i>: each row minus “base”" in texts
     assert "tspan" not in plot.svg, "no name is a formula"
 
 
@@ -212,7 +212,7 @@ def test_panels_of_one_metric_share_an_axis(tmp_path: Path) -> None:
 
 def test_a_metric_without_intervals_has_a_line_in_place_of_a_panel(tmp_path: Path) -> None:
     read = Read(drawn(two_columns(tmp_path, ("accuracy", "ece"))))
-    assert "“ece val” minus “base”" in read.texts
+    assert "ece val: each row minus “base”" in read.texts
     assert "No row has an interval." in read.texts
     assert read.group("axes_1") is not None and read.group("axes_2") is None
 
@@ -243,7 +243,34 @@ def test_long_names_that_nothing_tells_apart_keep_their_beginning(tmp_path: Path
     matrix = listed(tmp_path, names, "[{header: a, split: test}]")
     read = Read(drawn(the_answer(matrix, store_of(matrix, tmp_path / "runs"))))
     for place, name in enumerate(names):
-        assert read.areas()[place][0].startswith(f"{name}: a minus base: ")
+        assert read.areas()[place][0].startswith(f"a: {name} minus base: ")
+
+
+def test_one_row_against_another_is_named(tmp_path: Path) -> None:
+    matrix = listed(tmp_path, ["a"], "[{header: test accuracy, split: test}]")
+    read = Read(drawn(the_answer(matrix, store_of(matrix, tmp_path / "runs"))))
+    assert "test accuracy: “a” minus “base”" in read.texts
+
+
+@pytest.mark.parametrize("kind", ["models", "data sets"])
+def test_what_a_line_over_rows_speaks_of_is_written_out(kind: str, tmp_path: Path) -> None:
+    text = (
+        "title: T\ntrain: {model: ghostnet, image_size: 32}\ndata: {name: digits}\n"
+        "seeds: [0, 1]\nmatrix: {ROW, rdrop: [false, true]}\n"
+        "tables:\n  t:\n    rows: AXIS\n    columns:\n"
+        "      - {header: plain, split: test, where: {rdrop: false}}\n"
+        "      - {header: r-drop, split: test, where: {rdrop: true}}\n"
+        "    baseline: {rdrop: false}\n"
+    )
+    row, axis = "model: [ghostnet, mobilenetv2]", "model"
+    if kind == "data sets":
+        text = text.replace("data: {name: digits}\n", "")
+        row, axis = "data: [{name: digits}, {folder: shapes}]", "data"
+    file = tmp_path / "m.yaml"
+    file.write_text(text.replace("ROW", row).replace("AXIS", axis))
+    matrix = load(file)
+    read = Read(drawn(the_answer(matrix, store_of(matrix, tmp_path / "runs"))))
+    assert {f"2 rows: these {kind}", f"2 rows: {kind} like these"} <= set(read.texts)
 
 
 def test_nothing_compared_no_forest(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from reports.figures.select import select
 from reports.figures.tables import mean
 from reports.page.facts import facts
 from reports.statistics.answers import Answer, Judged, answers
+from reports.words.notes import notes
 from reports.words.short import MOST_LINES, finding, findings
 from tests.records import results_of
 from tests.reports.test_answers import IMAGES, fail, matrix_of, store_of, the_answer
@@ -32,9 +34,14 @@ tables:
 RIGHT = {0.001: 0.5, 0.002: 0.4, 0.003: 0.9, 0.004: 0.51}
 
 
-def tricks(folder: Path, metric: str = "", baseline: str = ", baseline: {run: plain}") -> Answer:
-    """Of four runs whose shares of right answers are RIGHT, by learning rate; the last has other
-    images right than the first."""
+def tricks(
+    folder: Path,
+    metric: str = "",
+    baseline: str = ", baseline: {run: plain}",
+    shares: Mapping[float, float] = RIGHT,
+) -> Answer:
+    """Of four runs with these shares of right answers, by learning rate; the last has other images
+    right than the first."""
     file = folder / "tricks.yaml"
     file.write_text(TRICKS.format(metric=metric and f", metric: {metric}", baseline=baseline))
     matrix = load(file)
@@ -42,7 +49,7 @@ def tricks(folder: Path, metric: str = "", baseline: str = ", baseline: {run: pl
     def right(request: Request) -> NDArray[np.bool_]:
         assert request.training is not None
         images = np.arange(IMAGES) + (50 if request.training.lr == 0.004 else 0)
-        return images % 100 < 100 * RIGHT[request.training.lr]
+        return images % 100 < 100 * shares[request.training.lr]
 
     return the_answer(matrix, store_of(matrix, folder / "runs", right))
 
@@ -121,6 +128,47 @@ def test_of_different_tricks_the_best_is_named_and_verdicts_are_counted(tmp_path
     assert found.said == "The best of 3 compared cells is b; being chosen flatters it."
 
 
+def test_best_that_are_equal_are_all_named(tmp_path: Path) -> None:
+    answer = tricks(tmp_path, shares=RIGHT | {0.002: 0.9})
+    found = finding(answer)
+    assert found.said == "The best of 3 compared cells are a, b; being chosen flatters it."
+    assert [each.of for each in found.outcomes] == ["a", "b"]
+    assert {each.figure for each in found.outcomes} == {"+40.00 points"}
+
+
+def test_what_is_compared_with_guessing_is_no_best(tmp_path: Path) -> None:
+    """One of four classes is right by chance: nothing is praised that is compared with that."""
+    found = finding(tricks(tmp_path, shares=RIGHT | {0.001: 0.25}))
+    assert found.said == (
+        "Of 3 compared cells none is shown to be better: in all of them seeds failed or only guess."
+    )
+    assert not found.outcomes and sum(found.counts.values()) == 3
+    found = finding(tricks(tmp_path, shares=RIGHT | {0.003: 0.25}))
+    assert "the best with all its seeds above guessing is c" in found.said
+
+
+def test_of_several_metrics_the_first_answers_by_its_name(tmp_path: Path) -> None:
+    """One arm in three columns has no best one."""
+    file = tmp_path / "columns.yaml"
+    file.write_text(
+        "title: T\ndata: digits\ntrain: {image_size: 32, model: ghostnet}\n"
+        "matrix: {loss.label_smoothing: [0.0, 0.1]}\nseeds: [0, 1]\ntables:\n  t:\n"
+        "    rows: loss.label_smoothing\n    columns:\n"
+        "      - {header: test accuracy, split: test}\n"
+        "      - {header: nll, metric: nll, split: test}\n"
+        "    baseline: {loss.label_smoothing: 0.0}\n"
+    )
+    matrix = load(file)
+    answer = the_answer(matrix, store_of(matrix, tmp_path / "runs"))
+    found = finding(answer)
+    assert "best" not in found.said
+    assert "“0.1”" in found.said and "“0.0”" in found.said and "“test accuracy”" in found.said
+    (_, (accuracy, nll)) = answer.cells
+    assert accuracy.verdict is not None and nll.verdict is not None
+    assert found.outcomes[0].mark.word == accuracy.verdict.word.value
+    assert found.details[-1] == f"nll: 1 {nll.verdict.word.value}"
+
+
 def test_where_less_is_better_the_best_is_the_lowest(tmp_path: Path) -> None:
     answer = tricks(tmp_path, metric="nll")
     found = finding(answer)
@@ -179,6 +227,25 @@ def test_speeds_are_in_percent_of_the_baseline(tmp_path: Path) -> None:
     )
 
 
+def test_several_lines_say_what_their_verdicts_leave_open(tmp_path: Path) -> None:
+    """A row that learnt nothing stands in the answer, not in the table alone."""
+    matrix = _wide(tmp_path)
+
+    def right(request: Request) -> NDArray[np.bool_]:
+        assert request.training is not None
+        share = 0.1 if request.training.model == "ghostnet" else 0.5
+        return np.random.default_rng(request.training.seed).random(IMAGES) < share
+
+    answer = the_answer(matrix, store_of(matrix, tmp_path / "runs", right))
+    said = finding(answer).said
+    assert said.count("seeds that failed or only guess in ghostnet") == 1
+    (note,) = [n for n in notes(matrix, answer.table) if "guessing" in n]
+    assert note == (
+        "6 of 12 accuracies are those of guessing: what they belong to has learnt nothing yet: "
+        "ghostnet."
+    )
+
+
 def _wide(folder: Path) -> Matrix:
     """Five variants of two models."""
     file = folder / "wide.yaml"
@@ -207,7 +274,8 @@ def test_several_variants_have_a_line_each_on_one_axis(tmp_path: Path) -> None:
     (found,) = findings([answer]).items
     assert [each.of for each in found.outcomes] == ["c1", "c2", "c3", "c4"]
     assert found.said == (
-        "Differences to “c0”, on average over these 2 models; 1 more are in the table."
+        "Differences to “c0”, on average over these 2 models; 1 more is in the table; “c2”: alone "
+        "yes, among 20 no."
     )
     lines = {line.column.header: line.comparison for line in reversed(answer.lines)}
     reach = max(

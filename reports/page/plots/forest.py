@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from classifier.basics.names import printable
 from experiments.matrix.schema import Column
 from reports.blocks import Grid, Plot
+from reports.figures.select import Cell
 from reports.page.plots import letters, marks, style, svg
 from reports.statistics.answers import Answer, Judged
 from reports.statistics.intervals import Comparison
@@ -25,7 +26,8 @@ REACH = 3.0
 """So many times the median of half an interval is shown at least of each; arrows say that there is
 more. Else one interval of few seeds makes points of all others."""
 _NAMES, _WORDS = 168, 70
-"""Pixels for the rows' names at the left, at most, and for what is said at the right."""
+"""Pixels for the rows' names at the left, at most (those of lines over the rows are written out),
+and for what is said at the right."""
 _GAP, _AXIS, _APART = 6, 50, 10
 """Below a heading; from the last row to the next heading, and where there are no rows."""
 _NO_INTERVAL = "no interval"
@@ -62,6 +64,8 @@ class _Group:
     column: Column
     against: str | None
     """None where each has its own."""
+    by_row: bool
+    """Whether that is a row, and not another column."""
     margin: float | None
     lines: Sequence[_Line]
 
@@ -82,7 +86,9 @@ def plot(answer: Answer) -> Plot | None:
         return None
     name, title = f"forest-{answer.table.name}", f"{answer.table.name}: differences"
     drawn_lines = [line for group in groups if group.compared for line in group.lines]
-    left = letters.room_for([line.name for line in drawn_lines], _NAMES)
+    own = [line.name for line in drawn_lines if line.is_over_rows]
+    most = max(_NAMES, letters.room_for(own, style.WIDTH))
+    left = letters.room_for([line.name for line in drawn_lines], most)
     headings = [letters.wrapped(_heading(group), style.LETTERS * style.BOLD) for group in groups]
     limits = [_limits([other for other in groups if _share_axis(group, other)]) for group in groups]
     heights = [
@@ -134,21 +140,30 @@ def _groups(answer: Answer) -> Iterator[_Group]:
             if line.column is of.column
         ]
         shared = against.pop() if len(against) == 1 else None
-        yield _Group(of.column, shared, of.margin, [*rows, *over])
+        base = of.baseline
+        by_row = base is not None and _is_row(of, base)
+        yield _Group(of.column, shared, by_row, of.margin, [*rows, *over])
 
 
 def _row(judged: Judged) -> _Line:
     cell, base = judged.cell, judged.cell.baseline
     assert base is not None
-    against = base.row if base.column.header == cell.column.header else base.column.header
+    against = base.row if _is_row(cell, base) else base.column.header
     missing = cell.missing or base.missing
     why = missing.value if missing else _NO_INTERVAL
     return _Line(cell.row, against, judged.comparison, judged.verdict, why)
 
 
+def _is_row(cell: Cell, base: Cell) -> bool:
+    return base.column.header == cell.column.header
+
+
 def _heading(group: _Group) -> str:
-    against = f"“{group.against}”" if group.against else "its baseline"
-    return printable(f"“{group.column.header}” minus {against}")
+    header, against = group.column.header, f"“{group.against}”" if group.against else "its baseline"
+    if group.by_row:
+        variant = f"“{group.lines[0].name}”" if len(group.lines) == 1 else "each row"
+        return printable(f"{header}: {variant} minus {against}".replace("<br>", " "))
+    return printable(f"“{header}” minus {against}")
 
 
 def _why_empty(group: _Group) -> str:
@@ -209,7 +224,11 @@ def _draw(axes: Axes, group: _Group, limits: tuple[float, float], left: float, k
 def _words(group: _Group, line: _Line) -> str:
     """All of a row in a line."""
     has_own = group.against is None and not line.is_over_rows  # its name says which
-    name = line.name if has_own else f"{line.name}: {group.column.header} minus {line.against}"
+    name = f"{line.name}: {group.column.header} minus {line.against}"
+    if has_own:
+        name = f"{group.column.header}: {line.name}"
+    elif group.by_row and not line.is_over_rows:
+        name = f"{group.column.header}: {line.name} minus {line.against}"
     name = printable(name.replace("<br>", " "))
     figure, wide, narrow, *_ = _told(group, line)
     if not figure:
