@@ -77,8 +77,11 @@ def write(
 
 
 def again(matrix: Matrix) -> list[str]:
-    """What makes its report anew, as a shell has to be given it."""
-    return list(map(shlex.quote, [matrix.label, *options(matrix.overrides), "--report"]))
+    """What makes its report anew in this folder, as a shell has to be given it."""
+    file = matrix.source
+    if file.is_absolute() and file.is_relative_to(Path.cwd()):
+        file = file.relative_to(Path.cwd())
+    return list(map(shlex.quote, [str(file), *options(matrix.overrides), "--report"]))
 
 
 def check_records(selection: Selection) -> None:

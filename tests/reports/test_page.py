@@ -290,7 +290,7 @@ def test_its_end_leads_to_the_files_beside_it_and_says_how_it_is_made(
     assert links == ["report.md", "results.csv", "verdicts.csv", "verdicts.json", "records.json"]
     assert all((tmp_path / matrix.name / each).is_file() for each in links)
     command = shlex.split(page.one("footer").all("code")[0].text)
-    assert command[:3] == ["python", "runner.py", matrix.label] and command[-1] == "--report"
+    assert command[:3] == ["python", "runner.py", str(matrix.source)] and command[-1] == "--report"
     sets = [command[i + 1] for i, each in enumerate(command) if each == "--set"]
     seeds = tuple(map(int, command[command.index("--seeds") + 1].split(",")))
     again = load(matrix.source, Overrides(sets=tuple(sets), seeds=seeds))
@@ -303,6 +303,21 @@ def test_a_smoke_test_is_made_anew_as_one() -> None:
     assert again(smoke) == ["experiments/ema.yaml", "--smoke", "--report"]
     both = load(file, Overrides(smoke=True, sets=("train.epochs=1",)))
     assert again(both)[1:-1] == ["--smoke", "--set", "train.epochs=1"]
+
+
+def test_the_command_finds_its_matrix_from_where_it_was_made(
+    tmp_path: Path, matrix: Matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However deep the file lies: its folder alone would not do."""
+    deep = tmp_path / "some" / "where" / "else"
+    deep.mkdir(parents=True)
+    (deep / "m.yaml").write_text(matrix.source.read_text())
+    monkeypatch.chdir(tmp_path)
+    for given in (deep / "m.yaml", Path("some/where/else/m.yaml")):
+        assert again(load(given))[0] == "some/where/else/m.yaml"
+    monkeypatch.chdir(deep.parent)
+    assert again(load(Path("../where/else/m.yaml")))[0] == "../where/else/m.yaml"
+    assert again(load(matrix.source))[0] == str(matrix.source), "one that lies elsewhere, whole"
 
 
 def test_names_stay_names(tmp_path: Path) -> None:
