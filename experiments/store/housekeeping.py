@@ -8,7 +8,7 @@ import sys
 import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -20,11 +20,13 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import digest, short_name
 from classifier.basics.names import counted
 from classifier.basics.progress import OnCount, duration
+from classifier.config.spec import TrainSpec
 from classifier.inference import metrics
 from classifier.records import runs
 from classifier.records.record import EvaluateRecord, MetricRecord, Record, TrainRecord
 from classifier.records.runs import PREDICTIONS, SCORES
 from experiments.store import leases
+from experiments.store.about import about
 from experiments.store.layout import (
     BENCHMARK,
     DELETED,
@@ -53,6 +55,8 @@ class Run:
     """Bytes."""
     changed: float
     """Seconds since the epoch."""
+    about: str = ""
+    """Of a training whose record is there: its data, and what else its name does not tell."""
 
 
 def show(store: Store) -> int:
@@ -60,12 +64,12 @@ def show(store: Store) -> int:
     runs = status(store)
     now = time.time()
     rows = [
-        (run.name, run.done, run.state, _megabytes(run.size), _age(now - run.changed))
+        (run.name, run.about, run.done, run.state, _megabytes(run.size), _age(now - run.changed))
         for run in runs
     ]
     if rows:
-        aligned = ("left", "right", "left", "right", "right")
-        headers = ("run", "done", "state", "size", "changed")
+        aligned = ("left", "left", "right", "left", "right", "right")
+        headers = ("run", "about", "done", "state", "size", "changed")
         print(tabulate(rows, headers, disable_numparse=True, colalign=aligned), end="\n\n")
     print(f"{len(runs)} runs in {store.root}, {_megabytes(sum(run.size for run in runs))}")
     states = folders(store.root / STATES)
@@ -125,7 +129,19 @@ def _megabytes(size: int) -> str:
 def status(store: Store) -> list[Run]:
     """Every run of the store, in the order of its name."""
     held = leases.held(store.root)
-    return [_run(folder, held) for folder in folders(store.root)]
+    found = [_run(folder, held) for folder in folders(store.root)]
+    specs = {folder.name: spec for folder in folders(store.root) if (spec := _trained(folder))}
+    said = about(specs)
+    return [replace(run, about=said.get(run.name, "")) for run in found]
+
+
+def _trained(run: Path) -> TrainSpec | None:
+    for unit in filter(is_unit, folders(run)):
+        try:
+            return runs.read_record(unit).spec.trained
+        except UserError:  # damaged: --verify names it
+            continue
+    return None
 
 
 def _run(folder: Path, held: set[str]) -> Run:

@@ -174,6 +174,8 @@ class Selection:
     used: tuple[Used, ...]
     """Each once: trainings, with a record for each track, then evaluations, then what the user's
     metrics say of these, then speeds."""
+    names: Mapping[str, str]
+    """What each training is called, by its signature, as its job is."""
     data: Mapping[str, DataSpec]
     """What each training is on, by its signature, as the matrix says it now: a record may know
     another line of the user's file."""
@@ -224,6 +226,7 @@ def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()
         has_run=bool(used) or any(signature in results.failures for signature, _ in served),
         tables=tuple(_table(table, records, results) for table in matrix.tables),
         used=used,
+        names={job.id: job.name for job in jobs if isinstance(job.spec, TrainSpec)},
         data={of.signature: of.data for request in matrix.requests() if (of := request.training)},
         folders=results.folders,
         jobs=len(jobs),

@@ -217,11 +217,9 @@ def cost(selection: Selection) -> Section:
             if before is None or cost.seconds > before.seconds:
                 costs[record.kind][spent] = cost
     header = ("training", "tracks", "epochs", "R-Drop passes", "time", "images/s", "peak MiB")
-    titles = selection.titles
     rows = [
         (
-            record.spec.slug
-            + (f" ({titles[selection.is_on(record).whole]})" if len(titles) > 1 else ""),
+            selection.names[record.signature],
             ", ".join(sorted(tracks, reverse=True)),
             str(len(record.history)),
             str(record.rdrop_passes or ""),

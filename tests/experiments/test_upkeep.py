@@ -6,11 +6,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import runner
+from classifier.config.spec import TrainSpec
+from experiments.store.about import about
 from experiments.store.leases import Leases
 
 MATRIX = """\
@@ -61,6 +64,29 @@ def test_status_shows_every_run(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert len([line for line in lines if line.startswith("mobilenetv2-")]) == 3
     assert sum("failed" in line for line in lines) == 1
     assert lines[-1].startswith("3 runs in runs, ")
+
+
+def test_status_tells_runs_of_one_name_apart() -> None:
+    """By their data, and by what most of them do not have."""
+    base = {"model": "ghostnet", "image_size": 32, "data": {"name": "digits", "limit": 20}}
+    changes: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "mixed": {"mixing": True},
+        "other": {"data": {"name": "digits", "limit": 30}},
+        "lr": {"lr": 0.5},
+        "decay": {"optimizer": {"weight_decay": 0.1}},
+        "seed": {"seed": 1},
+    }
+    specs = {name: TrainSpec.model_validate(base | of) for name, of in changes.items()}
+    assert about(specs) == {
+        "plain": "digits (limit 20)",
+        "mixed": "digits (limit 20): mixing.name mixup, mixing.alpha 1.0, mixing.probability 0.5",
+        "other": "digits (limit 30)",
+        "lr": "digits (limit 20): lr 0.5",
+        "decay": "digits (limit 20): optimizer.weight_decay 0.1",
+        "seed": "digits (limit 20)",
+    }
+    assert about({n: specs[n] for n in ("plain", "mixed")})["plain"] == "digits: mixing off"
 
 
 def test_a_whole_store_is_whole(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

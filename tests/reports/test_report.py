@@ -131,6 +131,20 @@ def test_settings_that_act_at_a_default_are_shown(tmp_path: Path) -> None:
     assert all(job.as_json()["settings"]["dropout"] == 0.2 for job in unique(matrix.requests())[:5])
 
 
+def test_costs_name_the_arm_of_a_training(tmp_path: Path) -> None:
+    """Two trainings of one model and seed."""
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "title: T\ndata: {name: digits}\ntrain: {model: ghostnet, image_size: 32}\n"
+        "matrix: {loss.label_smoothing: [0.0, 0.1]}\n"
+        "tables: {t: {rows: loss.label_smoothing, columns: [{header: val, split: val}]}}\n"
+    )
+    matrix = load(file)
+    page = markdown.page(page_of(matrix, results_of(matrix)))
+    for value in ("0.0", "0.1"):
+        assert f"| ghostnet-s0 (loss.label_smoothing {value}) | raw |" in page
+
+
 def test_differences_to_the_baseline(tmp_path: Path) -> None:
     matrix, results = published("ema")
     write(select(matrix, results), tmp_path)
