@@ -115,7 +115,8 @@ class Tables:
                 self.notes.append(
                     f"table {place[1]}: {gone} row(s) pinned away by the command line"
                 )
-            return "data" if all(row.where.keys() == {"data"} for row in kept) else "model", kept
+            alike = [a for a in ("data", "run") if all(row.where.keys() == {a} for row in kept)]
+            return _row_header(alike[0] if alike else "model", settings), kept
         axis = "run" if settings.rows == "runs" else settings.rows
         if axis not in self._arms.axes:
             raise self._document.error(where, self._arms.unknown_axis(settings.rows))
@@ -125,7 +126,7 @@ class Tables:
             if "|" in name or "\n" in name:
                 raise self._document.error(where, f"'{name}' can't be a row's name in a table")
             rows.append(Row(name=name, where={axis: value}))
-        return "model" if axis == "run" else axis, rows
+        return _row_header(axis, settings), rows
 
     def _columns(self, settings: TableSettings, place: Where) -> list[tuple[Where, Column]]:
         """The columns with their places, without those that the command line pins away."""
@@ -428,6 +429,12 @@ class Tables:
                 message = f"{file} has a row '{row}', which the table has not{nearest(row, rows)}"
                 raise self._document.error(where, message)
         return figures
+
+
+def _row_header(axis: str, settings: TableSettings) -> str:
+    """Of rows that are an axis's values. Of runs the changelog's tables, whose figures are
+    published, say that they are models."""
+    return "model" if axis == "run" and settings.published else axis
 
 
 def _margin(column: Column, settings: TableSettings) -> float | None:

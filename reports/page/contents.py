@@ -197,11 +197,13 @@ def _sides(
     gained = found.gained[: max(half, MOST_IMAGES - len(found.lost))]
     lost = found.lost[: MOST_IMAGES - len(gained)]
     variant, base = cells[0].column.header, _named([c.baseline for c in cells if c.baseline])
+    bases: dict[str, str] = {}
     if variant == base:  # compared row by row
         variant, base = _rows(cells), _rows([c.baseline for c in cells if c.baseline])
-    for images, (right, wrong), count in (
-        (gained, (variant, base), found.counts[0]),
-        (lost, (base, variant), found.counts[1]),
+        bases = {c.row: c.baseline.row for c in cells if c.baseline}
+    for images, right, wrong, count in (
+        (gained, variant, bases, found.counts[0]),
+        (lost, base, {}, found.counts[1]),
     ):
         title = f"Right in “{right}” only: {count:,}"
         items = list(_pictures(selection, images, wrong, album, left))
@@ -210,8 +212,13 @@ def _sides(
 
 
 def _pictures(
-    selection: Selection, images: Sequence[Seen], wrong: str, album: Album, left: int
+    selection: Selection,
+    images: Sequence[Seen],
+    wrong: Mapping[str, str],
+    album: Album,
+    left: int,
 ) -> Iterator[Picture]:
+    """`wrong`: by row the one whose arm was wrong, where that is another."""
     opened = album.pictures(images) if left > 0 else iter([None] * len(images))
     for seen, content in zip(images, opened, strict=True):
         left -= len(content or b"")
@@ -222,7 +229,7 @@ def _pictures(
             title=_class(names, seen.label),
             lines=(
                 f"taken for {_class(names, taken_for)} ({seen.confidence:.2f})",
-                f"{seen.row}, seed {seen.record.training.seed}",
+                f"{wrong.get(seen.row, seen.row)}, seed {seen.record.training.seed}",
             ),
             content=content if left >= 0 else None,
         )

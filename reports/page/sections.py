@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from classifier.basics.names import listed, printable
+from classifier.basics.names import counted, listed, printable
 from classifier.basics.progress import duration
 from classifier.data.split import PARTS
 from classifier.records.record import (
@@ -86,7 +86,7 @@ def environment(records: Sequence[Record]) -> Section:
         versions += [f"commit {ran.commit}"] if ran.commit else []
         work = "benchmark" if record.kind == "benchmark" else "training or evaluation"
         threads = setups.setdefault((ran.device, ", ".join(versions)), set())
-        threads.add(f"{ran.threads} thread(s) a {work}")
+        threads.add(f"{counted(ran.threads, 'thread')} a {work}")
     items = [f"{device}: {', '.join(sorted(t))}; {v}" for (device, v), t in setups.items()]
     return Section(2, "Environment", (Grid(("System", "CPU", "GPU", "RAM"), rows), Bullets(items)))
 
@@ -126,7 +126,7 @@ _SPEED: Columns[BenchmarkRecord] = {
     "median ms": lambda record: f"{record.median_seconds * 1000:.1f}",
     "quartiles ms": lambda record: " to ".join(f"{s * 1000:.1f}" for s in record.quartiles),
     "batches timed": lambda record: str(record.iterations),
-    "measured on": lambda r: f"{r.environment.device}, {r.environment.threads} thread(s)",
+    "measured on": lambda r: f"{r.environment.device}, {counted(r.environment.threads, 'thread')}",
 }
 
 
@@ -177,9 +177,9 @@ def _data(selection: Selection) -> Iterator[str]:
 def _of_data(data: Data, other: str, *, is_first: bool) -> Iterator[str]:
     """`other`: the name of data that networks were only tried on. `is_first`: whether it is not a
     further fold, of which only its parts are to be said."""
-    counted = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
-    counted = f"{other}: {data.test:,} images" if other else f"images: {counted}"
-    yield f"{counted}, {data.classes} classes; contents {data.fingerprint}"
+    parts = " / ".join(f"{getattr(data, part):,} {part}" for part in PARTS)
+    images = f"{other}: {data.test:,} images" if other else f"images: {parts}"
+    yield f"{images}, {data.classes} classes; contents {data.fingerprint}"
     if data.groups and is_first:
         yield f"groups: {data.groups:,}, each in one part"
     if data.left_out and is_first:
@@ -190,8 +190,9 @@ def _of_data(data: Data, other: str, *, is_first: bool) -> Iterator[str]:
         where = "in train or val too" if other else "in more than one part"
         yield f"{where}, and a copy of what was learnt flatters: {_some(data.shared)}"
     for part, names in data.lacking.items():
+        of = "1 class" if len(names) == 1 else f"{len(names)} classes"
         some = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
-        yield f"{other or part} has no image of {len(names)} class(es): {some}"
+        yield f"{other or part} has no image of {of}: {some}"
 
 
 def _some(images: Some) -> str:

@@ -160,7 +160,7 @@ def _over_rows(column: Sequence[Judged]) -> Line | str | None:
         why = "its rows are compared with different columns"
     elif share_images(each.cell.data for each in compared if each.cell.data):
         why = (
-            "rows that are draws of one data set share images, so they are no samples of their own "
+            "rows that are draws of one data set share images and are no samples of their own "
             "(docs/statistics.md)"
         )
     else:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from classifier.basics.machine import Platform, without_instructions
+from classifier.basics.names import counted
 from classifier.config.family import LOOKS
 from classifier.data.batches import left_over
 from classifier.records.record import (
@@ -221,7 +222,9 @@ def _mixed(table: SelectedTable) -> Iterator[str]:
 
 
 def _listed(platforms: Iterable[Platform]) -> str:
-    shown = (f"{p.device}, {p.threads} thread(s), torch {p.torch}" for p in sorted(platforms))
+    shown = (
+        f"{p.device}, {counted(p.threads, 'thread')}, torch {p.torch}" for p in sorted(platforms)
+    )
     return "; ".join(shown)
 
 

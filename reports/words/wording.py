@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from classifier.basics.names import counted
 from classifier.basics.progress import duration
 from classifier.records.record import Cost
 from experiments.matrix.schema import MARGIN, Column
@@ -50,8 +51,9 @@ FOLDS = (
 LARGE_FAMILY = 20
 FEW_SEEDS = 5
 """Whose figures are told one by one."""
-SAVED, MOST_SAVED = 2.0, 100
-"""From few seeds a ratio of variances below it says nothing."""
+SAVED, MOST_SAVED = 2.0, 100.0
+"""From few seeds a ratio of variances below or above says nothing: differences that are equal by
+chance make it as large as one likes."""
 METHOD = (
     "A difference is the variant's figure minus its baseline's, over the seeds that both have. "
     "Where both arms' predictions are of the same images they are compared image by image and seed "
@@ -59,9 +61,11 @@ METHOD = (
     "interval (Tango 1998), for weighted scores a normal one with a floor; it speaks of these "
     "trainings, and another seed may give another answer. Several seeds: seeds and images as "
     "crossed random effects, Student's t for seeds; it speaks of this model, trained again on the "
-    "same training images with other seeds, on other test images. Over the rows: of the mean of "
-    "these models; and of models like these, as if the rows were a sample of them. Speeds: from "
-    "blocks of passes; they speak of this process on this device. p is the level at which the "
+    "same training images with other seeds, on other test images. Of folds, the test parts "
+    "together: each image once. Metrics that are no mean over images: an image's part is its "
+    "jackknife pseudo-value (Tukey 1958). Over the rows (models, data sets): of the mean of these; "
+    "and of others like these, as if the rows were a sample of them. Speeds: from blocks of "
+    "passes; they speak of this process on this device. p is the level at which the "
     "interval just touches 0. A difference is better or worse where Holm's p (1979), over all "
     "comparisons of its table, is at most 5 %; else it is the same where the 90 % interval lies "
     "inside the margin (each at 5 % on its own, not corrected); else these data can't tell. How "
@@ -69,8 +73,7 @@ METHOD = (
 )
 
 ROUGH = (
-    "Four times of five, if things are as these few seeds and images suggest: orders of magnitude. "
-    "Of models like these only more rows tell."
+    "Four times of five, if things are as these few seeds and images suggest: orders of magnitude."
 )
 
 BOLD = (
@@ -408,7 +411,7 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
     listed = ", ".join(f"“{name}” with “{base}”" for name, base in compared_with(compared))
     yield f"Compared: {listed}."
     yield from _margins([each.cell for each in compared])
-    yield f"Holm's p is over {answer.family} comparisons."
+    yield f"Holm's p is over {counted(answer.family, 'comparison')}."
     if answer.family > LARGE_FAMILY:
         yield (
             f"With {answer.family} comparisons in one table, Holm's correction asks the first of "
@@ -475,19 +478,19 @@ def _noise(of: Noise) -> Iterator[str]:
         parts = ", ".join(f"{move:.5f} on {part}" for part, move in of.between_seeds.items())
         yield f"Changing only the seed moves a figure by {parts} (root mean square of two seeds)."
     for header, times in of.unpaired_trainings:
-        if times > SAVED:
-            most = f"about {times:.0f}" if times < MOST_SAVED else f"over {MOST_SAVED}"
+        if SAVED < times < MOST_SAVED:
             yield (
                 f"{header}: that both arms have the same seeds saved trainings: with seeds of "
-                f"their own they would have needed {most} times as many (estimated from few "
-                "seeds, so rough)."
+                f"their own they would have needed about {times:.0f} times as many (estimated from "
+                "few seeds, so rough)."
             )
 
 
 def rough(answer: Answer) -> str:
     """What must be known to read what would tell."""
-    is_data = answer.table.row_header == "data"
-    return ROUGH.replace("models", f"{kind_of_row(answer)}s") if is_data else ROUGH
+    has_sample = any(line.comparison.scope is Scope.POPULATION for line in answer.lines)
+    only = f" Of {kind_of_row(answer)}s like these only more rows tell." if has_sample else ""
+    return f"{ROUGH}{only}"
 
 
 def would_tell(answer: Answer, costs: Mapping[str, Cost]) -> Grid | None:

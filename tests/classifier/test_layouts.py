@@ -76,7 +76,7 @@ def test_a_class_that_val_lacks_is_named_and_does_not_count(
     Path("m.yaml").write_text(MATRIX.format(split="val"))
     assert runner.main(["m.yaml", "--data-root", ".", "--devices", "cpu"]) == 0
     page = Path("reports/m/report.md").read_text()
-    assert "- val has no image of 1 class(es): rare" in page
+    assert "- val has no image of 1 class: rare" in page
     (file,) = Path("runs").glob("*/evaluate-*/record.json")
     record = json.loads(file.read_text())
     with np.load(file.with_name("predictions.npz")) as stored:

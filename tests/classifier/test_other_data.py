@@ -64,7 +64,7 @@ def test_a_column_of_other_data(birds: Path, capsys: pytest.CaptureFixture[str])
     page = Path("reports/m/report.md").read_text()
     assert f"| {right.mean():.5f} |" in Path("reports/m/t.md").read_text()
     assert "- all of shifted: 9 images, 3 classes; contents " in page
-    assert "- all of shifted has no image of 1 class(es): a" in page
+    assert "- all of shifted has no image of 1 class: a" in page
     rows = list(csv.DictReader(Path("reports/m/results.csv").read_text().splitlines()))
     assert [row["split"] for row in rows] == ["val", "test", "all of shifted"]
     assert runner.main([*RUN, "--plan"]) == 0

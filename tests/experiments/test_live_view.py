@@ -103,6 +103,16 @@ def test_a_terminal_may_be_absurdly_narrow(case: str, width: int) -> None:
     assert all(cell_len(line) <= width for line in out.getvalue().splitlines())
 
 
+def test_what_is_stopped_goes_on_or_begins_anew() -> None:
+    """A training keeps its state; an evaluation has none."""
+    jobs = [Job(spec()), Job(EvaluateSpec.of(spec(), RAW, split="val"))]
+    view, out = shown(jobs, 200, terminal=False)
+    for job in jobs:
+        view.stopped(job)
+    said = [line for line in out.getvalue().splitlines() if "stopped " in line]
+    assert said[0].endswith(": it goes on from here") and said[1].endswith(": it begins anew")
+
+
 def test_a_wide_terminal_shows_all_as_it_is() -> None:
     header, *lines = rows(RUNNING["labels"], 200)
     assert header.split("  ")[-1] == "time left" and "images/s" in header

@@ -268,7 +268,10 @@ def test_named_runs_and_dotted_settings(tmp_path: Path) -> None:
     )
     matrix = load(file)
     assert matrix.tables[0].rows == ("plain", "a<br>b")
-    assert matrix.tables[0].row_header == "model"
+    assert matrix.tables[0].row_header == "run"
+    (tmp_path / "p.csv").write_text("model,val\nplain,0.5\n")
+    file.write_text(file.read_text().replace("rows: runs", "published: p.csv, rows: runs"))
+    assert load(file).tables[0].row_header == "model", "as the changelog's tables have it"
     specs = [request.training for request in matrix.requests()]
     assert [s.epochs for s in specs if s] == [2, 3]
     assert [s.optimizer.weight_decay for s in specs if s] == [5e-4, 0.0]

@@ -31,10 +31,11 @@ from reports.figures.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL, Confusion, a
 from reports.figures.select import Missing, select
 from reports.figures.tables import mean
 from reports.report import write
-from reports.statistics.answers import Answer, answers
+from reports.statistics.answers import Answer, answers, noise
 from reports.statistics.intervals import Scope, compare
 from reports.statistics.verdicts import Word
 from reports.words.before import at_best
+from reports.words.wording import rough, verdict_notes
 from tests.records import results_of
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -829,6 +830,31 @@ def test_the_noise_of_seeds_and_what_pairing_saved(tmp_path: Path) -> None:
     ratio = sum(variances) / paired
     assert ratio > 2
     assert f"would have needed about {ratio:.0f} times as many" in page
+
+
+def test_only_rows_that_have_a_line_over_them_are_a_sample(tmp_path: Path) -> None:
+    """Nothing is said of models like these where no line speaks of them."""
+    for models, is_said in (("ghostnet", False), ("ghostnet, mobilenetv2", True)):
+        matrix = matrix_of(tmp_path, models=models)
+        found = the_answer(matrix, store_of(matrix, tmp_path / "runs", share(0.8)))
+        assert rough(found).endswith("Of models like these only more rows tell.") == is_said
+        notes = list(verdict_notes(found))
+        assert ("Holm's p is over 1 comparison." in notes) == (not is_said)
+
+
+def test_a_ratio_without_bounds_is_not_said(tmp_path: Path) -> None:
+    """Differences that are nearly equal in all seeds, by chance, make it as large as you like."""
+    matrix = matrix_of(tmp_path)
+
+    def right(request: Request) -> NDArray[np.bool_]:
+        assert request.training is not None
+        rights = 300 + 60 * request.training.seed + 20 * request.training.has("rdrop")
+        rights += request.training.has("rdrop") and request.training.seed == 2
+        return np.arange(IMAGES) < rights
+
+    found = the_answer(matrix, store_of(matrix, tmp_path / "runs", right))
+    ((_, times),) = noise(found).unpaired_trainings
+    assert times > 100 and not any("times as many" in note for note in verdict_notes(found))
 
 
 def test_what_would_tell_has_a_price(tmp_path: Path) -> None:

@@ -281,9 +281,7 @@ def test_the_command_prints_and_writes_nothing(
     out, _ = capsys.readouterr()
     assert code == 3 and not (tmp_path / "reports").exists()
     assert out.startswith(
-        {"latex": "%", "csv": "model,", "html": "<table>", "markdown": "| model |", "json": "{"}[
-            name
-        ]
+        {"latex": "%", "csv": "run,", "html": "<table>", "markdown": "| run |", "json": "{"}[name]
     )
 
 

@@ -14,14 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
 from classifier.data.pixels import kept_in
 from classifier.records.record import Cost, EvaluateRecord
 from classifier.records.runs import PREDICTIONS
+from classifier.tricks.losses.cross_entropy import CrossEntropy
 from experiments.matrix.load import load
-from experiments.matrix.model import Matrix
+from experiments.matrix.model import Matrix, Request
 from experiments.matrix.overrides import Overrides
 from experiments.store.store import Failure, Results
 from reports.blocks import Bar, Findings, Grid, Mark, Plot, Section
@@ -42,6 +44,7 @@ from tests.reports.test_answers import (
     requests_of,
     store_of,
 )
+from tests.reports.test_plots import listed
 
 CLASS_NAMES = ("cat", "dog", "<script>alert(1)</script>", "a|b, c")
 MADE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -410,6 +413,25 @@ def test_pictures_are_those_of_the_images_from_the_cache(
     for item in items:
         shown = item.one("img").attributes["src"]
         assert _grey(shown) == pytest.approx(greys[item.one("span", "name").text], abs=2)
+
+
+def test_a_picture_names_the_arm_that_was_wrong(tmp_path: Path) -> None:
+    """Where rows are compared with rows, the one of each picture's side."""
+    matrix = listed(tmp_path, ["a"], "[{header: acc, split: test}]", seeds="0")
+
+    def right(request: Request) -> NDArray[np.bool_]:
+        assert request.training is not None
+        loss = request.training.loss
+        assert isinstance(loss, CrossEntropy)
+        of_one = 50 if loss.label_smoothing else 60
+        images = np.arange(IMAGES)
+        return np.asarray((images < 40) | (images == of_one))
+
+    page = written(matrix, store_of(matrix, tmp_path / "runs", right), tmp_path)
+    pictures = [each for side in page.all("div", "pictures") for each in side.all("li")]
+    assert [each.one("span", "name").text[2:6] for each in pictures] == ["0050", "0060"]
+    only, other = (each.text for each in pictures)
+    assert "base, seed 0" in only and "a, seed 0" in other, "right in a only, so base was wrong"
 
 
 def test_no_images_leaves_their_names(

@@ -170,8 +170,8 @@ def test_a_gpu_that_computes_fp16_gets_no_excuse(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "shown"),
     [
-        ({"threads": 1}, "a CPU, 1 thread(s)"),
-        ({"device": "a CPU (AVX2)"}, "a CPU (AVX2), 2 thread(s)"),  # the others' is not known
+        ({"threads": 1}, "a CPU, 1 thread"),
+        ({"device": "a CPU (AVX2)"}, "a CPU (AVX2), 2 threads"),  # the others' is not known
     ],
 )
 def test_devices_that_are_mixed_are_named(
@@ -185,7 +185,7 @@ def test_devices_that_are_mixed_are_named(
     page = (tmp_path / "ema" / "report.md").read_text()
     (note,) = [line for line in page.splitlines() if "This table mixes devices" in line]
     assert "devices, threads or versions" in note and shown in note
-    assert "a CPU, 2 thread(s)" in note
+    assert "a CPU, 2 threads" in note
     assert ("rounding differs in every step" in note) == ("device" in changed)
 
 
@@ -218,9 +218,7 @@ def test_speeds_of_several_places_are_named(tmp_path: Path) -> None:
     results.records[key] = results.records[key].model_copy(update={"environment": other})
     write(select(matrix, results), tmp_path)
     page = (tmp_path / "fp16" / "report.md").read_text()
-    assert (
-        "Its speeds were measured in different places: a CPU, 2 thread(s), torch 2.14.1; " in page
-    )
+    assert "Its speeds were measured in different places: a CPU, 2 threads, torch 2.14.1; " in page
 
 
 def test_results_csv_has_a_row_for_each_record(tmp_path: Path) -> None:

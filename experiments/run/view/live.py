@@ -156,7 +156,8 @@ class View:
     def stopped(self, job: Job) -> None:
         with self._telling() as say:
             self._running.pop(job.id)
-            say(f"stopped  {_named(job)}: it goes on from here")
+            how = "goes on from here" if job.keeps_state else "begins anew"
+            say(f"stopped  {_named(job)}: it {how}")
 
     def interrupted(self, why: str) -> None:
         with self._telling() as say:
