@@ -153,7 +153,8 @@ class Epochs:
 
 
 class Transfer:
-    """Bytes of a download: `fetching 120 of 1,100 MB, about 2 min 10 left`."""
+    """Bytes of a download: `fetching 120 of 1,100 MB, about 2 min 10 left`, then `fetching 1,100
+    MB: done`."""
 
     def __init__(self) -> None:
         self._phase = ""
@@ -164,15 +165,21 @@ class Transfer:
         now = time.monotonic()
         if phase != self._phase:
             self._phase, self._start, self._first, self._shown = phase, now, done, 0.0
-        if now - self._shown < SECONDS and done != total:
+        if (now - self._shown < SECONDS or not done) and done != total:
             return
         self._shown = now
-        shown = f"{phase} {done / 1e6:,.0f}"
-        if total is not None:
+        shown = f"{phase} {_megabytes(done)} MB"
+        if done == total:
+            shown += ": done"
+        elif total is not None:
             rate = (done - self._first) / max(now - self._start, 1e-9)
             left = duration((total - done) / rate if rate else None)
-            shown += f" of {total / 1e6:,.0f} MB, about {left} left"
+            shown = f"{phase} {_megabytes(done)} of {_megabytes(total)} MB, about {left} left"
         _line(shown, done == total)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.{0 if size >= 1e7 else 1}f}"
 
 
 class Growing:

@@ -84,6 +84,13 @@ class Archive:
     def is_there(self, root: Path) -> bool:
         return all((root / path).exists() for path in self.needs)
 
+    def to_get(self, root: Path) -> str:
+        if self.is_there(root):
+            return ""
+        return (
+            "not there; it is got by hand" if self.by_hand else f"not there; {self.size} to fetch"
+        )
+
     def not_there(self, root: Path) -> UserError:
         """The error that says how to do by hand what `download` does."""
         lacks = next((path for path in self.needs if not (root / path).exists()), self.needs[0])

@@ -136,7 +136,10 @@ class DataSpec(Settings):
         if self.split == "given" and self.split_seed and not self._may_cut_val:
             raise ValueError("'split_seed' draws a split, and split 'given' has its own")
         if self.split == "given" and self.limit is not None:
-            raise ValueError("'limit' chooses images before the split; with split 'given' it can't")
+            kept = "with split 'given' it can't"
+            if self.source.is_split:
+                kept = f"{self.title} has a test part of its own, which is kept: leave out 'limit'"
+            raise ValueError(f"'limit' chooses images before the split; {kept}")
         return self
 
     @property

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from classifier.basics import console, interruptions
-from classifier.basics.errors import UserError
+from classifier.basics.errors import UserError, told_of
 from classifier.basics.machine import Platform
 from classifier.basics.settings import Weights
 from classifier.cli.entry import ALL_DONE, exit_code_of
@@ -131,7 +131,7 @@ class Runner:
                 plan = self._with_data_made(plan, engine.platform)
                 tried = trials.trials(plan.todo)
                 starts = [*_starts(plan), *tried]
-                engine.check(starts, _check_data(plan, self.options.data_root))
+                engine.check(starts, self._check_data(plan))
                 trials.keep(tried)
             else:
                 print(f"nothing to do: all {len(plan.jobs)} jobs are done in {self.store.root}")
@@ -153,7 +153,7 @@ class Runner:
         self._make_data(jobs)
         tried = trials.trials(jobs, again=True)
         with open_engine(engine_options(self.options, self.plugins), perform) as engine:
-            engine.check(tried, _check_data(Plan(tuple(jobs)), self.options.data_root))
+            engine.check(tried, self._check_data(Plan(tuple(jobs))))
         trials.keep(tried)
         made = (own for job in jobs for own in trials.datasets_of(job.spec))
         of_each = (each for spec in tried for each in trials.plugins_of(spec))
@@ -194,6 +194,27 @@ class Runner:
             print(f"made: {self.options.data_root / own.folder}", file=sys.stderr)
         return bool(unmade)
 
+    def _check_data(self, plan: Plan) -> list[Path]:
+        """What is not there, or can't be split, is said before anything runs. The data's
+        folders."""
+        root = self.options.data_root
+        used: dict[DataSpec, None] = {}
+        others: dict[tuple[DataSpec, DataSpec], None] = {}
+        for spec in (job.spec for job in plan.todo):
+            if spec.trained is not None:
+                used[spec.trained.data] = None
+            if isinstance(spec, EvaluateSpec) and spec.data is not None:
+                others[spec.data, spec.training.data] = None
+        at = {data: place for matrix in self.matrices for data, place in matrix.data_at.items()}
+        classes = {}
+        for data in used:
+            with told_of(at[data]):
+                classes[data] = prepare(data, root).classes
+        for data, trained_on in others:
+            prepare_other(data, root, classes[trained_on], trained_on)
+        folders = (data.source.folder(root) for data in (*used, *(data for data, _ in others)))
+        return [folder.absolute() for folder in dict.fromkeys(folders) if folder is not None]
+
 
 def _show_diff(options: argparse.Namespace) -> int:
     """0 where all figures are the same, 1 where some are not, as diff has it."""
@@ -225,22 +246,6 @@ def _show_published(matrices: Sequence[Matrix], data_root: Path) -> int:
             if table.is_published:
                 print(markdown.page(published.sections(table, images)))
     return ALL_DONE
-
-
-def _check_data(plan: Plan, data_root: Path) -> list[Path]:
-    """What is not there, or can't be split, is said before anything runs. The data's folders."""
-    used: dict[DataSpec, None] = {}
-    others: dict[tuple[DataSpec, DataSpec], None] = {}
-    for spec in (job.spec for job in plan.todo):
-        if spec.trained is not None:
-            used[spec.trained.data] = None
-        if isinstance(spec, EvaluateSpec) and spec.data is not None:
-            others[spec.data, spec.training.data] = None
-    classes = {data: prepare(data, data_root).classes for data in used}
-    for data, trained_on in others:
-        prepare_other(data, data_root, classes[trained_on], trained_on)
-    folders = (data.source.folder(data_root) for data in (*used, *(data for data, _ in others)))
-    return [folder.absolute() for folder in dict.fromkeys(folders) if folder is not None]
 
 
 def _starts(plan: Plan) -> list[TrainSpec]:

@@ -74,7 +74,7 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
             print(f"{matrix.name}: {line}")
     others = left_out(plan, data_root)
     for data, title in plan.titles.items():
-        print(f"{title}: {_images(plan.counts(data))}")
+        print(f"{title}: {_images(plan.counts(data), data.source.to_get(data_root))}")
         if title in others:
             print(others[title])
     for name, count in plan.others.items():
@@ -144,14 +144,15 @@ def _estimated(seconds: float | None) -> str:
     return "" if seconds is None else f"~{duration(seconds)}"
 
 
-def _images(folds: Sequence[Mapping[Part, int]] | None) -> str:
+def _images(folds: Sequence[Mapping[Part, int]] | None, to_get: str) -> str:
     if folds is None:
-        return _NOT_KNOWN
+        return f"not known yet: {to_get}" if to_get else _NOT_KNOWN
     parts = folds[0]
     said = f"{parts['train']:,} train / {parts['val']:,} val / {parts['test']:,} test images"
-    if len(folds) == 1:
-        return said
-    return f"{_together(folds)['test']:,} images, each once in test; the first fold has {said}"
+    if len(folds) > 1:
+        every = f"{_together(folds)['test']:,} images, each once in test"
+        said = f"{every}; the first fold has {said}"
+    return f"{said} ({to_get})" if to_get else said
 
 
 def _together(folds: Sequence[Mapping[Part, int]]) -> dict[Part, int]:

@@ -81,6 +81,8 @@ class Arms:
         self._data_root, self._own = data_root, own
         self._data_of: dict[str, tuple[DataSpec, ...]] = {}
         """By canonical text: most arms have the same."""
+        self.data_at: dict[DataSpec, str] = {}
+        """The file and line of what is trained on."""
         self._trainings = 0
         self.axes: dict[str, list[Any]]
         if (file.matrix is None) == (file.runs is None):
@@ -345,6 +347,9 @@ class Arms:
             with self._document.errors_at(written_at(("data", "folds"))):
                 for fold in folds:
                     datasets.counts(fold, self._data_root)
+        at = self._document.place(written_at(("data",)))
+        for fold in folds:
+            self.data_at.setdefault(fold, at)
         return folds
 
     def _teachers(

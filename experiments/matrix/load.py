@@ -60,6 +60,7 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
         notes=(*tables.notes, *tables.idle_arms()),
         overrides=applied,
         plugins=own.brought,
+        data_at=arms.data_at,
     )
 
 

@@ -107,6 +107,8 @@ class Matrix:
     overrides: Mapping[str, Any]
     plugins: Brought
     """The user's files; none, if it names none."""
+    data_at: Mapping[DataSpec, str] = field(default_factory=dict)
+    """The file and line of what its arms are trained on."""
 
     @property
     def data(self) -> tuple[DataSpec, ...]:

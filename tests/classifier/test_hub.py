@@ -94,6 +94,17 @@ def test_it_is_laid_out_once(
     assert len(changed.paths) == 15 != len(again.paths)
 
 
+def test_what_there_is_to_get_is_known_before(beans: hugging.DatasetDict, root: Path) -> None:
+    source = Hub.named(HubDataset(name="AI-Lab/beans"))
+    assert (
+        source.to_get(root)
+        == f"its images are taken from {root}/hf/AI-Lab/beans when its matrix runs"
+    )
+    source.fetch(root, lambda phase, done, total: None)
+    assert source.to_get(root) == ""
+    assert "fetched from the Hugging Face Hub" in Hub.named(HubDataset(name="a/b")).to_get(root)
+
+
 def test_val_is_cut_from_train_where_there_is_none(root: Path) -> None:
     saved(root, train=a_split(30), test=a_split(9))
     listed = prepare(BEANS, root)

@@ -238,7 +238,7 @@ CASES: dict[str, tuple[str, str, str]] = {
     "a published set as its paper writes it": ("name: digits", "name: CIFAR-10", ":2: unknown data 'CIFAR-10'; did you mean 'cifar10'?"),
     "a published set's name cut short": ("name: digits", "name: Flowers", ":2: unknown data 'Flowers'; did you mean 'flowers102'?"),
     "a published split split anew": ("{name: digits}", "{name: cifar10, split: strict}", ":2: cifar10 has a test part of its own, which is kept: leave out 'split'"),
-    "a published split limited": ("{name: digits}", "{name: svhn, limit: 20}", ":2: 'limit' chooses images before the split; with split 'given' it can't"),
+    "a published split limited": ("{name: digits}", "{name: svhn, limit: 20}", ":2: 'limit' chooses images before the split; svhn has a test part of its own, which is kept: leave out 'limit'"),
     "a published split with duplicates together": ("{name: digits}", "{name: food101, duplicates: together}", ":2: duplicates 'together' chooses parts, which split 'given' has; take 'error'"),
     "a published set that has no split": ("{name: digits}", "{name: eurosat, split: given}", ":2: split 'given' is for a 'folder'; eurosat has no split of its own"),
     "labels of a published set": ("{name: digits}", "{name: dtd, labels: l.csv}", ":2: 'labels' are for a 'folder'; dtd has labels of its own"),
@@ -255,7 +255,7 @@ CASES: dict[str, tuple[str, str, str]] = {
     "a revision that leads up": ("{name: digits}", "{hf: {name: a/b, revision: ../c}}", ":2: '../c' can't be a revision or config: letters, digits and . _ -"),
     "a revision that is a number": ("{name: digits}", "{hf: {name: a/b, revision: 1}}", ":2: 'revision' must be text: write '1', in quotes"),
     "hf with labels": ("{name: digits}", "{hf: a/b, labels: l.csv}", ":2: 'labels' are for a 'folder'; a/b has labels of its own"),
-    "hf limited": ("{name: digits}", "{hf: a/b, limit: 9}", ":2: 'limit' chooses images before the split; with split 'given' it can't"),
+    "hf limited": ("{name: digits}", "{hf: a/b, limit: 9}", ":2: 'limit' chooses images before the split; a/b has a test part of its own, which is kept: leave out 'limit'"),
     "other data that are split": ("header: val, split: val", "header: val, split: val, data: digits", ":11: 'data' of a column is looked at as a whole (its test/ if its split is given): leave out split and stage"),
     "other data while training": ("header: val, split: val", "header: val, stage: train, data: digits", ":11: 'data' of a column is looked at as a whole"),
     "other data that nobody knows": ("header: val, split: val", "header: val, data: digit", ":11: unknown data 'digit'; did you mean 'digits'?"),
@@ -422,7 +422,7 @@ def test_no_such_file(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--set", "data=fgvcaircraft"], "fgvcaircraft is not at data/fgvc-aircraft-2013b/data/images. No hash of its archive is published, so it is not fetched: get https"),
         (["--set", "data=cifar1000"], "--set data=cifar1000: unknown data 'cifar1000'; did you mean 'cifar100'?"),
         (["--set", "data.hf=beans"], "--set data.hf=beans: "),
-        (["--set", "data={folder: birds}"], "the data folder data/birds is not there"),
+        (["--set", "data={folder: birds}"], "--set data={folder: birds}: the data folder data/birds is not there"),
         (["--set", "data={name: digits, limit: 4}", "--set", "data.split=sequential"], "too few to give train, val and test one each"),
         (["--set", "data={name: digits, limit: 3}"], "(so have 9 more classes); 'limit' must be 4 or more, for it keeps 3 of its 178"),
         (["--set", "data={name: digits, limit: 3}", "--plan"], "'limit' must be 4 or more"),
@@ -448,6 +448,24 @@ def test_bad_options(
     arguments: list[str], message: str, matrix: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refused(["m.yaml", *arguments], message, capsys)
+
+
+def test_data_that_are_not_there_are_told_with_their_line(
+    matrix: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And with what lies beside them, while there is a name like theirs."""
+    Path("data/shapes").mkdir(parents=True)
+    matrix.write_text(GOOD.replace("{name: digits}", "\n  folder: shape"))
+    refused(["m.yaml"], "m.yaml:2: the data folder data/shape is not there", capsys)
+    refused(["m.yaml"], "with --data-root; did you mean 'shapes'?", capsys)
+    matrix.write_text(GOOD.replace("{name: digits}", "{name: cifar10}"))
+    said = "cifar10 (given): 40,000 train / 10,000 val / 10,000 test images (not there; 170 MB to f"
+    assert said in run(["m.yaml", "--plan"], capsys)[1]
+    matrix.write_text(GOOD.replace("{name: digits}", "{hf: a/b}"))
+    assert (
+        "a/b (given): not known yet: not there; it is fetched from the Hugging Face Hub"
+        in (run(["m.yaml", "--plan"], capsys)[1])
+    )
 
 
 def test_a_tag_runs_no_code(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:

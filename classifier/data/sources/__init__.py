@@ -97,6 +97,11 @@ class Source(ABC):
         if not self.is_there(root):
             raise self.not_there(root)
 
+    def to_get(self, root: Path) -> str:
+        """What a run has to get before it can read the images; nothing where they are there, or
+        where only a person can put them there."""
+        return ""
+
     @abstractmethod
     def not_there(self, root: Path) -> UserError:
         """The error for a data set that is missing: what to get and where to put it."""

@@ -63,6 +63,9 @@ class Arrays(Source):
     def fetch(self, root: Path, progress: OnTransfer) -> None:
         download(self.archive, root, progress)
 
+    def to_get(self, root: Path) -> str:
+        return self.archive.to_get(root)
+
     def not_there(self, root: Path) -> UserError:
         return self.archive.not_there(root)
 

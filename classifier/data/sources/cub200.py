@@ -28,6 +28,9 @@ class Cub200(Folder):
     def fetch(self, root: Path, progress: OnTransfer) -> None:
         download(ARCHIVE, root, progress)
 
+    def to_get(self, root: Path) -> str:
+        return ARCHIVE.to_get(root)
+
     def not_there(self, root: Path) -> UserError:
         return ARCHIVE.not_there(root)
 

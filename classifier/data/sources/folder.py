@@ -17,6 +17,7 @@ from joblib import Parallel, delayed
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, path_key, sha256, write_atomically
+from classifier.basics.names import nearest
 from classifier.data.images import (
     check_endings,
     holds,
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+def beside(folder: Path) -> str:
+    """What one that is not there may be meant to be: `; did you mean 'birds'?`."""
+    try:
+        there = [each.name for each in folder.parent.iterdir() if each.is_dir()]
+    except OSError:
+        return ""
+    return nearest(folder.name, sorted(name for name in there if not name.startswith(".")))
+
+
 @dataclass(frozen=True)
 class Folder(Source):
     """A folder of the user's own, and the base of data sets that come as one."""
@@ -46,7 +56,7 @@ class Folder(Source):
     def not_there(self, root: Path) -> UserError:
         return UserError(
             f"the data folder {self.folder(root)} is not there. Put the folder of class folders "
-            "there, or name its parent with --data-root"
+            f"there, or name its parent with --data-root{beside(self.folder(root))}"
         )
 
     def there(self, root: Path) -> Path:

@@ -97,6 +97,14 @@ class Hub(Made):
             said.update(file.read_bytes())
         return root / f"{self.path}.images-{said.hexdigest()[:12]}"
 
+    def to_get(self, root: Path) -> str:
+        if self.is_there(root):
+            return ""
+        saved = root / self.path
+        if saved.is_dir():
+            return f"its images are taken from {saved} when its matrix runs"
+        return "not there; it is fetched from the Hugging Face Hub when its matrix runs"
+
     def not_there(self, root: Path) -> UserError:
         return UserError(
             f"{self.name} is not at {self.folder(root)}: it is fetched from the Hugging Face Hub "

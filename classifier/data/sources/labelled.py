@@ -13,7 +13,7 @@ from pathlib import Path
 from classifier.basics.errors import UserError
 from classifier.basics.names import composed, nearest
 from classifier.data.images import IMAGE_SUFFIXES, look_through
-from classifier.data.sources.folder import PART_FOLDERS, by_ending, relative
+from classifier.data.sources.folder import PART_FOLDERS, beside, by_ending, relative
 from classifier.data.sources.rows import Row, Rows
 from classifier.data.split import Part
 
@@ -33,7 +33,7 @@ class Labelled(Rows):
     def not_there(self, root: Path) -> UserError:
         return UserError(
             f"the data folder {self.folder(root)} is not there. Put the folder of images there, or "
-            "name its parent with --data-root"
+            f"name its parent with --data-root{beside(self.folder(root))}"
         )
 
     def left_out(self, root: Path) -> dict[str, int]:

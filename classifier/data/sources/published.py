@@ -43,6 +43,9 @@ class Published(Rows):
     def fetch(self, root: Path, progress: OnTransfer) -> None:
         download(self.archive, root, progress)
 
+    def to_get(self, root: Path) -> str:
+        return self.archive.to_get(root)
+
     def not_there(self, root: Path) -> UserError:
         return self.archive.not_there(root)
 
