@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import re
 import signal
@@ -10,16 +11,20 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import runner
+from experiments.cli import watch
 from experiments.run import boards
 from experiments.store import leases
+from experiments.store.store import Store
 from tests.test_runner import ROOT, SMALL, records
 from tests.test_runner import _wait as wait
 
@@ -138,6 +143,19 @@ def in_a_terminal(*options: str, press: bytes = b"", at: str = "") -> tuple[int,
                 press = b""
     os.close(master)
     return process.wait(timeout=60), shown.decode(errors="replace")
+
+
+def test_it_waits_for_a_run_to_begin(tmp_path: Path) -> None:
+    """In a terminal; where it is looked at once there must be something to look at."""
+    store, out = Store(tmp_path / "runs"), io.StringIO()
+    later = threading.Timer(0.2, store.root.mkdir)
+    later.start()
+    watch._wait_for(store, Console(file=out, width=200))
+    later.join()
+    assert store.root.is_dir()
+    assert out.getvalue() == f"waiting for a run: {store.root} is not there yet\n"
+    watch._wait_for(store, Console(file=out))
+    assert out.getvalue().count("waiting") == 1
 
 
 def test_the_report_is_there_while_the_run_lives(start: Start) -> None:

@@ -36,6 +36,7 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 from torchvision.ops import StochasticDepth
 
 from classifier.basics.errors import UserError
+from classifier.basics.hub import told_by_us
 from classifier.models import catalogue
 
 _NOT_HAD = (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError)
@@ -257,9 +258,9 @@ def _timms_side(tagged: str, wish: Wish) -> tuple[int | None, dict[str, Any]]:
     """The only image size that it will take, if there is one, and how that is asked for."""
     if tagged.startswith(catalogue.HUB):
         try:
-            source: dict[str, Any] = load_model_config_from_hf(tagged.removeprefix(catalogue.HUB))[
-                0
-            ]
+            with told_by_us():
+                read = load_model_config_from_hf(tagged.removeprefix(catalogue.HUB))
+            source: dict[str, Any] = read[0]
         except _NOT_HAD as error:
             raise _no_hub_model(tagged, error) from error
     else:
@@ -275,7 +276,8 @@ def _timms_side(tagged: str, wish: Wish) -> tuple[int | None, dict[str, Any]]:
 
 def _timms_network(tagged: str, pretrained: str | None, given: dict[str, Any], model: str) -> Any:
     try:
-        return timm.create_model(tagged, pretrained=pretrained is not None, **given)
+        with told_by_us():
+            return timm.create_model(tagged, pretrained=pretrained is not None, **given)
     except (OSError, SafetensorError) as error:
         if tagged.startswith(catalogue.HUB):
             raise _no_hub_model(tagged, error) from error

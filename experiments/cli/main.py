@@ -73,7 +73,7 @@ def _main(options: argparse.Namespace) -> int:
     if options.watch:
         from experiments.cli.watch import watch
 
-        store = _existing_store(options)
+        store = Store(options.runs)
         return watch(runner.reporter, store, platform_of(options.devices))
     here = platform_of(options.devices)
     if printed:
@@ -273,6 +273,6 @@ def _check_folders(options: argparse.Namespace) -> None:
 
 
 def _existing_store(options: argparse.Namespace) -> Store:
-    if not options.runs.is_dir():
-        raise UserError(f"{options.runs} is not there; name the folder of runs with --runs")
-    return Store(options.runs)
+    store = Store(options.runs)
+    store.check_there()
+    return store

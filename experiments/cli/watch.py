@@ -34,21 +34,32 @@ WIDE = 160
 
 def watch(reporter: Reporter, store: Store, here: Platform) -> int:
     """Show it until nothing is left to do, or Ctrl-C; without a terminal once. The exit code is 0.
+    Raises UserError where there is no store to be looked at once.
 
     `here`: whose speeds count while no runner lives.
     """
     console, onlooker = Console(), Onlooker(reporter, store, here)
     if not console.is_terminal:
+        store.check_there()
         wide = Console(width=max(console.width, WIDE), height=10**6)
         wide.print(drawn(onlooker.look(), wide))
         return ALL_DONE
     with suppress(KeyboardInterrupt):
+        _wait_for(store, console)
         picture = onlooker.look()
         with Screen(lambda: drawn(picture, console), console, 1 / LOOK_SECONDS):
             while picture.is_unfinished:
                 time.sleep(LOOK_SECONDS)
                 picture = onlooker.look()
     return ALL_DONE
+
+
+def _wait_for(store: Store, console: Console) -> None:
+    """Until its first runner has made its folder."""
+    if not store.root.is_dir():
+        console.print(f"waiting for a run: {store.root} is not there yet", markup=False)
+    while not store.root.is_dir():
+        time.sleep(LOOK_SECONDS)
 
 
 @dataclass

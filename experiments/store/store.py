@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from classifier.basics.errors import UserError
 from classifier.basics.files import write_atomically
 from classifier.config.spec import Spec, TrainSpec
 from classifier.config.tracks import Track
@@ -87,6 +88,11 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._others: dict[str, Path] | None = None
+
+    def check_there(self) -> None:
+        """Raise UserError where no runner has made it."""
+        if not self.root.is_dir():
+            raise UserError(f"{self.root} is not there; name the folder of runs with --runs")
 
     def read(self) -> Results:
         """Every record, cost and failure. Raises UserError for a record that can't be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -222,21 +223,30 @@ def test_an_image_that_is_none_is_told_as_of_any_folder(root: Path) -> None:
         prepare(skipping, root)
 
 
-def test_without_the_library_or_a_network(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_or_a_network(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "datasets", None)
         with pytest.raises(UserError, match=r"pip install 'classifier-ablations\[hf\]'"):
             prepare(BEANS, root)
 
+    tries = logging.getLogger("huggingface_hub.utils._http")
+
     def offline(*_: object, **__: object) -> None:
+        tries.warning("Retrying in 8s [Retry 5/5].")
         raise ConnectionError("Couldn't reach 'AI-Lab/beans' on the Hub (LocalEntryNotFoundError)")
 
     monkeypatch.setattr(hugging, "load_dataset", offline)
     where = root / "hf" / "AI-Lab" / "beans"
     with pytest.raises(
-        UserError, match=rf"can't be fetched: Couldn't reach .* put that at {where}"
+        UserError,
+        match=rf"can't be fetched: Couldn't reach '\S+' on the Hub\. .* put that at {where}",
     ):
         prepare(BEANS, root)
+    assert "Retrying" not in caplog.text, "it is told once"
+    tries.warning("Retrying")
+    assert "Retrying" in caplog.text, "and the library may speak elsewhere"
     assert not any(root.iterdir())
     where.mkdir(parents=True)
     with pytest.raises(UserError, match=rf"{where} can't be read"):

@@ -23,6 +23,7 @@ from pydantic import Field, field_validator
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, path_key, sync_folder
+from classifier.basics.hub import told_by_us
 from classifier.basics.names import counted, nearest, write_csv
 from classifier.basics.settings import Settings
 from classifier.data.images import IMAGE_SUFFIXES
@@ -152,9 +153,11 @@ class Hub(Made):
             if saved.is_dir():
                 found = datasets.load_from_disk(str(saved))
             else:
-                found = datasets.load_dataset(of.name, of.config, revision=of.revision)
+                with told_by_us():
+                    found = datasets.load_dataset(of.name, of.config, revision=of.revision)
         except Exception as error:  # of its own, of the network's or of the files'
-            reason = " ".join(str(error).split())[:300]
+            said = " ".join(str(error).split())
+            reason = re.sub(r" \(\w+Error\)", "", said)[:300]  # the library's word for it
             what = f"{saved} can't be read" if saved.is_dir() else f"{of.name} can't be fetched"
             raise UserError(f"{what}: {reason}. {self.not_there(root)}") from error
         return dict(found) if isinstance(found, dict) else {"train": found}
