@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -412,8 +413,12 @@ def test_closed_streams_cost_no_job(closed: str, tmp_path: Path) -> None:
     assert "failed" not in (tmp_path / "reports" / "m" / "t.md").read_text()
 
 
-def _wait(condition: object, seconds: float = 120) -> None:
+def _wait(condition: Callable[[], object], seconds: float = 120) -> None:
+    """Folders that are looked through may go meanwhile: that is not yet."""
     end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while True:
+        with suppress(FileNotFoundError):
+            if condition():
+                return
         assert time.monotonic() < end, "nothing happened in time"
         time.sleep(0.05)

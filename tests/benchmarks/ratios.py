@@ -24,7 +24,7 @@ from torchvision import transforms
 from torchvision.transforms.functional import resize
 
 from classifier.basics.place import Place
-from classifier.config.spec import TrainSpec
+from classifier.config.spec import EvaluateSpec, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data.policies import (
     OPERATIONS,
@@ -42,9 +42,14 @@ from classifier.training.step import Step
 from classifier.tricks.ema import Ema
 from classifier.tricks.losses.cross_entropy import CrossEntropy
 from classifier.tricks.rdrop import RDrop, TwoPasses
-from experiments.run.engines import local
+from experiments.plan.jobs import Job
+from experiments.plan.plan import Plan
+from experiments.run import scheduler
+from experiments.run.engines import EngineOptions, local
+from experiments.run.worker import perform
 from reports.blocks import Grid
 from reports.page.markdown import grid
+from tests.experiments import fakes
 
 Timed = Callable[[], object]
 
@@ -156,6 +161,34 @@ def policies() -> list[Row]:
     return rows
 
 
+def evaluations() -> tuple[Timed, Timed]:
+    """Of one training on val and test, raw and averaged, with and without TTA: by a process each,
+    or by one for all."""
+    runs = Path(tempfile.mkdtemp())
+    spec = TrainSpec(
+        data=DataSpec(name="digits", limit=40), model="ghostnet", image_size=32, epochs=1
+    )
+    training = Job(spec, tracks=(RAW, Ema()), state="done")
+    list(perform([training], Place(runs, runs=runs)))
+    asked = [
+        Job(EvaluateSpec.of(spec, track, split=split, tta=tta), needs=(training.id,))
+        for track in training.tracks
+        for split in ("val", "test")
+        for tta in (False, True)
+    ]
+    options = EngineOptions(Place(runs, runs=runs), devices=("cpu",), jobs_per_device=1)
+
+    def run(*jobs: Job) -> None:
+        plan, engine = Plan((training, *jobs)), local.LocalEngine(options, perform)
+        assert not scheduler.run(plan, engine, fakes.Watcher(), fakes.Alone()).lost
+
+    def one_by_one() -> None:
+        for job in asked:
+            run(job)
+
+    return one_by_one, lambda: run(*asked)
+
+
 def fork() -> None:
     process = local.context().Process(target=time.sleep, args=(0,))
     process.start()
@@ -172,6 +205,7 @@ def main() -> None:
     torch.set_num_threads(1)
     local.probe()
     decode, copy = photo()
+    one_by_one, together = evaluations()
     ema = Ema()
     two, one = trainings((RAW,), (ema,)), trainings((RAW, ema))
     rows = [
@@ -188,6 +222,7 @@ def main() -> None:
             "an image in an epoch, before the crop", "decode and resize", "cache", decode, copy, 50
         ),
         *policies(),
+        Row("eight evaluations of a training", "a process each", "one", one_by_one, together, 3),
         Row("starting a job", "a fresh interpreter", "fork", fresh, fork, 3),
     ]
     table = []

@@ -13,14 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from classifier import job as classifying
 from classifier.basics import machine
 from classifier.basics.machine import Platform
 from classifier.basics.place import Place
 from classifier.basics.progress import Progress
-from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, TrainSpec
+from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, Precision, TrainSpec
 from classifier.config.tracks import RAW
+from classifier.data import datasets
 from classifier.data.spec import DataSpec
+from classifier.inference.evaluate import load_for_inference
+from classifier.models import checkpoint
 from classifier.plugins.spec import UserMetric
 from classifier.records.record import Record
 from classifier.tricks.ema import Ema
@@ -310,6 +315,42 @@ def test_together_they_say_what_they_say_one_by_one(
     assert run(engine(runs, worker.perform), watch, done(training()), *evaluations(training()))
     assert files(runs) == one_by_one and len(one_by_one) == 2 * len(PARTS)
     assert not list(runs.glob("*/work-*"))
+
+
+def test_a_network_is_loaded_once_and_the_data_are_looked_at_once(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as both are the same."""
+    runs = copied(trained, tmp_path / "runs")
+    classifying._network_of.cache_clear()
+    classifying._seen.cache_clear()
+    loaded, looked = Counter[str](), Counter[str]()
+    load, listing = load_for_inference, datasets.listing
+
+    def counted_load(file: Path, precision: Precision, device: Any) -> Any:
+        loaded[precision] += 1
+        return load(file, precision, device)
+
+    def counted_listing(data: DataSpec, root: Path) -> Any:
+        looked[data.title] += 1
+        return listing(data, root)
+
+    monkeypatch.setattr(classifying, "load_for_inference", counted_load)
+    monkeypatch.setattr(datasets, "listing", counted_listing)
+    (bundle,) = bundles(evaluations(training())[:4])
+    for each in bundle.jobs:
+        list(worker.perform([each], Place(runs, runs=runs)))
+    assert loaded == {"fp16": 1, "fp32": 1} and looked == {"digits": 1}
+    (weights,) = runs.glob("*/train-raw/best.safetensors")
+    device = torch.device("cpu")
+    classifying._kept_network(weights, "fp32", device)
+    assert loaded["fp32"] == 1
+    network, meta = checkpoint.load(weights)
+    checkpoint.save(
+        weights, checkpoint.to_half(network.state_dict()), replace(meta, mean=[0.1] * 3)
+    )
+    classifying._kept_network(weights, "fp32", device)
+    assert loaded["fp32"] == 2, "the file says something else"
 
 
 def killed_at_the_third(jobs: Sequence[Job], place: Place) -> Iterator[tuple[Job, list[Record]]]:
