@@ -24,8 +24,8 @@ _UMASK = os.umask(0o022)
 os.umask(_UMASK)  # it can be read by setting it only
 
 
-def cache_folder(purpose: str) -> Path:
-    """A folder for derived data under XDG_CACHE_HOME (~/.cache); deleting it loses nothing."""
+def cache_root() -> Path:
+    """Where derived data lie, under XDG_CACHE_HOME (~/.cache); it need not be there."""
     try:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError as error:  # a container's bare user id
@@ -33,7 +33,12 @@ def cache_folder(purpose: str) -> Path:
             "there is no home folder for the cache: set XDG_CACHE_HOME to a folder that can be "
             "written, or HOME"
         ) from error
-    folder = base / NAME / purpose
+    return base / NAME
+
+
+def cache_folder(purpose: str) -> Path:
+    """A folder for derived data under `cache_root`; deleting it loses nothing."""
+    folder = cache_root() / purpose
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

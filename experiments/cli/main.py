@@ -48,8 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    _check_folders(options)
     printed = wanted(options)
+    if options.doctor:
+        from experiments.cli import doctor
+
+        return doctor.show(options, _matrices(options) if options.matrices else [])
+    _check_folders(options)
     if options.diff:
         return _show_diff(options)
     if options.status or options.verify:

@@ -31,16 +31,21 @@ examples:
   python runner.py experiments/ema.yaml --watch        look on from another terminal or machine
   python runner.py experiments/ema.yaml --notify 'mail -s ema me@example.org'
   python runner.py --diff last-week/ema reports/ema    which figures moved, and what is different
+  python runner.py --doctor                            is this machine fit? for a bug report too
   python runner.py --status                            what lies in runs/, how old, how large
   python runner.py --verify                            is all of it whole?
   python runner.py experiments/*.yaml --prune          delete what these matrices do not need
 
 A run that was interrupted goes on with the same command; what is done is not done again.
 exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted; of --report 0 where every
-figure is there, 3 while some or all are missing; of --diff 0 where all figures are the same, else 1
+figure is there, 3 while some or all are missing; of --diff 0 where all figures are the same, else
+1; of --doctor 0 where nothing is bad, else 1
 """
 
-NOT_PRINTED = ("plan", "watch", "published", "try", "status", "verify", "prune", "json")
+NOT_PRINTED = (
+    *("plan", "watch", "published", "try", "doctor"),
+    *("status", "verify", "prune", "json"),
+)
 
 
 def wanted(options: argparse.Namespace) -> Wanted | None:
@@ -114,6 +119,11 @@ def parser() -> Parser:
         help="what differs between two reports: their folders, or their records.json",
     )
     what.add_argument("--status", action="store_true", help="show all runs of --runs")
+    what.add_argument(
+        "--doctor",
+        action="store_true",
+        help="look at this machine, its folders and devices: what is bad, and what to do",
+    )
     what.add_argument("--verify", action="store_true", help="read all of --runs, name the damaged")
     what.add_argument("--prune", action="store_true", help="delete runs that no given matrix needs")
     add("--trust", action="store_true", help="run the matrix's plugins: code of yours; do not ask")

@@ -13,15 +13,12 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from classifier.models import catalogue
 from classifier.models.network import build, prepare_for_gradients
+from classifier.training.float64 import HeldAgainstFloat64
 
 FURTHER = (
     "convnext_atto",
@@ -54,52 +51,6 @@ IMAGES = 2
 SIZE = 224
 """As real trainings have it: with AVX-512, maps of small images are computed by other kernels."""
 THREADS = (1, 2)
-
-Operation = Callable[..., tuple[Tensor | None, ...]]
-
-
-class HeldAgainstFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Computes each new kind of convolution's gradients a second time, contiguous and in float64,
-    from the same input, weights and gradient of the output."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.seen: set[str] = set()
-        self.wrong: list[str] = []
-
-    def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: Any = (), kwargs: Any = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func is torch.ops.aten.convolution_backward.default:
-            shapes = [tuple(tensor.shape) for tensor in args[:3]]
-            threads = torch.get_num_threads()
-            kind = f"{shapes[1]} * {shapes[2]} -> {shapes[0]}, {args[4:10]}, {threads} thread(s)"
-            if kind not in self.seen:
-                self.seen.add(kind)
-                self.wrong += self.differences(kind, func, args, result)
-        return result
-
-    def differences(
-        self, kind: str, func: Operation, args: Any, result: Sequence[Tensor | None]
-    ) -> list[str]:
-        wide = [tensor.double().contiguous() for tensor in args[:3]]
-        exact = func(*wide, *args[3:])
-        off = [
-            0.0 if found is None or right is None else float((found - right).norm() / right.norm())
-            for found, right in zip(result, exact, strict=True)
-        ]
-        if all(share <= 1e-4 for share in off):  # not so for what is not a number
-            return []
-        # A sum may be small beside what is added up, and its rounding then large beside the sum.
-        added = func(*(tensor.abs() for tensor in wide), *args[3:])
-        parts = zip(("input", "weight", "bias"), result, exact, added, off, strict=True)
-        return [
-            f"{name} of {kind}: off by {share:.1e}"
-            for name, found, right, most, share in parts
-            if found is not None and right is not None and most is not None
-            if not (found - right).norm() <= 1e-4 * right.norm() + 1e-6 * most.norm()
-        ]
 
 
 def step(name: str, held: HeldAgainstFloat64, as_built: bool) -> None:

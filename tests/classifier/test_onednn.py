@@ -22,8 +22,9 @@ from classifier.inference.cam import Mapper
 from classifier.models import onednn
 from classifier.models.network import build, fuse, prepare_for_gradients
 from classifier.models.onednn import SubsampledConv2d
+from classifier.training.float64 import HeldAgainstFloat64
 from classifier.tricks.rdrop import trunk_passes
-from tests.classifier.one_step import NETWORKS, HeldAgainstFloat64
+from tests.classifier.one_step import NETWORKS
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")

@@ -28,6 +28,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import sys
 import threading
@@ -39,7 +40,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 from classifier.basics.console import show_log
 from classifier.basics.errors import UserError
@@ -72,6 +73,7 @@ from experiments.store.store import Store
 _log = logging.getLogger(__name__)
 
 _PRELOAD = "experiments.run.preload"
+T = TypeVar("T")
 
 _LAST_SECONDS = 30.0
 """A process that has said its last word ends within these, or is ended."""
@@ -241,6 +243,38 @@ def in_a_child(function: Callable[..., None], *arguments: object) -> None:
         raise UserError(problem)
 
 
+class NoAnswer(Exception):  # noqa: N818
+    """A child died, raised, or took too long: says which."""
+
+
+def answer_of(
+    function: Callable[..., T], *arguments: object, seconds: float, device: str = "cpu"
+) -> T:
+    """Call it where torch is imported, in a child that sees this device alone and has all the
+    cores; what it returns. Its last argument is the torch device. A crash shows nothing and leaves
+    no core file. Raises NoAnswer."""
+    torch_device, visible = _shown_alone(device)
+    made = context()
+    receiver, sender = made.Pipe(duplex=False)
+    called = function, (*arguments, torch_device)
+    process = made.Process(target=_answer_main, args=(sender, visible, *called))
+    process.start()
+    sender.close()
+    try:
+        if not receiver.poll(seconds):
+            raise NoAnswer(f"no answer in {seconds:g} s")
+        answer, problem = receiver.recv()
+    except EOFError as error:
+        process.join()
+        raise NoAnswer(_death(process.exitcode)) from error
+    finally:
+        receiver.close()
+        _end(process)
+    if problem is not None:
+        raise NoAnswer(problem)
+    return cast(T, answer)
+
+
 def _forkserver() -> Any:
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload([_PRELOAD])
@@ -386,6 +420,29 @@ def _call_main(
         sender.send(str(error))
     except KeyboardInterrupt:  # the runner says it
         return
+
+
+def _answer_main(
+    sender: Connection,
+    visible: str,
+    function: Callable[..., object],
+    arguments: tuple[object, ...],
+) -> None:
+    os.setsid()
+    _end_with_the_runner()
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nothing, stream)
+    try:
+        import torch
+
+        torch.set_num_threads(cores())
+        sender.send((function(*arguments), None))
+    except Exception as error:
+        said = " ".join(str(error).split())
+        sender.send((None, f"{type(error).__name__}: {said}"))
 
 
 def _end_with_the_runner() -> None:
