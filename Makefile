@@ -33,6 +33,7 @@ benchmarks: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks ratios
 	$(BIN)/python -m tests.benchmarks sharing
 	$(BIN)/python -m tests.benchmarks transfer
+	$(BIN)/python -m tests.benchmarks order
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'

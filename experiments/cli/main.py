@@ -25,6 +25,7 @@ from classifier.tricks.distillation import Distill
 from experiments.cli import show_plan, trials
 from experiments.cli.options import engine_options, parser, wanted
 from experiments.cli.reporting import Reporter
+from experiments.cli.show_plan import Places
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
@@ -32,7 +33,7 @@ from experiments.plan import plan as planning
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
 from experiments.run.engines import open_engine
-from experiments.run.engines.local import platform_of
+from experiments.run.engines.local import jobs_at_a_time, platform_of
 from experiments.store.store import Results, Store
 
 SAME, DIFFERENT = 0, 1
@@ -70,7 +71,8 @@ def _main(options: argparse.Namespace) -> int:
 
         return housekeeping.prune(_existing_store(options), runner.plan().needed(), options.yes)
     if options.plan or options.json:
-        show_plan.show(runner.matrices, runner.plan(), options.data_root, options.json)
+        places = _places(options)
+        show_plan.show(runner.matrices, runner.plan(), options.data_root, options.json, places)
         return ALL_DONE
     if options.trial:
         return runner.try_plugins()
@@ -218,6 +220,14 @@ class Runner:
             prepare_other(data, root, classes[trained_on], trained_on)
         folders = (data.source.folder(root) for data in (*used, *(data for data, _ in others)))
         return [folder.absolute() for folder in dict.fromkeys(folders) if folder is not None]
+
+
+def _places(options: argparse.Namespace) -> Places | None:
+    """Where the jobs would run, if the options name it."""
+    devices = tuple(options.devices)
+    if devices == ("auto",) or options.engine != "local":
+        return None
+    return Places(devices, jobs_at_a_time(devices, options.jobs_per_device))
 
 
 def _show_diff(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.basics.names import counted, listed
@@ -12,10 +13,30 @@ from classifier.config.spec import TrainSpec
 from classifier.data import batches, datasets
 from classifier.data.split import Part
 from experiments.matrix.model import Matrix
+from experiments.plan.bundles import bundles
+from experiments.plan.costs import costs, seconds_of
 from experiments.plan.families import apart
-from experiments.plan.plan import Plan
+from experiments.plan.order import simulate
+from experiments.plan.plan import Plan, in_order
 
 _NOT_KNOWN = "not known yet: the data are not there"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the plan would run."""
+
+    devices: tuple[str, ...]
+    jobs: int
+    """At a time on each."""
+
+    @property
+    def named(self) -> str:
+        """`4 devices, 2 jobs at a time on each`."""
+        if self.devices == ("cpu",):
+            return f"the CPU, {counted(self.jobs, 'job')} at a time"
+        each = f", {self.jobs} jobs at a time on each" if self.jobs > 1 else ""
+        return counted(len(self.devices), "device") + each
 
 
 def left_out(plan: Plan, data_root: Path) -> dict[str, str]:
@@ -41,8 +62,15 @@ def remarks(plan: Plan) -> list[str]:
     return [*lines, *dict.fromkeys(filter(None, warmups))]
 
 
-def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool) -> None:
-    """Print the plan, as a table or as one JSON object."""
+def show(
+    matrices: Sequence[Matrix],
+    plan: Plan,
+    data_root: Path,
+    as_json: bool,
+    places: Places | None = None,
+) -> None:
+    """Print the plan, as a table or as one JSON object. `places`: for which the time until the end
+    is estimated."""
     if as_json:
         print(json.dumps(plan.as_json(), indent=1))
         return
@@ -86,6 +114,8 @@ def show(matrices: Sequence[Matrix], plan: Plan, data_root: Path, as_json: bool)
         print(line)
     _print_at_best(matrices, plan)
     _print_totals(plan)
+    if places is not None:
+        _print_until_the_end(plan, places)
 
 
 def _print_at_best(matrices: Sequence[Matrix], plan: Plan) -> None:
@@ -127,6 +157,14 @@ def _print_totals(plan: Plan) -> None:
             print(f", {least}{_estimated(seconds)} of job time by this store's records")
         else:
             print("; its time is known once jobs like these have records here")
+
+
+def _print_until_the_end(plan: Plan, places: Places) -> None:
+    """Nothing where the seconds of some jobs are not known."""
+    todo, slots = plan.todo, len(places.devices) * places.jobs
+    if todo and all(seconds_of(job) is not None for job in todo):
+        until = simulate(in_order(bundles(todo), slots), costs(todo), slots)
+        print(f"about {duration(until)} on {places.named} (estimated)")
 
 
 def _operations(gflop: float | None) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
 from experiments.plan.jobs import Job
@@ -36,11 +38,24 @@ class Bundle:
         """Its jobs, those that are done as one together."""
         return [self.jobs] if self.is_one_training else [(job,) for job in self.jobs]
 
-    def whole(self, of_each: Mapping[str, float]) -> float:
-        """Work or seconds of the bundle, from those of each job by its id: trainings that are one
-        take as long as the longest."""
-        each = [of_each[job.id] for job in self.jobs]
-        return max(each, default=0.0) if self.is_one_training else sum(each)
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """The ids of the jobs that come before, none of its own."""
+        own = {job.id for job in self.jobs}
+        each = (need for job in self.jobs for need in job.needs if need not in own)
+        return tuple(dict.fromkeys(each))
+
+    def ends(self, seconds: Mapping[str, float]) -> list[tuple[float, str]]:
+        """When each of its jobs ends, with its id, counted from the bundle's start: at its own
+        seconds, where they are one training, else after those before it. `seconds`: by job's id."""
+        if self.is_one_training:
+            return sorted((seconds[job.id], job.id) for job in self.jobs)
+        sums = accumulate(seconds[job.id] for job in self.jobs)
+        return [(end, job.id) for end, job in zip(sums, self.jobs, strict=True)]
+
+    def only(self, ids: Container[str]) -> Bundle:
+        """Without its other jobs."""
+        return Bundle(self.id, tuple(job for job in self.jobs if job.id in ids))
 
 
 def group_of(job: Job) -> str:

@@ -56,6 +56,21 @@ def leading(job: Job) -> tuple[int, str]:
     return spec.epochs if isinstance(spec, TrainSpec) else 0, job.id
 
 
+def led(jobs: Iterable[Job]) -> dict[str, tuple[Job, float]]:
+    """Of trainings that are to do, by the id of each that its family's longest does: that one, and
+    the part of it at which this one ends, if no patience ends it before."""
+    leads: dict[str, Job] = {}
+    todo = [job for job in jobs if isinstance(job.spec, TrainSpec) and job.state != "done"]
+    for job in sorted(todo, key=leading):
+        leads[job.trained.family] = job
+    leading_it = ((job, leads[job.trained.family]) for job in todo)
+    return {
+        job.id: (lead, job.trained.epochs / lead.trained.epochs)
+        for job, lead in leading_it
+        if job is not lead
+    }
+
+
 def _from(seen: Seen, goes_on: bool) -> str:
     if goes_on:
         return f"goes on after epoch {seen.epoch}"

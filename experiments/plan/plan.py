@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ from classifier.data.spec import DataSpec, titles
 from classifier.data.split import Part
 from classifier.records.runs import work_name
 from experiments.matrix.model import Matrix
+from experiments.plan.bundles import Bundle
+from experiments.plan.costs import costs, seconds_of
 from experiments.plan.estimate import Estimator
 from experiments.plan.families import trained_together
 from experiments.plan.jobs import Job, unique
 from experiments.plan.judge import Judge
+from experiments.plan.order import ordered
 from experiments.store.layout import BENCHMARK, STATES, Needed
 from experiments.store.store import Results
 
@@ -86,6 +89,15 @@ def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root
     }
     others = {spec.as_test: count for spec, count in estimator.others.items()}
     return Plan(tuple(jobs.values()), estimator.counts, others, len(separate))
+
+
+def in_order(bundles: Iterable[Bundle], slots: int) -> list[Bundle]:
+    """As they are started, on so many places for jobs. Costs by records are near enough for other
+    orders to be tried; the catalogue's are not."""
+    bundles = list(bundles)
+    jobs = [job for bundle in bundles for job in bundle.jobs]
+    are_sure = all(seconds_of(job) is not None for job in jobs)
+    return ordered(bundles, costs(jobs), slots, are_sure=are_sure)
 
 
 def current(plan: Plan, results: Results) -> Results:

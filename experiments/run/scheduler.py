@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from classifier.basics.progress import Progress
 from classifier.records.record import Record
 from experiments.plan.bundles import Bundle, bundles
 from experiments.plan.jobs import Job
-from experiments.plan.plan import Plan
+from experiments.plan.plan import Plan, in_order
 from experiments.run.engines import Begun, Engine, JobFailed, JobStopped, Said, Slot
 
 LOOK_SECONDS = 0.25
@@ -97,7 +96,7 @@ def run(
     retries: int = 1,
     fail_fast: bool = False,
 ) -> Summary:
-    """Do all that is not done, longest first.
+    """Do all that is not done, the longest way to the end first (`order.ordered`).
 
     Jobs run in bundles, each in a process: one starts when all that its jobs need from outside of
     it is done and a slot is free. A benchmark needs its device to itself (the whole machine, where
@@ -171,9 +170,10 @@ class _Loop:
         for job in todo:
             for need in self._needs[job.id]:
                 self._dependents.setdefault(need, []).append(job)
+        ranked = in_order(bundles(todo), len(engine.slots))
         self._open = [
             _Open(bundle.id, rank, {job.id: job for job in bundle.jobs})
-            for rank, bundle in enumerate(sorted(bundles(todo), key=urgency))
+            for rank, bundle in enumerate(ranked)
         ]
         self._of = {job_id: each for each in self._open for job_id in each.jobs}
         self._ready: list[int] = []
@@ -374,12 +374,3 @@ class _Loop:
         """At the end, also where it came early: what this runner still has."""
         for each in self._open:
             self._release(each)
-
-
-def urgency(bundle: Bundle) -> tuple[bool, float, float]:
-    """Benchmarks last; else longest first, so that the last is short; unknown may be long."""
-    unknown = math.inf
-    estimates = {job.id: job.estimate for job in bundle.jobs}
-    gflop = {i: unknown if e.gflop is None else e.gflop for i, e in estimates.items()}
-    seconds = {i: unknown if e.seconds is None else e.seconds for i, e in estimates.items()}
-    return (bundle.is_speed, -bundle.whole(gflop), -bundle.whole(seconds))

@@ -3,7 +3,7 @@
 python -m tests.benchmarks ratios | sharing | transfer | folds [DRAWS]
 python -m tests.benchmarks statistics [--full | --multiclass]
 python -m tests.benchmarks scale [COUNT] | page [ROWS] | launchers [COUNT] | kills [COUNT]
-python -m tests.benchmarks remaining [RUNS MATRIX.yaml ...]
+python -m tests.benchmarks remaining [RUNS MATRIX.yaml ...] | order [PLANS]
 python -m tests.benchmarks networks [NAME ...] | thirty [NAME ...]
 """
 
@@ -14,7 +14,7 @@ import sys
 
 NAMES = (
     "ratios", "sharing", "transfer", "statistics", "folds", "scale", "page", "launchers", "kills",
-    "remaining", "networks", "thirty",
+    "remaining", "order", "networks", "thirty",
 )  # fmt: skip
 
 

@@ -272,7 +272,7 @@ def _bounded(plan: Plan, seconds: float) -> Plan:
 
 def _resumed(plan: Plan, costs: dict[str, Cost]) -> tuple[Plan, dict[str, Cost]]:
     """As after an interruption: of what goes first five are done, two are in their middle."""
-    ranked = sorted(bundles(plan.jobs), key=scheduler.urgency)
+    ranked = planning.in_order(bundles(plan.jobs), slots=2)
     first = [job.id for bundle in ranked for job in bundle.jobs]
     jobs = tuple(replace(job, state="done" if job.id in first[:5] else "todo") for job in plan.jobs)
     middle = {

@@ -10,7 +10,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import wraps
+from concurrent.futures import Future
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from classifier.records.record import Record
 from experiments.plan.bundles import Bundle
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
-from experiments.run.engines import Perform, Slot
+from experiments.run import scheduler
+from experiments.run.engines import Ended, Heard, Perform, Slot
 from experiments.run.scheduler import Claim
 
 
@@ -240,6 +242,37 @@ class Alone:
 
     def give_back(self, bundle: Bundle) -> None:
         self.held.remove(bundle.id)
+
+
+class Timed:
+    """An engine whose jobs take so many seconds by a clock that it moves itself."""
+
+    def __init__(self, seconds: Mapping[str, float], slots: Sequence[Slot]) -> None:
+        """`seconds`: of each job by its id."""
+        self.slots, self.starts, self.ends = slots, dict[str, float](), dict[str, float]()
+        """When each bundle started, and each job ended."""
+        self._seconds, self._now = seconds, 0.0
+        self._events: list[tuple[float, Callable[[], None]]] = []
+
+    def submit(self, bundle: Bundle, slots: Sequence[Slot], heard: Heard) -> Future[None]:
+        future: Future[None] = Future()
+        self.starts[bundle.id] = end = self._now
+        for after, job in bundle.ends(self._seconds):
+            self.ends[job] = end = self._now + after
+            self._events.append((end, partial(heard, Ended(job, []))))
+        self._events.append((end, partial(future.set_result, None)))
+        return future
+
+    def run(self, made: Plan) -> None:
+        """All that the plan has to do, by the scheduler's own loop."""
+        loop = scheduler._Loop(made, self, Watcher(), Alone(), 0, False)  # type: ignore[arg-type]
+        while loop.is_unfinished:
+            loop.start()
+            self._now = min((when for when, _ in self._events), default=self._now)
+            for _, happens in (each for each in self._events if each[0] == self._now):
+                happens()
+            self._events = [each for each in self._events if each[0] > self._now]
+            loop.wait()
 
 
 class Watcher:

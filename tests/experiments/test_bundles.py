@@ -32,8 +32,11 @@ from classifier.tricks.ema import Ema
 from experiments.cli.watch import _at
 from experiments.plan import bundles as bundling
 from experiments.plan.bundles import bundles, group_of
+from experiments.plan.costs import costs
+from experiments.plan.families import leading
 from experiments.plan.jobs import Estimate, Job
 from experiments.plan.judge import Judge
+from experiments.plan.order import longest_ways, simulate
 from experiments.plan.plan import Plan
 from experiments.run import scheduler, worker
 from experiments.run.boards import Board, Running
@@ -41,7 +44,7 @@ from experiments.run.claims import Claims
 from experiments.run.engines import EngineOptions, Perform
 from experiments.run.engines.local import LocalEngine
 from experiments.run.scheduler import Summary
-from experiments.run.view.remaining import Course, Forecast, until_all_are_done
+from experiments.run.view.remaining import Course, Forecast
 from experiments.store.housekeeping import _busy
 from experiments.store.leases import Holder, Leases, held, me
 from experiments.store.store import Store
@@ -234,11 +237,12 @@ def test_jobs_that_are_one_end_in_any_order_and_each_releases_its_own(
 
 def test_what_one_training_takes_is_counted_once() -> None:
     """The longest has the cost, and tells how long it takes."""
-    lead = replace(fakes.jobs(1)[0], estimate=Estimate(100.0, 50.0, "records"))
-    led = [
-        Job(lead.spec.model_copy(update={"patience": n}), estimate=Estimate(0.0, 0.0, "records"))
-        for n in (2, 3, 4)
-    ]
+    spec = fakes.jobs(1)[0].spec
+    alike = [Job(spec.model_copy(update={"patience": n})) for n in (0, 2, 3, 4)]
+    lead = max(alike, key=leading)
+    nothing = Estimate(0.0, 0.0, "records")
+    led = [replace(job, estimate=nothing) for job in alike if job is not lead]
+    lead = replace(lead, estimate=Estimate(100.0, 50.0, "records"))
     todo = {job.id: job for job in (*led, lead)}
     whole = Forecast(todo.values()).remaining({}, todo, 1)
     assert (whole.seconds, whole.share) == (50.0, 0.0)
@@ -252,6 +256,30 @@ def test_what_one_training_takes_is_counted_once() -> None:
     assert (after.seconds, after.share) == (30.0, 0.5), "its own seconds are the others' too"
 
 
+def test_a_shorter_training_ends_at_its_part_of_the_longest() -> None:
+    """Its evaluation is not released before that, and what it costs is counted once."""
+    spec = fakes.jobs(1)[0].spec.model_copy(update={"epochs": 60})
+    lead = Job(spec, estimate=Estimate(100.0, 60.0, "records"))
+    short = Job(spec.model_copy(update={"epochs": 15}), estimate=Estimate(0.0, 0.0, "records"))
+    of_it = replace(evaluations(short)[0], estimate=Estimate(1.0, 50.0, "records"))
+    todo = {job.id: job for job in (lead, short, of_it)}
+    assert costs(todo.values()) == {lead.id: 60.0, short.id: 15.0, of_it.id: 50.0}
+    assert longest_ways(bundles(todo.values()), costs(todo.values()))[group_of(lead)] == 65
+    unseen = [replace(job, estimate=Estimate()) for job in (lead, of_it)]
+    assert costs([*unseen, short]) == {lead.id: 1.0, short.id: 0.25, of_it.id: 1.0}
+    forecast = Forecast(todo.values())
+    assert forecast.of(short) == 15.0
+    assert forecast.remaining({}, todo, 2).seconds == 65.0
+    assert forecast.remaining({}, todo, 1).seconds == 110.0
+    course = Course(6.0, share=0.1, pace=60.0)
+    both = {lead.id: course, short.id: course}
+    assert forecast.of(short, course) == pytest.approx(9.0)
+    left = forecast.remaining(both, todo, 2)
+    assert left.seconds == pytest.approx(59.0) and left.share == pytest.approx(6 / 110)
+    forecast.ended(short, replace(course, seconds=15.0, share=0.25))
+    assert forecast.of(lead) == 60.0, "the part tells nothing of the whole"
+
+
 def test_one_training_holds_its_place_until_its_last_end(monkeypatch: pytest.MonkeyPatch) -> None:
     trainings = fakes.jobs(3)
     asked = [evaluations(job)[0] for job in trainings]
@@ -260,9 +288,10 @@ def test_one_training_holds_its_place_until_its_last_end(monkeypatch: pytest.Mon
     monkeypatch.setattr(bundling, "group_of", lambda job: families.get(job.id) or group_of(job))
     todo = [*trainings, *asked]
     # Ends at 4, 7, 10; on the other place 4 to 9, 9 to 11, and the last on the first, 10 to 11.
-    assert until_all_are_done(todo, [], left, 2) == 11.0
-    assert until_all_are_done(todo, [], left, 1) == 18.0
-    assert until_all_are_done(todo, ids(trainings), left, 1) == 18.0
+    order = bundles(todo)
+    assert simulate(order, left, 2) == 11.0
+    assert simulate(order, left, 1) == 18.0
+    assert simulate(order, left, 1, running=ids(trainings[:1])) == 18.0
 
 
 # With real evaluations ---------------------------------------------------------------------------

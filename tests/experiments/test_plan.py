@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,18 @@ import pytest
 import runner
 from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
+from classifier.config.spec import EvaluateSpec, MetricSpec
 from classifier.config.tracks import RAW
+from classifier.plugins.spec import UserMetric
 from classifier.records.record import BenchmarkRecord, TrainRecord, benchmark_units
-from experiments.cli.show_plan import show
+from experiments.cli.show_plan import Places, show
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
 from experiments.plan import plan as planning
+from experiments.plan.costs import costs
+from experiments.plan.estimate import comparable_work
+from experiments.plan.jobs import Estimate, Job
 from experiments.plan.plan import Plan
 from experiments.store.store import Failure, Results
 from reports.figures.select import Missing, select
@@ -198,6 +204,92 @@ def test_costs_come_from_records_once_there_are_some() -> None:
         assert job.estimate.seconds == pytest.approx(
             100.0 * (75 if job.spec.kind == "train" else 1), rel=0.15
         )
+
+
+def test_costs_are_in_one_unit() -> None:
+    """Seconds where they are known of all; else work that compares, also of those."""
+    results = results_of(load(EXPERIMENTS / "ema.yaml"), seconds=100.0)
+    jobs = planned("ema", results=results).jobs
+    assert costs(jobs) == {job.id: job.estimate.seconds for job in jobs}
+    unseen = replace(jobs[0], estimate=Estimate(jobs[0].estimate.gflop, None, "table"))
+    mixed = costs([unseen, *jobs[1:]])
+    assert mixed == {job.id: comparable_work(job) for job in (unseen, *jobs[1:])}
+
+
+def test_what_nothing_is_known_of_may_be_long() -> None:
+    jobs = [job for job in planned("ema").jobs if job.spec.kind == "train"]
+    evaluations = [job for job in planned("ema").jobs if job.spec.kind == "evaluate"]
+    unknown = [replace(each[0], estimate=Estimate()) for each in (jobs, evaluations)]
+    known = costs([*unknown, *jobs[1:], *evaluations[1:]])
+    assert known[unknown[0].id] == max(known[job.id] for job in jobs[1:])
+    assert known[unknown[1].id] == max(known[job.id] for job in evaluations[1:])
+    assert costs(unknown) == {job.id: 1.0 for job in unknown}
+    assert costs([*unknown, jobs[1]])[unknown[1].id] == known[jobs[1].id], "no other of its kind"
+
+
+def test_a_speed_is_in_seconds_and_a_metric_is_nothing_beside_the_rest() -> None:
+    speed = next(job for job in planned("fp16").jobs if job.is_speed)
+    evaluation = next(job for job in planned("ema").jobs if isinstance(job.spec, EvaluateSpec))
+    assert isinstance(evaluation.spec, EvaluateSpec)
+    digest = "0" * 16
+    user = UserMetric(name="brier", file="", line=1, takes=2, digest=digest, better="less")
+    metric = Job(MetricSpec(evaluation=evaluation.spec, metric=user), estimate=Estimate(0.0))
+    known = costs([speed, evaluation, metric])
+    assert known[speed.id] == speed.estimate.seconds
+    assert known[evaluation.id] == comparable_work(evaluation)
+    assert known[metric.id] == 0.0
+
+
+def test_a_plan_on_devices_says_how_long_it_takes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    matrix = load(EXPERIMENTS / "ema.yaml", Overrides(seeds=(1, 2)))
+    results = results_of(load(EXPERIMENTS / "ema.yaml"), seconds=100.0)
+    made = planning.make([matrix], results, HERE, Path("nowhere"))
+
+    def last(plan: Plan, places: Places | None) -> str:
+        show([matrix], plan, Path("nowhere"), as_json=False, places=places)
+        return capsys.readouterr().out.splitlines()[-1]
+
+    estimated = Estimate(None, 600.0, "records")
+    trainings = [replace(job, estimate=estimated) for job in made.jobs if job.spec.kind == "train"]
+    plan = replace(made, jobs=tuple(trainings))
+    assert len(trainings) == 8
+    assert last(plan, Places(("0", "1", "2"), 1)) == "about 30 min 00 on 3 devices (estimated)"
+    each = "about 20 min 00 on 2 devices, 2 jobs at a time on each (estimated)"
+    assert last(plan, Places(("0", "1"), 2)) == each
+    assert last(plan, Places(("3",), 1)) == "about 1 h 20 on 1 device (estimated)"
+    assert (
+        last(plan, Places(("cpu",), 8))
+        == "about 10 min 00 on the CPU, 8 jobs at a time (estimated)"
+    )
+    assert "(estimated)" not in last(plan, None), "nobody said where"
+    unknown = replace(plan, jobs=(*trainings[1:], replace(trainings[0], estimate=Estimate())))
+    assert "(estimated)" not in last(unknown, Places(("0",), 1))
+    done = replace(plan, jobs=tuple(replace(job, state="done") for job in trainings))
+    assert "(estimated)" not in last(done, Places(("0",), 1))
+
+
+def test_the_options_name_the_devices(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Two speeds, whose bounds are known, one after the other."""
+    file = tmp_path / "speeds.yaml"
+    file.write_text(
+        "title: Speeds\ndata: {name: digits}\nmatrix: {model: [ghostnet]}\nbenchmark: {seconds: 30}\n"
+        "tables:\n  speeds:\n    rows: model\n    columns:\n"
+        "      - {header: full, metric: fps, batch_size: 8}\n"
+        "      - {header: half, metric: fps, batch_size: 8, precision: fp16}\n"
+    )
+
+    def said(*options: str) -> str:
+        arguments = [str(file), "--plan", "--runs", str(tmp_path / "runs"), *options]
+        assert runner.main(arguments) == 0
+        return capsys.readouterr().out.splitlines()[-1]
+
+    assert said() == said("--jobs-per-device", "2") == said("--engine", "ray", "--devices", "cpu")
+    assert "(estimated)" not in said()
+    assert said("--devices", "0,1,2,3") == "about 1 min 00 on 4 devices (estimated)"
+    cpu = ("--devices", "cpu", "--jobs-per-device", "3")
+    assert said(*cpu) == "about 1 min 00 on the CPU, 3 jobs at a time (estimated)"
 
 
 def test_json_is_one_object_in_the_promised_form(

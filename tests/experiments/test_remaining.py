@@ -15,7 +15,7 @@ from classifier.config.tracks import RAW
 from classifier.data.spec import DataSpec
 from experiments.plan.jobs import Estimate, Job, JobState
 from experiments.plan.plan import Plan
-from experiments.run.view.remaining import Course, Forecast, Pace, Rates, until_all_are_done
+from experiments.run.view.remaining import Course, Forecast, Pace, Rates
 from tests.benchmarks import remaining as benchmark
 from tests.benchmarks.remaining import STARTING, Cost, Replay
 
@@ -90,33 +90,28 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
 
 
 def test_slots_and_what_waits_for_what() -> None:
-    first, second = training(), training(seed=1)
-    jobs = [first, second, evaluation(first), evaluation(first, split="test"), evaluation(second)]
-    left = dict(zip([job.id for job in jobs], (10.0, 4.0, 3.0, 3.0, 1.0), strict=True))
+    """All take what records say, and one of the places is taken."""
+    first, second = (
+        replace(training(seed=seed), estimate=said(s)) for seed, s in ((0, 10), (1, 4))
+    )
+    others = [evaluation(first), evaluation(first, split="test"), evaluation(second)]
+    after = [replace(job, estimate=said(s)) for job, s in zip(others, (3, 3, 1), strict=True)]
+    jobs = {job.id: job for job in (first, second, *after)}
     # On two: 4, then 1, while the first takes 10, then its two evaluations, one after the other.
-    assert until_all_are_done(jobs, [], left, 2) == 16.0
-    assert until_all_are_done(jobs, [], left, 1) == 21.0
-    assert until_all_are_done(jobs, [first.id], {**left, first.id: 1.0}, 2) == 7.0
+    assert Forecast(jobs.values()).remaining({}, jobs, 2).seconds == 16.0
+    assert Forecast(jobs.values()).remaining({}, jobs, 1).seconds == 21.0
+    begun = {first.id: Course(9.0)}
+    assert Forecast(jobs.values()).remaining(begun, jobs, 2).seconds == 7.0
+
+
+def said(seconds: float) -> Estimate:
+    return Estimate(None, seconds, "records")
 
 
 def test_speeds_come_last_and_one_by_one() -> None:
     jobs = [training(), training(seed=1), speed(30.0), speed(20.0, batch_size=8)]
-    left = dict(zip([job.id for job in jobs], (10.0, 8.0, 30.0, 20.0), strict=True))
-    assert until_all_are_done(jobs, [], left, 8) == 60.0
     costs = {**all_alike(jobs), jobs[2].id: Cost(30.0), jobs[3].id: Cost(20.0)}
     assert error(jobs, costs, 2) < 0.1
-
-
-@given(st.lists(st.floats(0.1, 100.0), min_size=1, max_size=12), st.integers(1, 5))
-def test_no_schedule_is_shorter_than_its_work_or_longer_than_one_place(
-    seconds: list[float], slots: int
-) -> None:
-    jobs = [training(seed=seed) for seed in range(len(seconds))]
-    left = {job.id: each for job, each in zip(jobs, seconds, strict=True)}
-    whole = until_all_are_done(jobs, [], left, slots)
-    assert max(sum(seconds) / slots, *seconds) <= whole * (1 + 1e-9)
-    assert whole <= sum(seconds) / slots + max(seconds) + 1e-9, "Graham's bound"
-    assert until_all_are_done(jobs, [], left, 1) == pytest.approx(sum(seconds))
 
 
 def test_a_training_that_goes_on_from_its_middle() -> None:

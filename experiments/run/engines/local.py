@@ -100,8 +100,7 @@ class LocalEngine:
 
     @cached_property
     def slots(self) -> list[Slot]:
-        default = min(cores(), MOST_CPU_JOBS) if self._devices == ("cpu",) else 1
-        jobs = self._options.jobs_per_device or default
+        jobs = jobs_at_a_time(self._devices, self._options.jobs_per_device)
         devices = [device for device in self._devices for _ in range(jobs)]
         return [Slot(device, index) for index, device in enumerate(devices)]
 
@@ -178,6 +177,12 @@ class LocalEngine:
         if end == "stalled":
             return stall_failure(self._stall_seconds)
         return JobFailed(_death(exit_code, account.said()))
+
+
+def jobs_at_a_time(devices: Sequence[str], wanted: int | None) -> int:
+    """On each of these devices. `wanted`: by the user, if they said."""
+    on_cpu = tuple(devices) == ("cpu",)
+    return wanted or (min(cores(), MOST_CPU_JOBS) if on_cpu else 1)
 
 
 def platform_of(devices: Sequence[str]) -> Platform:

@@ -3,18 +3,19 @@ them by the places for jobs."""
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from classifier.basics.progress import Progress
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, TrainSpec
 from experiments.plan.bundles import Bundle, bundles
 from experiments.plan.estimate import comparable_work
+from experiments.plan.families import led
 from experiments.plan.jobs import Job
-from experiments.run.scheduler import urgency
+from experiments.plan.order import simulate
+from experiments.plan.plan import in_order
 
 EARLY, EARLY_SECONDS = 0.02, 5.0
 """Below this share of its work, and within these seconds of its first step, a running job says
@@ -87,8 +88,6 @@ class Rates:
 
     def add(self, job: Job, seconds: float) -> None:
         """A job that takes so long for all of its work."""
-        if _is_led(job):
-            return
         for group, work in _measures(job):
             before = self._sums.get(group, (0.0, 0.0))
             self._sums[group] = (before[0] + work, before[1] + seconds)
@@ -104,8 +103,6 @@ class Rates:
     def expected(self, job: Job) -> float | None:
         """Seconds of the whole job: by jobs of its own kind and model where there are any, else by
         what earlier records say, else by work. None while nothing is known."""
-        if _is_led(job):
-            return 0.0
         for group, work in _measures(job):
             rated, seconds = self._sums.get(group, (0.0, 0.0))
             if rated > 0:
@@ -163,10 +160,6 @@ def _waited(job: Job, course: Course) -> float:
     return min(max(1 - (course.least - course.share) / patience, 0.0), 1.0)
 
 
-End = tuple[float, int, str, bool]
-"""When a job ends, the rank of its bundle, its id, and whether it is the bundle's last."""
-
-
 @dataclass(frozen=True)
 class Remaining:
     """Of all jobs together."""
@@ -186,6 +179,9 @@ class Forecast:
         self._reaches: dict[Group, tuple[int, float]] = {}
         self._took: dict[str, float] = {}
         self._jobs = {job.id: job for job in jobs}
+        self._led = led(self._jobs.values())
+        self._orders: dict[int, list[Bundle]] = {}
+        """By the number of slots."""
 
     def ended(self, job: Job, course: Course) -> None:
         """It was done: a training at less than all of its work, where it stopped early."""
@@ -194,7 +190,8 @@ class Forecast:
         if moved > 0:
             whole = course.before + (course.seconds - course.before) / moved * reached
             self._took[job.id] = course.seconds
-            self._rates.add(job, whole)
+            if job.id not in self._led:
+                self._rates.add(job, whole)
         if (like_it := _may_stop(job)) is not None:
             count, total = self._reaches.get(like_it, (0, 0.0))
             self._reaches[like_it] = (count + 1, total + reached)
@@ -202,11 +199,17 @@ class Forecast:
     def of(self, job: Job, course: Course | None = None) -> float | None:
         """Seconds that one job still takes; None while nothing is known."""
         if course is None:
-            return self._rates.expected(job)
+            return self._expected(job, self._rates)
         if course.pace is not None:
             return max(self._work(job, course) - course.share * course.pace, 0.0)
-        expected = self._rates.expected(job)
+        expected = self._expected(job, self._rates)
         return None if expected is None else max(expected - course.seconds, 0.0)
+
+    def _expected(self, job: Job, rates: Rates) -> float | None:
+        """Seconds of the whole job: of one that another training does, its part of that."""
+        lead, part = self._led.get(job.id, (job, 1.0))
+        expected = rates.expected(lead)
+        return None if expected is None else part * expected
 
     def _work(self, job: Job, course: Course) -> float:
         """Seconds of a running job from its first step to its end, at the pace so far."""
@@ -218,13 +221,14 @@ class Forecast:
     def _reach(self, job: Job, course: Course) -> float:
         """The share of its steps at which a running job ends: as those like it did, if any has, but
         not before it can. The longer nothing got better, the likelier it ends as soon as that."""
+        _, part = self._led.get(job.id, (job, 1.0))
         like_it = _may_stop(job)
         if like_it is None:
-            return 1.0
+            return part
         count, total = self._reaches.get(like_it, (0, 0.0))
         usual = max(total / count if count else 1.0, course.least)
         waited = _waited(job, course)
-        return waited * course.least + (1 - waited) * usual
+        return min(waited * course.least + (1 - waited) * usual, part)
 
     def remaining(
         self, courses: Mapping[str, Course], todo: Mapping[str, Job], slots: int
@@ -236,16 +240,25 @@ class Forecast:
         for job in todo.values():
             course = courses.get(job.id)
             seconds = self.of(job, course) if course is not None else None
-            seconds = rates.expected(job) if seconds is None else seconds
+            seconds = self._expected(job, rates) if seconds is None else seconds
             if seconds is None:
                 return Remaining(None, self._share_of_jobs(todo, courses))
             left[job.id] = seconds
         return Remaining(
-            until_all_are_done(list(todo.values()), set(courses), left, slots),
+            simulate(self._in_order(todo, slots), left, slots, running=courses.keys()),
             self._share_of_time(todo, courses, left, rates),
         )
 
+    def _in_order(self, todo: Mapping[str, Job], slots: int) -> list[Bundle]:
+        """As the scheduler has them, which looked once, before the first started."""
+        if slots not in self._orders:
+            at_first = [job for job in self._jobs.values() if job.state != "done"]
+            self._orders[slots] = in_order(bundles(at_first), slots)
+        left = (bundle.only(todo) for bundle in self._orders[slots])
+        return [bundle for bundle in left if bundle.jobs]
+
     def _of_running(self, courses: Mapping[str, Course], todo: Mapping[str, Job]) -> Rates:
+        courses = {each: course for each, course in courses.items() if each not in self._led}
         known = [(todo[each], course) for each, course in courses.items() if course.whole]
         return Rates((job, course.before + self._work(job, course)) for job, course in known)
 
@@ -263,77 +276,12 @@ class Forecast:
         so_far = {job_id: course.seconds for job_id, course in courses.items()}
         for job in self._jobs.values():
             if job.id not in todo:
-                so_far[job.id] = self._took.get(job.id) or rates.expected(job) or 0.0
+                so_far[job.id] = self._took.get(job.id) or self._expected(job, rates) or 0.0
         spent, open_ = _together(self._jobs.values(), so_far), _together(todo.values(), left)
         return spent / (spent + open_) if spent + open_ > 0 else self._share_of_jobs(todo, courses)
 
 
-def _is_led(job: Job) -> bool:
-    """Whether another training of its family has the cost of them all."""
-    return job.spec.kind == "train" and job.estimate.gflop == 0.0
-
-
 def _together(jobs: Iterable[Job], seconds: Mapping[str, float]) -> float:
     """Of all jobs, those that are one training counted once."""
-    return sum(
-        bundle.whole({job.id: seconds.get(job.id, 0.0) for job in bundle.jobs})
-        for bundle in bundles(jobs)
-    )
-
-
-def until_all_are_done(
-    todo: Collection[Job], running: Collection[str], left: Mapping[str, float], slots: int
-) -> float:
-    """Seconds until the last job ends, in the scheduler's order: each bundle on one of the `slots`
-    as soon as what it needs is done, then speeds, one after the other. `left`: of each job by its
-    id."""
-    ranked = sorted(bundles(job for job in todo if not job.is_speed), key=urgency)
-    rank = {job.id: index for index, bundle in enumerate(ranked) for job in bundle.jobs}
-    open_, dependents = _needs(ranked, rank)
-    ends: list[End] = []
-    ready: list[int] = []
-    for index, bundle in enumerate(ranked):
-        if any(job.id in running for job in bundle.jobs):
-            ends += _ends(bundle, index, 0.0, left)
-            open_[index] = -1  # it is not begun once more
-        elif not open_[index]:
-            ready.append(index)
-    heapq.heapify(ends)
-    now, taken = 0.0, sum(is_last for *_, is_last in ends)
-    while ends or ready:
-        while ready and taken < max(slots, 1):
-            index, taken = heapq.heappop(ready), taken + 1
-            for end in _ends(ranked[index], index, now, left):
-                heapq.heappush(ends, end)
-        now, _, job_id, is_last = heapq.heappop(ends)
-        taken -= is_last
-        for index in dependents.get(job_id, ()):
-            open_[index] -= 1
-            if not open_[index]:
-                heapq.heappush(ready, index)
-    return now + sum(left[job.id] for job in todo if job.is_speed)
-
-
-def _ends(bundle: Bundle, index: int, start: float, left: Mapping[str, float]) -> list[End]:
-    """When each of a bundle's jobs ends that starts then."""
-    if bundle.is_one_training:
-        at = sorted((left[job.id], job.id) for job in bundle.jobs)
-    else:
-        sums = itertools.accumulate(left[job.id] for job in bundle.jobs)
-        at = [(end, job.id) for end, job in zip(sums, bundle.jobs, strict=True)]
-    last = len(at) - 1
-    return [(start + end, index, job_id, place == last) for place, (end, job_id) in enumerate(at)]
-
-
-def _needs(
-    ranked: Sequence[Bundle], rank: Mapping[str, int]
-) -> tuple[list[int], dict[str, list[int]]]:
-    """How many jobs each bundle still waits for, and by job the bundles that wait for it."""
-    waits, dependents = [], dict[str, list[int]]()
-    for index, bundle in enumerate(ranked):
-        needs = {need for job in bundle.jobs for need in job.needs if need in rank}
-        outside = [need for need in needs if rank[need] != index]
-        waits.append(len(outside))
-        for need in outside:
-            dependents.setdefault(need, []).append(index)
-    return waits, dependents
+    known = defaultdict(float, seconds)
+    return sum(bundle.ends(known)[-1][0] for bundle in bundles(jobs))
