@@ -179,7 +179,7 @@ def _left_over(table: SelectedTable) -> Iterator[str]:
     sizes = {
         (names[of.training.signature], of.data.train, of.training.batch_size)
         for of in table.accuracies
-        if of.training.draws_each_once
+        if of.training.draws_each_once and of.training.signature in names  # not one fold of some
     }
     for name, images, batch_size in sorted(sizes):
         if said := left_over(images, batch_size):

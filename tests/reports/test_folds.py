@@ -37,6 +37,7 @@ from reports.report import write
 from reports.statistics.answers import Answer, answers
 from reports.statistics.intervals import Scope, compare
 from reports.words.before import at_best
+from reports.words.notes import notes
 from reports.words.wording import FOLDS
 from tests.records import results_of
 
@@ -257,6 +258,9 @@ def test_a_seed_without_one_of_its_folds_is_not_whole(why: Missing, tmp_path: Pa
     said = f"seed 1 {why.value} in r-drop"
     assert judged.doubts == ((said,) if why is Missing.FAILED else ())
     assert judged.remarks == (() if why is Missing.FAILED else (f"{said}, left out",))
+    (table,) = select(matrix, results).tables
+    assert len(table.accuracies) > len({r.signature for c in table.cells[0] for r in c.records})
+    assert notes(matrix, table), "the folds that are there stand in no cell"
 
 
 def test_val_parts_overlap_so_their_figures_are_means_without_a_verdict(tmp_path: Path) -> None:
