@@ -202,8 +202,8 @@ def _some(images: Some) -> str:
 
 def cost(selection: Selection) -> Section:
     """What the numbers cost, where that is known: what several arms come of once, to its end."""
-    jobs = {"train": "trainings", "evaluate": "evaluations", "metric": "metrics"}
-    jobs |= {"benchmark": "benchmarks"}
+    jobs = {"train": "training", "evaluate": "evaluation", "metric": "metric"}
+    jobs |= {"benchmark": "benchmark"}
     costs: dict[str, dict[str, Cost]] = {kind: {} for kind in jobs}
     trainings: dict[str, tuple[TrainRecord, set[str]]] = {}
     for record, cost in ((used.record, used.cost) for used in selection.used):
@@ -231,9 +231,9 @@ def cost(selection: Selection) -> Section:
         for (record, tracks), cost in zip(trainings.values(), costs["train"].values(), strict=True)
     ]
     totals = [
-        f"{len(costs[kind])} {name} {duration(sum(cost.seconds for cost in costs[kind].values()))}"
-        for kind, name in jobs.items()
-        if costs[kind]
+        f"{counted(len(of), jobs[kind])} {duration(sum(cost.seconds for cost in of.values()))}"
+        for kind, of in costs.items()
+        if of
     ]
     said = [f"Job time: {', '.join(totals)}."] if totals else []
     return Section(2, "Cost", (Grid(header, rows), *said))
