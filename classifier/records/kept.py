@@ -23,6 +23,8 @@ class SeenTrack(BaseModel):
 
     history: tuple[Epoch, ...]
     best: tuple[int, ...]
+    follows: bool
+    """To the state's own step; nobody looked at it any more where it does not."""
 
 
 class Seen(BaseModel):
@@ -38,15 +40,16 @@ class Seen(BaseModel):
     def has(self, spec: TrainSpec, track: Track) -> bool:
         """Whether a training can go on from the state as if it had been here from the start."""
         seen = self.tracks.get(track.key)
-        return seen is not None and has_seen(spec, seen.history, seen.best, self.epoch)
+        return seen is not None and has_seen(spec, seen.history, seen.best, seen.follows)
 
 
-def has_seen(spec: TrainSpec, history: Sequence[Epoch], best: Collection[int], epoch: int) -> bool:
-    """Whether a track's history to `epoch`, with the weights of its `best` epochs, is all that a
-    spec would have looked at and kept."""
+def has_seen(
+    spec: TrainSpec, history: Sequence[Epoch], best: Collection[int], follows: bool
+) -> bool:
+    """Whether a track's history, with the weights of its `best` epochs, is all that a spec would
+    have looked at and kept until then; `follows`: the track is as far as the training."""
     chosen = choose(spec, history)
-    in_time = chosen.ended or len(history) == epoch
-    return in_time and (chosen.best_epoch < 0 or chosen.best_epoch in best)
+    return (chosen.ended or follows) and (chosen.best_epoch < 0 or chosen.best_epoch in best)
 
 
 def read_seen(folder: Path) -> Seen | None:

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 TrainingState = dict[str, Any]
 """Plain containers, numbers, text and tensors only: it is read without running pickled code."""
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when what a state holds changes: one of another format is not gone on from."""
 
 SHARE = 20
@@ -72,7 +72,11 @@ class Keeper:
 
     def _save(self, trainer: TrainingState, position: tuple[int, int]) -> None:
         tracks = {
-            key: SeenTrack(history=track["history"], best=tuple(track["best_states"]))
+            key: SeenTrack(
+                history=track["history"],
+                best=tuple(track["best_states"]),
+                follows=track["follows"],
+            )
             for key, track in trainer["tracks"].items()
         }
         seen = Seen(data=self.about["data"], epoch=trainer["epoch"], tracks=tracks)

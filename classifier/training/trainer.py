@@ -411,8 +411,17 @@ class Trainer:
             "optimizer": self.step.optimizer.state_dict(),
             "scaler": self.step.scaler.state_dict(),
             "acts": {name: act.state_dict() for name, act in self._by_setting.items()},
-            "tracks": {key: _track_state(track) for key, track in self.tracks.items()},
+            "tracks": {
+                key: _track_state(track) | {"follows": self._follows(track)}
+                for key, track in self.tracks.items()
+            },
         }
+
+    def _follows(self, track: Carried) -> bool:
+        """Whether a track is as far as the training: seen at each epoch's end, and an average taken
+        at each step since."""
+        since = track.act is None or self.step_in_epoch == 0 or track in self._looked_at()
+        return len(track.history) == self.epoch and since
 
     def restore(self, state: dict[str, Any]) -> bool:
         """Go on from a `state`; False, and nothing done, if somebody of these was not looking."""
@@ -448,7 +457,7 @@ def _has_seen(looker: Looker, state: dict[str, Any]) -> bool:
     if kept is None:
         return False
     history = [Epoch(**row) for row in kept["history"]]
-    return has_seen(looker.spec, history, kept["best_states"], state["epoch"])
+    return has_seen(looker.spec, history, kept["best_states"], kept["follows"])
 
 
 def _track_state(track: Carried) -> dict[str, Any]:

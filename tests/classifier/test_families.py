@@ -319,3 +319,25 @@ def test_one_that_was_not_looking_is_trained_anew(
     )
     assert not goes_on(long, TRACKS[1])
     assert goes_on(spec_of(long, patience=1), RAW)
+
+
+def test_an_average_that_missed_steps_of_an_epoch_is_taken_anew(
+    tiny: TrainSpec, tmp_path: Path
+) -> None:
+    """It ended, and the training was stopped in the next epoch: its history is as long as the
+    training's, but it did not follow the steps since."""
+    short, long, average = learner(tiny, epochs=2), learner(tiny, epochs=4), TRACKS[1]
+    members = [Member(short, (average,)), Member(long, (RAW,))]
+    found: list[Outcome[TrainRecord]] = []
+    place = Place(tmp_path, checkpoint_minutes=0.0, stop=lambda: bool(found))
+    with pytest.raises(StoppedError):
+        for outcome in train_together(members, place, lambda _: tmp_path, states_in=tmp_path):
+            found.append(outcome)
+    seen = read_seen(tmp_path)
+    assert seen is not None and seen.epoch == len(seen.tracks[average.key].history) == 2
+    assert states.kept(tmp_path)[0].name.startswith("state-000002-000000001-")
+    assert seen.has(short, average) and seen.has(long, RAW) and not seen.has(long, average)
+    members, at = [Member(long, (average,))], tmp_path / "together"
+    (longer,) = train_together(members, Place(tmp_path), lambda _: at, states_in=tmp_path)
+    (expected,) = train(long, tmp_path / "alone", Place(tmp_path), tracks=(average,))
+    assert longer.record == expected.record
