@@ -25,6 +25,7 @@ STORED = ROOT / "tests" / "reports" / "stored"
     "arguments",
     [
         ["--help"],
+        ["--schema"],
         [str(ROOT / "experiments" / "ema.yaml"), "--plan"],
         [str(STORED / "stored.yaml"), "--report", "--runs", "runs", "--reports", "reports"],
         ["--status", "--runs", "runs"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -14,10 +14,11 @@ NEUTRAL: dict[str, Any] = {"neutral": True}
 """`Field(default, json_schema_extra=NEUTRAL)`: unsigned while it has its default."""
 
 
-def neutral(default: Any, *, acts: bool = False, **limits: Any) -> Any:
+def neutral(default: Any, paper: str = "", *, acts: bool = False, **limits: Any) -> Any:
     """A setting that came later: unsigned and unwritten while it has its default. `acts`: that
-    default is not its absence, so whoever reads the settings is told."""
-    marks = {**NEUTRAL, "acts": True} if acts else NEUTRAL
+    default is not its absence, so whoever reads the settings is told. `paper`: where it is from,
+    for its documentation."""
+    marks = {**NEUTRAL, **({"acts": True} if acts else {}), **({"paper": paper} if paper else {})}
     return Field(
         default, json_schema_extra=marks, exclude_if=lambda value: value == default, **limits
     )
@@ -103,14 +104,15 @@ def as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def defaulted(name: str) -> Callable[[object], object]:
+def with_name(name: str, value: object) -> object:
     """A mapping without a name means the default: `{weight_decay: 0.0}`."""
+    value = named(value)
+    return {"name": name, **value} if isinstance(value, dict) else value
 
-    def with_name(value: object) -> object:
-        value = named(value)
-        return {"name": name, **value} if isinstance(value, dict) else value
 
-    return with_name
+def defaulted(name: str) -> Callable[[object], object]:
+    """`with_name` of this one."""
+    return partial(with_name, name)
 
 
 Positive = Annotated[float, Field(gt=0)]

@@ -173,67 +173,124 @@ class TrainSettings(Spec):
 
     data: DataSpec
     model: str
+    """`mobilenetv2`, `resnet50`, `resnext50`, `densenet121`, `efficientnet_v2_s`, `ghostnet`,
+    `RepVGG-A0`, or [nearly any of torchvision's and timm's](networks.md), or
+    `hf-hub:OWNER/NAME`."""
     own_model: UserModel | None = neutral(None)
     """What `model` names, where it is the user's."""
-    pretrained: str | None = Field(None, description="true, false or the name of the weights")
+    pretrained: str | None = None
+    """`true`: the catalogue's weights; or the name of others."""
     weights: Annotated[Weights | None, BeforeValidator(off)] = Field(
         None, json_schema_extra=NEUTRAL
     )
+    """A file [to start from](#weights-to-start-from), in place of `pretrained`."""
     image_size: Side = 224
+    """The side of an image, in pixels."""
     batch_size: int = Field(64, ge=2, le=10**9)
+    """Images of a step."""
     micro_batch: Annotated[Annotated[int, Field(ge=2, le=10**9)] | None, BeforeValidator(off)] = (
         Field(None, json_schema_extra=NEUTRAL)
     )
-    """A batch goes through in parts of so many images, and their gradients add up: less memory,
-    the same loss, but batch norm sees the parts. The same for all arms that are compared."""
+    """Batches go through in parts of so many images, and their gradients add up, for less memory
+    (a last part of one image goes with the one before). Batch norm sees the parts, so set it for
+    all arms that are compared. Refused with `sp` and with `class_balance` (except for `focal`),
+    which need the whole batch."""
     epochs: Count = 100
+    """How often a training goes through its images, at most: see `patience`."""
     lr: Positive = 1e-3
+    """The learning rate, which `schedule` and `warmup` change."""
     optimizer: AnyOptimizer = AdamW()
+    """Or `sgd` (Nesterov momentum 0.9), `rmsprop`; decay on weights only. Or any other of
+    torch.optim by its class's name, of timm by its own, with its arguments: `{name: lamb,
+    weight_decay: 0.02, betas: [0.9, 0.99]}`, see [optimizers of the
+    libraries](#optimizers-of-the-libraries). Its `decay_on` is `weights`; with `all_but_norms`
+    biases decay too, as in torchvision's recipes; `all` is all."""
     loss: AnyLoss = CrossEntropy()
+    """Or `{name: poly, epsilon: 2.0}`, `{name: focal, gamma: 2.0}`, `{name: bce, label_smoothing:
+    0.0}` (binary cross-entropy, as timm's): [losses](tricks.md#losses)."""
     class_balance: bool = Field(False, json_schema_extra=NEUTRAL)
+    """Weighs classes by the square root of their balanced weights."""
     drop_rate: Rate = neutral(None)
-    """The library's dropout inside the trunk; unset: none of timm's, torchvision's own."""
-    drop_path_rate: Rate = neutral(None)
-    """The library's stochastic depth, of the last block; unset: the library's own."""
+    """The library's dropout inside the trunk: timm's `drop_rate`, torchvision's `dropout`. Without
+    it timm's networks have none, torchvision's their own. Refused where there is none to set."""
+    drop_path_rate: Rate = neutral(None, "Huang et al., 2016")
+    """The library's stochastic depth, at the last block; `false` is the library's own."""
     dropout: Fraction = neutral(0.2, acts=True)
     """In front of the head's linear layer."""
-    freeze: Annotated[Literal["trunk"] | None, BeforeValidator(off)] = neutral(None)
-    layer_decay: Annotated[Annotated[float, Field(gt=0, le=1)] | None, BeforeValidator(off)] = (
-        neutral(None)
+    freeze: Annotated[Literal["trunk"] | None, BeforeValidator(off)] = neutral(
+        None, "He et al., 2020"
     )
-    """What a layer's learning rate is of the next one's."""
+    """`trunk`: only the head is trained. The trunk stays in evaluation mode: its batch norms keep
+    their statistics and it drops nothing, as in a linear probe. `parameters` counts the head's
+    then."""
+    layer_decay: Annotated[Annotated[float, Field(gt=0, le=1)] | None, BeforeValidator(off)] = (
+        neutral(None, "Bao et al., 2022")
+    )
+    """A layer's learning rate is this share of the next one's, and the head has the whole; for
+    timm's networks."""
     schedule: Annotated[Schedule, BeforeValidator(defaulted("cosine"))] = Cosine()
-    warmup: Annotated[Warmup | None, BeforeValidator(switch)] = None
+    """By epoch, down and up again; or one of torch's that depend on the epoch alone: `{name:
+    StepLR, arguments: {step_size: 30}}`; or [over the whole training](#schedules-by-step)."""
+    warmup: Annotated[Warmup | None, BeforeValidator(switch)] = Field(
+        None, json_schema_extra={"paper": "Goyal et al., 2017"}
+    )
+    """`true`: `{ratio: 0.05, start_lr: 1e-6}`, linear; or `{epochs: 5}` in place of the ratio."""
     augment: AnyAugment = None
+    """By name, or with torchvision's arguments: `{name: RandAugment, num_ops: 2, magnitude: 9}`
+    (`num_magnitude_bins: 31`), `{name: TrivialAugmentWide, num_magnitude_bins: 31}`, `{name:
+    AutoAugment, policy: imagenet}`, `{name: AugMix, severity: 3}`; or timm's RandAugment in its
+    short form: `{name: timm, policy: rand-m7-mstd0.5-inc1}`."""
     albumentations: Annotated[tuple[Transform, ...], BeforeValidator(transforms)] = Field(
         (), json_schema_extra=NEUTRAL
     )
+    """In place of `augment`: `[HorizontalFlip, Rotate: {limit: 10}, OneOf: {transforms: [...]}]`,
+    names and arguments checked before anything trains (values only by training)."""
     normalize: Literal["imagenet", "dataset"] = "dataset"
-    amp: Annotated[bool | Literal["bfloat16"], BeforeValidator(_known_amp)] = False
+    """The training part's own mean and deviation, or `imagenet`'s."""
+    amp: Annotated[bool | Literal["bfloat16"], BeforeValidator(_known_amp)] = Field(
+        False, json_schema_extra={"paper": "Micikevicius et al., 2018"}
+    )
+    """`true`: FP16 autocast with a scaler on CUDA; a CPU trains in FP32, and the report says so.
+    `bfloat16`: autocast without a scaler, on CUDA and on a CPU, where only some have arithmetic of
+    their own for it."""
     best: Literal["accuracy", "mpa", "loss"] = "accuracy"
+    """What chooses the best epoch, on val."""
     patience: int = Field(30, ge=0)
+    """Epochs without a better one, after which a training ends; 0 never stops."""
     seed: int = Field(0, ge=0, lt=2**63)
     deterministic: bool = True
+    """On CUDA."""
     compile: bool = neutral(False)
-    """By torch.compile, which may move last digits."""
-    clip_grad: Annotated[Positive | None, BeforeValidator(off)] = neutral(None)
-    """The most that the norm of all gradients together may be (torch's `clip_grad_norm_`)."""
-    crop: Annotated[RandomResized | None, BeforeValidator(named), BeforeValidator(off)] = neutral(
-        None
+    """The network by torch.compile, with the same draws; last digits may differ from those without
+    it, and the report says so. Needs a compiler, which is tried before anything runs; not with
+    `distill`."""
+    clip_grad: Annotated[Positive | None, BeforeValidator(off)] = neutral(
+        None, "Pascanu et al., 2013"
     )
-    """In place of a random crop at a tenth more than the image's size."""
+    """The most that the norm of all gradients together may be: torch's `clip_grad_norm_`, after the
+    scaler's unscaling."""
+    crop: Annotated[RandomResized | None, BeforeValidator(named), BeforeValidator(off)] = neutral(
+        None, "Szegedy et al., 2015"
+    )
+    """`{name: random_resized, scale: [0.08, 1.0], ratio: [0.75, 1.3333]}`: torchvision's
+    RandomResizedCrop, in place of a random crop at a tenth more than the image's size. Its images
+    are kept with a short side of twice the image's size, or of `short_side`."""
     hflip: Annotated[float, Field(ge=0, le=1)] = neutral(0.0)
-    """Mirrored with this probability, before what augments."""
+    """The probability that an image is mirrored, between its crop and `augment`."""
     sampler: Annotated[Literal["balanced"] | None, BeforeValidator(off)] = neutral(None)
-    """`balanced`: each class equally likely, with replacement, in place of each image once."""
-    repeats: Annotated[int, Field(ge=1, le=100)] = neutral(1)
-    """Each image so often in an epoch, which has as many in all as without."""
+    """`balanced`: each class equally likely, with replacement, in place of each image once an epoch
+    (torch's WeightedRandomSampler)."""
+    repeats: Annotated[int, Field(ge=1, le=100)] = neutral(1, "Hoffer et al., 2020")
+    """Repeated augmentation: each image so often in an epoch, augmented anew, and as many images in
+    all, so that an epoch sees a part of them; in timm's order, mixed up within a batch, so that
+    `mixing` does not mix an image with itself."""
     eval_size: Annotated[Side | None, BeforeValidator(off)] = neutral(None)
+    """The size of images that are not trained on; unset: `image_size`. For the validation in a
+    training too, which chooses its best epoch by them: so it is a setting of the training."""
     eval_crop: Annotated[Annotated[float, Field(gt=0, le=1)] | None, BeforeValidator(off)] = (
         neutral(None)
     )
-    """The size of all images that are not trained on, and the share of the short side that it is;
-    in the training too, for it chooses its best epoch by them."""
+    """The share of the short side that `eval_size` is: 224 of 256 is 0.875; unset: all of it."""
     own_tricks: Annotated[tuple[UserTrick, ...], BeforeValidator(as_tuple)] = neutral(())
     """The user's, each a setting of its own where it is written; in the order in which they act."""
 

@@ -32,7 +32,7 @@ def _known(name: object) -> object:
     return name
 
 
-def _file(value: object) -> object:
+def file_of(value: object) -> object:
     """`train.csv` is short for `{file: train.csv}`; with `--set` it comes as a name."""
     value = named(value)
     if isinstance(value, dict) and "name" in value:
@@ -99,7 +99,7 @@ class DataSpec(Settings):
     limit: Count | None = Field(None, json_schema_extra=NEUTRAL)
     on_bad_image: Literal["error", "skip"] = Field("error", json_schema_extra=NEUTRAL)
     # What follows is written only where it is set: records are older than these settings.
-    labels: Annotated[Labels | None, BeforeValidator(_file)] = neutral(None)
+    labels: Annotated[Labels | None, BeforeValidator(file_of)] = neutral(None)
     group: str | None = neutral(None, min_length=1, max_length=1000)
     duplicates: Literal["warn", "error", "together"] = neutral("warn")
     similar: int | None = neutral(None, ge=0, le=20)

@@ -57,6 +57,11 @@ def _main(options: argparse.Namespace) -> int:
     _check_folders(options)
     if options.diff:
         return _show_diff(options)
+    if options.schema:
+        from experiments.matrix import json_schema
+
+        print(json_schema.text(), end="")
+        return ALL_DONE
     if options.status or options.verify:
         from experiments.store import housekeeping
 

@@ -43,7 +43,7 @@ figure is there, 3 while some or all are missing; of --diff 0 where all figures 
 """
 
 NOT_PRINTED = (
-    *("plan", "watch", "published", "try", "doctor"),
+    *("plan", "watch", "published", "try", "schema", "doctor"),
     *("status", "verify", "prune", "json"),
 )
 
@@ -117,6 +117,11 @@ def parser() -> Parser:
         type=Path,
         metavar=("A", "B"),
         help="what differs between two reports: their folders, or their records.json",
+    )
+    what.add_argument(
+        "--schema",
+        action="store_true",
+        help="print the JSON Schema of a matrix, by which editors complete and mark",
     )
     what.add_argument("--status", action="store_true", help="show all runs of --runs")
     what.add_argument(

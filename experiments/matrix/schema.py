@@ -64,8 +64,11 @@ class FormSettings(Settings):
     """How a column's figures are written, and those of a table's columns that do not say."""
 
     digits: int | None = Field(None, ge=0, le=10)
+    """Decimals."""
     percent: bool | None = None
+    """97.22 in place of 0.97222."""
     spread: Literal[Spread, "none"] | None = None
+    """`deviation`: of the seeds; `interval`: of 95 %."""
 
 
 class Column(FormSettings):
@@ -75,17 +78,25 @@ class Column(FormSettings):
     metric: str = "accuracy"
     """A `Metric`, or the user's."""
     stage: Literal["train", "test"] = "test"
+    """`train`: val accuracy while training, of the best epoch."""
     split: Part | None = None
+    """Whose images it is about; `train` is centre-cropped like the others."""
     precision: Precision | None = None
+    """Unset: `fp32`."""
     tta: bool = False
+    """Ten crops."""
     batch_size: int | None = Field(None, ge=1)
+    """For speeds; unset: 64."""
     data: Annotated[DataSpec | None, BeforeValidator(named)] = None
     """Other data than the training's: all of its images, or its test part if its split is given."""
     where: dict[str, Any] = Field(default_factory=dict)
+    """The axis values that choose the arm; of named runs `{run: NAME}`."""
     against: str | None = None
     """The header of the column that this one is compared with, row by row."""
     margin: Margin | None = None
+    """In place of the table's."""
     show: Literal["figure", "difference"] = "figure"
+    """`difference`: the figure minus its baseline's."""
     hide: bool = False
     """It is computed and compared, and not in the table that is shown."""
 
@@ -255,11 +266,16 @@ class Row(Settings):
 
 class TableSettings(FormSettings):
     rows: str | list[Row]
+    """An axis, `runs`, or a list of conditions with names."""
     columns: list[Column] = Field(min_length=1)
     where: dict[str, Any] = Field(default_factory=dict)
+    """Axis values that hold for all cells."""
     baseline: dict[str, Any] = Field(default_factory=dict)
+    """Axis values: each cell is compared with the one that differs in these only."""
     margin: Margin | None = None
+    """Differences of accuracies closer to 0 do not matter; unset: 0.005."""
     published: str | None = None
+    """A CSV beside the matrix: the row's name first, then a figure under each header."""
 
 
 class Benchmark(Settings):
@@ -276,16 +292,25 @@ class File(Settings):
     """The top level of a matrix file."""
 
     title: str = Field(min_length=1, pattern=r"^[^\r\n]+$")
+    """The report's."""
     data: Any = None
-    """As it is written: arms may put keys into it, and are checked each with theirs."""
+    """What is trained on, unless it is an axis; arms may put keys into it, and are checked each
+    with theirs."""
     plugins: list[str] = Field(default_factory=list)
     """The user's files, by their paths from the matrix's folder."""
     train: dict[str, Any] = Field(default_factory=dict)
+    """The settings that all arms share."""
     matrix: dict[str, Any] | None = None
-    runs: dict[str, dict[str, Any]] | None = None
+    """Axes, which are multiplied into arms: lists of values, by the setting's name or its path, as
+    `optimizer.weight_decay`. In place of `runs`."""
+    runs: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] | None = None
+    """Arms by their names, each with its own settings, in place of `matrix`."""
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field([0], min_length=1)
+    """Every arm is trained once with each."""
     benchmark: Benchmark = Benchmark()
+    """What bounds the measuring of speeds."""
     tables: dict[str, TableSettings] = Field(min_length=1)
+    """What is shown, by the names of their files."""
 
 
 def read(document: Document, own: Mapping[str, Collection[str]]) -> File:
