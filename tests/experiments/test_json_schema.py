@@ -19,7 +19,7 @@ from classifier.basics.docstrings import of_fields
 from classifier.basics.errors import UserError
 from classifier.basics.settings import Settings
 from classifier.config.document import Document
-from experiments.matrix import json_schema
+from experiments.matrix import json_schema, settings_table
 from experiments.matrix.load import load
 from tests.experiments.matrices import Matrix, matrices, mutated
 from tests.experiments.test_bad_input import CASES, GOOD
@@ -91,6 +91,14 @@ def test_the_file_is_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None
     assert printed == FILE.read_text()
     assert json.loads(printed) == json_schema.document()
     jsonschema.Draft202012Validator.check_schema(json.loads(printed))
+
+
+def test_the_page_of_settings_is_what_the_models_say() -> None:
+    """If this fails: python -m experiments.matrix.settings_table docs/matrix.md"""
+    page = (ROOT / "docs" / "matrix.md").read_text()
+    assert settings_table.put_into(page) == page
+    assert "| `layer_decay` | a number above 0 to 1 or `false` | `false` | A layer's " in page
+    assert "| `repeats` | an integer from 1 to 100 | `1` | Repeated augmentation: each " in page
 
 
 class Documented(Settings):
