@@ -234,8 +234,8 @@ class TrainSettings(Spec):
     warmup: Annotated[Warmup | None, BeforeValidator(switch)] = Field(
         None, json_schema_extra={"paper": "Goyal et al., 2017"}
     )
-    """`true`: `{ratio: 0.05, start_lr: 1e-6}`, linear; or `{epochs: 5}` in place of the ratio, which
-    a shorter training squeezes into its own; then `--plan` and the report say so."""
+    """`true`: `{ratio: 0.05, start_lr: 1e-6}`, linear; or `{epochs: 5}` in place of the ratio. A
+    shorter training squeezes it into its own epochs; then `--plan` and the report say so."""
     augment: AnyAugment = None
     """By name, or with torchvision's arguments: `{name: RandAugment, num_ops: 2, magnitude: 9}`
     (`num_magnitude_bins: 31`), `{name: TrivialAugmentWide, num_magnitude_bins: 31}`, `{name:
