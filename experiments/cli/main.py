@@ -195,7 +195,7 @@ class Runner:
 
     def _make_data(self, jobs: Iterable[Job]) -> bool:
         """Whether any data set of the user's was to be made. Raises UserError."""
-        from experiments.run.engines.local import in_a_child
+        from experiments.run.engines.child import in_a_child
         from experiments.run.worker import make_data
 
         unmade = trials.unmade(jobs, self.options.data_root)

@@ -45,7 +45,7 @@ from classifier.tricks.rdrop import RDrop, TwoPasses
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
 from experiments.run import scheduler
-from experiments.run.engines import EngineOptions, local
+from experiments.run.engines import EngineOptions, child, local
 from experiments.run.worker import perform
 from reports.blocks import Grid
 from reports.page.markdown import grid
@@ -190,20 +190,20 @@ def evaluations() -> tuple[Timed, Timed]:
 
 
 def fork() -> None:
-    process = local.context().Process(target=time.sleep, args=(0,))
+    process = child.context().Process(target=time.sleep, args=(0,))
     process.start()
     process.join()
     assert process.exitcode == 0
 
 
 def fresh() -> None:
-    code = f"import {local._PRELOAD}"
+    code = f"import {child._PRELOAD}"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    local.probe()
+    child.probe()
     decode, copy = photo()
     one_by_one, together = evaluations()
     ema = Ema()

@@ -31,8 +31,9 @@ from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
 from experiments.run import scheduler
 from experiments.run.claims import Claims
-from experiments.run.engines import EngineOptions
-from experiments.run.engines.local import LocalEngine, probe
+from experiments.run.engines import Engine, EngineOptions, Perform
+from experiments.run.engines.child import probe
+from experiments.run.engines.local import LocalEngine
 from experiments.store.store import Store
 from reports.blocks import Grid
 from reports.page.markdown import grid
@@ -121,7 +122,9 @@ def seconds(command: list[str], folder: Path) -> tuple[float, float]:
     return taken, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
-def no_ops(folder: Path, count: int, perform: Callable[..., object] = fakes.nothing) -> float:
+def no_ops(
+    folder: Path, count: int, engine: Callable[[EngineOptions, Perform], Engine] = LocalEngine
+) -> float:
     """Seconds for `count` jobs that do nothing, each in a process of its own, on two slots."""
     store = Store(folder)
     here = Platform(machine.cpu_device(), machine.cores(), machine.versions()["torch"])
@@ -130,9 +133,9 @@ def no_ops(folder: Path, count: int, perform: Callable[..., object] = fakes.noth
     options = EngineOptions(Place(folder, runs=folder), devices=("cpu",), jobs_per_device=2)
     start = time.perf_counter()
     with Claims(store, Judge(here, folder)) as claims:
-        engine = LocalEngine(options, perform)  # type: ignore[arg-type]
+        made = engine(options, fakes.nothing)
         with contextlib.redirect_stdout(io.StringIO()):
-            outcome = scheduler.run(Plan(tuple(jobs)), engine, fakes.Watcher(), claims)
+            outcome = scheduler.run(Plan(tuple(jobs)), made, fakes.Watcher(), claims)
     assert not outcome.lost and not outcome.left
     return time.perf_counter() - start
 

@@ -24,7 +24,7 @@ from classifier.plugins.load import use
 from classifier.plugins.spec import UserLoss
 from classifier.records.record import TrainRecord
 from classifier.tricks.ema import Ema
-from experiments.run.engines import local
+from experiments.run.engines import child
 from tests.classifier.test_plugin_files import READS
 from tests.own import HELPERS, TRICKS, setting, written
 
@@ -159,7 +159,7 @@ def test_killed_with_a_stateful_trick_and_optimizer_it_goes_on_bit_for_bit(
         folder.mkdir(exist_ok=True)
         before = {file.name for file in folder.glob("state-*.pt")}
         wanted = int(draw.integers(1, 3))
-        process = local.context().Process(target=_child, args=(folder, spec, brought))
+        process = child.context().Process(target=_child, args=(folder, spec, brought))
         process.start()
         while process.exitcode is None and (
             killed >= kills or len({f.name for f in folder.glob("state-*.pt")} - before) < wanted

@@ -29,7 +29,7 @@ from classifier.records.record import TrainRecord
 from classifier.training import states
 from classifier.tricks.ema import Ema
 from classifier.tricks.mixing import Mixer
-from experiments.run.engines import local
+from experiments.run.engines import child
 
 ROOT = Path(__file__).parents[2]
 SHORT = Ema(decay=0.9, tau=3.0)
@@ -156,7 +156,7 @@ def test_killed_at_any_moment_it_goes_on_bit_for_bit(
         fewest = min(moments.values())
         kind = draw.choice([kind for kind, count in moments.items() if count == fewest])
         moment = _moment(kind, folder, draw) if sum(moments.values()) < kills else None
-        process = local.context().Process(target=_child, args=(spec, folder))
+        process = child.context().Process(target=_child, args=(spec, folder))
         process.start()
         while process.exitcode is None and not (moment and moment()):
             time.sleep(0.001)

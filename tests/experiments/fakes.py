@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,6 +64,8 @@ def noted(job: Job, place: Place) -> list[Record]:
     line = {
         "job": job.id,
         "pid": os.getpid(),
+        "parent": os.getppid(),
+        "warm": "torch" in sys.modules and "classifier.job" in sys.modules,
         "node": os.environ.get("RAY_RAYLET_PID"),
         "visible": os.environ["CUDA_VISIBLE_DEVICES"],
         "device": place.device,

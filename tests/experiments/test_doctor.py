@@ -24,7 +24,7 @@ from experiments.doctor.devices import Build, Step
 from experiments.doctor.finding import Finding
 from experiments.doctor.folders import Broken, State
 from experiments.doctor.limits import Limits, Room
-from experiments.run.engines.local import NoAnswer, Probe, answer_of
+from experiments.run.engines.child import NoAnswer, Probe, answer_of
 from tests.disks import small_disk
 
 ROOT = Path(__file__).parents[2]

@@ -23,7 +23,8 @@ from classifier.config.spec import BenchmarkSpec, EvaluateSpec
 from experiments.plan.jobs import Estimate, Job
 from experiments.run import scheduler
 from experiments.run.engines import EngineOptions, Perform
-from experiments.run.engines.local import LocalEngine, in_a_child, probe
+from experiments.run.engines.child import in_a_child, probe
+from experiments.run.engines.local import LocalEngine
 from experiments.run.scheduler import Summary
 from experiments.store.store import Store
 from tests.experiments import fakes

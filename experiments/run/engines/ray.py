@@ -1,13 +1,14 @@
-"""A Ray cluster: each bundle is a Ray task in a process of its own, where there is a place for it.
+"""A Ray cluster: each bundle is a Ray task and a process of its own, where there is a place for it.
 
-Ray finds the place and shows the task its GPU. What runs when and what is tried again is the
-scheduler's business, as on one machine. Records and checkpoints go to the folder `--runs`, which
-all nodes must share: that is tried before anything runs.
+Ray finds the place and shows the task its GPU. The task itself only waits for the process beside
+it, which is as one on the runner's machine (`child`). Ray's workers do many tasks each: a worker's
+fork server imports torch for the first of them, and has it for the others. What runs when and what
+is tried again is the scheduler's business, as on one machine. Records and checkpoints go to the
+folder `--runs`, which all nodes must share: that is tried before anything runs.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import hashlib
 import logging
 import math
@@ -41,15 +42,9 @@ from experiments.run.engines import (
     Said,
     Slot,
 )
+from experiments.run.engines.child import LAST_SECONDS, Broke, Child, in_a_child
 from experiments.run.engines.crash import cause
-from experiments.run.engines.process import (
-    ENVIRONMENT,
-    Account,
-    Task,
-    carry_out,
-    prepare,
-    stall_failure,
-)
+from experiments.run.engines.process import ENVIRONMENT, Account, Task, stall_failure
 from experiments.run.worker import check_starts
 from experiments.store.store import Store
 
@@ -68,8 +63,8 @@ _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
 """How often the runner looks at its tasks."""
-_LAST_SECONDS = 30.0
-"""A task that was ended is gone within these, or no longer waited for."""
+_GRACE_SECONDS = 2 * LAST_SECONDS
+"""A task whose process was ended is over within these, or no longer waited for."""
 _ANSWER_SECONDS = 180.0
 """A node that does not answer for so long, a new process on it included, is an error."""
 _ROOT = Path(__file__).parents[3]
@@ -353,11 +348,10 @@ def _list(folder: Path) -> str | None:
     return _listed(folder)
 
 
-@ray.remote(num_cpus=0, max_calls=1, max_retries=0)
+@ray.remote(num_cpus=0, max_retries=0)
 def _try(function: Callable[..., None], arguments: tuple[object, ...]) -> str:
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
-        function(*arguments)
+        in_a_child(function, *arguments)
     except UserError as error:
         return str(error)
     return ""
@@ -446,13 +440,14 @@ class RayEngine:
     def interrupt(self) -> None:
         with self._lock:
             self._stopping = True
-            for running in self._running.values():  # without force it is a SIGINT to the task
-                ray.cancel(running.task, force=not running.bundle.keeps_state)
+            for running in self._running.values():
+                # Without force it is a SIGINT to the task; recursive, its last words would be lost.
+                ray.cancel(running.task, force=False, recursive=False)
 
     def stop(self) -> None:
         with self._lock:
             self._stopping = True
-            self._deadline = time.monotonic() + _LAST_SECONDS
+            self._deadline = time.monotonic() + LAST_SECONDS
             for running in self._running.values():
                 ray.cancel(running.task, force=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -496,20 +491,24 @@ class RayEngine:
         while not ray.wait([running.task], timeout=_LOOK_SECONDS)[0]:
             if time.monotonic() > self._deadline:
                 raise JobStopped
-            # The job shows in its log where it hangs, just before it is ended.
-            silent = time.monotonic() - running.heard - 2.0
+            # The task itself ends a process that hangs; this is for one that it can't end.
+            silent = time.monotonic() - running.heard - _GRACE_SECONDS
             if self._stall_seconds and silent > self._stall_seconds:
                 ray.cancel(running.task, force=True)
-                ray.wait([running.task], timeout=_LAST_SECONDS)
+                ray.wait([running.task], timeout=LAST_SECONDS)
                 self._take()
                 raise stall_failure(self._stall_seconds)
         self._take()
         try:
-            trouble: JobFailed | None = ray.get(running.task)
+            trouble: JobFailed | Broke | None = ray.get(running.task)
         except exceptions.RayError as error:
             if self._stopping:
                 raise JobStopped from error
             raise _failure(error, running.account.said()) from error
+        if trouble is not None and self._stopping:
+            raise JobStopped
+        if isinstance(trouble, Broke):
+            raise trouble.failure(running.account.said(), self._stall_seconds)
         if trouble is not None:
             raise trouble
 
@@ -569,26 +568,35 @@ class _Board:
         return said
 
 
-# In a bundle's process --------------------------------------------------------------------------
+# On a node, beside a bundle's process ------------------------------------------------------------
 
 
-@ray.remote(max_calls=1, max_retries=0)
-def _job(task: Task, token: Path, stall_seconds: float, board: Any) -> JobFailed | None:
-    """Gives why nothing could be begun, if so."""
-    stopping = threading.Event()
-    signal.signal(signal.SIGINT, lambda number, frame: stopping.set())  # see RayEngine.interrupt
+@ray.remote(max_calls=0, max_retries=0)  # no limit, with GPUs either: their memory is the process's
+def _job(task: Task, token: Path, stall_seconds: float, board: Any) -> JobFailed | Broke | None:
+    """Gives why nothing could be begun, or how its process ended that could not say all."""
     host = socket.gethostname()
     if trouble := _unreadable(token):  # the node came later, or lost the folder
         return JobFailed(f"{host} can't read what was written into {token.parent} ({trouble})")
-    prepare(visible=",".join(map(str, ray.get_gpu_ids())))
 
     def tell(said: Said) -> None:
-        if stall_seconds:
-            faulthandler.dump_traceback_later(stall_seconds)
         sent = board.say.remote(task.bundle.id, said)
         if not isinstance(said, Progress):
             ray.get(sent)  # it is known before anything else happens
 
-    tell(Progress(f"starting on {host}", 0, 1))
-    carry_out(task, tell, stopping.is_set)
-    return None
+    with _cancelled() as stop:
+        tell(Progress(f"starting on {host}", 0, 1))
+        child = Child(task, visible=",".join(map(str, ray.get_gpu_ids())))
+        child.start()
+        return child.follow(tell, stall_seconds, stop)
+
+
+@contextmanager
+def _cancelled() -> Iterator[Callable[[], bool]]:
+    """Whether the task was asked to end: see RayEngine.interrupt. The next one of this process is
+    asked anew."""
+    stopping = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda number, frame: stopping.set())
+    try:
+        yield stopping.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
