@@ -1,8 +1,10 @@
-"""What a job costs that does nothing: here, with Ray Tune, with Hydra; two at a time, in one run.
+"""What a job costs that does nothing: here and on Ray, with Ray Tune, with Hydra; two at a time, in
+one run.
 
     python -m tests.benchmarks launchers [COUNT]
 
-Needs the extra [benchmarks]. Each is timed from the first job to the last, without its start.
+Needs the extra [benchmarks]. Each is timed from the first job to the last, without its start; here
+two jobs before them have started what starts them.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from reports.blocks import Grid
@@ -82,9 +85,21 @@ def here(count: int) -> float:
         return no_ops(Path(name), count)
 
 
+def on_ray(count: int) -> float:
+    from experiments.run.engines.ray import RayEngine, connect
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with connect("local", folder, True, 2) as cluster:
+            engine = partial(RayEngine, cluster)
+            no_ops(folder / "before", 2, engine)
+            return no_ops(folder / "jobs", count, engine)
+
+
 def main(count: int = 200) -> None:
     launchers: dict[str, Callable[[int], float]] = {
         "here: a process a job": here,
+        "here, with --engine ray: a process a job": on_ray,
         "Ray Tune: a process a trial": ray_tune,
         "Hydra, joblib launcher: processes are used again": lambda n: hydra(n, "joblib"),
         "Hydra, basic launcher: all in one process": lambda n: hydra(n, "basic"),
