@@ -193,7 +193,7 @@ def test_a_full_disk_damages_nothing(
         capsys.readouterr()
         assert runner.main(ONE_AT_A_TIME) == 1
         out = capsys.readouterr().out
-        assert f"no space for {here}/runs/mobilenetv2-s0-" in out
+        assert f"no space for {here}/runs/.states/mobilenetv2-s0-" in out
         assert "MiB are needed and" in out
         assert runner.main([*ONE_AT_A_TIME, "--report"]) in (0, 3), "every record is whole"
         resize(disk, "800m")
