@@ -232,7 +232,7 @@ def train_together(
             root, name = str(place.data_root.resolve()), str(keep.about["training"])
             yield Outcome(record, cost.model_copy(update={"data_root": root, "training": name}))
         if keep_end:
-            keep.keep_end(trainer.state, (trainer.epoch, 0))
+            keep.keep_end(trainer.state, (trainer.epoch, trainer.step_in_epoch))
 
 
 def _meta(spec: TrainSpec, classes: tuple[str, ...], normalize: Normalize) -> checkpoint.Meta:

@@ -88,6 +88,7 @@ def save(
     folder: Path, position: tuple[int, int], state: TrainingState, seen: Seen | None = None
 ) -> None:
     """Add a state, whole or not at all, and remove all but it and the one before."""
+    folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
     content = buffer.getvalue()

@@ -87,7 +87,7 @@ def show(
             ", ".join(job.needs),
             _operations(job.estimate.gflop),
             _estimated(job.estimate.seconds),
-            job.reason,
+            job.told,
         )
         for job in plan.jobs
     ]

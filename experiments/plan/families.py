@@ -40,13 +40,11 @@ def trained_together(
         tracks = {track.key for job in members for track in job.tracks}
         estimate = estimator.of_training(lead.trained, len(tracks), begun)
         for job in members:
-            said = [job.reason] if job.reason else []
-            if job is not lead:
-                said.append(f"trained in {lead.id}")
-            elif seen is not None:
-                said.append(_from(seen, goes_on))
-            cost = estimate if job is lead else Estimate(0.0, 0.0, estimate.basis)
-            found[job.id] = replace(job, reason="; ".join(said), estimate=cost)
+            if job is lead:
+                course, cost = _from(seen, goes_on) if seen is not None else "", estimate
+            else:
+                course, cost = f"trained in {lead.id}", Estimate(0.0, 0.0, estimate.basis)
+            found[job.id] = replace(job, course=course, estimate=cost)
     return found
 
 

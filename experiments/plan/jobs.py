@@ -43,6 +43,8 @@ class Job:
     label: str = ""
     """What tells it apart from jobs of the same model and seed, for people."""
 
+    course: str = ""
+    """Of a training that is to do: in which other it is trained, or where it goes on from."""
     keeps_end: bool = False
     """Of a training: its matrix has more `epochs` than one, so one of more may be asked for next,
     which goes on from its last state."""
@@ -80,12 +82,17 @@ class Job:
         whole = run.slug + (f" ({self.label})" if self.label else "")
         return whole if run is self.spec else f"{whole} {self.spec.slug}"
 
+    @property
+    def told(self) -> str:
+        """Why it is in its state, and what is to come, for people."""
+        return "; ".join(filter(None, (self.reason, self.course)))
+
     def as_json(self) -> dict[str, Any]:
         return {
             "id": self.id,
             "kind": self.spec.kind,
             "state": self.state,
-            "reason": self.reason or None,
+            "reason": self.told or None,
             "needs": list(self.needs),
             "cost": {
                 "gflop": self.estimate.gflop,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -341,3 +342,14 @@ def test_an_average_that_missed_steps_of_an_epoch_is_taken_anew(
     (longer,) = train_together(members, Place(tmp_path), lambda _: at, states_in=tmp_path)
     (expected,) = train(long, tmp_path / "alone", Place(tmp_path), tracks=(average,))
     assert longer.record == expected.record
+
+
+def test_a_folder_of_states_may_be_deleted_meanwhile(tiny: TrainSpec, tmp_path: Path) -> None:
+    specs, folder = [learner(tiny, epochs=epochs) for epochs in (1, 2)], tmp_path / "states"
+    members, place = [Member(spec, (RAW,)) for spec in specs], Place(tmp_path, checkpoint_minutes=0)
+    ends = train_together(
+        members, place, lambda spec: tmp_path / spec.signature, states_in=folder, keep_end=True
+    )
+    next(ends)
+    shutil.rmtree(folder)
+    assert len(list(ends)) == 1 and read_seen(folder) is not None

@@ -18,6 +18,7 @@ from experiments.plan import plan as planning
 from experiments.plan.plan import Plan
 from experiments.store.layout import STATES
 from experiments.store.store import Results
+from tests.records import results_of
 
 HERE = Platform("A CPU", 2, "2.14.1")
 MATRIX = """\
@@ -88,7 +89,7 @@ def test_what_only_looks_is_one_training(tmp_path: Path) -> None:
     assert [job.spec.epochs for job in longest] == [60, 60]
     for job in trainings(plan):
         of = next(each for each in longest if each.spec.family == job.spec.family)
-        assert job is of or job.reason == f"trained in {of.id}"
+        assert job is of or job.course == f"trained in {of.id}"
     ghost = next(job for job in longest if job.spec.model == "ghostnet")
     alone = planned(tmp_path, short("batch_size: 64", "model: [ghostnet], epochs: [60]"))
     (one,) = trainings(alone)
@@ -132,15 +133,27 @@ def test_where_it_goes_on_is_said_and_costs_less(tmp_path: Path) -> None:
         return {job.spec.epochs: job for job in trainings(plan)}
 
     goes_on = later(seen(digest, 2, (1,)))
-    assert goes_on[8].reason == "goes on after epoch 2"
-    assert goes_on[4].reason == f"trained in {goes_on[8].id}"
+    assert goes_on[8].course == "goes on after epoch 2"
+    assert goes_on[4].course == f"trained in {goes_on[8].id}"
     anew = later(seen(digest, 2, (0,)))
-    assert anew[8].reason.startswith("trained anew: the state kept after epoch 2")
+    assert anew[8].course.startswith("trained anew: the state kept after epoch 2")
     assert goes_on[8].estimate.gflop == pytest.approx(anew[8].estimate.gflop * 6 / 8, rel=1e-3)
     other = later(seen("other images", 2, (1,)))
-    assert other[8].reason == "" and other[8].estimate == anew[8].estimate
+    assert other[8].course == "" and other[8].estimate == anew[8].estimate
     lost = later(seen(digest, 5, (4,)))
-    assert lost[8].reason.startswith("trained anew"), "4 epochs had their best at the fourth"
+    assert lost[8].course.startswith("trained anew"), "4 epochs had their best at the fourth"
+
+
+def test_why_records_are_left_out_is_one_reason(tmp_path: Path) -> None:
+    """Whatever training does them together."""
+    planned(tmp_path, short())
+    results = results_of(load(tmp_path / "m.yaml"), fingerprint="0" * 16)
+    plan = planned(tmp_path, short(), results)
+    one, other = trainings(plan)
+    (reason,) = planning.left_out(plan, results)
+    assert reason.startswith("the data changed (") and "trained in" not in reason
+    assert planning.left_out(plan, results) == {reason: len(results.records)}
+    assert (one.told, other.told) == (f"{reason}; trained in {other.id}", reason)
 
 
 def test_only_an_axis_of_epochs_keeps_the_end(tmp_path: Path) -> None:
