@@ -199,7 +199,8 @@ def train_together(
 ) -> Iterator[Outcome[TrainRecord]]:
     """One training for all `members`, which are of one family. Each outcome is given at its own
     end, with its weights in `out_of` its spec; else as `train`. `keep_end`: the last state is kept
-    too, for one of more epochs to go on from."""
+    too, for one of more epochs to go on from; so it is where that was said of the state that it
+    goes on from."""
     spec = longest(members)
     with _on_device(place) as device:
         start.check(spec)
@@ -220,7 +221,8 @@ def train_together(
         environment = _environment(place, device, precision, spec.plugins)
         meta = _meta(spec, listed.classes, normalize)
         states_in.mkdir(parents=True, exist_ok=True)  # only now: the user's mistake writes nothing
-        keep = _keeper(trainer, states_in, place, data.fingerprint, environment)
+        about = {"data": data.fingerprint, "keep": keep_end}
+        keep = _keeper(trainer, states_in, place, about, environment)
         for looker in _ends(trainer, place, keep):
             unit = out_of(looker.spec) / train_unit(looker.track.key)
             _leave(looker, unit, meta)
@@ -231,8 +233,7 @@ def train_together(
             cost = _cost(seconds, images / seconds, _peak_memory(device))
             root, name = str(place.data_root.resolve()), str(keep.about["training"])
             yield Outcome(record, cost.model_copy(update={"data_root": root, "training": name}))
-        if keep_end:
-            keep.keep_end(trainer.state, (trainer.epoch, trainer.step_in_epoch))
+        keep.keep_end(trainer.state, (trainer.epoch, trainer.step_in_epoch))
 
 
 def _meta(spec: TrainSpec, classes: tuple[str, ...], normalize: Normalize) -> checkpoint.Meta:
@@ -344,25 +345,33 @@ def check_metric(spec: MetricSpec, place: Place) -> None:
 
 
 def _keeper(
-    trainer: Trainer, states_in: Path, place: Place, data: str, environment: Environment
+    trainer: Trainer,
+    states_in: Path,
+    place: Place,
+    about: states.TrainingState,
+    environment: Environment,
 ) -> states.Keeper:
     """Go on from the state kept in `states_in`, if it is of these data and has all that is looked
     at; what keeps the states from here on.
 
-    It says whether an earlier part ran with another device (or instruction set), number of threads
-    or version (`moved`), and has a name for the training.
+    `about`: of which data they are, and whether the last one is kept. They say whether an earlier
+    part ran with another device (or instruction set), number of threads or version (`moved`), and
+    have a name for the training.
     """
     here = environment.model_dump(include={"device", "threads", "versions"})
-    about = {"data": data, "here": here, "moved": False, "training": secrets.token_hex(6)}
+    about = {**about, "here": here, "moved": False, "training": secrets.token_hex(6)}
     state, found = states.load(states_in), None
-    if state is not None and state["data"] == data and trainer.restore(state["trainer"]):
+    is_kept = state is not None and state["keep"]
+    about["keep"] = about["keep"] or is_kept
+    if state is not None and state["data"] == about["data"] and trainer.restore(state["trainer"]):
         before = state["here"]
         if is_device(before["device"], environment.device):
             before = {**before, "device": environment.device}
         about |= {"moved": state["moved"] or before != here, "training": state["training"]}
         position = f"epoch {trainer.epoch + 1}, step {trainer.step_in_epoch + 1}"
         _log.info("the training goes on from its kept state, at %s", position)
-        found = trainer.epoch, trainer.step_in_epoch
+        if is_kept == about["keep"]:  # else it is kept once more, to say so
+            found = trainer.epoch, trainer.step_in_epoch
     else:
         states.forget(states_in)
     return states.Keeper(states_in, about, place.checkpoint_minutes, place.stop, found)

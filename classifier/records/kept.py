@@ -35,6 +35,8 @@ class Seen(BaseModel):
     data: str
     epoch: int
     """How many have ended."""
+    keep: bool
+    """Whether it outlives its training, for one that goes on from it."""
     tracks: dict[str, SeenTrack]
 
     def has(self, spec: TrainSpec, track: Track) -> bool:

@@ -66,8 +66,8 @@ class Keeper:
             raise StoppedError
 
     def keep_end(self, state: Callable[[], TrainingState], position: tuple[int, int]) -> None:
-        """Keep the last state, for a training that goes on from it."""
-        if self.position != position:
+        """Keep the last state, if one that goes on from it may come."""
+        if self.about["keep"] and self.position != position:
             self._save(state(), position)
 
     def _save(self, trainer: TrainingState, position: tuple[int, int]) -> None:
@@ -79,7 +79,8 @@ class Keeper:
             )
             for key, track in trainer["tracks"].items()
         }
-        seen = Seen(data=self.about["data"], epoch=trainer["epoch"], tracks=tracks)
+        data, keep = self.about["data"], self.about["keep"]
+        seen = Seen(data=data, epoch=trainer["epoch"], keep=keep, tracks=tracks)
         save(self.folder, position, {**self.about, "trainer": trainer}, seen)
         self._last, self.position = time.monotonic(), position
 
@@ -93,13 +94,15 @@ def save(
     torch.save({"format": FORMAT, **state}, buffer)
     content = buffer.getvalue()
     epoch, step = position
-    name = f"state-{epoch:06d}-{step:09d}-{_digest(content)}.pt"
+    at = f"state-{epoch:06d}-{step:09d}-"
+    name = f"{at}{_digest(content)}.pt"
     before = [file for file in kept(folder) if file.name != name]
     if seen is not None:
         write_atomically((folder / name).with_suffix(".json"), seen.model_dump_json().encode())
     write_atomically(folder / name, content)
-    for file in before[1:]:
-        _remove(file)
+    for file in before:
+        if file != before[0] or file.name.startswith(at):  # of two of one place, this is the newer
+            _remove(file)
 
 
 def load(folder: Path) -> TrainingState | None:

@@ -18,6 +18,7 @@ from classifier.config.family import Member
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, MetricSpec, TrainSpec
 from classifier.config.tracks import RAW
 from classifier.data.sources.made import UserDataset
+from classifier.records.kept import read_seen
 from classifier.records.record import Record, evaluate_unit
 from classifier.records.runs import read_training
 from classifier.tricks.distillation import Distill
@@ -83,7 +84,8 @@ def _trained(
         start=_start(first, place.data_root, store),
         keep_end=keep_end,
     )
-    if not keep_end:
+    seen = read_seen(store.states(first))
+    if seen is None or not seen.keep:  # this run need not keep it, an earlier one may
         store.forget_states(first)
 
 

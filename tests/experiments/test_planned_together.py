@@ -68,7 +68,7 @@ def seen(data: str, epochs: int, best: tuple[int, ...]) -> Seen:
         for epoch in range(epochs)
     )  # fmt: skip
     raw = SeenTrack(history=rows, best=best, follows=True)
-    return Seen(data=data, epoch=epochs, tracks={"raw": raw})
+    return Seen(data=data, epoch=epochs, keep=True, tracks={"raw": raw})
 
 
 def test_what_only_looks_is_one_training(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -114,6 +115,26 @@ def test_one_training_then_longer_ones(here: Path, capsys: pytest.CaptureFixture
     Path("m.yaml").write_text(Path("m.yaml").read_text().replace("lr: 0.01", "lr: 0.02"))
     assert runner.main(["m.yaml", "--prune", "--yes"]) == 0
     assert not list(Path("runs/.states").iterdir())
+
+
+def test_what_is_kept_outlives_a_run_that_keeps_nothing(here: Path) -> None:
+    """A matrix without an axis of epochs, of the same training: with `--keep-states` and not."""
+    text = Path("m.yaml").read_text().replace("  epochs: [2, 4]\n", "")
+    text = text.replace("rows: epochs", "rows: model").replace("model: test_resnet, ", "")
+    text = text.replace("lr: 0.01", "lr: 0.01, epochs: 2")
+    text = text.replace("matrix:\n", "matrix:\n  model: [test_resnet]\n")
+    Path("m.yaml").write_text(text)
+    assert runner.main(["m.yaml"]) == 0
+    assert not list(Path("runs/.states").iterdir()), "nobody asked for it"
+    shutil.rmtree("runs")
+    assert runner.main(["m.yaml", "--keep-states"]) == 0
+    assert list(Path("runs/.states").glob("*/state-000002-*.pt"))
+    Path("m.yaml").write_text(text.replace("epochs: 2", "epochs: 3"))
+    assert runner.main(["m.yaml"]) == 0
+    assert len(set.union(*names().values())) == 1
+    (kept,) = Path("runs/.states").iterdir()
+    assert list(kept.glob("state-000003-*.pt"))
+    check_against_separate_trainings(trained(), here)
 
 
 def test_killed_it_goes_on_and_what_was_done_stays(here: Path) -> None:
