@@ -186,7 +186,9 @@ def _resumed(spec: TrainSpec, classes: int, suspects: Sequence[Plugin]) -> Train
     """Stopped in the middle of the last epoch, and gone on as in another process."""
     with tempfile.TemporaryDirectory() as folder:
         asked = iter([False] * (STEPS - 2) + [True])
-        keep = states.Keeper(Path(folder), {"data": ""}, 1e9, lambda: next(asked, False))
+        keep = states.Keeper(
+            Path(folder), {"data": "", "keep": False}, 1e9, lambda: next(asked, False)
+        )
         with suppress(StoppedError):
             _run(spec, classes, keep=keep)
         if states.load(Path(folder)) is None:
