@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -581,7 +581,10 @@ def _job(task: Task, token: Path, stall_seconds: float, board: Any) -> JobFailed
     def tell(said: Said) -> None:
         sent = board.say.remote(task.bundle.id, said)
         if not isinstance(said, Progress):
-            ray.get(sent)  # it is known before anything else happens
+            # It is known before anything else happens; but where the task is cancelled meanwhile
+            # the wait may end early, and the process shall keep its state all the same.
+            with suppress(exceptions.TaskCancelledError, KeyboardInterrupt):
+                ray.get(sent)
 
     with _cancelled() as stop:
         tell(Progress(f"starting on {host}", 0, 1))
