@@ -226,13 +226,14 @@ def train_together(
         for looker in _ends(trainer, place, keep):
             unit = out_of(looker.spec) / train_unit(looker.track.key)
             _leave(looker, unit, meta)
-            record = _record(looker, trainer, environment, data, size, unit / CHECKPOINT)
-            record = record.model_copy(update={"moved": keep.about["moved"]})
+            moved = keep.about["moved"]
+            record = _record(looker, trainer, environment, data, size, moved, unit / CHECKPOINT)
             seconds = trainer.seconds_to(looker)
             images = batches.seen(data.train, spec.batch_size) * looker.chosen.epochs
-            cost = _cost(seconds, images / seconds, _peak_memory(device))
-            root, name = str(place.data_root.resolve()), str(keep.about["training"])
-            yield Outcome(record, cost.model_copy(update={"data_root": root, "training": name}))
+            root, name = str(place.data_root.resolve()), keep.about["training"]
+            yield Outcome(
+                record, _cost(seconds, images / seconds, _peak_memory(device), root, name)
+            )
         keep.keep_end(trainer.state, (trainer.epoch, trainer.step_in_epoch))
 
 
@@ -264,6 +265,7 @@ def _record(
     environment: Environment,
     data: Data,
     size: tuple[int, int | None],
+    moved: bool,
     weights: Path,
 ) -> TrainRecord:
     """`size`: parameters and multiply-adds of the network."""
@@ -281,7 +283,7 @@ def _record(
         best_epoch=chosen.best_epoch,
         stopped_early=chosen.stopped,
         checkpoint=digest(weights),
-        moved=False,
+        moved=moved,
         rdrop_passes=trainer.rdrop_passes,
         history=tuple(history),
         parameters=size[0],
@@ -523,8 +525,20 @@ def benchmark(spec: BenchmarkSpec, place: Place) -> Outcome[BenchmarkRecord]:
     return Outcome(record, _cost(time.monotonic() - begun, record.images_per_second, peak))
 
 
-def _cost(seconds: float, rate: float, peak: int) -> Cost:
-    return Cost(seconds=round(seconds, 3), images_per_second=round(rate, 1), peak_memory_mib=peak)
+def _cost(
+    seconds: float,
+    rate: float,
+    peak: int,
+    data_root: str | None = None,
+    training: str | None = None,
+) -> Cost:
+    return Cost(
+        seconds=round(seconds, 3),
+        images_per_second=round(rate, 1),
+        peak_memory_mib=peak,
+        data_root=data_root,
+        training=training,
+    )
 
 
 def _kept_network(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from classifier.basics.names import csv_text
+from classifier.basics.told import plain
 from classifier.records.record import (
     BenchmarkRecord,
     EvaluateRecord,
@@ -15,7 +16,6 @@ from classifier.records.record import (
 )
 from experiments.matrix.schema import COSTS
 from reports.figures.select import Selection, Used, cost_of
-from reports.page.sections import plain
 
 _SPEC = ("model", "seed", "rdrop", "track", "split", "precision", "image_size", "batch_size")
 _MEASURED = ("accuracy", "mpa", "best_epoch", "fps", "images_per_second")

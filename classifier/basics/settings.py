@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from functools import cache, partial
@@ -57,6 +58,12 @@ class Settings(BaseModel):
             if name not in left_out and (neutral is None or value != neutral.default):
                 plain[name] = _signed(value)
         return plain
+
+
+def digest_of(signed: dict[str, Any]) -> str:
+    """12 hex digits of SHA-256 over the canonical JSON."""
+    text = json.dumps(signed, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @cache

@@ -7,12 +7,11 @@ goes by its own period, not by the share of the whole, and the warm-up has the s
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from classifier.basics.settings import digest_of
 from classifier.config.schedules import OverAll, Stairs, Warmup
 
 if TYPE_CHECKING:
@@ -38,13 +37,12 @@ def longest(members: Sequence[Member]) -> TrainSpec:
 
 def family(spec: TrainSettings) -> str:
     """12 hex digits, equal for the trainings that one can do together."""
-    signed = {"kind": "family", **spec.signed_but(*LOOKS, "epochs")}
+    signed = {"kind": "family", **but_looks(spec)}
     if apart(spec):
         signed["epochs"] = spec.epochs
     elif spec.warmup is not None:
         signed["rising"] = _rising(spec.warmup, spec.epochs)
-    text = json.dumps(signed, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return digest_of(signed)
 
 
 def apart(spec: TrainSettings) -> str:
@@ -69,7 +67,7 @@ def _rising(warmup: Warmup, epochs: int) -> int:
 def why_apart(one: TrainSettings, other: TrainSettings) -> str:
     """Why two trainings that differ in `epochs`, `best` and `patience` only are two; nothing where
     they are one, or differ in more."""
-    if one.family == other.family or _but_looks(one) != _but_looks(other):
+    if one.family == other.family or but_looks(one) != but_looks(other):
         return ""
     if reason := apart(one):
         return reason
@@ -78,5 +76,6 @@ def why_apart(one: TrainSettings, other: TrainSettings) -> str:
     return f"their warm-ups are {' and '.join(map(str, lengths))} epochs long"
 
 
-def _but_looks(spec: TrainSettings) -> dict[str, object]:
+def but_looks(spec: TrainSettings) -> dict[str, Any]:
+    """What is signed of it, without how it is looked at and for how long."""
     return spec.signed_but(*LOOKS, "epochs")

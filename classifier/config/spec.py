@@ -7,7 +7,6 @@ field that is added later is marked `NEUTRAL`: at its default it is left out of 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -39,6 +38,7 @@ from classifier.basics.settings import (
     Weights,
     as_tuple,
     defaulted,
+    digest_of,
     named,
     neutral,
     off,
@@ -138,9 +138,7 @@ class Spec(Settings):
     @cached_property
     def signature(self) -> str:
         """12 hex digits of SHA-256 over the canonical JSON."""
-        signed = {"schema": SCHEMA, "kind": self.kind, **self.signed()}
-        text = json.dumps(signed, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return digest_of({"schema": SCHEMA, "kind": self.kind, **self.signed()})
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy, which must not take over the names that were kept."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from pydantic_core import PydanticKnownError
 
 from classifier.basics.files import LONGEST_NAME
 from classifier.basics.settings import NEUTRAL, Count, Settings, named, neutral
+from classifier.basics.told import plain
 from classifier.data import sources
 from classifier.data.sources import Source
 from classifier.data.sources.folder import Folder, SplitFolder
@@ -291,10 +291,6 @@ def _apart(names: Sequence[str], written: Sequence[Mapping[str, Any]]) -> list[s
         alike = [of for other, of in zip(names, written, strict=True) if other == name]
         keys = dict.fromkeys(key for of in alike for key in of)
         differ = [key for key in keys if any(of.get(key) != said.get(key) for of in alike)]
-        parts = [f"{key} {_plain(said[key])}" for key in differ if said.get(key) is not None]
+        parts = [f"{key} {plain(said[key])}" for key in differ if said.get(key) is not None]
         told.append(f"{name} ({', '.join(parts)})" if parts else name)
     return told
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,6 +27,12 @@ class SeenTrack(BaseModel):
     follows: bool
     """To the state's own step; nobody looked at it any more where it does not."""
 
+    def has(self, spec: TrainSpec) -> bool:
+        """Whether it is all that a spec would have looked at and kept until then."""
+        chosen = choose(spec, self.history)
+        is_kept = chosen.best_epoch < 0 or chosen.best_epoch in self.best
+        return (chosen.ended or self.follows) and is_kept
+
 
 class Seen(BaseModel):
     """Of a training's state: the fingerprint of its data, and what it has of each track."""
@@ -42,16 +49,18 @@ class Seen(BaseModel):
     def has(self, spec: TrainSpec, track: Track) -> bool:
         """Whether a training can go on from the state as if it had been here from the start."""
         seen = self.tracks.get(track.key)
-        return seen is not None and has_seen(spec, seen.history, seen.best, seen.follows)
+        return seen is not None and seen.has(spec)
 
 
-def has_seen(
-    spec: TrainSpec, history: Sequence[Epoch], best: Collection[int], follows: bool
-) -> bool:
-    """Whether a track's history, with the weights of its `best` epochs, is all that a spec would
-    have looked at and kept until then; `follows`: the track is as far as the training."""
-    chosen = choose(spec, history)
-    return (chosen.ended or follows) and (chosen.best_epoch < 0 or chosen.best_epoch in best)
+def seen_of(state: Mapping[str, Any], data: str, keep: bool) -> Seen:
+    """What a training's state (`Trainer.state`) has seen."""
+    tracks = {
+        key: SeenTrack(
+            history=track["history"], best=tuple(track["best_states"]), follows=track["follows"]
+        )
+        for key, track in state["tracks"].items()
+    }
+    return Seen(data=data, epoch=state["epoch"], keep=keep, tracks=tracks)
 
 
 def read_seen(folder: Path) -> Seen | None:

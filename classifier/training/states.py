@@ -21,7 +21,7 @@ import torch
 
 from classifier.basics.errors import StoppedError
 from classifier.basics.files import write_atomically
-from classifier.records.kept import STATES, Seen, SeenTrack
+from classifier.records.kept import STATES, Seen, seen_of
 
 _log = logging.getLogger(__name__)
 
@@ -71,16 +71,7 @@ class Keeper:
             self._save(state(), position)
 
     def _save(self, trainer: TrainingState, position: tuple[int, int]) -> None:
-        tracks = {
-            key: SeenTrack(
-                history=track["history"],
-                best=tuple(track["best_states"]),
-                follows=track["follows"],
-            )
-            for key, track in trainer["tracks"].items()
-        }
-        data, keep = self.about["data"], self.about["keep"]
-        seen = Seen(data=data, epoch=trainer["epoch"], keep=keep, tracks=tracks)
+        seen = seen_of(trainer, self.about["data"], self.about["keep"])
         save(self.folder, position, {**self.about, "trainer": trainer}, seen)
         self._last, self.position = time.monotonic(), position
 

@@ -37,7 +37,7 @@ from classifier.models.trunks import Wish
 from classifier.models.weights import load_weights
 from classifier.plugins.spec import UserAugmentation
 from classifier.records.chosen import Chosen, choose
-from classifier.records.kept import has_seen
+from classifier.records.kept import seen_of
 from classifier.records.record import Epoch
 from classifier.training.optimizer import make_optimizer, try_optimizer
 from classifier.training.schedule import learning_rates
@@ -373,12 +373,13 @@ class Trainer:
     ) -> list[tuple[Epoch, Carried]]:
         """This epoch's row of each track that somebody looks at, in one pass over val."""
         val, seed, tracks = self.data.val, self.spec.seed, self._looked_at()
+        inferences = [
+            Inference(track.network, self.data.normalize, self.device, autocast=self.autocast)
+            for track in tracks
+        ]
         found: list[list[Tensor]] = [[] for _ in tracks]
         for number, (images, _) in enumerate(val):
-            for track, outputs in zip(tracks, found, strict=True):
-                inference = Inference(
-                    track.network, self.data.normalize, self.device, autocast=self.autocast
-                )
+            for inference, outputs in zip(inferences, found, strict=True):
                 # Each alone: what one draws is not to depend on who else is there.
                 with keyed_everywhere(seed, "validation", self.epoch, number):
                     outputs.append(inference(images))
@@ -425,7 +426,8 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> bool:
         """Go on from a `state`; False, and nothing done, if somebody of these was not looking."""
-        if not all(_has_seen(looker, state) for looker in self.lookers):
+        seen = seen_of(state, data="", keep=False)
+        if not all(seen.has(looker.spec, looker.track) for looker in self.lookers):
             return False
         self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
         self.steps = state["steps"]
@@ -436,7 +438,7 @@ class Trainer:
         self.step.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:  # empty where it was saved without amp, as on a CPU
             self.step.scaler.load_state_dict(state["scaler"])
-        for name, kept in state.get("acts", {}).items():  # not in states of older versions
+        for name, kept in state["acts"].items():
             self._by_setting[name].load_state_dict(kept)
         for key, track in self.tracks.items():
             _restore_track(track, state["tracks"][key])
@@ -449,15 +451,6 @@ def _unlooked(spec: TrainSpec) -> TrainSpec:
     """As all of a family are, for those who act on the training."""
     fields = TrainSpec.model_fields
     return spec.model_copy(update={name: fields[name].default for name in LOOKS})
-
-
-def _has_seen(looker: Looker, state: dict[str, Any]) -> bool:
-    """Whether the state has all that a looker would have seen and kept until then."""
-    kept = state["tracks"].get(looker.track.key)
-    if kept is None:
-        return False
-    history = [Epoch(**row) for row in kept["history"]]
-    return has_seen(looker.spec, history, kept["best_states"], kept["follows"])
 
 
 def _track_state(track: Carried) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+GIB = 2**30
 Grade = Literal["ok", "note", "bad"]
 """As it should be; worth knowing, a run works all the same; a run will fail, or be wrong."""
 
@@ -26,4 +27,4 @@ class Finding:
 
 def size(count: float) -> str:
     """Bytes as people say them: `512 MiB`, `1.5 GiB`."""
-    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.0f} MiB"
+    return f"{count / GIB:,.1f} GiB" if count >= GIB else f"{count / 2**20:,.0f} MiB"

@@ -23,15 +23,14 @@ from pathlib import Path
 import psutil
 
 from classifier.basics.files import sync_folder
-from experiments.doctor.finding import Finding, size
-from experiments.store.leases import SECONDS
+from experiments.doctor.finding import GIB, Finding, size
+from experiments.store.leases import SECONDS, fresh
 
 PREFIX = ".doctor-"
 """Begins the name of what is tried in; hidden, so that a reader of a store passes it by."""
 ANSWER_SECONDS = 20.0
 """A network file system whose server is gone answers never."""
 TRIED_BYTES = 2**20
-GIB = 2**30
 LEAST_FREE, ENOUGH_FREE = GIB, 10 * GIB
 """A training of ResNet-50 keeps about 0.7 GiB: its weights, and two states."""
 FEWEST_FILES = 10_000
@@ -232,8 +231,7 @@ def clock_off(file: Path) -> float:
     second, which some file systems count in."""
     before = time.time()
     file.touch()
-    with file.open("rb") as opened:  # opened: a network file system asks its server then
-        touched = os.fstat(opened.fileno()).st_mtime
+    touched = fresh(file).st_mtime
     after = time.time()
     if before - 1 <= touched <= after + 1:
         return 0.0

@@ -18,11 +18,10 @@ from classifier.basics.machine import (
     instruction_set,
     this_machine,
 )
-from experiments.doctor.finding import Finding, Grade, size
+from experiments.doctor.finding import GIB, Finding, Grade, size
 from experiments.doctor.limits import Limits, Room, limits
 from experiments.run.engines import MOST_CPU_JOBS
 
-GIB = 2**30
 LEAST_MEMORY, JOB_MEMORY = 2 * GIB, GIB
 """torch and a small training need about as much; each further job on a CPU about the other."""
 FEW_FILES, ENOUGH_FILES = 256, 1024

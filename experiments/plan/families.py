@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from classifier.config.family import LOOKS, why_apart
+from classifier.config.family import but_looks, why_apart
 from classifier.config.spec import TrainSpec
 from classifier.data.spec import DataSpec
 from classifier.records.kept import Seen
@@ -23,12 +23,8 @@ def trained_together(
     """The trainings that are to do, each by its id with what its family's one training means for
     it: the longest has the cost of them all, and says where it goes on from. `states`: those that
     are kept, by family."""
-    families: dict[str, list[Job]] = {}
-    for job in jobs:
-        if isinstance(job.spec, TrainSpec) and job.state != "done":
-            families.setdefault(job.spec.family, []).append(job)
     found = {}
-    for name, members in families.items():
+    for name, members in _families(jobs).items():
         lead = max(members, key=leading)
         seen = states.get(name)
         if seen is not None and fingerprints.get(lead.trained.data, seen.data) != seen.data:
@@ -57,16 +53,22 @@ def leading(job: Job) -> tuple[int, str]:
 def led(jobs: Iterable[Job]) -> dict[str, tuple[Job, float]]:
     """Of trainings that are to do, by the id of each that its family's longest does: that one, and
     the part of it at which this one ends, if no patience ends it before."""
-    leads: dict[str, Job] = {}
-    todo = [job for job in jobs if isinstance(job.spec, TrainSpec) and job.state != "done"]
-    for job in sorted(todo, key=leading):
-        leads[job.trained.family] = job
-    leading_it = ((job, leads[job.trained.family]) for job in todo)
+    leads = ((max(members, key=leading), members) for members in _families(jobs).values())
     return {
         job.id: (lead, job.trained.epochs / lead.trained.epochs)
-        for job, lead in leading_it
+        for lead, members in leads
+        for job in members
         if job is not lead
     }
+
+
+def _families(jobs: Iterable[Job]) -> dict[str, list[Job]]:
+    """The trainings that are to do, by the name of those that are done as one."""
+    families: dict[str, list[Job]] = {}
+    for job in jobs:
+        if isinstance(job.spec, TrainSpec) and job.state != "done":
+            families.setdefault(job.spec.family, []).append(job)
+    return families
 
 
 def _from(seen: Seen, goes_on: bool) -> str:
@@ -79,8 +81,7 @@ def apart(specs: Iterable[TrainSpec]) -> list[str]:
     """A line for each reason why trainings that differ in how they look only are not one."""
     alike: dict[str, dict[str, TrainSpec]] = {}
     for spec in specs:
-        but = str(spec.signed_but(*LOOKS, "epochs"))
-        alike.setdefault(but, {}).setdefault(spec.family, spec)
+        alike.setdefault(str(but_looks(spec)), {}).setdefault(spec.family, spec)
     reasons: dict[str, set[int]] = {}
     for families in alike.values():
         for one, other in combinations(families.values(), 2):

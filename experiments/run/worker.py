@@ -59,12 +59,9 @@ def _outcomes(
     jobs: Sequence[Job], out: Mapping[str, Path], place: Place, store: Store
 ) -> Iterator[Outcome[Any]]:
     """As they come: of several jobs in any order. `out`: a folder for each, by its id."""
-    trainings = [job for job in jobs if isinstance(job.spec, TrainSpec)]
-    if trainings:
-        yield from _trained(trainings, out, place, store)
-    for job in jobs:
-        if job not in trainings:
-            yield _done(job, out[job.id], place, store)
+    if isinstance(jobs[0].spec, TrainSpec):  # a round has no others then
+        return _trained(jobs, out, place, store)
+    return (_done(job, out[job.id], place, store) for job in jobs)
 
 
 def _trained(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
+from classifier.basics.told import flat, usual
 from classifier.config.spec import TrainSpec
 from classifier.data.spec import titles
 
@@ -20,7 +18,7 @@ def about(runs: Mapping[str, TrainSpec]) -> dict[str, str]:
     the same model, tricks and seed on these data."""
     data = titles(dict.fromkeys(spec.data.whole for spec in runs.values()))
     settings = {
-        name: _flat(spec.told() | {"data": None, "seed": None}) for name, spec in runs.items()
+        name: flat(spec.told() | {"data": None, "seed": None}) for name, spec in runs.items()
     }
     alike: dict[tuple[str, object], list[str]] = {}
     for name, spec in runs.items():
@@ -28,10 +26,10 @@ def about(runs: Mapping[str, TrainSpec]) -> dict[str, str]:
     found = {}
     for names in alike.values():
         keys = dict.fromkeys(key for name in names for key in settings[name])
-        usual = {key: _usual([settings[name].get(key, OFF) for name in names]) for key in keys}
+        shared = {key: usual([settings[name].get(key, OFF) for name in names]) for key in keys}
         for name in names:
             its = {key: settings[name].get(key, OFF) for key in keys}
-            others = {key: value for key, value in its.items() if value != usual[key]}
+            others = {key: value for key, value in its.items() if value != shared[key]}
             on = {key.split(".")[0] for key in settings[name]}
             said = [f"{key} {value}" for key, value in others.items() if value != OFF]
             off = dict.fromkeys(key.split(".")[0] for key, v in others.items() if v == OFF)
@@ -40,21 +38,3 @@ def about(runs: Mapping[str, TrainSpec]) -> dict[str, str]:
             title = data[runs[name].data.whole]
             found[name] = f"{title}: {own}" if own else title
     return found
-
-
-def _usual(values: Sequence[str]) -> str | None:
-    """What more than half have."""
-    ((value, count),) = Counter(values).most_common(1)
-    return value if 2 * count > len(values) else None
-
-
-def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, str]:
-    """Settings of settings by their names with a dot; what is off is not there."""
-    flat: dict[str, str] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{before}{name}.")
-        elif value is not None:
-            said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            flat[before + name] = said
-    return flat

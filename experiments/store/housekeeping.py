@@ -20,7 +20,6 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import digest, short_name
 from classifier.basics.names import counted
 from classifier.basics.progress import OnCount, duration
-from classifier.config.spec import TrainSpec
 from classifier.inference import metrics
 from classifier.records import runs
 from classifier.records.record import EvaluateRecord, MetricRecord, Record, TrainRecord
@@ -129,16 +128,18 @@ def _megabytes(size: int) -> str:
 def status(store: Store) -> list[Run]:
     """Every run of the store, in the order of its name."""
     held = leases.held(store.root)
-    found = [_run(folder, held) for folder in folders(store.root)]
-    specs = {folder.name: spec for folder in folders(store.root) if (spec := _trained(folder))}
-    said = about(specs)
+    there = folders(store.root)
+    found = [_run(folder, held) for folder in there]
+    records = {folder.name: record for folder in there if (record := _any_record(folder))}
+    trained = {name: record.spec.trained for name, record in records.items()}
+    said = about({name: spec for name, spec in trained.items() if spec})
     return [replace(run, about=said.get(run.name, "")) for run in found]
 
 
-def _trained(run: Path) -> TrainSpec | None:
+def _any_record(run: Path) -> Record | None:
     for unit in filter(is_unit, folders(run)):
         try:
-            return runs.read_record(unit).spec.trained
+            return runs.read_record(unit)
         except UserError:  # damaged: --verify names it
             continue
     return None
@@ -252,13 +253,8 @@ def _busy(store: Store) -> set[str]:
 
 def _is_of_another_name(run: Path) -> bool:
     """Whether a person named it, though in the way of a runner: as with a date at its end."""
-    for unit in filter(is_unit, folders(run)):
-        try:
-            record = runs.read_record(unit)
-        except UserError:  # damaged: --verify names it
-            continue
-        return record.spec.run.signature != signature_of(run)
-    return False
+    record = _any_record(run)
+    return record is not None and record.spec.run.signature != signature_of(run)
 
 
 def _is_needed(run: Path, unit: Path, needed: Collection[Needed]) -> bool:

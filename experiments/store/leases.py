@@ -101,7 +101,7 @@ class Leases:
     def now(self) -> float:
         """The file server's clock, in seconds since the epoch."""
         self._clock.touch()
-        return _fresh(self._clock).st_mtime
+        return fresh(self._clock).st_mtime
 
     def _is_over(self, holder: Holder) -> bool:
         return holder.is_dead() or self.now() - holder.touched > self._seconds
@@ -185,7 +185,7 @@ def _generation(file: Path) -> int:
 def read_holder(file: Path) -> Holder | None:
     """Who wrote a lease, or a board, which names its runner likewise. None where it is no more."""
     try:
-        touched = _fresh(file).st_mtime
+        touched = fresh(file).st_mtime
         said = json.loads(file.read_bytes())
         about = dict(said["about"])
         jobs = tuple(job for job in said["jobs"] if isinstance(job, str))
@@ -196,7 +196,7 @@ def read_holder(file: Path) -> Holder | None:
     return Holder(about, touched, jobs)
 
 
-def _fresh(file: Path) -> os.stat_result:
+def fresh(file: Path) -> os.stat_result:
     """Of an opened file: a network file system asks its server then, not its cache."""
     with file.open("rb") as opened:
         return os.fstat(opened.fileno())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reports.page.sections import plain
+from classifier.basics.told import flat, plain
 from reports.records_json import Known, KnownCell, KnownRecord
 from reports.statistics.intervals import LEVEL, Estimate, Scope, compare_unpaired
 from reports.statistics.limits import from_data
@@ -84,7 +84,7 @@ class Diff:
 def diff(a: Known, b: Known) -> Diff:
     """`a` is the older one: a difference is `b` minus `a`."""
     measures = _measures(a), _measures(b)
-    columns = _changes([{": ".join(name): _flat(m) for name, m in e.items()} for e in measures])
+    columns = _changes([{": ".join(name): flat(m) for name, m in e.items()} for e in measures])
     cells = [{(cell.table, cell.row, cell.column): cell for cell in each.cells} for each in (a, b)]
     both = [key for key in cells[0] if key in cells[1]]
     alike = [key for key in both if measures[0][key[0], key[2]] == measures[1][key[0], key[2]]]
@@ -131,18 +131,7 @@ def _changes(sides: Sequence[Facts]) -> tuple[Change, ...]:
 
 def _settings(of: Known) -> Facts:
     """Of each arm."""
-    return {_named(arm.where): _flat({**of.settings, **arm.settings}) for arm in of.arms}
-
-
-def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, str]:
-    """Settings of settings by their names with a dot."""
-    flat: dict[str, str] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{before}{name}.")
-        elif value is not None:
-            flat[before + name] = plain(value)
-    return flat
+    return {_named(arm.where): flat({**of.settings, **arm.settings}) for arm in of.arms}
 
 
 def _named(where: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from classifier.basics.names import counted, printable
+from classifier.basics.told import plain
 from classifier.config.spec import MetricSpec
 from classifier.records.record import EvaluateRecord, Record
 from experiments.matrix.model import Request, Table
@@ -41,7 +42,7 @@ from reports.figures.tables import text
 from reports.page.facts import facts
 from reports.page.pictures import Album
 from reports.page.plots.every import Plots
-from reports.page.sections import behind, cost, environment, measured, plain, settings
+from reports.page.sections import behind, cost, environment, measured, settings
 from reports.statistics.answers import Answer
 from reports.words.notes import notes
 from reports.words.short import findings

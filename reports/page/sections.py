@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from classifier.basics.names import counted, listed, printable
 from classifier.basics.progress import duration
+from classifier.basics.told import plain, usual
 from classifier.data.split import PARTS
 from classifier.records.record import (
     BenchmarkRecord,
@@ -68,11 +67,6 @@ def _limits(judged: Judged) -> tuple[float, float] | None:
     """Of what its cell shows."""
     of = judged.comparison if judged.cell.shows_difference else judged.estimate
     return None if of is None else (of.low, of.high)
-
-
-def plain(setting: Any) -> str:
-    """A setting's value: text as it is, all else as JSON."""
-    return setting if isinstance(setting, str) else json.dumps(setting, ensure_ascii=False)
 
 
 def environment(records: Sequence[Record]) -> Section:
@@ -149,9 +143,8 @@ def settings(selection: Selection) -> Section:
 
 def _of_most(values: Sequence[Any]) -> Any:
     """The value that more than half of the arms have; None if there is none."""
-    counts = Counter(map(plain, values))
-    most, count = counts.most_common(1)[0]
-    return next(v for v in values if plain(v) == most) if 2 * count > len(values) else None
+    most = usual([plain(value) for value in values])
+    return next((value for value in values if plain(value) == most), None)
 
 
 def _data(selection: Selection) -> Iterator[str]:

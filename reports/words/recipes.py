@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classifier.basics.names import counted
+from classifier.basics.told import plain
 from experiments.matrix.arms import Arm
 from experiments.matrix.recipes import RECIPES
 from reports.words.arms import names
@@ -42,10 +42,6 @@ def _has(arm: Arm, name: str, value: Any) -> bool:
 
 def _said(settings: Mapping[str, Any]) -> str:
     """Those that were left to their defaults last."""
-    said = [f"{name} {_plain(value)}" for name, value in settings.items() if value is not None]
+    said = [f"{name} {plain(value)}" for name, value in settings.items() if value is not None]
     left = [name for name, value in settings.items() if value is None]
     return ", ".join([*said, *(f"{name} at its default" for name in left)])
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

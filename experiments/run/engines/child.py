@@ -378,7 +378,7 @@ def _answer_main(
 ) -> None:
     os.setsid()
     _end_with_the_parent()
-    os.environ["CUDA_VISIBLE_DEVICES"] = visible
+    prepare(visible)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     nothing = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
