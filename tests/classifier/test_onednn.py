@@ -28,6 +28,14 @@ from tests.classifier.one_step import NETWORKS
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
+CHECKED_HEAP = {
+    "LD_PRELOAD": "libc_malloc_debug.so.0",
+    "MALLOC_CHECK_": "3",
+    # All on the heap, and kept: a page more or less is not looked at, and costs half the time.
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**33),
+}
+"""glibc looks at it, and aborts where something was written outside."""
 MENDED = ["RepVGG-A0", "fastvit_t8", "gernet_s", "mobileone_s0"]
 OTHERS = [name for name in NETWORKS if name not in MENDED]
 
@@ -114,13 +122,8 @@ def test_a_layer_with_a_forward_pass_of_its_own_is_refused_by_name() -> None:
 
 
 def steps(names: list[str], most: str | None, *flags: str) -> dict[str, str | list[str]]:
-    """By network what was wrong with its steps: how they ended, or which gradients are off.
-
-    The heap is checked by glibc, which aborts where something was written outside.
-    """
-    environment = {**os.environ, "LD_PRELOAD": "libc_malloc_debug.so.0", "MALLOC_CHECK_": "3"}
-    # All on the heap, and kept: a page more or less is not looked at, and costs half the time.
-    environment |= {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+    """By network what was wrong with its steps: how they ended, or which gradients are off."""
+    environment = {**os.environ, **CHECKED_HEAP}
     if most is not None:
         environment["ONEDNN_MAX_CPU_ISA"] = most
     command = [sys.executable, "-m", "tests.classifier.one_step", *flags]

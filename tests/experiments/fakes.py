@@ -171,6 +171,11 @@ def obey(job: Job, place: Place) -> list[Record]:
     raise StoppedError
 
 
+def wait_for(file: Path) -> None:
+    while not file.exists():
+        time.sleep(0.05)
+
+
 @one_by_one
 def wait_for_go(job: Job, place: Place) -> list[Record]:
     """Run until the test says so."""
