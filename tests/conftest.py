@@ -22,7 +22,7 @@ import torch
 from classifier.basics.console import show_log
 from classifier.config.spec import TrainSpec
 from classifier.data.spec import DataSpec
-from experiments.run.engines.child import probe
+from experiments.execution.engines.child import probe
 
 
 def pytest_configure(config: pytest.Config) -> None:

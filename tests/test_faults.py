@@ -24,9 +24,9 @@ from classifier.data.datasets import listing
 from classifier.data.spec import DataSpec
 from classifier.data.split import PARTS
 from classifier.records.record import Record
+from experiments.execution import worker
+from experiments.execution.engines import Perform
 from experiments.plan.jobs import Job
-from experiments.run import worker
-from experiments.run.engines import Perform
 from tests.disks import resize, small_disk
 
 pytestmark = pytest.mark.usefixtures("no_process_remains")
@@ -75,7 +75,7 @@ def results() -> Results:
     return Path("reports/m/small.md").read_text(), {str(file): digest(file) for file in files}
 
 
-# Faults of a job's process, in the place of experiments.run.worker.perform: each strikes once ----
+# Faults of a job's process, in the place of worker.perform: each strikes once -------------------
 
 
 def struck(place: Place, job: Job) -> bool:

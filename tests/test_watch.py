@@ -22,7 +22,7 @@ from rich.console import Console
 
 import runner
 from experiments.cli import watch
-from experiments.run import boards
+from experiments.execution import boards
 from experiments.store import leases
 from experiments.store.store import Store
 from tests.test_runner import ROOT, SMALL, records

@@ -26,14 +26,14 @@ from experiments.cli import show_plan, trials
 from experiments.cli.options import engine_options, parser, wanted
 from experiments.cli.reporting import Reporter
 from experiments.cli.show_plan import Places
+from experiments.execution.engines import open_engine
+from experiments.execution.engines.local import jobs_at_a_time, platform_of
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
 from experiments.plan import plan as planning
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
-from experiments.run.engines import open_engine
-from experiments.run.engines.local import jobs_at_a_time, platform_of
 from experiments.store.store import Results, Store
 
 SAME, DIFFERENT = 0, 1
@@ -124,7 +124,7 @@ class Runner:
     def run(self) -> int:
         """Do what is not done, then report. The exit code."""
         from experiments.cli import running
-        from experiments.run.worker import perform
+        from experiments.execution.worker import perform
 
         console.outlive_readers()
         self.reporter.check_owners()
@@ -150,7 +150,7 @@ class Runner:
 
     def try_plugins(self) -> int:
         """Try all code of the user's that these matrices name, and do nothing else."""
-        from experiments.run.worker import perform
+        from experiments.execution.worker import perform
 
         planned = self.plan().jobs
         jobs = [
@@ -195,8 +195,8 @@ class Runner:
 
     def _make_data(self, jobs: Iterable[Job]) -> bool:
         """Whether any data set of the user's was to be made. Raises UserError."""
-        from experiments.run.engines.child import in_a_child
-        from experiments.run.worker import make_data
+        from experiments.execution.engines.child import in_a_child
+        from experiments.execution.worker import make_data
 
         unmade = trials.unmade(jobs, self.options.data_root)
         if unmade:

@@ -12,7 +12,7 @@ from classifier.basics.place import Place
 from classifier.cli.entry import WORKERS, Parser, at_least, one_of
 from classifier.plugins.brought import Brought
 from experiments.cli.reporting import Wanted
-from experiments.run.engines import MOST_CPU_JOBS, EngineName, EngineOptions
+from experiments.execution.engines import MOST_CPU_JOBS, EngineName, EngineOptions
 from reports.formats import FormatName
 
 MOST_MINUTES = 30_000

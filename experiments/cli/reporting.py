@@ -15,11 +15,11 @@ from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
 from classifier.cli.entry import ALL_DONE, SOME_MISSING
 from classifier.records.record import benchmark_units
+from experiments.execution.view.picture import Table
 from experiments.matrix.model import Matrix
 from experiments.plan import plan as planning
 from experiments.plan.judge import EDITED
 from experiments.plan.plan import Plan
-from experiments.run.view.picture import Table
 from experiments.store.store import Results, Store
 from reports.formats import FormatName
 

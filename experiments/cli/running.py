@@ -13,15 +13,15 @@ from classifier.basics.names import counted
 from classifier.cli.entry import ALL_DONE, SOME_FAILED
 from experiments.cli.notify import Notifier
 from experiments.cli.reporting import Growing, Reporter
+from experiments.execution import scheduler
+from experiments.execution.boards import Board, Boards
+from experiments.execution.claims import Claims
+from experiments.execution.engines import Engine
+from experiments.execution.scheduler import Summary
+from experiments.execution.view.live import View
 from experiments.plan.jobs import Job
 from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
-from experiments.run import scheduler
-from experiments.run.boards import Board, Boards
-from experiments.run.claims import Claims
-from experiments.run.engines import Engine
-from experiments.run.scheduler import Summary
-from experiments.run.view.live import View
 from experiments.store.store import Store
 
 

@@ -3,7 +3,7 @@ as it is whole, and how many seeds a cell that waits has."""
 
 from __future__ import annotations
 
-from experiments.run.view.picture import Table
+from experiments.execution.view.picture import Table
 from reports.figures.select import Cell, Missing
 from reports.figures.tables import figures
 from reports.formats.printed import MARKS, SAID, cells

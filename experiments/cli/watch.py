@@ -14,13 +14,13 @@ from classifier.basics.machine import Platform, is_device
 from classifier.cli.entry import ALL_DONE
 from classifier.records.record import TrainRecord
 from experiments.cli.reporting import Reporter
+from experiments.execution import boards
+from experiments.execution.boards import Board, Running
+from experiments.execution.view.draw import drawn
+from experiments.execution.view.picture import Picture, Row, Table, changes, failure
+from experiments.execution.view.remaining import Course, Forecast
+from experiments.execution.view.screen import Screen
 from experiments.plan.jobs import Job
-from experiments.run import boards
-from experiments.run.boards import Board, Running
-from experiments.run.view.draw import drawn
-from experiments.run.view.picture import Picture, Row, Table, changes, failure
-from experiments.run.view.remaining import Course, Forecast
-from experiments.run.view.screen import Screen
 from experiments.store import leases
 from experiments.store.leases import SECONDS, Holder
 from experiments.store.store import Results, Store

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from classifier.basics.machine import gpu_names
 from experiments.doctor.finding import Finding, size
-from experiments.run.engines.child import NoAnswer, Probe, answer_of, probe
+from experiments.execution.engines.child import NoAnswer, Probe, answer_of, probe
 
 SECONDS = 60.0
 """A child that takes longer hangs."""

@@ -20,7 +20,7 @@ from classifier.basics.machine import (
 )
 from experiments.doctor.finding import GIB, Finding, Grade, size
 from experiments.doctor.limits import Limits, Room, limits
-from experiments.run.engines import MOST_CPU_JOBS
+from experiments.execution.engines import MOST_CPU_JOBS
 
 LEAST_MEMORY, JOB_MEMORY = 2 * GIB, GIB
 """torch and a small training need about as much; each further job on a CPU about the other."""

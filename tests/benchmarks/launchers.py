@@ -86,7 +86,7 @@ def here(count: int) -> float:
 
 
 def on_ray(count: int) -> float:
-    from experiments.run.engines.ray import RayEngine, connect
+    from experiments.execution.engines.ray import RayEngine, connect
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -42,11 +42,11 @@ from classifier.training.step import Step
 from classifier.tricks.ema import Ema
 from classifier.tricks.losses.cross_entropy import CrossEntropy
 from classifier.tricks.rdrop import RDrop, TwoPasses
+from experiments.execution import scheduler
+from experiments.execution.engines import EngineOptions, child, local
+from experiments.execution.worker import perform
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
-from experiments.run import scheduler
-from experiments.run.engines import EngineOptions, child, local
-from experiments.run.worker import perform
 from reports.blocks import Grid
 from reports.page.markdown import grid
 from tests.experiments import fakes

@@ -24,15 +24,15 @@ from classifier.basics.machine import Platform
 from classifier.basics.progress import Progress
 from classifier.config.spec import TrainSpec
 from classifier.records.record import TrainRecord
+from experiments.execution import scheduler
+from experiments.execution.engines import Ended, Heard, Slot
+from experiments.execution.view.remaining import Forecast, Pace
 from experiments.matrix.load import load
 from experiments.matrix.overrides import Overrides
 from experiments.plan import plan as planning
 from experiments.plan.bundles import Bundle, bundles
 from experiments.plan.jobs import Estimate, Job
 from experiments.plan.plan import Plan
-from experiments.run import scheduler
-from experiments.run.engines import Ended, Heard, Slot
-from experiments.run.view.remaining import Forecast, Pace
 from experiments.store.store import Results, Store
 from reports.blocks import Grid
 from reports.page.markdown import grid

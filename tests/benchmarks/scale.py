@@ -25,15 +25,15 @@ from classifier.basics.place import Place
 from classifier.config.tracks import RAW
 from classifier.records.record import Cost, EvaluateRecord, TrainRecord
 from classifier.records.runs import PREDICTIONS
+from experiments.execution import scheduler
+from experiments.execution.claims import Claims
+from experiments.execution.engines import Engine, EngineOptions, Perform
+from experiments.execution.engines.child import probe
+from experiments.execution.engines.local import LocalEngine
 from experiments.matrix.load import load
 from experiments.matrix.model import Request
 from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
-from experiments.run import scheduler
-from experiments.run.claims import Claims
-from experiments.run.engines import Engine, EngineOptions, Perform
-from experiments.run.engines.child import probe
-from experiments.run.engines.local import LocalEngine
 from experiments.store.store import Store
 from reports.blocks import Grid
 from reports.page.markdown import grid

@@ -24,7 +24,7 @@ from classifier.plugins.load import use
 from classifier.plugins.spec import UserLoss
 from classifier.records.record import TrainRecord
 from classifier.tricks.ema import Ema
-from experiments.run.engines import child
+from experiments.execution.engines import child
 from tests.classifier.test_plugin_files import READS
 from tests.own import HELPERS, TRICKS, setting, written
 

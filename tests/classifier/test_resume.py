@@ -29,7 +29,7 @@ from classifier.records.record import TrainRecord
 from classifier.training import states
 from classifier.tricks.ema import Ema
 from classifier.tricks.mixing import Mixer
-from experiments.run.engines import child
+from experiments.execution.engines import child
 
 ROOT = Path(__file__).parents[2]
 SHORT = Ema(decay=0.9, tau=3.0)

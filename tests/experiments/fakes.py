@@ -22,12 +22,12 @@ from classifier.basics.progress import Progress
 from classifier.config.spec import TrainSpec
 from classifier.data.spec import DataSpec
 from classifier.records.record import Record
+from experiments.execution import scheduler
+from experiments.execution.engines import Ended, Heard, Perform, Slot
+from experiments.execution.scheduler import Claim
 from experiments.plan.bundles import Bundle
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
-from experiments.run import scheduler
-from experiments.run.engines import Ended, Heard, Perform, Slot
-from experiments.run.scheduler import Claim
 
 
 def jobs(count: int) -> list[Job]:

@@ -30,6 +30,13 @@ from classifier.plugins.spec import UserMetric
 from classifier.records.record import Record
 from classifier.tricks.ema import Ema
 from experiments.cli.watch import _at
+from experiments.execution import scheduler, worker
+from experiments.execution.boards import Board, Running
+from experiments.execution.claims import Claims
+from experiments.execution.engines import EngineOptions, Perform
+from experiments.execution.engines.local import LocalEngine
+from experiments.execution.scheduler import Summary
+from experiments.execution.view.remaining import Course, Forecast
 from experiments.plan import bundles as bundling
 from experiments.plan.bundles import bundles, group_of
 from experiments.plan.costs import costs
@@ -38,13 +45,6 @@ from experiments.plan.jobs import Estimate, Job
 from experiments.plan.judge import Judge
 from experiments.plan.order import longest_ways, simulate
 from experiments.plan.plan import Plan
-from experiments.run import scheduler, worker
-from experiments.run.boards import Board, Running
-from experiments.run.claims import Claims
-from experiments.run.engines import EngineOptions, Perform
-from experiments.run.engines.local import LocalEngine
-from experiments.run.scheduler import Summary
-from experiments.run.view.remaining import Course, Forecast
 from experiments.store.housekeeping import _busy
 from experiments.store.leases import Holder, Leases, held, me
 from experiments.store.store import Store

@@ -16,15 +16,15 @@ from classifier.basics.machine import Platform
 from classifier.basics.place import Place
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import RAW
+from experiments.execution import scheduler, worker
+from experiments.execution.claims import Claims
+from experiments.execution.engines import EngineOptions
+from experiments.execution.engines.local import LocalEngine
+from experiments.execution.scheduler import Claim, Summary
 from experiments.plan.bundles import bundles
 from experiments.plan.jobs import Job
 from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
-from experiments.run import scheduler, worker
-from experiments.run.claims import Claims
-from experiments.run.engines import EngineOptions
-from experiments.run.engines.local import LocalEngine
-from experiments.run.scheduler import Claim, Summary
 from experiments.store.leases import Leases
 from experiments.store.store import Store
 from tests.experiments import fakes

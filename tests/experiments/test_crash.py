@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.run.engines.crash import Try, cause, heading
+from experiments.execution.engines.crash import Try, cause, heading
 
 SITE = "/home/me/.venv/lib/python3.11/site-packages"
 ABORT = f"""\

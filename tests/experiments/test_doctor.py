@@ -25,7 +25,7 @@ from experiments.doctor.devices import Build, Step
 from experiments.doctor.finding import Finding
 from experiments.doctor.folders import Broken, State
 from experiments.doctor.limits import Limits, Room
-from experiments.run.engines.child import NoAnswer, Probe, answer_of
+from experiments.execution.engines.child import NoAnswer, Probe, answer_of
 from tests.classifier.test_onednn import CHECKED_HEAP
 from tests.disks import small_disk
 

@@ -20,12 +20,12 @@ from classifier.basics import machine
 from classifier.basics.errors import UserError
 from classifier.basics.place import Place
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec
+from experiments.execution import scheduler
+from experiments.execution.engines import EngineOptions, Perform
+from experiments.execution.engines.child import in_a_child, probe
+from experiments.execution.engines.local import LocalEngine
+from experiments.execution.scheduler import Summary
 from experiments.plan.jobs import Estimate, Job
-from experiments.run import scheduler
-from experiments.run.engines import EngineOptions, Perform
-from experiments.run.engines.child import in_a_child, probe
-from experiments.run.engines.local import LocalEngine
-from experiments.run.scheduler import Summary
 from experiments.store.store import Store
 from tests.experiments import fakes
 

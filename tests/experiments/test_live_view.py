@@ -21,14 +21,14 @@ from classifier.config.spec import EvaluateSpec, TrainSpec
 from classifier.config.tracks import RAW
 from classifier.data.spec import DataSpec
 from classifier.tricks.ema import Ema
+from experiments.execution.engines import Slot
+from experiments.execution.view import draw, live
+from experiments.execution.view.live import View
+from experiments.execution.view.picture import Picture, Table, together
+from experiments.execution.view.remaining import Remaining
+from experiments.execution.view.short_names import least_room, told_apart
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
-from experiments.run.engines import Slot
-from experiments.run.view import draw, live
-from experiments.run.view.live import View
-from experiments.run.view.picture import Picture, Table, together
-from experiments.run.view.remaining import Remaining
-from experiments.run.view.short_names import least_room, told_apart
 from experiments.store.store import Store
 from tests.experiments import fakes
 

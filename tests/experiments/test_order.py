@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
 from classifier.config.tracks import RAW
 from classifier.data.spec import DataSpec
+from experiments.execution.engines import Slot
 from experiments.plan.bundles import bundles
 from experiments.plan.jobs import Estimate, Job
 from experiments.plan.order import (
@@ -29,7 +30,6 @@ from experiments.plan.order import (
     whole,
 )
 from experiments.plan.plan import Plan, in_order
-from experiments.run.engines import Slot
 from tests.benchmarks import order as benchmark
 from tests.experiments.fakes import Timed
 

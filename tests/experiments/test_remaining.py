@@ -13,9 +13,9 @@ from classifier.basics.progress import Progress
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
 from classifier.config.tracks import RAW
 from classifier.data.spec import DataSpec
+from experiments.execution.view.remaining import Course, Forecast, Pace, Rates
 from experiments.plan.jobs import Estimate, Job, JobState
 from experiments.plan.plan import Plan
-from experiments.run.view.remaining import Course, Forecast, Pace, Rates
 from tests.benchmarks import remaining as benchmark
 from tests.benchmarks.remaining import STARTING, Cost, Replay
 

@@ -11,7 +11,7 @@ import pytest
 from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
 from experiments.cli.reporting import Found, Growing, Reporter
-from experiments.run.view.picture import Table
+from experiments.execution.view.picture import Table
 
 HERE = Platform("a CPU", 2, "2.14.1")
 

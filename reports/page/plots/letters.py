@@ -10,7 +10,7 @@ from functools import lru_cache
 from rich.cells import cell_len
 
 from classifier.basics.names import printable
-from experiments.run.view.short_names import told_apart
+from experiments.execution.view.short_names import told_apart
 from reports.page.plots.style import LETTERS, MATPLOTLIB, PAD, SMALL, WIDTH
 
 LONGEST = 200

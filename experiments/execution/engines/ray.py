@@ -30,8 +30,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
 from classifier.basics.progress import WAITING, Progress
 from classifier.config.spec import MetricSpec, TrainSpec
-from experiments.plan.bundles import Bundle
-from experiments.run.engines import (
+from experiments.execution.engines import (
     MOST_CPU_JOBS,
     Ended,
     EngineOptions,
@@ -42,10 +41,11 @@ from experiments.run.engines import (
     Said,
     Slot,
 )
-from experiments.run.engines.child import LAST_SECONDS, Broke, Child, in_a_child
-from experiments.run.engines.crash import cause
-from experiments.run.engines.process import ENVIRONMENT, Account, Task, stall_failure
-from experiments.run.worker import check_starts
+from experiments.execution.engines.child import LAST_SECONDS, Broke, Child, in_a_child
+from experiments.execution.engines.crash import cause
+from experiments.execution.engines.process import ENVIRONMENT, Account, Task, stall_failure
+from experiments.execution.worker import check_starts
+from experiments.plan.bundles import Bundle
 from experiments.store.store import Store
 
 # Read when Ray is imported: no lines of Ray's own about workers that died, the runner says it.

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from classifier.basics.machine import Platform
 from classifier.basics.progress import Progress
-from experiments.run.view.remaining import Course
+from experiments.execution.view.remaining import Course
 from experiments.store.layout import LEASES
 from experiments.store.leases import SECONDS, Holder, me, read_holder
 

@@ -15,10 +15,10 @@ from typing import Literal, Protocol
 from classifier.basics import interruptions
 from classifier.basics.progress import Progress
 from classifier.records.record import Record
+from experiments.execution.engines import Begun, Engine, JobFailed, JobStopped, Said, Slot
 from experiments.plan.bundles import Bundle, bundles
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan, in_order
-from experiments.run.engines import Begun, Engine, JobFailed, JobStopped, Said, Slot
 
 LOOK_SECONDS = 0.25
 """How often the loop looks whether it was interrupted."""

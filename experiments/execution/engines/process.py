@@ -21,9 +21,7 @@ from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.machine import cpu_device
 from classifier.basics.place import Place
 from classifier.basics.progress import WAITING, Progress, Report
-from experiments.plan.bundles import Bundle
-from experiments.plan.jobs import Job
-from experiments.run.engines import (
+from experiments.execution.engines import (
     Begun,
     Ended,
     Heard,
@@ -32,7 +30,9 @@ from experiments.run.engines import (
     Perform,
     Said,
 )
-from experiments.run.engines.crash import Try, heading
+from experiments.execution.engines.crash import Try, heading
+from experiments.plan.bundles import Bundle
+from experiments.plan.jobs import Job
 from experiments.store.store import Store
 
 ENVIRONMENT = {

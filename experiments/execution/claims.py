@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from classifier.basics.errors import UserError
+from experiments.execution.scheduler import Claim
 from experiments.plan.bundles import Bundle
 from experiments.plan.jobs import Job
 from experiments.plan.judge import Judge
-from experiments.run.scheduler import Claim
 from experiments.store.leases import Leases
 from experiments.store.store import Results, Store
 

@@ -23,8 +23,8 @@ MOST_CPU_JOBS = 8
 
 Perform = Callable[[Sequence[Job], Place], Iterable[tuple[Job, list[Record]]]]
 """What does the jobs of a bundle's round in its process, on the place's device, and gives each with
-the records that it published, as it ends: `experiments.run.worker.perform`, or what a test puts in
-its place. Must be importable by name."""
+the records that it published, as it ends: `experiments.execution.worker.perform`, or what a test
+puts in its place. Must be importable by name."""
 
 
 EngineName = Literal["local", "ray"]
@@ -139,11 +139,11 @@ def open_engine(options: EngineOptions, perform: Perform) -> Iterator[Engine]:
     """The engine that the options name, connected for as long as this lasts. Raises UserError."""
     options.check()
     if options.name == "ray":
-        from experiments.run.engines import ray
+        from experiments.execution.engines import ray
 
         with ray.open_ray(options, perform) as engine:
             yield engine
     else:
-        from experiments.run.engines.local import LocalEngine
+        from experiments.execution.engines.local import LocalEngine
 
         yield LocalEngine(options, perform)

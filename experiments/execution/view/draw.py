@@ -18,8 +18,8 @@ from rich.text import Text
 
 from classifier.basics.progress import Progress as Said
 from classifier.basics.progress import duration
-from experiments.run.view.picture import Picture, Row, Table, together
-from experiments.run.view.short_names import GONE, least_room, told_apart
+from experiments.execution.view.picture import Picture, Row, Table, together
+from experiments.execution.view.short_names import GONE, least_room, told_apart
 
 HEADERS = ("device", "runner", "at", "progress", "images/s", "best val", "time left")
 GIVE_WAY = ("images/s", "device", "best val", "runner", "at", "progress", "time left")

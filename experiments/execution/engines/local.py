@@ -13,8 +13,7 @@ from pathlib import Path
 from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform, cores, cpu_device, gpu_names, versions
 from classifier.config.spec import MetricSpec, TrainSpec
-from experiments.plan.bundles import Bundle
-from experiments.run.engines import (
+from experiments.execution.engines import (
     MOST_CPU_JOBS,
     Ended,
     EngineOptions,
@@ -25,9 +24,10 @@ from experiments.run.engines import (
     Said,
     Slot,
 )
-from experiments.run.engines.child import Child, in_a_child, probe, shown_alone
-from experiments.run.engines.process import Account, Task
-from experiments.run.worker import check_starts
+from experiments.execution.engines.child import Child, in_a_child, probe, shown_alone
+from experiments.execution.engines.process import Account, Task
+from experiments.execution.worker import check_starts
+from experiments.plan.bundles import Bundle
 from experiments.store.store import Store
 
 _log = logging.getLogger(__name__)

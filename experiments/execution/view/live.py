@@ -15,15 +15,15 @@ from rich.markup import escape
 from classifier.basics.progress import Progress, duration
 from classifier.config.spec import TrainSpec
 from classifier.records.record import BenchmarkRecord, MetricRecord, Record
+from experiments.execution.boards import Board, Running
+from experiments.execution.engines import Slot
+from experiments.execution.view.draw import best, drawn, which_try
+from experiments.execution.view.picture import Picture, Row, Table, changes, failure
+from experiments.execution.view.remaining import Forecast, Pace, Remaining
+from experiments.execution.view.screen import Screen
 from experiments.plan.families import leading
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
-from experiments.run.boards import Board, Running
-from experiments.run.engines import Slot
-from experiments.run.view.draw import best, drawn, which_try
-from experiments.run.view.picture import Picture, Row, Table, changes, failure
-from experiments.run.view.remaining import Forecast, Pace, Remaining
-from experiments.run.view.screen import Screen
 from experiments.store.store import Store
 
 PLAIN_SECONDS = 30.0

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from classifier.config.spec import TrainSpec
+from experiments.execution.boards import Running
+from experiments.execution.view.remaining import Remaining
 from experiments.plan.families import leading
 from experiments.plan.jobs import Job
-from experiments.run.boards import Running
-from experiments.run.view.remaining import Remaining
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,9 @@ from typing import Any, Literal, TypeVar, cast
 from classifier.basics.console import show_log
 from classifier.basics.errors import UserError
 from classifier.basics.machine import cores
-from experiments.run.engines import Heard, JobFailed, Said
-from experiments.run.engines.crash import cause
-from experiments.run.engines.process import (
+from experiments.execution.engines import Heard, JobFailed, Said
+from experiments.execution.engines.crash import cause
+from experiments.execution.engines.process import (
     ENVIRONMENT,
     Task,
     carry_out,
@@ -61,7 +61,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_PRELOAD = "experiments.run.preload"
+_PRELOAD = "experiments.execution.preload"
 
 LAST_SECONDS = 30.0
 """A process that has said its last word ends within these, or is ended."""
