@@ -120,7 +120,7 @@ class Known(_Plain):
 
 def text(selection: Selection, answers: Sequence[Answer]) -> str:
     """One JSON object, an item of each of its lists on a line."""
-    content = finite(_known(selection, answers).model_dump(mode="json"))
+    content = finite(known(selection, answers).model_dump(mode="json"))
     parts = []
     for name, value in content.items():
         lines = [json.dumps(each, ensure_ascii=False) for each in value] if _is_long(value) else []
@@ -155,7 +155,8 @@ def read(path: Path) -> Known:
         raise UserError(f"{file} is damaged; make its report once more with --report") from error
 
 
-def _known(selection: Selection, answers: Sequence[Answer]) -> Known:
+def known(selection: Selection, answers: Sequence[Answer]) -> Known:
+    """The content of its file."""
     matrix, arms = selection.matrix, selection.written
     common = {name: v for name, v in arms[0].items() if all(arm[name] == v for arm in arms)}
     environments: dict[str, Environment] = {}
@@ -208,7 +209,7 @@ def _record(used: Used, environments: Sequence[str], data: Sequence[str]) -> Kno
         spec=_spec(record),
         environment=environments.index(record.environment.model_dump_json()),
         data=None if seen is None else data.index(seen),
-        figures=_figures(record),
+        figures=figures(record),
     )
 
 
@@ -227,7 +228,8 @@ def _spec(record: Record) -> dict[str, Any]:
             return record.spec.model_dump(mode="json")
 
 
-def _figures(record: Record) -> dict[str, float | None]:
+def figures(record: Record) -> dict[str, float | None]:
+    """What it says, by name."""
     match record:
         case TrainRecord():
             return {"accuracy": record.accuracy, "mpa": record.mpa, "best_epoch": record.best_epoch}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from classifier.basics.names import csv_text
@@ -17,6 +17,8 @@ from classifier.records.record import (
 from experiments.matrix.schema import COSTS
 from reports.figures.select import Selection, Used, cost_of
 
+AXIS = "axis:"
+"""How the name of an axis's column begins."""
 _SPEC = ("model", "seed", "rdrop", "track", "split", "precision", "image_size", "batch_size")
 _MEASURED = ("accuracy", "mpa", "best_epoch", "fps", "images_per_second")
 _RAN = ("device", "threads", "torch", "seconds")
@@ -24,16 +26,29 @@ _RAN = ("device", "threads", "torch", "seconds")
 
 def text(selection: Selection) -> str:
     """With a column for each axis of the matrix, after a record's kind and signature."""
-    axes = [f"axis:{name}" for name in selection.axes]
-    costs = _costs(selection)
+    return csv_text(columns(selection), rows(selection))
+
+
+def columns(selection: Selection) -> tuple[str, ...]:
     own = (
         ("metric", "value") if any(used.record.kind == "metric" for used in selection.used) else ()
     )
     has_folds = any(data.folds for data in selection.matrix.data)
     spec = (*_SPEC[:2], "fold", *_SPEC[2:]) if has_folds else _SPEC
-    columns = ("kind", "signature", *axes, *spec, *_MEASURED, *own, *_RAN, *costs)
-    rows = (_row(used) | _axes(used) | _cost(used, costs) for used in selection.used)
-    return csv_text(columns, rows)
+    about = ("kind", "signature", *axes(selection), *spec)
+    return (*about, *_MEASURED, *own, *_RAN, *_costs(selection))
+
+
+def axes(selection: Selection) -> tuple[str, ...]:
+    """The columns of the matrix's axes."""
+    return tuple(f"{AXIS}{name}" for name in selection.axes)
+
+
+def rows(selection: Selection) -> Iterator[dict[str, Any]]:
+    """Of each record that the matrix uses, by the columns' names."""
+    costs = _costs(selection)
+    for used in selection.used:
+        yield _row(used) | _axes(used) | cost_of_record(used, costs)
 
 
 def _axes(used: Used) -> dict[str, str]:
@@ -41,7 +56,7 @@ def _axes(used: Used) -> dict[str, str]:
     values: dict[str, dict[str, None]] = {}
     for where in used.served:
         for name, value in where.items():
-            values.setdefault(f"axis:{name}", {})[plain(value)] = None
+            values.setdefault(f"{AXIS}{name}", {})[plain(value)] = None
     return {column: "; ".join(each) for column, each in values.items()}
 
 
@@ -51,7 +66,7 @@ def _costs(selection: Selection) -> list[str]:
     return [metric for metric in COSTS if metric in shown]
 
 
-def _cost(used: Used, costs: Sequence[str]) -> dict[str, float | None]:
+def cost_of_record(used: Used, costs: Sequence[str]) -> dict[str, float | None]:
     """Of a training; its tracks share the seconds and the memory."""
     record = used.record
     if not isinstance(record, TrainRecord):

@@ -5,18 +5,14 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from classifier.basics.errors import UserError
-from classifier.basics.place import Place
 from classifier.cli.entry import WORKERS, Parser, at_least, one_of
-from classifier.plugins.brought import Brought
-from experiments.cli.reporting import Wanted
-from experiments.execution.engines import MOST_CPU_JOBS, EngineName, EngineOptions
+from experiments.execution.engines import MOST_CPU_JOBS, EngineName
+from experiments.session.options import MOST_MINUTES, RunOptions, devices_of
+from experiments.session.reporting import Wanted
 from reports.formats import FormatName
-
-MOST_MINUTES = 30_000
-"""Below what the system's longest wait takes."""
 
 EXAMPLES = """\
 examples:
@@ -66,24 +62,10 @@ def wanted(options: argparse.Namespace) -> Wanted | None:
     return Wanted(options.format, options.table, options.marks)
 
 
-def engine_options(options: argparse.Namespace, plugins: tuple[Brought, ...] = ()) -> EngineOptions:
-    """Where jobs run, and what is the same for all of them."""
-    place = Place(
-        data_root=options.data_root,
-        runs=options.runs.absolute(),
-        workers=options.workers,
-        checkpoint_minutes=options.checkpoint_minutes,
-        keep_states=options.keep_states,
-        plugins=plugins,
-    )
-    return EngineOptions(
-        place,
-        name=options.engine,
-        devices=tuple(options.devices),
-        jobs_per_device=options.jobs_per_device,
-        address=options.address,
-        stall_minutes=options.stall_minutes,
-    )
+def run_options(options: argparse.Namespace) -> dict[str, Any]:
+    """What `experiments.run` is told, by its arguments' names."""
+    given = {name: getattr(options, name, None) for name in RunOptions.model_fields}
+    return given | {"images": not options.no_images}
 
 
 def parser() -> Parser:
@@ -244,10 +226,7 @@ def _minutes(text: str) -> float:
 
 
 def _device_list(text: str) -> list[str]:
-    devices = [part.strip() for part in text.split(",")]
-    numbers = all(device.isdecimal() for device in devices)
-    if devices not in (["auto"], ["cpu"]) and not numbers:
-        raise argparse.ArgumentTypeError(f"'{text}' is not auto, cpu or a list of GPUs as 0,1")
-    if len(set(devices)) < len(devices):
-        raise argparse.ArgumentTypeError(f"'{text}' names a device twice")
-    return devices
+    try:
+        return list(devices_of(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

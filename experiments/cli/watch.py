@@ -13,7 +13,6 @@ from rich.console import Console
 from classifier.basics.machine import Platform, is_device
 from classifier.cli.entry import ALL_DONE
 from classifier.records.record import TrainRecord
-from experiments.cli.reporting import Reporter
 from experiments.execution import boards
 from experiments.execution.boards import Board, Running
 from experiments.execution.view.draw import drawn
@@ -21,6 +20,7 @@ from experiments.execution.view.picture import Picture, Row, Table, changes, fai
 from experiments.execution.view.remaining import Course, Forecast
 from experiments.execution.view.screen import Screen
 from experiments.plan.jobs import Job
+from experiments.session.reporting import Reporter
 from experiments.store import leases
 from experiments.store.leases import SECONDS, Holder
 from experiments.store.store import Results, Store

@@ -31,8 +31,8 @@ from experiments.matrix.schema import TableSettings
 def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path("data")) -> Matrix:
     """Read and check a matrix. Raises UserError with file, line and what to do.
 
-    `data_root` is looked at only for files of weights and for the number of classes of a `folder`
-    in a table with speeds.
+    `data_root` is looked at here only for files of weights and for the number of classes of a
+    `folder` in a table with speeds.
     """
     document = Document(path)
     if not isinstance(document.data, dict):
@@ -61,6 +61,7 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
         overrides=applied,
         plugins=own.brought,
         data_at=arms.data_at,
+        data_root=data_root,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from classifier.basics.errors import UserError
 from classifier.config.explanations import text
 from classifier.config.spec import EvaluateSpec, MetricSpec, Spec, TrainSpec
 from classifier.config.tracks import RAW, Track
@@ -109,6 +110,8 @@ class Matrix:
     """The user's files; none, if it names none."""
     data_at: Mapping[DataSpec, str] = field(default_factory=dict)
     """The file and line of what its arms are trained on."""
+    data_root: Path = Path("data")
+    """Where its data lie."""
 
     @property
     def data(self) -> tuple[DataSpec, ...]:
@@ -125,3 +128,12 @@ class Matrix:
             for row in table.cells:
                 for cell in row:
                     yield from cell
+
+
+def data_root_of(matrices: Sequence[Matrix]) -> Path:
+    """Of them all. Raises UserError where they have several, or where there is no matrix."""
+    roots = list(dict.fromkeys(matrix.data_root for matrix in matrices))
+    if len(roots) != 1:
+        several = f"one data root is expected for all, not {', '.join(map(str, roots))}"
+        raise UserError(several if roots else "a matrix is expected")
+    return roots[0]

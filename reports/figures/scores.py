@@ -311,9 +311,53 @@ def _ranked(content: bytes) -> bytes:
     """The auc, then for each image what it would be without it."""
     logits, labels, _ = _stored(content)
     with np.errstate(invalid="ignore", over="ignore"):
-        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-        found = auc(scores / scores.sum(axis=1, keepdims=True), labels)
+        found = auc(_softmax(logits), labels)
     return np.append(found.figure, found.without).tobytes()
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of one evaluation, in the order of the images' paths."""
+
+    paths: NDArray[np.str_]
+    """(images,): relative to the data."""
+    labels: NDArray[np.int32]
+    """(images,)."""
+    logits: NDArray[np.float64]
+    """(images, classes)."""
+
+    @property
+    def predicted(self) -> NDArray[np.intp]:
+        """(images,): the class with the largest logit."""
+        best: NDArray[np.intp] = self.logits.argmax(axis=1)
+        return best
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(images, classes): the logits' softmax."""
+        return _softmax(self.logits)
+
+
+def predictions(unit: Path, record: EvaluateRecord) -> Predictions:
+    """All that is stored of an evaluation's images. Raises NoPredictionsError as `read`."""
+    try:
+        logits, labels, paths = _stored((unit / PREDICTIONS).read_bytes())
+    except OSError as error:
+        raise NoPredictionsError("missing") from error
+    except (*_BROKEN, zipfile.BadZipFile, zlib.error) as error:
+        raise NoPredictionsError("damaged") from error
+    found = Predictions(paths, labels, logits)
+    is_right = found.predicted == labels
+    if len(labels) != record.images or float(np.mean(is_right)) != record.accuracy:
+        raise NoPredictionsError("damaged")
+    return found
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore", over="ignore"):  # of logits that are not finite
+        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares: NDArray[np.float64] = scores / scores.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _stored(content: bytes) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.str_]]:

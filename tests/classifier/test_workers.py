@@ -19,8 +19,9 @@ from classifier.data import workers
 from classifier.data.datasets import listing
 from classifier.data.workers import STEPS, WARM_UP, Batch, Finder, Pace, allowed, needed, workers_of
 from classifier.training.trainer import train_loader
-from experiments.cli.options import engine_options
 from experiments.cli.options import parser as options
+from experiments.cli.options import run_options
+from experiments.session.options import checked
 from tests.classifier.test_training import images_of, result
 
 
@@ -155,4 +156,4 @@ def test_it_is_auto_unless_a_number_is_given() -> None:
     for given, expected in (([], "auto"), (["--workers", "auto"], "auto"), (["--workers", "3"], 3)):
         assert commands().parse_args([*train, *given]).workers == expected
         parsed = options().parse_args(["m.yaml", *given])
-        assert engine_options(parsed).place.workers == expected
+        assert checked(**run_options(parsed)).workers == expected

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli import notify
-from experiments.cli.notify import Notifier
+from experiments.session import notify
+from experiments.session.notify import Notifier
 
 
 def test_the_text_is_on_its_stdin(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from classifier.config.spec import EvaluateSpec, MetricSpec
 from classifier.config.tracks import RAW
 from classifier.plugins.spec import UserMetric
 from classifier.records.record import BenchmarkRecord, TrainRecord, benchmark_units
-from experiments.cli.show_plan import Places, show
 from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
@@ -24,6 +23,7 @@ from experiments.plan.costs import costs
 from experiments.plan.estimate import comparable_work
 from experiments.plan.jobs import Estimate, Job
 from experiments.plan.plan import Plan
+from experiments.session.show_plan import Places, Planned
 from experiments.store.store import Failure, Results
 from reports.figures.select import Missing, select
 from reports.figures.tables import mean
@@ -120,9 +120,7 @@ def test_a_plan_knows_what_is_done_and_what_has_failed() -> None:
     assert {(job.state, job.reason) for job in dependents} == {("blocked", why)}
 
 
-def test_what_waits_for_a_failed_job_is_blocked_however_far_behind_it(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_what_waits_for_a_failed_job_is_blocked_however_far_behind_it() -> None:
     matrix = load(EXPERIMENTS / "distillation.yaml")
     jobs = {job.id: job for job in planning.make([matrix], Results(), HERE, Path("no")).jobs}
     teacher = next(job.needs[0] for job in jobs.values() if job.spec.kind == "train" and job.needs)
@@ -140,8 +138,7 @@ def test_what_waits_for_a_failed_job_is_blocked_however_far_behind_it(
     assert seen, "evaluations of a student wait for its training, not for the teacher's"
     names = [job.name for job in select(matrix, failing).open_jobs if job.state == "blocked"]
     assert names == [job.name for job in made.jobs if job.state == "blocked"]
-    show([matrix], made, Path("nowhere"), as_json=False)
-    lines = capsys.readouterr().out.splitlines()
+    lines = str(Planned(**vars(made), matrices=(matrix,))).splitlines()
     assert sum(" blocked " in line and line.endswith(why) for line in lines) == len(names)
     assert any(" to do " in line for line in lines) and not any(" todo " in x for x in lines)
 
@@ -240,16 +237,13 @@ def test_a_speed_is_in_seconds_and_a_metric_is_nothing_beside_the_rest() -> None
     assert known[metric.id] == 0.0
 
 
-def test_a_plan_on_devices_says_how_long_it_takes(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    matrix = load(EXPERIMENTS / "ema.yaml", Overrides(seeds=(1, 2)))
+def test_a_plan_on_devices_says_how_long_it_takes() -> None:
+    matrix = load(EXPERIMENTS / "ema.yaml", Overrides(seeds=(1, 2)), Path("nowhere"))
     results = results_of(load(EXPERIMENTS / "ema.yaml"), seconds=100.0)
     made = planning.make([matrix], results, HERE, Path("nowhere"))
 
     def last(plan: Plan, places: Places | None) -> str:
-        show([matrix], plan, Path("nowhere"), as_json=False, places=places)
-        return capsys.readouterr().out.splitlines()[-1]
+        return str(Planned(**vars(plan), matrices=(matrix,), places=places)).splitlines()[-1]
 
     estimated = Estimate(None, 600.0, "records")
     trainings = [replace(job, estimate=estimated) for job in made.jobs if job.spec.kind == "train"]

@@ -12,10 +12,10 @@ from classifier.config.spec import TrainSpec
 from classifier.data.datasets import fingerprint_if_there
 from classifier.records.kept import Seen, SeenTrack
 from classifier.records.record import Epoch
-from experiments.cli import show_plan
 from experiments.matrix.load import load
 from experiments.plan import plan as planning
 from experiments.plan.plan import Plan
+from experiments.session.show_plan import Planned
 from experiments.store.layout import STATES
 from experiments.store.store import Results
 from tests.records import results_of
@@ -107,12 +107,11 @@ def test_what_only_looks_is_one_training(tmp_path: Path) -> None:
         ("schedule: {name: StepLR, arguments: {step_size: 1}}", ""),
     ],
 )
-def test_what_is_apart_is_said(
-    train: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_apart_is_said(train: str, line: str, tmp_path: Path) -> None:
     plan = planned(tmp_path, short(train))
-    show_plan.show([load(tmp_path / "m.yaml")], plan, tmp_path, as_json=False)
-    told = [each for each in capsys.readouterr().out.splitlines() if "trained apart" in each]
+    matrix = load(tmp_path / "m.yaml", data_root=tmp_path)
+    lines = str(Planned(**vars(plan), matrices=(matrix,))).splitlines()
+    told = [each for each in lines if "trained apart" in each]
     assert told == ([f"epochs 2, 4 are trained apart: {line}"] if line else [])
     assert plan.totals()["train"] == (2 if line else 1)
 

@@ -10,8 +10,8 @@ import pytest
 
 from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
-from experiments.cli.reporting import Found, Growing, Reporter
 from experiments.execution.view.picture import Table
+from experiments.session.reporting import Found, Growing, Reporter
 
 HERE = Platform("a CPU", 2, "2.14.1")
 

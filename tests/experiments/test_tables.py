@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli.tables import COMPARED, SEEDS, table
 from experiments.execution.view.picture import Table
 from experiments.matrix.model import Matrix
+from experiments.session.tables import COMPARED, SEEDS, table
 from experiments.store.store import Failure, Results
 from reports.figures.select import select
 from reports.formats.printed import printed

@@ -16,10 +16,11 @@ from classifier.basics.machine import Platform
 from classifier.cli.entry import ALL_DONE, SOME_MISSING
 from classifier.records.record import benchmark_units
 from experiments.execution.view.picture import Table
-from experiments.matrix.model import Matrix
+from experiments.matrix.model import Matrix, data_root_of
 from experiments.plan import plan as planning
 from experiments.plan.judge import EDITED
 from experiments.plan.plan import Plan
+from experiments.session.outcome import Reported
 from experiments.store.store import Results, Store
 from reports.formats import FormatName
 
@@ -74,16 +75,6 @@ class Found:
         return [answers(selection) for selection in self.selections]
 
 
-@dataclass(frozen=True)
-class Reported:
-    """What became of a report."""
-
-    code: int
-    """The exit code says whether every figure is there."""
-    headlines: Sequence[str]
-    """The answer of each table, in a sentence or two."""
-
-
 class Reporter:
     """The reports of some matrices, from one store into one folder."""
 
@@ -92,12 +83,11 @@ class Reporter:
         matrices: Sequence[Matrix],
         store: Store,
         folder: Path,
-        data_root: Path,
         images: bool = True,
     ) -> None:
         """`images`: whether pictures of the data may be shown."""
         self._matrices, self._store, self._images = matrices, store, images
-        self._folder, self._data_root = folder, data_root
+        self._folder, self.data_root = folder, data_root_of(matrices)
 
     @property
     def name(self) -> str:
@@ -120,7 +110,7 @@ class Reporter:
 
     def plan(self, here: Platform, results: Results) -> Plan:
         """With the states that these results show."""
-        return planning.make(self._matrices, results, here, self._data_root)
+        return planning.make(self._matrices, results, here, self.data_root)
 
     def find(self, here: Platform, results: Results | None = None) -> Found:
         """What the store holds now. `here`: whose speeds are shown; `results`: if that is read."""
@@ -151,7 +141,7 @@ class Reporter:
 
     def tables(self, answers: Sequence[Sequence[Answer]]) -> list[Table]:
         """As the live view has them."""
-        from experiments.cli.tables import table
+        from experiments.session.tables import table
 
         several = len(self._matrices) > 1
         shown = []
@@ -162,31 +152,33 @@ class Reporter:
         return shown
 
     def report(self, here: Platform) -> Reported:
-        """Write every matrix's report, or none; print the tables."""
+        """Write every matrix's report, or none."""
         from reports.words.wording import headline
 
         self.check_owners()
-        found = self._find_some(here)
+        found = self.find_some(here)
         answers = found.answers()
-        for files, each in zip(self.write(found, answers), answers, strict=True):
-            _print_report(files, each)
-        whole = all(selection.is_whole for selection in found.selections)
-        headlines = [headline(answer) for each in answers for answer in each]
-        return Reported(ALL_DONE if whole else SOME_MISSING, headlines)
+        files = self.write(found, answers)
+        return Reported(
+            is_whole=all(selection.is_whole for selection in found.selections),
+            files=tuple(map(tuple, files)),
+            headlines=tuple(headline(answer) for each in answers for answer in each),
+            text="".join(map(_text, files, answers)),
+        )
 
     def show(self, here: Platform, wanted: Wanted) -> int:
         """Print one table, or JSON of all, and nothing else on stdout; write nothing. The exit code
         says whether every figure of what is printed is there."""
         from reports.formats import every
 
-        found = self._find_some(here)
+        found = self.find_some(here)
         every_table = list(zip(found.selections, found.answers(), strict=True))
         pairs = every.chosen(every_table, wanted.table)
         print(every.text(pairs, wanted.format, wanted.marks), end="")
         whole = all(answer.table.is_whole for _, answers in pairs for answer in answers)
         return ALL_DONE if whole else SOME_MISSING
 
-    def _find_some(self, here: Platform) -> Found:
+    def find_some(self, here: Platform) -> Found:
         """As `find`; what is left out is said on stderr. Raises UserError where a matrix has
         nothing to report."""
         from reports.report import check_records
@@ -204,17 +196,17 @@ class Reporter:
         return found
 
 
-def _print_report(files: Sequence[Path], answers: Sequence[Answer]) -> None:
+def _text(files: Sequence[Path], answers: Sequence[Answer]) -> str:
+    """What is printed of a report."""
     from reports.words.wording import headline
 
-    for file in files[: len(answers)]:
-        print(f"\n{file}\n\n{file.read_text(encoding='utf-8')}", end="")
+    tables = [f"\n{file}\n\n{file.read_text(encoding='utf-8')}" for file in files[: len(answers)]]
     others = [file for file in files[len(answers) :] if file.suffix not in (".svg", ".html")]
-    print(f"\nand in {others[0].parent}: {', '.join(file.name for file in others)}\n")
-    for answer in answers:
-        print(headline(answer))
-    for page in (file for file in files if file.suffix == ".html"):
-        print(f"\nto look at: {page}")  # it has the plots too
+    lines = [f"\nand in {others[0].parent}: {', '.join(file.name for file in others)}\n"]
+    lines += map(headline, answers)
+    # It has the plots too.
+    lines += [f"\nto look at: {page}" for page in files if page.suffix == ".html"]
+    return "".join(tables) + "".join(f"{line}\n" for line in lines)
 
 
 class Growing:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
 from classifier.basics.names import counted
-from classifier.cli.entry import ALL_DONE, SOME_FAILED
-from experiments.cli.notify import Notifier
-from experiments.cli.reporting import Growing, Reporter
 from experiments.execution import scheduler
 from experiments.execution.boards import Board, Boards
 from experiments.execution.claims import Claims
@@ -22,18 +19,28 @@ from experiments.execution.view.live import View
 from experiments.plan.jobs import Job
 from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
+from experiments.session.notify import Notifier
+from experiments.session.options import RunOptions
+from experiments.session.outcome import FailedJob, Outcome
+from experiments.session.reporting import Growing, Reporter
 from experiments.store.store import Store
 
 
 def run(
-    plan: Plan, engine: Engine, reporter: Reporter, store: Store, options: argparse.Namespace
-) -> int:
-    """Do what is to do, then report. The exit code; KeyboardInterrupt where that came."""
+    plan: Plan,
+    engine: Engine,
+    reporter: Reporter,
+    store: Store,
+    options: RunOptions,
+    console: Console,
+) -> Outcome:
+    """Do what is to do, then report. KeyboardInterrupt where that came. `console`: shows how it
+    goes."""
     notifier = Notifier(options.notify, _warn)
     telling = _Telling(plan, reporter, notifier)
     try:
         if plan.todo:
-            telling.summary = _jobs(plan, engine, reporter, store, options, telling)
+            telling.summary = _jobs(plan, engine, reporter, store, options, telling, console)
             if telling.summary.interrupted:
                 raise KeyboardInterrupt
         for line in telling.summary.lines(len(plan.todo)):
@@ -43,7 +50,14 @@ def run(
         telling.ended(error)
         raise
     telling.ended(headlines=reported.headlines)
-    return SOME_FAILED if telling.summary.lost or telling.summary.left else ALL_DONE
+    return Outcome(
+        jobs=len(plan.jobs),
+        todo=len(plan.todo),
+        failed=tuple(telling.failures),
+        blocked=telling.summary.blocked,
+        left=telling.summary.left,
+        report=reported,
+    )
 
 
 def _jobs(
@@ -51,10 +65,11 @@ def _jobs(
     engine: Engine,
     reporter: Reporter,
     store: Store,
-    options: argparse.Namespace,
+    options: RunOptions,
     telling: _Telling,
+    console: Console,
 ) -> Summary:
-    slots, judge = len(engine.slots), Judge(engine.platform, options.data_root)
+    slots, judge = len(engine.slots), Judge(engine.platform, reporter.data_root)
     others: list[Board] = []
 
     def hear(boards: list[Board]) -> None:
@@ -76,9 +91,9 @@ def _jobs(
     def ends(job: Job, reason: str) -> None:
         growing.one_ended()
         if reason:
-            telling.failed(job, reason, str(store.log(job.spec)), view)
+            telling.failed(job, reason, store.log(job.spec), view)
 
-    view = View(plan, slots, store, Console(), begins=begins, ends=ends)
+    view = View(plan, slots, store, console, begins=begins, ends=ends)
     growing = Growing(reporter, engine.platform, view.show, _warn, is_quiet)
     with (
         Claims(store, judge) as claims,
@@ -86,8 +101,8 @@ def _jobs(
         Boards(store.root, slots, engine.platform, view.running, hear),
         view,
     ):
-        limits = {"retries": options.retries, "fail_fast": options.fail_fast}
-        summary = scheduler.run(plan, engine, view, claims, **limits)
+        retries, fail_fast = options.retries, options.fail_fast
+        summary = scheduler.run(plan, engine, view, claims, retries=retries, fail_fast=fail_fast)
     if summary.interrupted:  # no report follows
         growing.write_last()
     return summary
@@ -100,7 +115,7 @@ def _warn(line: str) -> None:
 
 @dataclass
 class _Telling:
-    """What `--notify` says of a run."""
+    """What is said of a run at its end, and by `--notify`."""
 
     plan: Plan
     reporter: Reporter
@@ -108,8 +123,11 @@ class _Telling:
 
     def __post_init__(self) -> None:
         self.summary = Summary()
+        self.failures: list[FailedJob] = []
 
-    def failed(self, job: Job, reason: str, log: str, view: View) -> None:
+    def failed(self, job: Job, reason: str, log: Path, view: View) -> None:
+        self.failures.append(FailedJob(job.id, f"{job.spec.kind} {job.name}", reason, log))
+
         def text() -> str:
             return (
                 f"{self.reporter.name}: a job failed\n"

@@ -1,9 +1,9 @@
-"""What `--plan` shows: the jobs, what each would take, and the sum."""
+"""A plan as text: the jobs, what each would take, and the sum."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from classifier.basics.progress import duration
 from classifier.config.spec import TrainSpec
 from classifier.data import batches, datasets
 from classifier.data.split import Part
-from experiments.matrix.model import Matrix
+from experiments.matrix.model import Matrix, data_root_of
 from experiments.plan.bundles import bundles
 from experiments.plan.costs import costs, seconds_of
 from experiments.plan.families import apart
@@ -62,22 +62,26 @@ def remarks(plan: Plan) -> list[str]:
     return [*lines, *dict.fromkeys(filter(None, warmups))]
 
 
-def show(
-    matrices: Sequence[Matrix],
-    plan: Plan,
-    data_root: Path,
-    as_json: bool,
-    places: Places | None = None,
-) -> None:
-    """Print the plan, as a table or as one JSON object. `places`: for which the time until the end
-    is estimated."""
-    if as_json:
-        print(json.dumps(plan.as_json(), indent=1))
-        return
+@dataclass(frozen=True, repr=False)
+class Planned(Plan):
+    """A plan that reads as `--plan` prints it."""
+
+    matrices: tuple[Matrix, ...] = ()
+    places: Places | None = None
+    """For which the time until the end is estimated."""
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+    __repr__ = __str__
+
+
+def _lines(plan: Planned) -> Iterator[str]:
     from tabulate import tabulate
 
     from reports.words.recipes import recipes
 
+    data_root = data_root_of(plan.matrices)
     names = {job.id: f"{job.spec.kind} {job.name}" for job in plan.jobs}
     rows = [
         (
@@ -93,32 +97,30 @@ def show(
     ]
     headers = ("job", "id", "state", "needs", "work (est.)", "time (est.)", "reason")
     right = ("left", "left", "left", "left", "right", "right", "left")
-    print(tabulate(rows, headers, disable_numparse=True, colalign=right))
-    print()
-    for matrix in matrices:
+    yield tabulate(rows, headers, disable_numparse=True, colalign=right)
+    yield ""
+    for matrix in plan.matrices:
         for name, value in matrix.overrides.items():
-            print(f"{matrix.name}: {name} = {json.dumps(value)} (override)")
+            yield f"{matrix.name}: {name} = {json.dumps(value)} (override)"
         for line in (*recipes(matrix.arms), *matrix.notes):
-            print(f"{matrix.name}: {line}")
+            yield f"{matrix.name}: {line}"
     others = left_out(plan, data_root)
     for data, title in plan.titles.items():
-        print(f"{title}: {_images(plan.counts(data), data.source.to_get(data_root))}")
+        yield f"{title}: {_images(plan.counts(data), data.source.to_get(data_root))}"
         if title in others:
-            print(others[title])
+            yield others[title]
     for name, count in plan.others.items():
-        print(f"{name}: {_NOT_KNOWN if count is None else counted(count, 'image')}")
-    for line in remarks(plan):
-        print(line)
+        yield f"{name}: {_NOT_KNOWN if count is None else counted(count, 'image')}"
+    yield from remarks(plan)
     trainings = (job.spec for job in plan.jobs if isinstance(job.spec, TrainSpec))
-    for line in apart(trainings):
-        print(line)
-    _print_at_best(matrices, plan)
-    _print_totals(plan)
-    if places is not None:
-        _print_until_the_end(plan, places)
+    yield from apart(trainings)
+    yield from _at_best(plan)
+    yield from _totals(plan)
+    if plan.places is not None:
+        yield from _until_the_end(plan, plan.places)
 
 
-def _print_at_best(matrices: Sequence[Matrix], plan: Plan) -> None:
+def _at_best(plan: Planned) -> Iterator[str]:
     """So that nobody trains for an answer that can't come."""
     from reports.words.before import at_best
 
@@ -128,18 +130,18 @@ def _print_at_best(matrices: Sequence[Matrix], plan: Plan) -> None:
         for data in plan.titles
         if (folds := plan.counts(data)) is not None
     }
-    for matrix in matrices:
+    for matrix in plan.matrices:
         for table in matrix.tables:
             lines = at_best(table, len(matrix.seeds), images)
-            print("\n  ".join((f"table {table.name} of {matrix.name}: {lines[0]}", *lines[1:])))
+            yield "\n  ".join((f"table {table.name} of {matrix.name}: {lines[0]}", *lines[1:]))
 
 
-def _print_totals(plan: Plan) -> None:
+def _totals(plan: Plan) -> Iterator[str]:
     totals = plan.totals()
     saved = plan.separate_trainings - totals["train"]
     metrics = f"{counted(totals['metric'], 'metric')}, " if "metric" in totals else ""
     instead = f" (one command for each arm would train {plan.separate_trainings} times)"
-    print(
+    yield (
         f"{counted(totals['train'], 'training')}{instead if saved > 0 else ''}, "
         f"{counted(totals['evaluate'], 'evaluation')}, {metrics}"
         f"{counted(totals['benchmark'], 'benchmark')}; "
@@ -151,20 +153,21 @@ def _print_totals(plan: Plan) -> None:
     unknown = [job for job in todo if job.estimate.seconds is None]
     seconds = sum(job.estimate.seconds or 0.0 for job in todo)
     if gflop:
-        print(f"estimated work to do: {_operations(gflop)}", end="")
-        if by_records:
-            least = "at least " if unknown else ""
-            print(f", {least}{_estimated(seconds)} of job time by this store's records")
-        else:
-            print("; its time is known once jobs like these have records here")
+        least = "at least " if unknown else ""
+        time = (
+            f", {least}{_estimated(seconds)} of job time by this store's records"
+            if by_records
+            else "; its time is known once jobs like these have records here"
+        )
+        yield f"estimated work to do: {_operations(gflop)}{time}"
 
 
-def _print_until_the_end(plan: Plan, places: Places) -> None:
+def _until_the_end(plan: Plan, places: Places) -> Iterator[str]:
     """Nothing where the seconds of some jobs are not known."""
     todo, slots = plan.todo, len(places.devices) * places.jobs
     if todo and all(seconds_of(job) is not None for job in todo):
         until = simulate(in_order(bundles(todo), slots), costs(todo), slots)
-        print(f"about {duration(until)} on {places.named} (estimated)")
+        yield f"about {duration(until)} on {places.named} (estimated)"
 
 
 def _operations(gflop: float | None) -> str:

@@ -1,0 +1,106 @@
+"""What a run can be told beside its matrices; none of it changes a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from classifier.basics.errors import UserError
+from classifier.basics.place import Place, Workers
+from classifier.plugins.brought import Brought
+from experiments.execution.engines import EngineName, EngineOptions
+
+MOST_MINUTES = 30_000
+"""Below what the system's longest wait takes."""
+
+Devices = str | int | Iterable[str | int]
+"""`auto`, `cpu`, or GPUs, counted within CUDA_VISIBLE_DEVICES: `0`, `0,1`, `[0, 1]`."""
+
+
+def devices_of(given: Devices) -> tuple[str, ...]:
+    """Each device by its name. Raises ValueError."""
+    parts = [given] if isinstance(given, str | int) else given
+    text = ",".join(map(str, parts))
+    devices = tuple(part.strip() for part in text.split(","))
+    numbers = all(device.isdecimal() for device in devices)
+    if devices not in (("auto",), ("cpu",)) and not numbers:
+        raise ValueError(f"'{text}' is not auto, cpu or a list of GPUs as 0,1")
+    if len(set(devices)) < len(devices):
+        raise ValueError(f"'{text}' names a device twice")
+    return devices
+
+
+Minutes = Annotated[float, Field(ge=0, le=MOST_MINUTES)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class RunOptions(BaseModel):
+    """By the names of runner.py's options, and of the arguments of `experiments.run`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runs: Path = Path("runs")
+    """Records and checkpoints."""
+    reports: Path = Path("reports")
+    images: bool = True
+    """Whether pictures of the data may be shown in the report."""
+    engine: EngineName = "local"
+    address: str | None = None
+    """Of a Ray cluster."""
+    devices: Annotated[tuple[str, ...], BeforeValidator(devices_of)] = ("auto",)
+    jobs_per_device: Annotated[int, Field(ge=1)] | None = None
+    workers: Annotated[Workers, Field(union_mode="left_to_right")] = "auto"
+    retries: Count = 1
+    fail_fast: bool = False
+    stall_minutes: Minutes = 30.0
+    checkpoint_minutes: Minutes = 10.0
+    keep_states: bool = False
+    notify: str | None = None
+    """A shell command."""
+    trust: bool = False
+    """Run the matrix's plugins, and do not ask."""
+
+    def engine_options(self, data_root: Path, plugins: tuple[Brought, ...] = ()) -> EngineOptions:
+        """Where jobs run, and what is the same for all of them."""
+        place = Place(
+            data_root=data_root,
+            runs=self.runs.absolute(),
+            workers=self.workers,
+            checkpoint_minutes=self.checkpoint_minutes,
+            keep_states=self.keep_states,
+            plugins=plugins,
+        )
+        return EngineOptions(
+            place,
+            name=self.engine,
+            devices=self.devices,
+            jobs_per_device=self.jobs_per_device,
+            address=self.address,
+            stall_minutes=self.stall_minutes,
+        )
+
+
+def checked(**given: Any) -> RunOptions:
+    """Raises UserError for a value that it can't have, and for those that don't go together."""
+    try:
+        options = RunOptions(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        said = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{first['loc'][0]}={first['input']!r}: {said}") from error
+    if isinstance(options.workers, int) and options.workers < 0:
+        raise UserError(f"workers={options.workers}: neither auto nor a number from 0 up")
+    check_folder("runs", options.runs)
+    check_folder("reports", options.reports)
+    options.engine_options(Path()).check()
+    return options
+
+
+def check_folder(name: str, folder: Path) -> None:
+    """Raises UserError for one that is a file. `name`: of the option."""
+    if folder.exists() and not folder.is_dir():
+        flag = f"--{name.replace('_', '-')}"
+        raise UserError(f"{flag} {folder} is a file, not a folder; name a folder")
