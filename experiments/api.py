@@ -125,7 +125,7 @@ def run(
 
     The arguments are the command line's options, `images=False` its `--no-images`: `python
     runner.py --help` explains them. `devices`: `auto` (all GPUs, else the CPU), `cpu`, or GPUs as
-    `[0, 1]`. `progress`: show what runs, in a terminal as a live view, in a notebook as lines.
+    `[0, 1]`. `progress`: show what runs, in a terminal or a notebook as a live view, else as lines.
 
     A job that fails raises nothing: it is in the outcome's `failed`, and costs only what needs it.
     Ctrl-C, or a kernel that is interrupted, has the running jobs keep their state and raises

@@ -75,7 +75,8 @@ def test_the_wheel_is_whole(tmp_path: Path) -> None:
         file.relative_to(source).as_posix()
         for room in ("classifier", "experiments", "reports")
         for file in (source / room).rglob("*.*")
-        if file.suffix in (".py", ".csv", ".json", ".yaml") or file.parent.name == "templates"
+        if file.suffix in (".py", ".csv", ".json", ".yaml", ".typed")
+        or file.parent.name == "templates"
     }
     assert sources <= packed and not any(name.startswith("tests") for name in packed)
     subprocess.run(

@@ -26,6 +26,7 @@ from experiments.execution.view import draw, live
 from experiments.execution.view.live import View
 from experiments.execution.view.picture import Picture, Table, together
 from experiments.execution.view.remaining import Remaining
+from experiments.execution.view.screen import Screen
 from experiments.execution.view.short_names import least_room, told_apart
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
@@ -99,7 +100,7 @@ def test_what_runs_can_be_told_apart(case: str, width: int) -> None:
 @pytest.mark.parametrize("width", [8, 4, 2, 1])
 def test_a_terminal_may_be_absurdly_narrow(case: str, width: int) -> None:
     view, out = shown(RUNNING[case], width)
-    view._console.print(view._rendered())
+    view._console.print(view._drawn(view._console))
     assert all(cell_len(line) <= width for line in out.getvalue().splitlines())
 
 
@@ -183,7 +184,7 @@ def screen(width: int, height: int, tables: Sequence[Sequence[Table]], case: str
     for each in tables:
         view.show(each)
     out.truncate(0)
-    console.print(view._rendered())
+    console.print(view._drawn(view._console))
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
@@ -324,7 +325,7 @@ def test_who_tells_and_who_draws_wait_for_each_other_never_both() -> None:
 
         def draw_on() -> None:
             while not over.is_set():
-                assert view._live is not None
+                assert isinstance(view._live, Screen)
                 view._live.refresh()
 
         def tell() -> None:

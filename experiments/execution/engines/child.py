@@ -328,13 +328,16 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 def _start(process: multiprocessing.process.BaseProcess) -> None:
     """Start it in a job's environment, and without this program, whose file multiprocessing looks
-    for. So too a server again, should it have died."""
+    for, or whose module, after `python -m`: it may have no guard of `__main__`. So too a server
+    again, should it have died."""
     program = vars(sys.modules["__main__"])
-    file = program.pop("__file__", None)
+    file, spec = program.pop("__file__", None), program.get("__spec__")
+    program["__spec__"] = None
     try:
         with _environment(ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}):
             process.start()
     finally:
+        program["__spec__"] = spec
         if file is not None:
             program["__file__"] = file
 

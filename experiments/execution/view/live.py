@@ -20,7 +20,7 @@ from experiments.execution.engines import Slot
 from experiments.execution.view.draw import best, drawn, which_try
 from experiments.execution.view.picture import Picture, Row, Table, changes, failure
 from experiments.execution.view.remaining import Forecast, Pace, Remaining
-from experiments.execution.view.screen import Screen
+from experiments.execution.view.screen import Cell, Screen
 from experiments.plan.families import leading
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
@@ -74,11 +74,12 @@ class View:
         self._changed: dict[str, int] = {}
         self._looked: tuple[float, float, Remaining] | None = None
         self._lock = threading.RLock()
-        self._live = (
-            Screen(self._rendered, console, REFRESHES, transient=True)
-            if console.is_terminal
-            else None
-        )
+        self._live: Screen | Cell | None = None
+        if console.is_jupyter and not console.quiet:
+            self._live = Cell(self._drawn)
+            self._console = Console(force_jupyter=False)  # lines are text, and not a display each
+        elif console.is_terminal and not console.quiet:
+            self._live = Screen(lambda: self._drawn(console), console, REFRESHES, transient=True)
 
     def __enter__(self) -> View:
         if self._live is not None:
@@ -266,8 +267,8 @@ class View:
                 soft_wrap=True,
             )
 
-    def _rendered(self) -> RenderableType:
-        return drawn(self.picture(), self._console)
+    def _drawn(self, console: Console) -> RenderableType:
+        return drawn(self.picture(), console)
 
     def _figures(self, running: _Running) -> str:
         latest = running.pace.latest

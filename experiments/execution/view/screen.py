@@ -1,14 +1,22 @@
-"""A terminal on which a picture is drawn again and again, whatever is done to its size."""
+"""Where a picture is drawn again and again: a terminal, whatever is done to its size, or a cell of
+a notebook."""
 
 from __future__ import annotations
 
+import io
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderResult
 from rich.control import Control
 from rich.live import Live
 from rich.segment import ControlType, Segment
+
+_CELL_WIDTH, _CELL_HEIGHT = 110, 40
+"""Of a picture in a notebook, in letters and lines: nobody says how wide a cell is shown."""
+_CELL = '<pre style="font-family:monospace;line-height:normal;overflow-x:auto">{code}</pre>'
 
 
 class Screen(Live):
@@ -60,3 +68,54 @@ class _Measured:
         for line in lines:
             yield from line
             yield Segment.line()
+
+
+class Cell:
+    """A picture below a notebook's cell, in the place of the one before. It goes at the end.
+
+    rich draws in a notebook by ipywidgets; a display that is updated needs IPython alone.
+    """
+
+    def __init__(self, draw: Callable[[Console], RenderableType], seconds: float = 1.0) -> None:
+        """It is drawn every so many seconds, if it has changed."""
+        self._draw, self._seconds = draw, seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cell", daemon=True)
+        self._shown = ""
+        self._display: Any = None
+
+    def start(self) -> None:
+        from IPython.display import HTML, display
+
+        self._shown = self._html()
+        self._display = display(HTML(self._shown), display_id=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+        self._show("")
+
+    def _run(self) -> None:
+        while not self._over.wait(self._seconds):
+            self._show(self._html())
+
+    def _show(self, html: str) -> None:
+        from IPython.display import HTML
+
+        if html != self._shown and self._display is not None:
+            self._shown = html
+            self._display.update(HTML(html))
+
+    def _html(self) -> str:
+        console = Console(
+            file=io.StringIO(),
+            record=True,
+            width=_CELL_WIDTH,
+            height=_CELL_HEIGHT,
+            force_jupyter=False,
+            force_terminal=True,
+            color_system="truecolor",
+        )
+        console.print(self._draw(console))
+        return console.export_html(inline_styles=True, code_format=_CELL)
