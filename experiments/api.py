@@ -53,16 +53,18 @@ def load(
     smoke: bool = False,
     set: Mapping[str, Any] | Iterable[str] = (),  # noqa: A002  (the option's name)
     seeds: Iterable[int] | None = None,
-    data_root: str | Path = "data",
+    data_root: str | Path | None = None,
 ) -> Matrix:
     """Read and check a matrix. Raises UserError with file, line and what to do.
 
     `smoke`: tiny real data and two epochs. `set`: settings in place of the file's, as
     `{"train.epochs": 1}` or `["train.epochs=1"]`. `seeds`: in place of the file's. A matrix that is
-    changed so has a name, and with it a report, of its own. `data_root`: where data lie.
+    changed so has a name, and with it a report, of its own. `data_root`: where data lie, in place
+    of the matrix's own `data_root`, else of `data`.
     """
-    root = Path(data_root)
-    check_folder("data_root", root)
+    root = None if data_root is None else Path(data_root)
+    if root is not None:
+        check_folder("data_root", root)
     sets = map(_as_text, set.items()) if isinstance(set, Mapping) else _each(set)
     overrides = Overrides(smoke, tuple(sets), None if seeds is None else tuple(seeds))
     return matrices_of.load(Path(path), overrides, root)

@@ -26,6 +26,7 @@ STORED = ROOT / "tests" / "reports" / "stored"
     [
         ["--help"],
         ["--schema"],
+        ["--init", "digits.yaml"],
         [str(ROOT / "experiments" / "ema.yaml"), "--plan"],
         [str(STORED / "stored.yaml"), "--report", "--runs", "runs", "--reports", "reports"],
         ["--status", "--runs", "runs"],

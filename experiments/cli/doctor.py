@@ -13,6 +13,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import cache_root
 from experiments.doctor import devices, folders, machine, versions
 from experiments.doctor.finding import Finding
+from experiments.matrix.load import DATA_ROOT
 from experiments.matrix.model import Matrix
 
 ALL_WELL, SOMETHING_BAD = 0, 1
@@ -48,8 +49,9 @@ def _folders(options: argparse.Namespace, matrices: Sequence[Matrix]) -> Iterabl
     else:
         yield from folders.look("cache", cache, "XDG_CACHE_HOME", folders.CACHE)
     yield from folders.look("reports", options.reports, "--reports", folders.REPORTS)
-    yield from folders.read("data", options.data_root, "--data-root", ABSENT_ROOT)
-    for folder in _of_data(matrices, options.data_root):
+    root = options.data_root or DATA_ROOT
+    yield from folders.read("data", root, "--data-root", ABSENT_ROOT)
+    for folder in _of_data(matrices, root):
         yield from folders.read("data", folder, "--data-root", ABSENT)
 
 

@@ -39,8 +39,13 @@ def _main(options: argparse.Namespace) -> int:
         from experiments.cli import doctor
 
         return doctor.show(options, _matrices(options) if options.matrices else [])
+    if options.init is not None or options.data is not None:
+        from experiments.cli import begin
+
+        return begin.write(options)
     for name in ("runs", "reports", "data_root"):
-        check_folder(name, getattr(options, name))
+        if (folder := getattr(options, name)) is not None:
+            check_folder(name, folder)
     if options.diff:
         return _show_diff(options)
     if options.schema:
@@ -55,7 +60,7 @@ def _main(options: argparse.Namespace) -> int:
         return housekeeping.show(store) if options.status else housekeeping.check(store)
     matrices = _matrices(options)
     if options.published:
-        return _show_published(matrices, options.data_root)
+        return _show_published(matrices)
     given = run_options(options)
     runner = Runner(matrices, checked(**given))
     here = platform_of(runner.options.devices)
@@ -121,7 +126,7 @@ def _show_diff(options: argparse.Namespace) -> int:
     return SAME if found.is_same else DIFFERENT
 
 
-def _show_published(matrices: Sequence[Matrix], data_root: Path) -> int:
+def _show_published(matrices: Sequence[Matrix]) -> int:
     from classifier.data import datasets
     from reports.figures.select import select
     from reports.page import markdown
@@ -131,7 +136,8 @@ def _show_published(matrices: Sequence[Matrix], data_root: Path) -> int:
     if not named:
         raise UserError("none of these matrices has published figures: a table names them")
     for matrix in named:
-        counted = {data: datasets.counts(data, data_root) for data in matrix.data}
+        root = matrix.data_root
+        counted = {data: datasets.counts(data, root) for data in matrix.data}
         images = {data: each[1] for data, each in counted.items() if each is not None}
         for table in select(matrix, Results()).tables:
             if table.is_published:

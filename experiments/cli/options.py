@@ -10,12 +10,14 @@ from typing import Any, get_args
 from classifier.basics.errors import UserError
 from classifier.cli.entry import WORKERS, Parser, at_least, one_of
 from experiments.execution.engines import MOST_CPU_JOBS, EngineName
+from experiments.matrix.load import DATA_ROOT
 from experiments.session.options import MOST_MINUTES, RunOptions, devices_of
 from experiments.session.reporting import Wanted
 from reports.formats import FormatName
 
 EXAMPLES = """\
 examples:
+  python runner.py --init my.yaml --data photos        a first matrix for a folder of images
   python runner.py experiments/digits.yaml             run it, write reports/digits/
   python runner.py experiments/*.yaml --plan           what would run, and at what cost
   python runner.py experiments/ema.yaml --smoke        the same matrix on tiny data, in a minute
@@ -39,7 +41,7 @@ figure is there, 3 while some or all are missing; of --diff 0 where all figures 
 """
 
 NOT_PRINTED = (
-    *("plan", "watch", "published", "try", "schema", "doctor"),
+    *("init", "plan", "watch", "published", "try", "schema", "doctor"),
     *("status", "verify", "prune", "json"),
 )
 
@@ -78,6 +80,9 @@ def parser() -> Parser:
     add = made.add_argument
     add("matrices", nargs="*", type=Path, metavar="MATRIX.yaml", help="one or more matrix files")
     what = made.add_mutually_exclusive_group()
+    what.add_argument(
+        "--init", type=Path, metavar="FILE.yaml", help="look at --data, write a matrix that fits it"
+    )
     what.add_argument("--plan", action="store_true", help="show what would run, and run nothing")
     what.add_argument("--report", action="store_true", help="rebuild the reports, run nothing")
     what.add_argument(
@@ -200,7 +205,10 @@ def parser() -> Parser:
         help="no pictures of the data in the report: for data that may not be shown",
     )
     add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="tables")
-    add("--data-root", type=Path, default=Path("data"), metavar="DIR", help="data sets")
+    add(
+        "--data-root", type=Path, metavar="DIR", help="data sets (default: the matrix's, else data)"
+    )
+    add("--data", type=Path, metavar="DIR", help="with --init: the folder of images to look at")
     return made
 
 

@@ -25,16 +25,24 @@ from experiments.matrix.overrides import (
     mark,
 )
 from experiments.matrix.own import Own
-from experiments.matrix.schema import TableSettings
+from experiments.matrix.schema import File, TableSettings
+
+DATA_ROOT = Path("data")
+"""Where neither the command nor a matrix says another."""
 
 
-def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path("data")) -> Matrix:
+def load(
+    path: Path,
+    overrides: Overrides = NO_OVERRIDES,
+    data_root: Path | None = None,
+    text: str | None = None,
+) -> Matrix:
     """Read and check a matrix. Raises UserError with file, line and what to do.
 
-    `data_root` is looked at here only for files of weights and for the number of classes of a
-    `folder` in a table with speeds.
+    `data_root`, in place of the matrix's own, is looked at only for files of weights and for the
+    number of classes of a `folder` in a table with speeds. `text` is taken as if it stood there.
     """
-    document = Document(path)
+    document = Document(path, text)
     if not isinstance(document.data, dict):
         raise document.error((), "a matrix is a mapping with title, data, train, matrix, tables")
     applied = apply(document, overrides)
@@ -43,6 +51,7 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
     file = schema.read(document, own.names)
     if len(set(file.seeds)) < len(file.seeds):
         raise document.error(("seeds",), "a seed is given twice")
+    data_root = data_root or _own_root(document, file)
     forced = {n.removeprefix("train."): v for n, v in applied.items() if is_of_arms(n)}
     arms = Arms(document, file, forced, data_root, own)
     loose = [name.removeprefix("train.") for name in SMOKE if overrides.smoke and is_of_arms(name)]
@@ -63,6 +72,20 @@ def load(path: Path, overrides: Overrides = NO_OVERRIDES, data_root: Path = Path
         data_at=arms.data_at,
         data_root=data_root,
     )
+
+
+def _own_root(document: Document, file: File) -> Path:
+    if file.data_root is None:
+        return DATA_ROOT
+    named = Path(file.data_root)
+    if named.is_absolute() or ".." in named.parts:
+        raise document.error(
+            ("data_root",), "'data_root' lies in the matrix's folder; name another with --data-root"
+        )
+    root = document.source.parent / named
+    if root.exists() and not root.is_dir():
+        raise document.error(("data_root",), f"'data_root' {root} is a file; name a folder")
+    return root
 
 
 def _on_smoke_data(settings: TableSettings) -> TableSettings:

@@ -132,8 +132,10 @@ class Matrix:
 
 def data_root_of(matrices: Sequence[Matrix]) -> Path:
     """Of them all. Raises UserError where they have several, or where there is no matrix."""
-    roots = list(dict.fromkeys(matrix.data_root for matrix in matrices))
-    if len(roots) != 1:
-        several = f"one data root is expected for all, not {', '.join(map(str, roots))}"
-        raise UserError(several if roots else "a matrix is expected")
-    return roots[0]
+    roots = {matrix.data_root.resolve(): matrix for matrix in matrices}
+    if not roots:
+        raise UserError("a matrix is expected")
+    if len(roots) > 1:
+        said = " and ".join(f"{each.source}: {each.data_root}" for each in roots.values())
+        raise UserError(f"these matrices have several data roots ({said}); name one: --data-root")
+    return matrices[0].data_root

@@ -296,6 +296,9 @@ class File(Settings):
     data: Any = None
     """What is trained on, unless it is an axis; arms may put keys into it, and are checked each
     with theirs."""
+    data_root: str | None = Field(None, min_length=1, pattern=r"^[^\x00]+$")
+    """The folder that a `folder` of `data` lies in, by its path from the matrix's own, in which it
+    is; --data-root goes before it. Unset: `data` where the command is given."""
     plugins: list[str] = Field(default_factory=list)
     """The user's files, by their paths from the matrix's folder."""
     train: dict[str, Any] = Field(default_factory=dict)

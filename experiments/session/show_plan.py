@@ -115,9 +115,9 @@ def _lines(plan: Planned) -> Iterator[str]:
     trainings = (job.spec for job in plan.jobs if isinstance(job.spec, TrainSpec))
     yield from apart(trainings)
     yield from _at_best(plan)
-    yield from _totals(plan)
+    yield from totals(plan)
     if plan.places is not None:
-        yield from _until_the_end(plan, plan.places)
+        yield from until_the_end(plan, plan.places)
 
 
 def _at_best(plan: Planned) -> Iterator[str]:
@@ -136,16 +136,17 @@ def _at_best(plan: Planned) -> Iterator[str]:
             yield "\n  ".join((f"table {table.name} of {matrix.name}: {lines[0]}", *lines[1:]))
 
 
-def _totals(plan: Plan) -> Iterator[str]:
-    totals = plan.totals()
-    saved = plan.separate_trainings - totals["train"]
-    metrics = f"{counted(totals['metric'], 'metric')}, " if "metric" in totals else ""
+def totals(plan: Plan) -> Iterator[str]:
+    """How many jobs there are, and what those that are to do would take."""
+    jobs = plan.totals()
+    saved = plan.separate_trainings - jobs["train"]
+    metrics = f"{counted(jobs['metric'], 'metric')}, " if "metric" in jobs else ""
     instead = f" (one command for each arm would train {plan.separate_trainings} times)"
     yield (
-        f"{counted(totals['train'], 'training')}{instead if saved > 0 else ''}, "
-        f"{counted(totals['evaluate'], 'evaluation')}, {metrics}"
-        f"{counted(totals['benchmark'], 'benchmark')}; "
-        f"{totals['todo']} to do"
+        f"{counted(jobs['train'], 'training')}{instead if saved > 0 else ''}, "
+        f"{counted(jobs['evaluate'], 'evaluation')}, {metrics}"
+        f"{counted(jobs['benchmark'], 'benchmark')}; "
+        f"{jobs['todo']} to do"
     )
     todo = plan.todo
     gflop = sum(job.estimate.gflop or 0.0 for job in todo)
@@ -162,7 +163,7 @@ def _totals(plan: Plan) -> Iterator[str]:
         yield f"estimated work to do: {_operations(gflop)}{time}"
 
 
-def _until_the_end(plan: Plan, places: Places) -> Iterator[str]:
+def until_the_end(plan: Plan, places: Places) -> Iterator[str]:
     """Nothing where the seconds of some jobs are not known."""
     todo, slots = plan.todo, len(places.devices) * places.jobs
     if todo and all(seconds_of(job) is not None for job in todo):

@@ -26,11 +26,11 @@ from ray.cluster_utils import Cluster as RayCluster
 from classifier.basics.errors import UserError
 from classifier.basics.place import Place
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec
-from experiments.plan.jobs import Job
 from experiments.execution import scheduler
 from experiments.execution.engines import EngineOptions, Perform
 from experiments.execution.engines.ray import Cluster, RayEngine, _looked_at, _on, connect
 from experiments.execution.scheduler import Summary
+from experiments.plan.jobs import Job
 from experiments.store.store import Store
 from tests.experiments import fakes
 from tests.own import HELPERS, TRICKS
@@ -253,7 +253,9 @@ def test_each_node_is_asked_before_the_jobs(cluster: Cluster, tmp_path: Path) ->
 def test_a_node_with_other_code_is_an_error(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("experiments.execution.engines.ray._code", lambda: "what only this process has")
+    monkeypatch.setattr(
+        "experiments.execution.engines.ray._code", lambda: "what only this process has"
+    )
     with pytest.raises(UserError, match=r"^node first \(.*\) has other code of this project"):
         _looked_at(cluster.nodes, True, cluster.token)
 

@@ -160,7 +160,7 @@ def part_folders(folder: Path) -> dict[Part, str]:
     return found
 
 
-_LIKE_A_PART = re.compile(
+LIKE_A_PART = re.compile(
     r"(train|training|test|testing|val|valid|validation|dev)([-_ ]?(images?|imgs?|set|data))?$",
     re.IGNORECASE,
 )
@@ -176,7 +176,7 @@ def _check_layout(folder: Path) -> None:
             f"{folder} is split already ({', '.join(there.values())}): set 'split: given' in data, "
             f"or name it as --train_path {folder / 'train'}"
         )
-    if len(names) > 1 and all(map(_LIKE_A_PART.match, names)):
+    if len(names) > 1 and all(map(LIKE_A_PART.match, names)):
         raise UserError(
             f"the folders of {folder} are named as parts, not as classes ({', '.join(names)}): if "
             "a CSV has the classes, name it as 'labels' in data (labels: train.csv); else rename "

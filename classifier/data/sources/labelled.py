@@ -61,7 +61,7 @@ class Labelled(Rows):
     def rows(self, root: Path) -> list[Row]:
         """One for each image, in the CSV's order."""
         folder, file = self.there(root), self._file(root)
-        images = _Images(folder)
+        images = Images(folder)
         lines: dict[str, int] = {}
         rows: list[Row] = []
         for line, values in self._lines(file):
@@ -144,7 +144,7 @@ class Labelled(Rows):
                 raise UserError(f"{file}:1: the column '{name}' is there twice")
 
 
-class _Images:
+class Images:
     """The images of a folder, by what a CSV may call them."""
 
     def __init__(self, folder: Path) -> None:

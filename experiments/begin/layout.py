@@ -1,0 +1,218 @@
+"""How a folder of images is laid out: which data of a matrix it is, and which folder the root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from classifier.basics.errors import UserError
+from classifier.basics.names import composed, counted, printable
+from classifier.data.images import is_data, is_image, look_through
+from classifier.data.prepare import some
+from classifier.data.sources.folder import LIKE_A_PART, PART_FOLDERS
+from classifier.data.spec import DataSpec, Labels
+from experiments.begin import tables
+from experiments.begin.tables import Columns
+
+TABLES = (".csv", ".tsv")
+
+
+@dataclass(frozen=True)
+class Layout:
+    kind: str
+    """In words."""
+    root: Path
+    """The data root that it needs, absolute."""
+    data: DataSpec
+    others: tuple[DataSpec, ...] = ()
+    """What a network can be tried on beside: test folders of their own."""
+    odd: tuple[str, ...] = ()
+    """What was set aside, a sentence each."""
+
+
+@dataclass(frozen=True)
+class _Level:
+    """What lies in a folder itself, by name."""
+
+    path: Path
+    folders: tuple[str, ...]
+    images: tuple[str, ...]
+    tables: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: Path) -> _Level:
+        with os.scandir(path) as scanned:
+            entries = [entry for entry in scanned if is_data(entry.name)]
+        folders = sorted(entry.name for entry in entries if entry.is_dir())
+        files = sorted(entry.name for entry in entries if not entry.is_dir())
+        return cls(
+            path,
+            tuple(folders),
+            tuple(name for name in files if is_image(Path(name))),
+            tuple(name for name in files if Path(name).suffix.lower() in TABLES),
+        )
+
+
+@dataclass
+class _Finding:
+    """One look at one folder."""
+
+    level: _Level
+    odd: list[str] = field(default_factory=list)
+
+    @property
+    def path(self) -> Path:
+        return self.level.path
+
+    def inner(self, name: str) -> _Level:
+        return _Level.of(self.path / name)
+
+    def found(
+        self, kind: str, data: DataSpec, root: Path, others: Iterable[DataSpec] = ()
+    ) -> Layout:
+        return Layout(kind, root, data, tuple(others), tuple(self.odd))
+
+
+def find(folder: Path) -> Layout:
+    """The layout of a folder. Raises UserError where it is none that can be trained on."""
+    finding = _Finding(_inmost(folder))
+    if finding.path != folder:
+        finding.odd.append(f"all lies in {finding.path}")
+    level = finding.level
+    parts = [name for name in level.folders if LIKE_A_PART.match(name)]
+    if len(parts) > 1:
+        layout = _of_parts(finding, parts)
+        if layout is not None:
+            return layout
+    layout = _of_tables(finding, bool(level.folders) and not parts and not level.images)
+    if layout is not None:
+        return layout
+    if level.tables:
+        finding.odd.append(f"not used, for it names no images and classes: {some(level.tables)}")
+    if level.folders:
+        if level.images:
+            what = counted(len(level.images), "image")
+            finding.odd.append(f"{what} beside the class folders: left out")
+        return finding.found("class folders", _data(folder=level.path.name), level.path.parent)
+    raise _flat(level)
+
+
+def _inmost(folder: Path) -> _Level:
+    """Down to where there is more than one folder, which archives wrap in others."""
+    level = _Level.of(folder)
+    while len(level.folders) == 1 and not level.images and not level.tables:
+        inner = _Level.of(level.path / level.folders[0])
+        if not inner.folders:
+            break
+        level = inner
+    return level
+
+
+def _data(**settings: object) -> DataSpec:
+    """Raises UserError for a folder whose name a matrix can't hold."""
+    try:
+        return DataSpec.model_validate(settings)
+    except ValidationError as error:
+        said = printable(str(settings.get("folder")))
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UserError(
+            f"a folder of this name can't be data: '{said}': {why}; rename it"
+        ) from error
+
+
+# Parts -------------------------------------------------------------------------------------------
+
+
+def _of_parts(finding: _Finding, names: Sequence[str]) -> Layout | None:
+    """train/, val/ and test/ that hold class folders; None where train/ holds none."""
+    classes = {name: finding.inner(name).folders for name in names}
+    trains = [name for name in names if name.lower().startswith("train")]
+    if len(trains) != 1 or not classes[trains[0]]:
+        return None
+    train = trains[0]
+    beside = [f"{name}/" for name in finding.level.folders if name not in names]
+    if beside:
+        finding.odd.append(f"no part by its name, left out: {some(beside)}")
+    usable = []
+    for name in names:
+        strange = set(map(composed, classes[name])) - set(map(composed, classes[train]))
+        if not classes[name]:
+            finding.odd.append(f"{name}/ has no class folders: left out")
+        elif strange:
+            finding.odd.append(
+                f"{name}/ has classes that {train}/ lacks: left out: {some(sorted(strange))}"
+            )
+        else:
+            usable.append(name)
+    path = finding.path
+    if _is_given(names, usable):
+        data = _data(folder=path.name, split="given")
+        return finding.found("parts, taken as they are", data, path.parent)
+    others = [_data(folder=name) for name in usable if name != train]
+    if others:
+        what = " and ".join(f"{other.folder}/" for other in others)
+        finding.odd.append(
+            f"not all of train/, val/ and test/ are there: {train}/ is split here, and {what} "
+            "stands in columns of its own"
+        )
+    return finding.found(f"{train}/ of class folders", _data(folder=train), path, others)
+
+
+def _is_given(names: Sequence[str], usable: Sequence[str]) -> bool:
+    """Whether each part is there, once, by a name that `split: given` knows."""
+    kinds = [part for part, known in PART_FOLDERS.items() for name in known if name in names]
+    return sorted(kinds) == sorted(PART_FOLDERS) and len(usable) == len(names)
+
+
+# Labels from a CSV -------------------------------------------------------------------------------
+
+
+def _of_tables(finding: _Finding, has_classes: bool) -> Layout | None:
+    """A CSV that names images of the folder, or of one in it. `has_classes`: there are folders
+    that may be classes, so that only a column that is called a class is one."""
+    path, level = finding.path, finding.level
+    for name in level.tables:
+        head = tables.head(path / name)
+        if head is None:
+            continue
+        for place in ("", *level.folders):
+            images = path / place
+            if not look_through(images).images:
+                continue
+            columns = tables.columns(head, images, has_classes)
+            if columns is None:
+                continue
+            others = [other for other in level.tables if other != name]
+            if others:
+                finding.odd.append(f"not used: {some(others)}")
+            finding.odd += columns.odd
+            labels = Labels(file=name, **columns.named)
+            root, folder = (path, place) if place else (path.parent, path.name)
+            return finding.found(f"labels from {name}", _labelled(folder, labels, columns), root)
+    return None
+
+
+def _labelled(folder: str, labels: Labels, columns: Columns) -> DataSpec:
+    given = {"split": "given"} if columns.part else {}
+    return _data(folder=folder, labels=labels.model_dump(), **given)
+
+
+def _flat(level: _Level) -> UserError:
+    if not level.images:
+        return UserError(f"{level.path} has no images and no folders: nothing to train on")
+    begins = {name[: len(name) - len(name.lstrip(_LETTERS))] for name in level.images}
+    hint = ""
+    if 2 <= len(begins) <= 50 and "" not in begins and 4 * len(begins) <= len(level.images):
+        hint = f" (by the beginnings of their names these may be {some(sorted(begins))})"
+    return UserError(
+        f"{level.path} has {counted(len(level.images), 'image')} and nothing that says their "
+        f"classes{hint}: put the images of each class into a folder named as the class, or a "
+        "labels.csv beside them with the columns path and label"
+    )
+
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
