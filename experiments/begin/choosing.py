@@ -14,6 +14,8 @@ SEEDS = (0, 1, 2)
 SIDES = (32, 64, 96, 128, 160, 224)
 MOST_ON_CPU = 128
 """Pixels of an image's side."""
+LEAST_OF_PHOTOS = 64
+"""Fewer images rather than smaller ones, where they have more."""
 BATCHES = (64, 32, 16, 8)
 STEPS_OF_EPOCH = 20
 """At least so many, where there are images for it."""
@@ -60,15 +62,16 @@ def choose(looked: Looked, is_gpu: bool, jobs: int) -> Choice:
         batch = batch_size(looked.parts["train"])
         return _choice(looked.parts, side, batch, EPOCHS_ON_GPU, is_gpu=True)
     rounds = math.ceil(len(SEEDS) / jobs)
-    limits = _limits(looked)
+    limits, fitting = _limits(looked), fitting_sides(looked.side, MOST_ON_CPU)
+    sides = [side for side in fitting if side >= min(LEAST_OF_PHOTOS, fitting[0])]
     for limit in limits:
         parts = _parts(looked, limit)
         batch = batch_size(parts["train"])
         wanted = math.ceil(STEPS / math.ceil(parts["train"] / batch))
         wanted = min(max(wanted, LEAST_EPOCHS), MOST_EPOCHS)
-        for side in fitting_sides(looked.side, MOST_ON_CPU):
+        for side in sides:
             minutes = rounds * seconds_of_epoch(side, parts) / 60
-            is_last = limit == limits[-1] and side == fitting_sides(looked.side, MOST_ON_CPU)[-1]
+            is_last = limit == limits[-1] and side == sides[-1]
             if minutes * LEAST_EPOCHS <= MINUTES or is_last:
                 epochs = max(LEAST_EPOCHS, min(wanted, math.floor(MINUTES / minutes)))
                 return _choice(parts, side, batch, epochs, limit=limit, minutes=minutes * epochs)

@@ -88,7 +88,7 @@ def find(folder: Path) -> Layout:
         layout = _of_parts(finding, parts)
         if layout is not None:
             return layout
-    layout = _of_tables(finding, bool(level.folders) and not parts and not level.images)
+    layout = _of_tables(finding, len(level.folders) > 1 and not parts and not level.images)
     if layout is not None:
         return layout
     if level.tables:

@@ -10,7 +10,7 @@ import os
 import statistics
 import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,11 +87,15 @@ def digits() -> Looked:
     )
 
 
-def look(folder: Path, progress: OnCount = uncounted) -> Looked:
+Counting = Callable[[], OnCount]
+"""Begins a count of images, which are looked at from then on."""
+
+
+def look(folder: Path, counting: Counting = lambda: uncounted) -> Looked:
     """Raises UserError, with what to do, for what can't be trained on."""
     folder = _there(folder)
     try:
-        return _looked(layout.find(folder), folder, progress)
+        return _looked(layout.find(folder), folder, counting)
     except OSError as error:
         raise UserError(f"{error.filename or folder} can't be read: {error.strerror}") from error
 
@@ -115,10 +119,10 @@ def _there(folder: Path) -> Path:
     raise UserError(f"--data {folder} is not there{beside(folder)}")
 
 
-def _looked(found: Layout, folder: Path, progress: OnCount) -> Looked:
+def _looked(found: Layout, folder: Path, counting: Counting) -> Looked:
     root = found.root
     listed = datasets.listing(found.data, root)
-    seen = _seen(found.data, root, listed.paths, progress)
+    seen = _seen(found.data, root, listed.paths, counting)
     data = _readable(found.data, seen)
     if seen.bad:
         listed = _without(data, root, listed, seen)
@@ -126,7 +130,7 @@ def _looked(found: Layout, folder: Path, progress: OnCount) -> Looked:
     others = []
     for other in found.others:
         paths = datasets.other(other, root, listed.classes).paths
-        tried = _seen(other, root, paths, progress)
+        tried = _seen(other, root, paths, counting)
         odd += tried.told(other)
         others.append(_readable(other, tried))
     counts = Counter(listed.classes[label] for label in listed.labels)
@@ -162,13 +166,13 @@ class _Seen:
         return [f"{number} of {data.title} can't be read{found}: {some(each)}"]
 
 
-def _seen(data: DataSpec, root: Path, paths: Sequence[str], progress: OnCount) -> _Seen:
+def _seen(data: DataSpec, root: Path, paths: Sequence[str], counting: Counting) -> _Seen:
     """All that are empty; a few images decoded, of many the headers of some. Raises UserError where
     none can be read."""
     folder = data.source.folder(root)
     assert folder is not None
     bad = {path: "it is empty" for path in paths if not (folder / path).stat().st_size}
-    is_whole = len(paths) <= MOST_DECODED
+    is_whole, progress = len(paths) <= MOST_DECODED, counting()
     if is_whole:
         bad |= datasets.unreadable(data, root, paths, progress)
     sizes = {}

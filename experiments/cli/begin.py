@@ -34,7 +34,7 @@ def write(options: argparse.Namespace) -> int:
     """Raises UserError, with nothing written, where the folder can't be trained on."""
     file = _new(options)
     folder: Path | None = options.data
-    looked = looking.digits() if folder is None else looking.look(folder, _counted())
+    looked = looking.digits() if folder is None else looking.look(folder, _counting)
     here = platform_of(options.devices)
     devices = ("cpu",) if here.device == cpu_device() else ("0",)
     places = Places(devices, jobs_at_a_time(devices, options.jobs_per_device))
@@ -63,7 +63,7 @@ def write(options: argparse.Namespace) -> int:
     return ALL_DONE
 
 
-def _counted() -> Counted:
+def _counting() -> Counted:
     return Counted("looking at images")
 
 

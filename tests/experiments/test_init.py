@@ -179,6 +179,18 @@ def test_labels_from_a_csv(inside: str, here: Path, capsys: pytest.CaptureFixtur
     assert "Are several images of one patient" not in Path("my.yaml").read_text()
 
 
+def test_a_column_by_any_name_where_nothing_else_can_be_the_class(here: Path) -> None:
+    """As examples/labels.yaml has it."""
+    rows = [("id", "digit", "writer")]
+    for index in range(24):
+        image(here / "files" / "images" / f"{index:04d}.png")
+        rows.append((f"{index:04d}", str(index % 2), f"writer {index // 4}"))
+    table(here / "files" / "labels.csv", rows)
+    labels = begun("--data", "files").data[0].labels
+    assert labels is not None
+    assert (labels.path, labels.label, labels.group) == ("id", "digit", "writer")
+
+
 def test_a_csv_with_parts(here: Path) -> None:
     rows = [("file", "kind", "split")]
     for index in range(24):
@@ -276,7 +288,7 @@ def test_of_many_images_some_are_opened_by_their_headers(
     class_folders(here / "photos", "ab", images=20)
     (here / "photos" / "a" / "empty.png").touch()
     counts: list[tuple[int, int]] = []
-    looked = looking.look(here / "photos", lambda done, total: counts.append((done, total)))
+    looked = looking.look(here / "photos", lambda: lambda *count: counts.append(count))
     assert len(looked.sizes) in (9, 10) and counts[-1] == (10, 10) and not looked.is_whole
     assert looked.data.on_bad_image == "skip", "nobody knows of the others"
     assert "a/empty.png (it is empty)" in " ".join(looked.odd)
