@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-import experiments
 from classifier.basics.names import counted, printable
 from classifier.config.document import scalar
 from classifier.data.spec import DataSpec
@@ -21,7 +20,7 @@ from experiments.begin.looking import Looked
 WIDTH = 100
 UNEVEN = 2.0
 """Times the smallest class, from which the largest hides it in an accuracy."""
-SCHEMA = Path(experiments.__file__).parent / "matrix.schema.json"
+SCHEMA = Path(__file__).parents[1] / "matrix.schema.json"
 
 
 def matrix(
@@ -33,7 +32,7 @@ def matrix(
         f"# yaml-language-server: $schema={schema_from(file)}",
         *comment(f"{printable(looked.title)}: {about(looked)}."),
         *(line for odd in looked.odd for line in comment(f"Odd: {odd}.", "  ")),
-        *comment(f"Run it: {printable(command)}"),
+        f"# Run it: {printable(command)}",  # in one line, to be pasted
         *(line for each in cost for line in comment(each)),
         f"title: {written(f'What is an average of the weights worth on {looked.title}?')}",
         *_data(looked, choice, file),

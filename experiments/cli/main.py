@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from classifier.basics import console, interruptions
 from classifier.basics.errors import UserError

@@ -10,7 +10,6 @@ from typing import Any, get_args
 from classifier.basics.errors import UserError
 from classifier.cli.entry import WORKERS, Parser, at_least, one_of
 from experiments.execution.engines import MOST_CPU_JOBS, EngineName
-from experiments.matrix.load import DATA_ROOT
 from experiments.session.options import MOST_MINUTES, RunOptions, devices_of
 from experiments.session.reporting import Wanted
 from reports.formats import FormatName
