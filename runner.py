@@ -8,8 +8,14 @@ import sys
 
 from experiments.cli.main import main
 
-__all__ = ["main"]
+__all__ = ["command", "main"]
+
+
+def command() -> int:
+    """`ablate`, and this file as a script."""
+    gc.set_threshold(100_000)  # records are many objects, and none of them garbage
+    return main()
+
 
 if __name__ == "__main__":
-    gc.set_threshold(100_000)  # records are many objects, and none of them garbage
-    sys.exit(main())
+    sys.exit(command())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import write_atomically
+from classifier.basics.program import called
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import options
 from reports import records_json, results_csv, verdict_files
@@ -62,7 +63,7 @@ def write(
         state=state(selection.jobs, selection.open_jobs, is_live),
         reloads=is_live and any(job.state != "failed" for job in selection.open_jobs),
         files=list(beside),
-        again=" ".join(["python runner.py", *again(selection.matrix)]),
+        again=" ".join([called(), *again(selection.matrix)]),
     )
     files |= {PAGE: beside[PAGE], "index.html": page} | beside
     files |= {f"{plot.name}.svg": svg.as_file(plot) for plot in plots}

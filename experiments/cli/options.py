@@ -5,38 +5,47 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 from classifier.basics.errors import UserError
+from classifier.basics.program import called, version
 from classifier.cli.entry import WORKERS, Parser, at_least, one_of
 from experiments.execution.engines import MOST_CPU_JOBS, EngineName
 from experiments.session.options import MOST_MINUTES, RunOptions, devices_of
 from experiments.session.reporting import Wanted
 from reports.formats import FormatName
 
-EXAMPLES = """\
-examples:
-  python runner.py --init my.yaml --data photos        a first matrix for a folder of images
-  python runner.py experiments/digits.yaml             run it, write reports/digits/
-  python runner.py experiments/*.yaml --plan           what would run, and at what cost
-  python runner.py experiments/ema.yaml --smoke        the same matrix on tiny data, in a minute
-  python runner.py experiments/ema.yaml --devices 0,1  two GPUs, a job on each
-  python runner.py experiments/ema.yaml --set train.epochs=10 --seeds 0,1,2
-  python runner.py experiments/ema.yaml --report       rebuild the tables from the records
-  python runner.py experiments/ema.yaml --format latex --marks    its table, to be pasted
-  python runner.py experiments/ema.yaml --published    what the changelog's own figures can say
-  python runner.py experiments/ema.yaml --watch        look on from another terminal or machine
-  python runner.py experiments/ema.yaml --notify 'mail -s ema me@example.org'
-  python runner.py --diff last-week/ema reports/ema    which figures moved, and what is different
-  python runner.py --doctor                            is this machine fit? for a bug report too
-  python runner.py --status                            what lies in runs/, how old, how large
-  python runner.py --verify                            is all of it whole?
-  python runner.py experiments/*.yaml --prune          delete what these matrices do not need
+Group: TypeAlias = argparse._ArgumentGroup  # argparse's own name for what add_argument_group gives
 
-A run that was interrupted goes on with the same command; what is done is not done again.
-exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted; of --report 0 where every
-figure is there, 3 while some or all are missing; of --diff 0 where all figures are the same, else
-1; of --doctor 0 where nothing is bad, else 1
+RUN = """\
+  %(prog)s --init my.yaml --data photos
+  %(prog)s my.yaml                 run it, write reports/my/
+  %(prog)s my.yaml --smoke         the same on tiny data, in a minute
+  %(prog)s my.yaml --devices 0,1   two GPUs, a job on each
+  %(prog)s my.yaml --set train.epochs=10 --seeds 0,1,2
+  %(prog)s my.yaml --notify 'mail -s my me@example.org'
+A run that was interrupted goes on with the same command; what is done is
+not done again.
+"""
+LOOK = """\
+  %(prog)s *.yaml --plan           what would run, at what cost
+  %(prog)s my.yaml --watch         from another terminal or machine
+  %(prog)s my.yaml --report        the tables anew, from the records
+"""
+SHARE = """\
+  %(prog)s my.yaml --format latex --marks
+  %(prog)s --diff last-week/my reports/my
+"""
+CARE = """\
+  %(prog)s --doctor                is this machine fit?
+  %(prog)s --status                what lies in runs/
+  %(prog)s *.yaml --prune          keep only what these need
+"""
+CODES = """\
+exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted;
+of --report 0 where every figure is there, 3 while some or all are missing;
+of --diff 0 where all figures are the same, else 1;
+of --doctor 0 where nothing is bad, else 1
 """
 
 NOT_PRINTED = (
@@ -69,64 +78,77 @@ def run_options(options: argparse.Namespace) -> dict[str, Any]:
     return given | {"images": not options.no_images}
 
 
+class OneThing(argparse.Action):
+    """An option that says what is to be done: one at a time, in whichever group it stands.
+
+    argparse's own exclusive groups lie in one titled group each.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        (name,) = self.option_strings
+        first = vars(namespace).setdefault("one_thing", name)
+        if first != name:
+            raise argparse.ArgumentError(self, f"not allowed with argument {first}")
+        setattr(namespace, self.dest, True if self.nargs == 0 else values)
+
+
+SWITCH: Any = {"action": OneThing, "nargs": 0, "default": False}
+"""Arguments of `add_argument` for a thing to be done that takes no value."""
+
+
 def parser() -> Parser:
+    """Of all options, in groups by what they are for."""
     made = Parser(
-        prog="python runner.py",
+        prog=called(),
+        usage="%(prog)s [MATRIX.yaml ...] [options]",
         description="Run a matrix of image-classification experiments and write its tables.",
-        epilog=EXAMPLES,
+        epilog=CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_everywhere(made)
+    run = made.add_argument_group("run (train what is not done, write the tables)", RUN)
+    _add_matrix(run)
+    _add_devices(run)
+    _add_patience(run)
+    _add_look(made.add_argument_group("look (nothing is trained)", LOOK))
+    _add_share(made.add_argument_group("share (tables to paste, and what changed)", SHARE))
+    _add_care(made.add_argument_group("care (of this machine and its runs)", CARE))
+    return made
+
+
+def _add_everywhere(made: Parser) -> None:
     add = made.add_argument
     add("matrices", nargs="*", type=Path, metavar="MATRIX.yaml", help="one or more matrix files")
-    what = made.add_mutually_exclusive_group()
-    what.add_argument(
-        "--init", type=Path, metavar="FILE.yaml", help="look at --data, write a matrix that fits it"
-    )
-    what.add_argument("--plan", action="store_true", help="show what would run, and run nothing")
-    what.add_argument("--report", action="store_true", help="rebuild the reports, run nothing")
-    what.add_argument(
-        "--watch",
-        action="store_true",
-        help="show what all runners of --runs do for these matrices, and run nothing",
-    )
-    what.add_argument(
-        "--published",
-        action="store_true",
-        help="what the published figures of these matrices can say; needs no run and no data",
-    )
-    what.add_argument(
-        "--try", action="store_true", dest="trial", help="try the matrix's plugins, and run nothing"
-    )
-    what.add_argument(
-        "--diff",
-        nargs=2,
-        type=Path,
-        metavar=("A", "B"),
-        help="what differs between two reports: their folders, or their records.json",
-    )
-    what.add_argument(
-        "--schema",
-        action="store_true",
-        help="print the JSON Schema of a matrix, by which editors complete and mark",
-    )
-    what.add_argument("--status", action="store_true", help="show all runs of --runs")
-    what.add_argument(
-        "--doctor",
-        action="store_true",
-        help="look at this machine, its folders and devices: what is bad, and what to do",
-    )
-    what.add_argument("--verify", action="store_true", help="read all of --runs, name the damaged")
-    what.add_argument("--prune", action="store_true", help="delete runs that no given matrix needs")
-    add("--trust", action="store_true", help="run the matrix's plugins: code of yours; do not ask")
-    add("--yes", action="store_true", help="with --prune: do not ask")
-    add("--json", action="store_true", help="with --plan: one JSON object")
+    add("--version", action="version", version=f"%(prog)s {version()}")
+    add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="records and checkpoints")
+    add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="tables")
     add(
-        "--format",
-        **one_of(get_args(FormatName)),
-        help="print one table, run and write nothing; json: all tables, for scripts",
+        "--data-root", type=Path, metavar="DIR", help="data sets (default: the matrix's, else data)"
     )
-    add("--table", metavar="NAME", help="with --format: which table")
-    add("--marks", action="store_true", help="with --format: show verdicts, and what they mean")
+
+
+def _add_matrix(group: Group) -> None:
+    """What of the matrix is run."""
+    add = group.add_argument
+    add(
+        "--init",
+        action=OneThing,
+        type=Path,
+        metavar="FILE.yaml",
+        help="look at a folder of images, write a matrix that fits it",
+    )
+    add(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="with --init: the folder (default: the embedded digits)",
+    )
     add("--smoke", action="store_true", help="tiny real data, two epochs; --plan --smoke shows how")
     add(
         "--set",
@@ -137,6 +159,23 @@ def parser() -> Parser:
         "train.epochs=1 or data.split_seed=2; repeatable; pins an axis of that name",
     )
     add("--seeds", type=_seeds, metavar="0,1,2", help="override the matrix's seeds")
+    add("--trust", action="store_true", help="run the matrix's plugins: code of yours; do not ask")
+    add(
+        "--keep-states",
+        action="store_true",
+        help="keep each training's last state, so that one of more epochs goes on from it; where "
+        "epochs are an axis that is done anyway",
+    )
+    add(
+        "--no-images",
+        action="store_true",
+        help="no pictures of the data in the report: for data that may not be shown",
+    )
+
+
+def _add_devices(group: Group) -> None:
+    """Where it runs."""
+    add = group.add_argument
     add(
         "--engine",
         **one_of(get_args(EngineName)),
@@ -163,6 +202,11 @@ def parser() -> Parser:
         f"{MOST_CPU_JOBS}); with Ray on each GPU or node",
     )
     add("--workers", **WORKERS)
+
+
+def _add_patience(group: Group) -> None:
+    """What is done where something goes wrong, or takes long."""
+    add = group.add_argument
     add(
         "--retries",
         type=at_least(0),
@@ -186,29 +230,66 @@ def parser() -> Parser:
         help="keep a training's state so often inside an epoch, beside each epoch's (default: 10)",
     )
     add(
-        "--keep-states",
-        action="store_true",
-        help="keep each training's last state, so that one of more epochs goes on from it; where "
-        "epochs are an axis that is done anyway",
-    )
-    add(
         "--notify",
         type=_command,
         metavar="COMMAND",
         help="run this in a shell at the first failure and at the end, with a text on its stdin",
     )
-    add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="records and checkpoints")
+
+
+def _add_look(group: Group) -> None:
+    add = group.add_argument
+    add("--plan", **SWITCH, help="show what would run, and run nothing")
+    add("--json", action="store_true", help="with --plan: one JSON object")
+    add("--report", **SWITCH, help="rebuild the reports, run nothing")
     add(
-        "--no-images",
-        action="store_true",
-        help="no pictures of the data in the report: for data that may not be shown",
+        "--watch",
+        **SWITCH,
+        help="show what all runners of --runs do for these matrices, and run nothing",
     )
-    add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="tables")
     add(
-        "--data-root", type=Path, metavar="DIR", help="data sets (default: the matrix's, else data)"
+        "--published",
+        **SWITCH,
+        help="what the published figures of these matrices can say; needs no run and no data",
     )
-    add("--data", type=Path, metavar="DIR", help="with --init: the folder of images to look at")
-    return made
+    add("--try", **SWITCH, dest="trial", help="try the matrix's plugins, and run nothing")
+    add(
+        "--schema",
+        **SWITCH,
+        help="print the JSON Schema of a matrix, by which editors complete and mark",
+    )
+
+
+def _add_share(group: Group) -> None:
+    add = group.add_argument
+    add(
+        "--format",
+        **one_of(get_args(FormatName)),
+        help="print one table, run and write nothing; json: all tables, for scripts",
+    )
+    add("--table", metavar="NAME", help="with --format: which table")
+    add("--marks", action="store_true", help="with --format: show verdicts, and what they mean")
+    add(
+        "--diff",
+        action=OneThing,
+        nargs=2,
+        type=Path,
+        metavar=("A", "B"),
+        help="what differs between two reports: their folders, or their records.json",
+    )
+
+
+def _add_care(group: Group) -> None:
+    add = group.add_argument
+    add(
+        "--doctor",
+        **SWITCH,
+        help="look at this machine, its folders and devices: what is bad, and what to do",
+    )
+    add("--status", **SWITCH, help="show all runs of --runs")
+    add("--verify", **SWITCH, help="read all of --runs, name the damaged")
+    add("--prune", **SWITCH, help="delete runs that no given matrix needs")
+    add("--yes", action="store_true", help="with --prune: do not ask")
 
 
 def _seeds(text: str) -> tuple[int, ...]:

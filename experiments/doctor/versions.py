@@ -14,9 +14,9 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from classifier.basics.machine import PACKAGES, commit
+from classifier.basics.program import DISTRIBUTION, version
 from experiments.doctor.finding import Finding
 
-DISTRIBUTION = "classifier-ablations"
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
@@ -30,7 +30,7 @@ class Asked:
 
 def look() -> Iterable[Finding]:
     code = commit()
-    yield Finding("ok", "this project", f"commit {code}" if code else f"version {_own_version()}")
+    yield Finding("ok", "this project", f"commit {code}" if code else f"version {version()}")
     asked = wanted()
     if asked is None:
         found = "neither pyproject.toml nor the package's own data say which versions are asked for"
@@ -49,11 +49,11 @@ def judge(asked: Asked, python: str, installed: Mapping[str, str | None]) -> Ite
         advice = f"Python {asked.python} is needed: make an environment with it"
         wrong.append(Finding("bad", "versions", f"Python {python}", advice))
     for each in (*asked.needed, *asked.optional):
-        version = installed.get(each.name)
-        if version is None and each in asked.needed:
+        has = installed.get(each.name)
+        if has is None and each in asked.needed:
             found = f"{each.name} is not installed"
-        elif version is not None and not each.specifier.contains(version, prereleases=True):
-            found = f"{each.name} {version} is out of bounds"
+        elif has is not None and not each.specifier.contains(has, prereleases=True):
+            found = f"{each.name} {has} is out of bounds"
         else:
             continue
         wrong.append(Finding("bad", "versions", found, f"python -m pip install '{each}'"))
@@ -110,10 +110,6 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _own_version() -> str:
-    return _version(DISTRIBUTION) or "unknown"
 
 
 def _torch_of_torchvision() -> Requirement | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -540,10 +539,3 @@ def test_a_billion_figures_are_counted_and_not_built(
     excluded = "  exclude: [" + ", ".join(["{model: ghostnet}"] * 1001) + "]\n"
     matrix.write_text(GOOD.replace("tables:", f"{excluded}tables:"))
     refused(["m.yaml"], ":7: 1,001 combinations are excluded, more than 1,000", capsys)
-
-
-def test_help_has_examples_and_is_quick_about_it(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(["--help"], capsys)
-    assert code == 0
-    assert re.search(r"python runner\.py experiments/digits\.yaml", out)
-    assert "exit codes" in out

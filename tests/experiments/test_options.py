@@ -1,0 +1,98 @@
+"""The options of runner.py: their groups, their examples, and which exclude each other."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+import shlex
+
+import pytest
+
+from classifier.cli.entry import Parser
+from experiments.cli import options
+
+THINGS = [
+    *("--plan", "--report", "--watch", "--published", "--try", "--schema"),
+    *("--diff", "--doctor", "--status", "--verify", "--prune"),
+]
+
+
+@pytest.fixture(params=["/usr/bin/ablate", "runner.py"])
+def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How it is called, and what it calls itself then."""
+    monkeypatch.setattr("sys.argv", [request.param])
+    monkeypatch.setenv("COLUMNS", "80")
+    return "ablate" if "ablate" in request.param else "python runner.py"
+
+
+def test_help_has_four_groups_with_examples_that_parse(program: str) -> None:
+    text = options.parser().format_help()
+    assert max(map(len, text.splitlines())) <= 80
+    sections = re.split(r"\n\n(?=\S)", text)
+    groups = {section.split()[0]: section for section in sections if "):\n" in section}
+    assert list(groups) == ["run", "look", "share", "care"]
+    for name, group in groups.items():
+        examples = re.findall(rf"^    {re.escape(program)} (.+?)(?:  .*)?$", group, re.MULTILINE)
+        assert examples, name
+        own = set(re.findall(r"^  (--[\w-]+)", group, re.MULTILINE))
+        used = [options.parser().parse_args(shlex.split(example)) for example in examples]
+        assert all(asked.matrices or asked.one_thing in own for asked in used)
+        flags = {word for example in examples for word in shlex.split(example) if word[:2] == "--"}
+        assert flags & own, "an example of the group's own options"
+    assert program in text.splitlines()[0]
+    other = {"ablate": "runner.py", "python runner.py": "ablate"}[program]
+    assert other not in text
+
+
+def test_every_option_is_told() -> None:
+    text = options.parser().format_help()
+    for action in options.parser()._actions:
+        assert action.help, action.dest
+        assert not action.option_strings or f"\n  {action.option_strings[0]}" in text
+
+
+def of_argparse(first: str, second: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What argparse itself says of two options of one exclusive group."""
+    parser = Parser()
+    group = parser.add_mutually_exclusive_group()
+    for name in (first, second):
+        group.add_argument(name, action="store_true")
+    with pytest.raises(SystemExit):
+        parser.parse_args([first, second])
+    return capsys.readouterr().err
+
+
+def test_one_thing_at_a_time_as_argparse_has_it(capsys: pytest.CaptureFixture[str]) -> None:
+    given = {name: [name, "a", "b"] if name == "--diff" else [name] for name in THINGS}
+    for first, second in itertools.permutations(THINGS, 2):
+        with pytest.raises(SystemExit) as ended:
+            options.parser().parse_args([*given[first], *given[second]])
+        assert ended.value.code == 2
+        assert capsys.readouterr().err == of_argparse(first, second, capsys)
+    for name in THINGS:
+        asked = vars(options.parser().parse_args(given[name] * 2))
+        dest = {"--try": "trial"}.get(name, name[2:])
+        on = {
+            thing for thing in (*(t[2:] for t in THINGS if t != "--try"), "trial") if asked[thing]
+        }
+        assert on == {dest}
+
+
+def test_the_things_are_all_that_there_are() -> None:
+    made = [each for each in options.parser()._actions if isinstance(each, options.OneThing)]
+    assert sorted(each.option_strings[0] for each in made) == sorted(THINGS)
+
+
+def test_version(capsys: pytest.CaptureFixture[str], program: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options.parser().parse_args(["--version"])
+    assert ended.value.code == 0
+    assert re.fullmatch(rf"{re.escape(program)} (unknown|\d[\w.+]*)\n", capsys.readouterr().out)
+
+
+def test_of_an_empty_command_line_nothing_is_asked() -> None:
+    asked: argparse.Namespace = options.parser().parse_args([])
+    assert not any(getattr(asked, {"--try": "trial"}.get(name, name[2:])) for name in THINGS), (
+        "each has its default"
+    )
