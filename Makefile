@@ -1,13 +1,16 @@
 # make demo   create .venv, install, run the embedded matrix to its tables
 # make test   the same set-up, then ruff, import-linter, mypy --strict and pytest
 # make test-all   also the tests that are marked slow
+# make test-lowest   the tests with the lowest versions that pyproject.toml allows
 # make test-page  the HTML page in a browser, which is installed where it is missing (as root, on Debian)
 
 PYTHON ?= python3
 VENV   ?= .venv
+# None of them (CONSTRAINTS=) has the newest of all.
+CONSTRAINTS ?= constraints.txt
 BIN     = $(VENV)/bin
 
-.PHONY: demo test test-all test-page benchmarks clean
+.PHONY: demo test test-all test-lowest test-page benchmarks clean
 
 demo: $(VENV)/installed
 	$(BIN)/python runner.py experiments/digits.yaml
@@ -22,11 +25,22 @@ test: $(VENV)/installed
 test-all: test
 	$(BIN)/pytest -m slow
 
+test-lowest:
+	$(MAKE) .venv-lowest/installed VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
+	.venv-lowest/bin/pytest
+	.venv-lowest/bin/pytest -m slow
+
+# With the oldest Python that is allowed, and the pair of torch and torchvision of constraints.txt.
+constraints-lowest.txt: pyproject.toml constraints.txt
+	$(PYTHON) -m uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --extra dev \
+	    --no-annotate --custom-compile-command 'pip install uv && make constraints-lowest.txt' \
+	    -c constraints.txt pyproject.toml -o $@
+
 test-page: $(VENV)/installed
 	command -v chromium || command -v chromium-browser || command -v google-chrome || { \
 	    test "$$(id -u)" = 0 || { echo "no browser: install chromium (Debian: apt install chromium)" >&2; exit 1; }; \
 	    apt-get update && apt-get install --yes --no-install-recommends chromium; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[page]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS)) -e '.[page]'
 	$(BIN)/pytest -n 0 tests/page
 
 benchmarks: $(VENV)/installed
@@ -35,11 +49,11 @@ benchmarks: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks transfer
 	$(BIN)/python -m tests.benchmarks order
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS)) -e '.[dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-lowest build *.egg-info .mypy_cache .ruff_cache

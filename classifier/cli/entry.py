@@ -65,7 +65,7 @@ def one_of(names: Iterable[str]) -> Any:
             raise argparse.ArgumentTypeError(f"unknown '{name}'{nearest(name, choices)}")
         return name
 
-    return {"type": checked, "metavar": f"{{{','.join(choices)}}}"}
+    return {"type": checked, "choices": choices, "metavar": f"{{{','.join(choices)}}}"}
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -112,6 +112,6 @@ def _package() -> Any:
     except ImportError as error:
         raise UserError(
             f"class-activation maps need pytorch-grad-cam ({error}): pip install grad-cam, or "
-            "pip install -e '.[cam]' here"
+            "pip install 'classifier-ablations[cam]'"
         ) from error
     return pytorch_grad_cam

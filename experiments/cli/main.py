@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from classifier.basics import console, interruptions
 from classifier.basics.errors import UserError
+from classifier.basics.program import COMMAND
 from classifier.cli.entry import ALL_DONE, SOME_FAILED, SOME_MISSING, exit_code_of
 from experiments import api
 from experiments.cli.options import parser, run_options, wanted
@@ -51,6 +52,11 @@ def _main(options: argparse.Namespace) -> int:
         from experiments.matrix import json_schema
 
         print(json_schema.text(), end="")
+        return ALL_DONE
+    if options.completion:
+        from experiments.cli import completion
+
+        print(completion.script(parser(COMMAND), options.completion))
         return ALL_DONE
     if options.status or options.verify:
         from experiments.store import housekeeping

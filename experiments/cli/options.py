@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
 from classifier.basics.errors import UserError
-from classifier.basics.program import called, version
+from classifier.basics.program import COMMAND, called, version
 from classifier.cli.entry import WORKERS, Parser, at_least, one_of
+from experiments.cli.completion import Shell
 from experiments.execution.engines import MOST_CPU_JOBS, EngineName
 from experiments.session.options import MOST_MINUTES, RunOptions, devices_of
 from experiments.session.reporting import Wanted
@@ -49,7 +50,7 @@ of --doctor 0 where nothing is bad, else 1
 """
 
 NOT_PRINTED = (
-    *("init", "plan", "watch", "published", "try", "schema", "doctor"),
+    *("init", "plan", "watch", "published", "try", "schema", "doctor", "completion"),
     *("status", "verify", "prune", "json"),
 )
 
@@ -102,10 +103,10 @@ SWITCH: Any = {"action": OneThing, "nargs": 0, "default": False}
 """Arguments of `add_argument` for a thing to be done that takes no value."""
 
 
-def parser() -> Parser:
-    """Of all options, in groups by what they are for."""
+def parser(program: str | None = None) -> Parser:
+    """Of all options, in groups by what they are for. `program`: its name, if not as called."""
     made = Parser(
-        prog=called(),
+        prog=program or called(),
         usage="%(prog)s [MATRIX.yaml ...] [options]",
         description="Run a matrix of image-classification experiments and write its tables.",
         epilog=CODES,
@@ -290,6 +291,12 @@ def _add_care(group: Group) -> None:
     add("--verify", **SWITCH, help="read all of --runs, name the damaged")
     add("--prune", **SWITCH, help="delete runs that no given matrix needs")
     add("--yes", action="store_true", help="with --prune: do not ask")
+    add(
+        "--completion",
+        action=OneThing,
+        **one_of(get_args(Shell)),
+        help=f"print what a shell completes of `{COMMAND}`: docs/install.md",
+    )
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -6,16 +6,19 @@ import argparse
 import itertools
 import re
 import shlex
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from classifier.cli.entry import Parser
-from experiments.cli import options
+from experiments.cli import completion, options
 
 THINGS = [
     *("--plan", "--report", "--watch", "--published", "--try", "--schema"),
-    *("--diff", "--doctor", "--status", "--verify", "--prune"),
+    *("--diff", "--doctor", "--status", "--verify", "--prune", "--completion"),
 ]
+VALUES = {"--diff": ["a", "b"], "--completion": ["bash"]}
 
 
 @pytest.fixture(params=["/usr/bin/ablate", "runner.py"])
@@ -42,7 +45,7 @@ def test_help_has_four_groups_with_examples_that_parse(program: str) -> None:
         assert flags & own, "an example of the group's own options"
     assert program in text.splitlines()[0]
     other = {"ablate": "runner.py", "python runner.py": "ablate"}[program]
-    assert other not in text
+    assert f"    {other} " not in text
 
 
 def test_every_option_is_told() -> None:
@@ -64,7 +67,7 @@ def of_argparse(first: str, second: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_one_thing_at_a_time_as_argparse_has_it(capsys: pytest.CaptureFixture[str]) -> None:
-    given = {name: [name, "a", "b"] if name == "--diff" else [name] for name in THINGS}
+    given = {name: [name, *VALUES.get(name, [])] for name in THINGS}
     for first, second in itertools.permutations(THINGS, 2):
         with pytest.raises(SystemExit) as ended:
             options.parser().parse_args([*given[first], *given[second]])
@@ -96,3 +99,27 @@ def test_of_an_empty_command_line_nothing_is_asked() -> None:
     assert not any(getattr(asked, {"--try": "trial"}.get(name, name[2:])) for name in THINGS), (
         "each has its default"
     )
+
+
+def test_a_shell_completes_options_choices_files_and_folders(tmp_path: Path) -> None:
+    """Asked of bash, as it asks a completion."""
+    script = completion.script(options.parser("ablate"), "bash")
+    for name in ("my.yaml", "folder"):
+        (tmp_path / name).touch() if "." in name else (tmp_path / name).mkdir()
+    (tmp_path / "completion.bash").write_text(script)
+    for typed, offered in {
+        "--pl": {"--plan"},
+        "--format|la": {"latex"},
+        "--diff|my": {"my.yaml"},
+        "m": {"my.yaml"},
+        "--runs|": {"folder"},
+    }.items():
+        words = ["ablate", *typed.split("|")]
+        ask = (
+            'source ./completion.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+            "$(complete -p ablate | sed 's/.*-F \\([^ ]*\\).*/\\1/') ablate \"${@: -1}\"; "
+            'printf "%s\\n" "${COMPREPLY[@]}"'
+        )
+        command = ["bash", "-c", ask, "bash", *words]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert set(ended.stdout.split()) == offered, (typed, ended.stderr)
