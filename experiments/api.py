@@ -91,14 +91,15 @@ def make_plan(
     devices: Devices = "auto",
     jobs_per_device: int | None = None,
     engine: EngineName = "local",
+    also: Iterable[str] = (),
 ) -> Planned:
     """What `run` would do, and at what cost: the jobs of all matrices together, each once. Printed,
     or as the last line of a notebook's cell, it reads as `--plan` shows it. Writes nothing.
 
-    `devices`, `jobs_per_device`, `engine`: as `run` has them; where devices are named, the time
-    until the end is estimated. Raises UserError.
+    `devices`, `jobs_per_device`, `engine`, `also`: as `run` has them; where devices are
+    named, the time until the end is estimated. Raises UserError.
     """
-    named = {"runs": runs, "devices": devices, "engine": engine}
+    named = {"runs": runs, "devices": devices, "engine": engine, "also": tuple(also)}
     options = checked(**named, jobs_per_device=jobs_per_device)
     return Runner(_several(matrices), options).planned()
 
@@ -107,6 +108,7 @@ def run(
     matrices: Matrices,
     *,
     runs: str | Path = "runs",
+    also: Iterable[str] = (),
     reports: str | Path = "reports",
     devices: Devices = "auto",
     jobs_per_device: int | None = None,
@@ -127,7 +129,8 @@ def run(
 
     The arguments are the command line's options, `images=False` its `--no-images`: `python
     runner.py --help` explains them. `devices`: `auto` (all GPUs, else the CPU), `cpu`, or GPUs as
-    `[0, 1]`. `progress`: show what runs, in a terminal or a notebook as a live view, else as lines.
+    `[0, 1]`. `also`: other runs folders, or `s3://BUCKET/runs`, that are only read.
+    `progress`: show what runs, in a terminal or a notebook as a live view, else as lines.
 
     A job that fails raises nothing: it is in the outcome's `failed`, and costs only what needs it.
     Ctrl-C, or a kernel that is interrupted, has the running jobs keep their state and raises
@@ -136,6 +139,7 @@ def run(
     """
     options = checked(
         runs=runs,
+        also=tuple(also),
         reports=reports,
         devices=devices,
         jobs_per_device=jobs_per_device,
@@ -155,16 +159,21 @@ def run(
 
 
 def results(
-    matrix: Matrix, *, runs: str | Path = "runs", devices: Devices = "auto"
+    matrix: Matrix,
+    *,
+    runs: str | Path = "runs",
+    devices: Devices = "auto",
+    also: Iterable[str] = (),
 ) -> MatrixResults:
     """What a store holds for a matrix, as pandas frames: cells, verdicts, records, histories and
     predictions. `devices`: the first is the one whose speeds are shown, where there are several's.
+    `also`: other runs folders, or `s3://BUCKET/runs`, whose finished records are used too.
 
     Raises UserError where nothing of the matrix has run, or a record can't be read.
     """
     from experiments.session.frames import MatrixResults
 
-    found = Runner([matrix], checked(runs=runs, devices=devices)).find()
+    found = Runner([matrix], checked(runs=runs, devices=devices, also=tuple(also))).find()
     return MatrixResults(found.selections[0])
 
 

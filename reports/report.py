@@ -34,12 +34,14 @@ def write(
     *,
     images: bool = True,
     is_live: bool = False,
+    is_dated: bool = True,
 ) -> list[Path]:
     """Write `folder`/<matrix>/: <table>.md for each table, report.md, index.html, results.csv,
     verdicts.csv, verdicts.json and records.json, in this order, then <plot>.svg for each plot.
     `found`: its answers, if they are known already.
     `images`: whether pictures of the data may be shown. `is_live`: a runner works on the matrix, so
-    that index.html reloads itself while a job of it is left, and nothing need have run.
+    that index.html reloads itself while a job of it is left, and nothing need have run. `is_dated`:
+    whether index.html says when it was made.
 
     Each file is written whole or not at all. Raises UserError where they can't be, and, before any
     is written, where no job of the matrix has run.
@@ -59,7 +61,7 @@ def write(
     }
     page = html.page(
         contents(selection, found, plots, images),
-        made=datetime.now(UTC),
+        made=datetime.now(UTC) if is_dated else None,
         state=state(selection.jobs, selection.open_jobs, is_live),
         reloads=is_live and any(job.state != "failed" for job in selection.open_jobs),
         files=list(beside),

@@ -35,8 +35,9 @@ def columns(selection: Selection) -> tuple[str, ...]:
     )
     has_folds = any(data.folds for data in selection.matrix.data)
     spec = (*_SPEC[:2], "fold", *_SPEC[2:]) if has_folds else _SPEC
+    origins = ("from",) if selection.from_others() else ()
     about = ("kind", "signature", *axes(selection), *spec)
-    return (*about, *_MEASURED, *own, *_RAN, *_costs(selection))
+    return (*about, *_MEASURED, *own, *_RAN, *_costs(selection), *origins)
 
 
 def axes(selection: Selection) -> tuple[str, ...]:
@@ -48,7 +49,7 @@ def rows(selection: Selection) -> Iterator[dict[str, Any]]:
     """Of each record that the matrix uses, by the columns' names."""
     costs = _costs(selection)
     for used in selection.used:
-        yield _row(used) | _axes(used) | cost_of_record(used, costs)
+        yield _row(used) | _axes(used) | cost_of_record(used, costs) | _origin(used, selection)
 
 
 def _axes(used: Used) -> dict[str, str]:
@@ -58,6 +59,12 @@ def _axes(used: Used) -> dict[str, str]:
         for name, value in where.items():
             values.setdefault(f"{AXIS}{name}", {})[plain(value)] = None
     return {column: "; ".join(each) for column, each in values.items()}
+
+
+def _origin(used: Used, selection: Selection) -> dict[str, str]:
+    """The runs folder of somebody else's that a record is from."""
+    name = selection.origins.get((used.record.signature, used.record.unit))
+    return {"from": name} if name else {}
 
 
 def _costs(selection: Selection) -> list[str]:

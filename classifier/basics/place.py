@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -32,6 +32,9 @@ class Place:
     data_root: Path
     runs: Path = Path("runs")
     """Of a matrix's jobs: the store that they publish in."""
+    lent: Mapping[str, Path] = field(default_factory=dict)
+    """By signature: runs that lie elsewhere, which are only read. What is not in `runs` may be
+    there."""
     device: str = "cpu"
     """A torch device: `cpu`, `cuda:0`."""
     threads: int = 1

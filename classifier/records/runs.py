@@ -73,20 +73,27 @@ def publish(record: Record, cost: Cost, out: Path, run: Path) -> bool:
     return True
 
 
+class DamagedRecordError(UserError):
+    """`problem` is what is wrong with it, and where; what to do in one's own store is said too."""
+
+    def __init__(self, problem: str, unit: Path) -> None:
+        self.problem = problem
+        super().__init__(f"{problem}; delete {unit} to have it done again")
+
+
 def read_record(unit: Path) -> Record:
-    """Raises UserError where it is not there or can't be read."""
+    """Raises DamagedRecordError where it is not there or can't be read."""
     file = unit / RECORD
     try:
         return _RECORDS.validate_json(file.read_bytes())
     except (FileNotFoundError, IsADirectoryError) as error:
         wrong = "is missing" if isinstance(error, FileNotFoundError) else "is a folder"
-        raise UserError(f"{file} {wrong}; delete {file.parent} to have it done again") from error
+        raise DamagedRecordError(f"{file} {wrong}", unit) from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(
-            f"{file} is damaged or of another version ({first['msg']} at "
-            f"{'.'.join(map(str, first['loc']))}); delete {file.parent} to have it done again"
-        ) from error
+        where = ".".join(map(str, first["loc"]))
+        said = f"{file} is damaged or of another version ({first['msg']} at {where})"
+        raise DamagedRecordError(said, unit) from error
 
 
 def read_training(unit: Path) -> TrainRecord:

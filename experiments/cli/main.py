@@ -8,14 +8,17 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from classifier.basics import console, interruptions
 from classifier.basics.errors import UserError
 from classifier.basics.program import COMMAND
 from classifier.cli.entry import ALL_DONE, SOME_FAILED, SOME_MISSING, exit_code_of
 from experiments import api
-from experiments.cli.options import parser, run_options, wanted
+from experiments.cli import sharing
+from experiments.cli.options import overrides, parser, run_options, wanted
 from experiments.execution.engines.local import platform_of
+from experiments.matrix.load import DATA_ROOT
 from experiments.matrix.model import Matrix
 from experiments.session.options import check_folder, checked
 from experiments.session.runner import Runner, check_names
@@ -58,6 +61,10 @@ def _main(options: argparse.Namespace) -> int:
 
         print(completion.script(parser(COMMAND), options.completion))
         return ALL_DONE
+    if isinstance(options.verify, Path):
+        return sharing.verify(options.verify, options.data_root or DATA_ROOT)
+    if options.reproduce:
+        return sharing.reproduce(options)
     if options.status or options.verify:
         from experiments.store import housekeeping
 
@@ -66,15 +73,16 @@ def _main(options: argparse.Namespace) -> int:
     matrices = _matrices(options)
     if options.published:
         return _show_published(matrices)
-    given = run_options(options)
-    runner = Runner(matrices, checked(**given))
+    runner = Runner(matrices, checked(**run_options(options)))
     here = platform_of(runner.options.devices)
     if options.prune:
         from experiments.store import housekeeping
 
         return housekeeping.prune(_existing_store(options), runner.plan().needed(), options.yes)
     if options.plan or options.json:
-        return _show_plan(matrices, options)
+        plan = runner.planned()
+        print(json.dumps(plan.as_json(), indent=1) if options.json else plan)
+        return ALL_DONE
     if options.trial:
         for name in runner.try_plugins():
             print(f"tried: {name}")
@@ -83,6 +91,8 @@ def _main(options: argparse.Namespace) -> int:
         from experiments.cli.watch import watch
 
         return watch(runner.reporter, runner.store, here)
+    if options.archive:
+        return sharing.archive(options.archive, runner.reporter, here, overrides(options))
     if printed:
         return runner.reporter.show(here, printed)
     if options.report:
@@ -90,7 +100,7 @@ def _main(options: argparse.Namespace) -> int:
         print(reported.text, end="")
         return ALL_DONE if reported.is_whole else SOME_MISSING
     console.outlive_readers()
-    outcome = api.run(matrices, **given)
+    outcome = runner.run()
     print(outcome, end="")
     return ALL_DONE if outcome.is_done else SOME_FAILED
 
@@ -103,18 +113,6 @@ def _matrices(options: argparse.Namespace) -> list[Matrix]:
     check_names(matrices)
     checked(**run_options(options))
     return matrices
-
-
-def _show_plan(matrices: Sequence[Matrix], options: argparse.Namespace) -> int:
-    plan = api.make_plan(
-        matrices,
-        runs=options.runs,
-        devices=options.devices,
-        jobs_per_device=options.jobs_per_device,
-        engine=options.engine,
-    )
-    print(json.dumps(plan.as_json(), indent=1) if options.json else plan)
-    return ALL_DONE
 
 
 def _show_diff(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from classifier.basics.program import COMMAND, called, version
 from classifier.cli.entry import WORKERS, Parser, at_least, one_of
 from experiments.cli.completion import Shell
 from experiments.execution.engines import MOST_CPU_JOBS, EngineName
+from experiments.matrix.overrides import Overrides
 from experiments.session.options import MOST_MINUTES, RunOptions, devices_of
 from experiments.session.reporting import Wanted
 from reports.formats import FormatName
@@ -36,22 +37,26 @@ LOOK = """\
 SHARE = """\
   %(prog)s my.yaml --format latex --marks
   %(prog)s --diff last-week/my reports/my
+  %(prog)s my.yaml --archive my.zip   for a colleague, or a paper
+  %(prog)s --reproduce my.zip         does each figure come again?
 """
 CARE = """\
   %(prog)s --doctor                is this machine fit?
   %(prog)s --status                what lies in runs/
+  %(prog)s --verify my.zip         do its records give its report?
   %(prog)s *.yaml --prune          keep only what these need
 """
 CODES = """\
 exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted;
 of --report 0 where every figure is there, 3 while some or all are missing;
 of --diff 0 where all figures are the same, else 1;
-of --doctor 0 where nothing is bad, else 1
+of --doctor 0 where nothing is bad, else 1;
+of --reproduce 0 where every figure is equal or within its interval, else 1
 """
 
 NOT_PRINTED = (
     *("init", "plan", "watch", "published", "try", "schema", "doctor", "completion"),
-    *("status", "verify", "prune", "json"),
+    *("status", "verify", "archive", "reproduce", "prune", "json"),
 )
 
 
@@ -71,6 +76,11 @@ def wanted(options: argparse.Namespace) -> Wanted | None:
     if options.marks and options.format == "json":
         raise UserError("--marks is for tables; --format json has the verdicts")
     return Wanted(options.format, options.table, options.marks)
+
+
+def overrides(options: argparse.Namespace) -> Overrides:
+    """Of the matrices."""
+    return Overrides(options.smoke, tuple(options.set), options.seeds)
 
 
 def run_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -278,6 +288,28 @@ def _add_share(group: Group) -> None:
         metavar=("A", "B"),
         help="what differs between two reports: their folders, or their records.json",
     )
+    add(
+        "--archive",
+        action=OneThing,
+        type=Path,
+        metavar="FILE.zip",
+        help="write one file of the report, its records, the matrices and their plugins",
+    )
+    add(
+        "--reproduce",
+        action=OneThing,
+        type=Path,
+        metavar="FILE.zip",
+        help="run an archive's matrices again, and say of each figure whether it is the same",
+    )
+    add(
+        "--also",
+        action="append",
+        default=[],
+        metavar="DIR|URL",
+        help="use what is finished in this runs folder too, a colleague's, or s3://BUCKET/runs: "
+        "it is only read; repeatable",
+    )
 
 
 def _add_care(group: Group) -> None:
@@ -288,7 +320,15 @@ def _add_care(group: Group) -> None:
         help="look at this machine, its folders and devices: what is bad, and what to do",
     )
     add("--status", **SWITCH, help="show all runs of --runs")
-    add("--verify", **SWITCH, help="read all of --runs, name the damaged")
+    add(
+        "--verify",
+        action=OneThing,
+        nargs="?",
+        const=True,
+        type=Path,
+        metavar="FILE",
+        help="read all of --runs, or an archive, and name the damaged",
+    )
     add("--prune", **SWITCH, help="delete runs that no given matrix needs")
     add("--yes", action="store_true", help="with --prune: do not ask")
     add(

@@ -23,7 +23,7 @@ from classifier.records.record import Record, evaluate_unit
 from classifier.records.runs import read_training
 from classifier.tricks.distillation import Distill
 from experiments.plan.jobs import Job
-from experiments.store.store import Store
+from experiments.store.store import Lent, Store
 
 if TYPE_CHECKING:
     from classifier.job import Outcome, Start
@@ -35,7 +35,8 @@ def perform(jobs: Sequence[Job], place: Place) -> Iterator[tuple[Job, list[Recor
 
     With the records that were published: one that another runner has published is left out.
     """
-    store = Store(place.runs)
+    elsewhere = {signature: (Lent(str(run), run),) for signature, run in place.lent.items()}
+    store = Store(place.runs, lent=elsewhere)
     of = {job.id: job for job in jobs}
     awaited = {job.id: max(len(job.tracks), 1) for job in jobs}
     published: dict[str, list[Record]] = {job.id: [] for job in jobs}
@@ -95,11 +96,18 @@ def _done(job: Job, out: Path, place: Place, store: Store) -> Outcome[Any]:
             trained_on = read_training(weights.parent).data.fingerprint
             return evaluate(spec, out, place, weights, trained_on)
         case MetricSpec() as spec:
-            evaluation = store.folder(spec) / evaluate_unit(spec.evaluation)
+            evaluation = _evaluation(store, spec)
             return measure_own(spec, out, place, evaluation)
         case BenchmarkSpec() as spec:
             return benchmark(spec, place)
     raise TypeError(f"{job.spec.kind} is no kind of job")
+
+
+def _evaluation(store: Store, spec: MetricSpec) -> Path:
+    """Where that lies which a metric is asked of; in this store if it was done here."""
+    unit = evaluate_unit(spec.evaluation)
+    own = store.folder(spec) / unit
+    return own if own.exists() else store.run(spec.run.signature) / unit
 
 
 def check_starts(specs: Iterable[TrainSpec | MetricSpec], place: Place) -> None:

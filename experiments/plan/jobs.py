@@ -36,6 +36,8 @@ class Job:
     """The ids of the jobs that come before."""
     state: JobState = "todo"
     reason: str = ""
+    lender: str = ""
+    """The other runs folder that it is done in, if it is not done in one's own."""
     lacks_a_track: bool = False
     """It was trained, and is to be trained again for a further track only: what it has is as good
     as before."""

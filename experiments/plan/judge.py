@@ -57,9 +57,11 @@ class Judge:
         """The job with its state. `before`: the jobs that it needs."""
         standing = self.standing(job, results)
         state, reason = standing.state, standing.reason
-        if state == "done":
-            pass
-        elif job.id in results.running:
+        if standing.state == "done":
+            lender = self._lender(job, results)
+            reason = "; ".join(filter(None, (reason, f"from {lender}" if lender else "")))
+            return replace(job, state="done", reason=reason, lender=lender)
+        if job.id in results.running:
             state, reason = "running", ""
         elif job.id in results.failures:
             state = "failed"
@@ -67,6 +69,12 @@ class Judge:
         elif causes := [why for need in job.needs if (why := _blocks(before[need]))]:
             state, reason = "blocked", causes[0]
         return replace(job, state=state, reason=reason, lacks_a_track=standing.lacks_a_track)
+
+    def _lender(self, job: Job, results: Results) -> str:
+        """The other runs folder that a job is done in, if it is not done in one's own."""
+        units = self._benchmark_units if job.is_speed else job.units
+        there = (unit for unit in units if (job.id, unit) in results.records)
+        return results.origins.get((job.id, next(there, "")), "")
 
     def standing(self, job: Job, results: Results) -> Standing:
         """Done or to do, and why, by the records of the run alone."""

@@ -48,6 +48,11 @@ class Plan:
         return known if len(known) == len(found) else None
 
     @property
+    def from_others(self) -> dict[str, int]:
+        """How many jobs are done in each other runs folder."""
+        return dict(Counter(job.lender for job in self.jobs if job.lender))
+
+    @property
     def todo(self) -> list[Job]:
         return [job for job in self.jobs if job.state != "done"]
 

@@ -44,6 +44,8 @@ class RunOptions(BaseModel):
 
     runs: Path = Path("runs")
     """Records and checkpoints."""
+    also: tuple[str, ...] = ()
+    """Runs folders whose finished records are used too, and only read."""
     reports: Path = Path("reports")
     images: bool = True
     """Whether pictures of the data may be shown in the report."""

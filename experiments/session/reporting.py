@@ -57,6 +57,8 @@ class Found:
     """Records that the plan would replace, by the reason."""
     done: frozenset[str]
     """The jobs' ids."""
+    results: Results
+    """Without what is left out."""
     edited: str = ""
     """Of what code of the user's was edited since it ran, the first."""
 
@@ -95,6 +97,11 @@ class Reporter:
         return ", ".join(matrix.name for matrix in self._matrices)
 
     @property
+    def runs(self) -> Path:
+        """The folder of the store."""
+        return self._store.root
+
+    @property
     def pages(self) -> list[Path]:
         """Where each matrix's report lies, or will lie."""
         from reports.report import PAGE
@@ -124,7 +131,7 @@ class Reporter:
         selections = [select(matrix, results, units) for matrix in self._matrices]
         done = frozenset(job.id for job in plan.jobs if job.state == "done")
         edited = (job.reason for job in plan.todo if job.reason.startswith(EDITED))
-        return Found(selections, left_out, done, next(edited, ""))
+        return Found(selections, left_out, done, results, next(edited, ""))
 
     def write(
         self, found: Found, answers: Sequence[Sequence[Answer]], is_live: bool = False

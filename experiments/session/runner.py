@@ -25,6 +25,7 @@ from experiments.plan import plan as planning
 from experiments.plan.jobs import Job
 from experiments.plan.plan import Plan
 from experiments.session import show_plan, trials
+from experiments.session.lent import borrow
 from experiments.session.options import RunOptions
 from experiments.session.outcome import Outcome
 from experiments.session.reporting import Found, Reporter
@@ -47,7 +48,8 @@ class Runner:
         check_names(matrices)
         self.matrices, self.options = matrices, options
         self.data_root = data_root_of(matrices)
-        self.store = Store(options.runs)
+        self._lent = borrow(options.also, matrices, options.runs)
+        self.store = Store(options.runs, lent=self._lent)
         self.reporter = Reporter(matrices, self.store, options.reports, options.images)
 
     def plan(self, here: Platform | None = None) -> Plan:
@@ -126,7 +128,9 @@ class Runner:
         return tuple(matrix.plugins for matrix in self.matrices)
 
     def _engine_options(self) -> EngineOptions:
-        return self.options.engine_options(self.data_root, self.plugins)
+        made = self.options.engine_options(self.data_root, self.plugins)
+        lent = {signature: each[0].run.absolute() for signature, each in self._lent.items()}
+        return replace(made, place=replace(made.place, lent=lent))
 
     def _check_trusted(self, jobs: Iterable[Job]) -> None:
         from classifier.cli.trust import check_trusted

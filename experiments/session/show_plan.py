@@ -104,6 +104,8 @@ def _lines(plan: Planned) -> Iterator[str]:
             yield f"{matrix.name}: {name} = {json.dumps(value)} (override)"
         for line in (*recipes(matrix.arms), *matrix.notes):
             yield f"{matrix.name}: {line}"
+    for lender, done in plan.from_others.items():
+        yield f"from {lender}: {counted(done, 'job')}"
     others = left_out(plan, data_root)
     for data, title in plan.titles.items():
         yield f"{title}: {_images(plan.counts(data), data.source.to_get(data_root))}"

@@ -40,6 +40,9 @@ from experiments.store.layout import (
 )
 from experiments.store.store import Store
 
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, MemoryError, BadZipFile, zlib.error)
+"""All that numpy raises for a damaged file."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -171,38 +174,45 @@ def verify(store: Store, progress: OnCount) -> Iterator[str]:
     """Read every record, checkpoint and prediction; a line for each unit that is damaged."""
     units = [unit for run in folders(store.root) for unit in folders(run) if is_unit(unit)]
     for done, unit in enumerate(units, start=1):
-        try:
-            problem = _problem(unit, runs.read_record(unit))
-        except UserError as error:
-            problem = str(error)
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
-            problem = f"{unit} can't be read: {error}; delete it to have it done again"
-        if problem:
-            yield problem
+        if problem := problem_of(unit):
+            yield f"{problem}; delete {unit} to have it done again"
         progress(done, len(units))
 
 
-def _problem(unit: Path, record: Record) -> str:
-    again = f"delete {unit} to have it done again"
+def problem_of(unit: Path, may_lack: Collection[str] = ()) -> str:
+    """What is damaged of a unit, without what to do; nothing where it is whole. `may_lack`: names
+    of files that need not be there."""
+    try:
+        return _problem(unit, runs.read_record(unit), may_lack)
+    except runs.DamagedRecordError as error:
+        return error.problem
+    except _UNREADABLE as error:
+        return f"{unit} can't be read: {error}"
+
+
+def _problem(unit: Path, record: Record, may_lack: Collection[str]) -> str:
+    def lacks(name: str) -> bool:
+        return name in may_lack and not (unit / name).exists()
+
     if record.signature != record.spec.signature or record.unit != unit.name:
-        return f"{unit / runs.RECORD} is not what its name and settings say; {again}"
-    if isinstance(record, TrainRecord):
+        return f"{unit / runs.RECORD} is not what its name and settings say"
+    if isinstance(record, TrainRecord) and not lacks(runs.CHECKPOINT):
         file = unit / runs.CHECKPOINT
         if not file.exists():
-            return f"{file} is missing; {again}"
+            return f"{file} is missing"
         if digest(file) != record.checkpoint:
-            return f"{file} is not the checkpoint that was trained; {again}"
-    if isinstance(record, MetricRecord) and record.scores is not None:
+            return f"{file} is not the checkpoint that was trained"
+    if isinstance(record, MetricRecord) and record.scores is not None and not lacks(SCORES):
         file = unit / SCORES
         if not file.exists() or digest(file) != record.scores:
-            return f"{file} is not what its metric gave; {again}"
-    if isinstance(record, EvaluateRecord):
+            return f"{file} is not what its metric gave"
+    if isinstance(record, EvaluateRecord) and not lacks(PREDICTIONS):
         with np.load(unit / PREDICTIONS, allow_pickle=False) as kept:
             accuracy = metrics.accuracy(kept["logits"].argmax(axis=1), kept["labels"])
         if accuracy != record.accuracy:
             return (
                 f"{unit / PREDICTIONS} gives accuracy {accuracy:.5f}, its record "
-                f"{record.accuracy:.5f}; {again}"
+                f"{record.accuracy:.5f}"
             )
     return ""
 

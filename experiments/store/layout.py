@@ -10,6 +10,7 @@
         benchmark-9a8b7c6d/
     runs/.leases/                            which runner does what
     runs/.states/mobilenetv2-s0-71b0.../     a training's kept state, by its family's name
+    runs/.also/5c0f.../                      what is used of a runs folder on a server, copied
     runs/.deleted-.../                       what is being deleted
 
 What lies in a unit is named in `classifier.records.runs`, for the commands write units too.
@@ -29,6 +30,7 @@ LOG = "log.txt"
 ATTEMPT = "attempt-"
 LEASES = ".leases"
 STATES = ".states"
+ALSO = ".also"
 BENCHMARK = "benchmark-"
 """Begins the units of a speed, one for each platform."""
 Needed = tuple[str, str]

@@ -11,10 +11,11 @@ import json
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import write_atomically
@@ -52,6 +53,8 @@ class Results:
     running: set[str] = field(default_factory=set)
     states: dict[str, Seen] = field(default_factory=dict)
     """What the kept states of trainings have seen, by family."""
+    origins: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Of the records that come from another runs folder: what the user calls that."""
 
     def __post_init__(self) -> None:
         self._units: defaultdict[str, set[str]] = defaultdict(set)
@@ -67,6 +70,10 @@ class Results:
     def has(self, signature: str) -> bool:
         """Whether there is any record of it."""
         return signature in self._units
+
+    def of(self, signature: str) -> list[Record]:
+        """The records under a signature."""
+        return [self.records[signature, unit] for unit in self._units.get(signature, ())]
 
     def benchmarks(self, signature: str) -> list[BenchmarkRecord]:
         """The speeds of one architecture on every device that measured it."""
@@ -84,9 +91,28 @@ class Results:
         return list(found.values())
 
 
+@dataclass(frozen=True)
+class Lent:
+    """A run in another runs folder, which is only read."""
+
+    name: str
+    """What the user calls that folder."""
+    run: Path
+    results: Results = field(default_factory=Results)
+    """What of it is used."""
+
+
 class Store:
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(
+        self,
+        root: Path,
+        *,
+        lent: Mapping[str, Sequence[Lent]] = MappingProxyType({}),
+        has_checkpoints: bool = True,
+    ) -> None:
+        """`lent`: by signature the runs of others, for what is not here. `has_checkpoints`: whether
+        a training without one is no result, as everywhere but in an archive."""
+        self.root, self._lent, self._has_checkpoints = root, lent, has_checkpoints
         self._others: dict[str, Path] | None = None
 
     def check_there(self) -> None:
@@ -99,7 +125,9 @@ class Store:
         results = Results()
         with _collection_paused():
             for run in layout.folders(self.root):
-                _read_run(run, results)
+                _read_run(run, results, self._has_checkpoints)
+            for signature in self._lent:
+                self._add_lent(signature, results)
         results.running = leases.held(self.root)
         for folder in layout.folders(self.root / layout.STATES):
             if (seen := read_seen(folder)) is not None:
@@ -110,11 +138,24 @@ class Store:
         """What the folder of a job's run holds."""
         results = Results()
         _read_run(self.folder(spec), results)
+        self._add_lent(spec.run.signature, results)
         return results
+
+    def _add_lent(self, signature: str, results: Results) -> None:
+        """What others have of a run, unless it was trained here: then all that looks at it is of
+        these weights."""
+        if any(isinstance(record, TrainRecord) for record in results.of(signature)):
+            return
+        for lent in self._lent.get(signature, ()):
+            for key, record in lent.results.records.items():
+                if key not in results.records:
+                    results.add(record, lent.results.costs.get(key))
+                    results.folders[key] = lent.results.folders[key]
+                    results.origins[key] = lent.name
 
     def checkpoint(self, signature: str, track: Track) -> Path:
         """The weights of a training's track. Raises UserError for what is damaged."""
-        return runs.checkpoint_of(self._find(signature) / train_unit(track.key))[1]
+        return runs.checkpoint_of(self.run(signature) / train_unit(track.key))[1]
 
     def folder(self, spec: Spec) -> Path:
         """Where a job's results lie, or will lie."""
@@ -172,6 +213,17 @@ class Store:
     def forget_failure(self, spec: Spec) -> None:
         (self.work_folder(spec) / layout.FAILURE).unlink(missing_ok=True)
 
+    def run(self, signature: str) -> Path:
+        """The folder of a training's run: this store's, else another's. Raises FileNotFoundError
+        where nobody has it."""
+        with suppress(FileNotFoundError):
+            own = self._find(signature)
+            if signature not in self._lent or any(map(_is_training, layout.folders(own))):
+                return own
+        if signature in self._lent:
+            return self._lent[signature][0].run
+        raise FileNotFoundError(f"no run {signature} in {self.root}")
+
     def _find(self, signature: str) -> Path:
         for folder in layout.folders(self.root):
             if folder.name.endswith(f"-{signature}"):
@@ -197,14 +249,18 @@ class Store:
         return self._others
 
 
-def _read_run(run: Path, results: Results) -> None:
+def _is_training(unit: Path) -> bool:
+    return unit.name.startswith("train-") and runs.is_whole(unit)
+
+
+def _read_run(run: Path, results: Results, has_checkpoints: bool = True) -> None:
     for unit in layout.folders(run):
         if layout.is_work(unit):
             if layout.has_failed(unit):
                 results.failures[layout.signature_of(unit)] = Failure(
                     _reason(unit), str(unit / layout.LOG)
                 )
-        elif layout.is_unit(unit) and runs.is_whole(unit):
+        elif layout.is_unit(unit) and (not has_checkpoints or runs.is_whole(unit)):
             record = runs.read_record(unit)
             results.add(record, runs.read_cost(unit))
             results.folders[record.signature, record.unit] = unit

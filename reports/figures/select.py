@@ -6,6 +6,7 @@ No other module here sees a store's results, or is told on which device speeds a
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -181,6 +182,8 @@ class Selection:
     another line of the user's file."""
     folders: Mapping[tuple[str, str], Path]
     """Where a record lies with its files, by its signature and unit."""
+    origins: Mapping[tuple[str, str], str]
+    """Of its records that come from another runs folder: what the user calls that."""
     jobs: int
     """How many the matrix has."""
     open_jobs: tuple[OpenJob, ...]
@@ -190,6 +193,11 @@ class Selection:
     def titles(self) -> dict[DataSpec, str]:
         """What all that its requests train on is called, all folds together."""
         return titles(data.whole for data in self.data.values())
+
+    def from_others(self) -> dict[str, int]:
+        """How many of its records come from each other runs folder."""
+        keys = ((used.record.signature, used.record.unit) for used in self.used)
+        return dict(Counter(self.origins[key] for key in keys if key in self.origins))
 
     def is_on(self, record: OfFold) -> DataSpec:
         """What the training that a record rests on is on."""
@@ -229,6 +237,7 @@ def select(matrix: Matrix, results: Results, benchmark_units: Sequence[str] = ()
         names={job.id: job.name for job in jobs if isinstance(job.spec, TrainSpec)},
         data={of.signature: of.data for request in matrix.requests() if (of := request.training)},
         folders=results.folders,
+        origins=results.origins,
         jobs=len(jobs),
         open_jobs=_open(jobs, results),
     )

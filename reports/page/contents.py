@@ -384,7 +384,7 @@ def _asked(
 
 def _environment(selection: Selection) -> Iterator[Section]:
     if selection.used:
-        yield environment([used.record for used in selection.used])
+        yield environment(selection)
 
 
 def _cost(selection: Selection) -> Iterator[Section]:

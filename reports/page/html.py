@@ -42,24 +42,24 @@ _SAME = Mark()
 
 def page(
     sections: Sequence[Section],
-    made: datetime,
+    made: datetime | None,
     state: str = "",
     reloads: bool = False,
     files: Sequence[str] = (),
     again: str = "",
 ) -> str:
-    """`sections`: the page's own first. `made`: when, in UTC; it stands on a line of its own, and
-    all else depends on the other arguments only. `state`: of the run, if that is to be said. A page
-    that `reloads` does so every RELOAD_SECONDS, and ever more seldom where nothing new is written.
-    `files`: those that lie beside it. `again`: the command that makes it. One of more than
-    MOST_BYTES leaves out what its cells rest on, then names its pictures only."""
+    """`sections`: the page's own first. `made`: when, in UTC, if that is to be said; it stands on a
+    line of its own, and all else depends on the other arguments only. `state`: of the run, if that
+    is to be said. A page that `reloads` does so every RELOAD_SECONDS, and ever more seldom where
+    nothing new is written. `files`: those that lie beside it. `again`: the command that makes it.
+    One of more than MOST_BYTES leaves out what its cells rest on, then names its pictures only."""
     first, *others = sections
     script = _source("page.js")
     known = {
         "first": first,
         "parts": _parts(others),
-        "made": made.strftime("%Y-%m-%dT%H:%MZ"),
-        "made_said": made.strftime("%Y-%m-%d %H:%M UTC"),
+        "made": made.strftime("%Y-%m-%dT%H:%MZ") if made else "",
+        "made_said": made.strftime("%Y-%m-%d %H:%M UTC") if made else "",
         "state": state,
         "reloads": RELOAD_SECONDS if reloads else None,
         "files": files,

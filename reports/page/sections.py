@@ -15,7 +15,6 @@ from classifier.records.record import (
     Data,
     EvaluateRecord,
     MetricRecord,
-    Record,
     Some,
     TrainRecord,
     trained_in,
@@ -48,7 +47,7 @@ def sections(selection: Selection, answers: Sequence[Answer], plots: Plots) -> l
     drawn = zip(answers, plots.tables, strict=True)
     return [
         Section(1, selection.matrix.title, (Bullets([headline(each) for each in answers]),)),
-        environment([used.record for used in selection.used]),
+        environment(selection),
         *(part for each, of_it in drawn for part in _table(selection, each, of_it)),
         *(Section(2, plot.title, (plot,)) for plot in plots.of_all),
         Section(2, "Method", (METHOD,)),
@@ -69,8 +68,10 @@ def _limits(judged: Judged) -> tuple[float, float] | None:
     return None if of is None else (of.low, of.high)
 
 
-def environment(records: Sequence[Record]) -> Section:
-    """A row for each machine, as in the changelog, and an item for each device and versions."""
+def environment(selection: Selection) -> Section:
+    """A row for each machine, as in the changelog, an item for each device and versions, and one
+    for each folder of somebody else's that records are from."""
+    records = [used.record for used in selection.used]
     machines = dict.fromkeys(record.environment.machine for record in records)
     rows = [(m.system, m.cpu, m.gpu or "none", f"{m.ram_gib}G") for m in machines]
     setups: dict[tuple[str, str], set[str]] = {}
@@ -82,6 +83,8 @@ def environment(records: Sequence[Record]) -> Section:
         threads = setups.setdefault((ran.device, ", ".join(versions)), set())
         threads.add(f"{counted(ran.threads, 'thread')} a {work}")
     items = [f"{device}: {', '.join(sorted(t))}; {v}" for (device, v), t in setups.items()]
+    others = selection.from_others().items()
+    items += [f"from {printable(name)}: {counted(count, 'record')}" for name, count in others]
     return Section(2, "Environment", (Grid(("System", "CPU", "GPU", "RAM"), rows), Bullets(items)))
 
 

@@ -17,8 +17,15 @@ from experiments.cli import completion, options
 THINGS = [
     *("--plan", "--report", "--watch", "--published", "--try", "--schema"),
     *("--diff", "--doctor", "--status", "--verify", "--prune", "--completion"),
+    *("--init", "--archive", "--reproduce"),
 ]
-VALUES = {"--diff": ["a", "b"], "--completion": ["bash"]}
+VALUES = {
+    "--diff": ["a", "b"],
+    "--completion": ["bash"],
+    "--init": ["a.yaml"],
+    "--archive": ["a.zip"],
+    "--reproduce": ["a.zip"],
+}
 
 
 @pytest.fixture(params=["/usr/bin/ablate", "runner.py"])

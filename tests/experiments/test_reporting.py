@@ -12,6 +12,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.machine import Platform
 from experiments.execution.view.picture import Table
 from experiments.session.reporting import Found, Growing, Reporter
+from experiments.store.store import Results
 
 HERE = Platform("a CPU", 2, "2.14.1")
 
@@ -28,7 +29,7 @@ class Pages:
 
     def find(self, here: Platform) -> Found:
         self.now += self.look
-        return Found([], {}, frozenset())
+        return Found([], {}, frozenset(), Results())
 
     def tables(self, answers: Sequence[object]) -> list[Table]:
         return []

@@ -1,0 +1,105 @@
+"""`--archive`, `--verify FILE`, `--reproduce`: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classifier.basics.errors import UserError
+from classifier.basics.machine import Platform
+from classifier.basics.names import counted
+from classifier.cli.entry import ALL_DONE, SOME_FAILED, SOME_MISSING
+from classifier.records.record import benchmark_units
+from experiments import api
+from experiments.cli.options import run_options
+from experiments.matrix.load import DATA_ROOT
+from experiments.matrix.overrides import Overrides
+from experiments.session.reporting import Reporter
+
+if TYPE_CHECKING:
+    from experiments.share.reproduce import Reproduced
+
+
+def archive(file: Path, reporter: Reporter, here: Platform, overrides: Overrides) -> int:
+    """Write it. The exit code says whether every figure is there."""
+    from experiments.share import archive as archives
+
+    if file.is_dir():
+        raise UserError(f"--archive {file} is a folder; name a file in it, as {file / 'ema.zip'}")
+    found = reporter.find_some(here)
+    units = benchmark_units(here)
+    manifest, size = archives.make(
+        file, found.selections, found.results, units, overrides, reporter.data_root
+    )
+    records = sum(name.endswith("/record.json") for name in manifest.members)
+    files = counted(len(manifest.members), "file")
+    print(f"{file}: {counted(records, 'record')}, {files}, {size / 1e6:,.1f} MB")
+    left = manifest.checkpoints
+    if left.count:
+        number = counted(left.count, "checkpoint")
+        print(f"left out: {number}, {left.size / 1e6:,.1f} MB; --also {reporter.runs} uses them")
+    whole = all(selection.is_whole for selection in found.selections)
+    return ALL_DONE if whole else SOME_MISSING
+
+
+def verify(file: Path, data_root: Path) -> int:
+    """Print what of an archive is damaged. The exit code."""
+    from experiments.share import verify as verifying
+
+    found = verifying.verify(file, data_root)
+    for problem in found.problems:
+        print(problem)
+    if found.problems:
+        print(f"{len(found.problems)} damaged")
+        return SOME_FAILED
+    how = "to the byte" if found.is_to_the_byte else "in every figure (other versions wrote it)"
+    print(f"{file} is whole: {counted(found.records, 'record')}, and they give its report {how}")
+    return ALL_DONE
+
+
+def reproduce(options: argparse.Namespace) -> int:
+    """Run an archive's matrices again and print what became of each figure. The exit code is 0
+    where all are equal or within their intervals."""
+    from experiments.share import reproduce as again
+    from reports import records_json
+
+    file: Path = options.reproduce
+    if options.matrices or options.also:
+        raise UserError("--reproduce takes an archive, and no matrix and no --also")
+    given = vars(options) | {
+        name: Path(f"{file.stem}-reproduced", name) if vars(options)[name] == Path(name) else of
+        for name, of in (("runs", options.runs), ("reports", options.reports))
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        unpacked = again.unpack(file, Path(folder), options.data_root or DATA_ROOT)
+        print(api.run(unpacked.matrices, **run_options(argparse.Namespace(**given))), end="")
+        found = []
+        for matrix, then in zip(unpacked.matrices, unpacked.reports, strict=True):
+            now = records_json.read(given["reports"] / matrix.name)
+            again.check_data(file, then, now)
+            found += list(again.compare(then, now))
+    _print_reproduced(found)
+    return SOME_FAILED if any(each.found is again.Again.NOT for each in found) else ALL_DONE
+
+
+def _print_reproduced(found: Sequence[Reproduced]) -> None:
+    from tabulate import tabulate
+
+    rows = [
+        (
+            each.place,
+            f"{each.then:.6g}",
+            "" if each.low is None else f"{each.low:.6g} to {each.high:.6g}",
+            each.now if isinstance(each.now, str) else f"{each.now:.6g}",
+            each.found.value,
+        )
+        for each in found
+    ]
+    print()
+    print(tabulate(rows, ("figure", "then", "95 %", "now", "again"), disable_numparse=True))
+    counts = Counter(each.found.value for each in found)
+    print("\n" + ", ".join(f"{count} {name}" for name, count in counts.items()))

@@ -1,0 +1,1 @@
+"""What leaves this machine, and what comes from another: archives, and what is done with them."""

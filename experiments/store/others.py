@@ -1,0 +1,147 @@
+"""`--also`: finished records of other runs folders, a colleague's say, which are read and never
+written.
+
+What is shared is a run: a training whole, with what looked at these weights. One's own training
+comes first, then the folders in their order; of two that have it whole the first has all of it, so
+that what is compared was trained once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from classifier.basics.errors import UserError
+from classifier.basics.files import cache_folder, digest, path_key, write_atomically
+from classifier.records import runs
+from classifier.records.record import (
+    BenchmarkRecord,
+    EvaluateRecord,
+    MetricRecord,
+    Record,
+    TrainRecord,
+)
+from classifier.records.runs import CHECKPOINT
+from experiments.store import layout
+from experiments.store.store import Lent, Results
+
+Wanted = Mapping[str, frozenset[str]]
+"""By a run's signature the units of its training that must be there; none for a speed."""
+
+
+@dataclass(frozen=True)
+class Borrowed:
+    """What other folders have of what is wanted."""
+
+    lent: Mapping[str, Sequence[Lent]]
+    """By signature: of a training one, of a speed those of each folder."""
+    damaged: Sequence[str]
+    """What was not used, and why."""
+
+
+def borrow(folders: Mapping[str, Path], wanted: Wanted) -> Borrowed:
+    """`folders`: by what the user calls each. Raises UserError where one can't be read."""
+    lent: dict[str, list[Lent]] = {}
+    damaged: list[str] = []
+    for name, root in folders.items():
+        for signature, run in _runs(name, root, wanted).items():
+            if wanted[signature] and signature in lent:
+                continue
+            found = _look(run, damaged)
+            trained = {unit for of, unit in found.records if unit.startswith("train-")}
+            if found.records and trained >= wanted[signature]:
+                lent.setdefault(signature, []).append(Lent(name, run, found))
+    return Borrowed(lent, damaged)
+
+
+def _runs(name: str, root: Path, wanted: Wanted) -> dict[str, Path]:
+    """The folders of the runs that are wanted, by signature; also those that a person named."""
+    found: dict[str, Path] = {}
+    try:
+        if not root.is_dir():
+            raise UserError(f"--also {name} is not there; name the runs folder of somebody else")
+        for run in layout.folders(root):
+            signature = layout.signature_of(run) if layout.is_signed(run) else _signature(run)
+            if signature in wanted:
+                found.setdefault(signature, run)
+    except OSError as error:
+        raise UserError(f"--also {name} can't be read: {error}") from error
+    return found
+
+
+def _signature(run: Path) -> str:
+    """Of a folder that a person named; nothing where it holds no training that can be read."""
+    for unit in layout.folders(run):
+        if unit.name.startswith("train-"):
+            try:
+                return runs.read_record(unit).signature
+            except (UserError, OSError):
+                continue
+    return ""
+
+
+def _look(run: Path, damaged: list[str]) -> Results:
+    """The units of a run that are whole; what is not is added to `damaged`. What looked at other
+    weights than those of the training is of no use."""
+    found = Results()
+    kinds = (TrainRecord, EvaluateRecord, MetricRecord, BenchmarkRecord)
+    there = []
+    for unit in filter(layout.is_unit, layout.folders(run)):
+        try:
+            record = runs.read_record(unit)
+            if problem := _problem(unit, record):
+                damaged.append(f"{problem}; it is not used")
+            elif runs.is_whole(unit):
+                there.append((record, unit))
+        except runs.DamagedRecordError as error:
+            damaged.append(f"{error.problem}; it is not used")
+        except OSError as error:
+            damaged.append(f"{unit} can't be read ({error.strerror}); it is not used")
+    there.sort(key=lambda each: kinds.index(type(each[0])))
+    for record, unit in there:
+        if _fits(record, found):
+            found.add(record, runs.read_cost(unit))
+            found.folders[record.signature, record.unit] = unit
+    return found
+
+
+def _problem(unit: Path, record: Record) -> str:
+    """As one's own are checked, when they are verified or used."""
+    if record.signature != record.spec.signature or record.unit != unit.name:
+        return f"{unit / runs.RECORD} is not what its name and settings say"
+    if isinstance(record, TrainRecord) and runs.is_whole(unit):
+        file = unit / CHECKPOINT
+        if _digest(file) != record.checkpoint:
+            return f"{file} is not the checkpoint that was trained"
+    return ""
+
+
+def _fits(record: Record, found: Results) -> bool:
+    match record:
+        case EvaluateRecord():
+            trained = found.records.get((record.training.signature, f"train-{record.track}"))
+            return isinstance(trained, TrainRecord) and trained.checkpoint == record.checkpoint
+        case MetricRecord(evaluation=asked):
+            return found.records.get((asked.signature, asked.unit)) == asked
+    return True
+
+
+def _digest(file: Path) -> str:
+    """Of a file that stays as it is one look is enough, whichever command has it."""
+    stats = file.stat()
+    now = [stats.st_size, stats.st_mtime_ns, stats.st_ino]
+    try:
+        kept = cache_folder("digests") / f"{path_key(file)}.json"
+    except UserError:  # nothing can be kept here
+        return digest(file)
+    try:
+        before, known = json.loads(kept.read_bytes())
+        if before == now:
+            return str(known)
+    except (OSError, ValueError, TypeError):
+        pass
+    found = digest(file)
+    write_atomically(kept, json.dumps([now, found]).encode())
+    return found

@@ -1,0 +1,138 @@
+"""--reproduce: an archive's matrix is run again, with its data, and each figure compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import runner
+from experiments.share.reproduce import Again, compare
+from reports import records_json
+from tests.experiments.test_share import members, resealed
+from tests.experiments.test_upkeep import MATRIX
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reproduce")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        Path("small.yaml").write_text(MATRIX)
+        assert runner.main(["small.yaml"]) == 0
+        assert runner.main(["small.yaml", "--archive", "small.zip"]) == 0
+    return folder / "small.zip"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_same_machine_gives_the_same_bits(
+    archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runner.main(["--reproduce", str(archive)]) == 0
+    said = capsys.readouterr().out
+    assert "2 equal to the bit, 2 of the machine" in said.splitlines()[-1]
+    assert len(list(Path().glob("small-reproduced/runs/*/train-raw"))) == 2
+    assert Path("small-reproduced/reports/small/index.html").exists()
+    assert sorted(path.name for path in Path().iterdir()) == ["small-reproduced"]
+
+
+def test_other_data_are_refused_first(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held = members(archive)
+    (was,) = {line for text in held.values() for line in _fingerprints(text)}
+    edited = {n: c.replace(was, b"0" * 16) for n, c in held.items() if "record.json" in n}
+    assert edited
+    file = resealed(archive, edited, Path("other.zip"))
+    assert runner.main(["--reproduce", str(file)]) == 2
+    said = capsys.readouterr().err
+    assert f"digits: {'0' * 16} in the archive, {was.decode()} here" in said
+    assert not Path("other-reproduced").exists()
+
+
+def _fingerprints(text: bytes) -> list[bytes]:
+    lines = [line.strip() for line in text.splitlines()]
+    return [line.split(b'"')[3] for line in lines if line.startswith(b'"fingerprint": "')]
+
+
+def test_damage_and_a_matrix_beside_it_are_refused(
+    archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("half.zip").write_bytes(archive.read_bytes()[:5000])
+    assert runner.main(["--reproduce", "half.zip"]) == 2
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1
+    Path("bad.zip").write_bytes(content)
+    assert runner.main(["--reproduce", "bad.zip"]) == 2
+    assert "--verify bad.zip names all that is damaged" in capsys.readouterr().err
+    assert runner.main(["m.yaml", "--reproduce", str(archive)]) == 2
+    assert not list(Path().glob("*-reproduced"))
+
+
+def test_what_is_said_of_a_figure(archive: Path) -> None:
+    """Equal, within, outside, gone; a speed is never judged."""
+    file = Path("records.json")
+    file.write_bytes(members(archive)["reports/small/records.json"])
+    then = records_json.read(file)
+    cell = then.cells[0]
+    assert cell.column == "val" and cell.figure is not None
+    assert cell.low is not None and cell.high is not None and cell.high < 1
+
+    def found(**changes: object) -> Again:
+        first = cell.model_copy(update=changes)
+        now = then.model_copy(update={"cells": (first, *then.cells[1:])})
+        return next(iter(compare(then, now))).found
+
+    middle = (cell.low + cell.high) / 2
+    assert found() is Again.EQUAL
+    assert found(by_seed=(0.5,)) is Again.WITHIN
+    assert found(figure=cell.high) is found(figure=cell.low) is found(figure=middle) is Again.WITHIN
+    assert found(figure=cell.high + 1e-9) is found(figure=cell.low - 1e-9) is Again.NOT
+    assert found(figure=None, missing="failed") is Again.NOT
+    speed = next(each for each in then.cells if each.column == "FPS")
+    assert speed.figure is not None
+    faster = speed.model_copy(update={"figure": speed.figure * 2})
+    now = then.model_copy(update={"cells": (faster,)})
+    of_speed = next(each for each in compare(then, now) if each.place.endswith("FPS"))
+    assert of_speed.found is Again.MACHINE
+
+
+PLUGIN = """\
+from classifier.plugins import loss
+from helper import half
+
+
+@loss
+def mine(logits, targets, *, weight: float = 1.0):
+    import torch
+    return weight * half() * torch.nn.functional.cross_entropy(logits, targets)
+"""
+
+
+def test_plugins_go_with_it_and_run_only_where_they_are_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own").mkdir()
+    monkeypatch.chdir(tmp_path / "own")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    Path("mine.py").write_text(PLUGIN)
+    Path("helper.py").write_text("def half():\n    return 0.5\n")
+    text = MATRIX.replace("epochs: 1}", "epochs: 1, loss: mine}").replace("[1e-3, 1e-2]", "[1e-3]")
+    Path("own.yaml").write_text(f"plugins: [mine.py]\n{text}")
+    assert runner.main(["own.yaml", "--trust"]) == 0
+    assert runner.main(["own.yaml", "--archive", "own.zip"]) == 0
+    held = members(Path("own.zip"))
+    for name in ("mine.py", "helper.py"):
+        assert held[f"matrices/own/own/{name}"] == Path(name).read_bytes()
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    assert runner.main(["--verify", "../own/own.zip"]) == 0
+    capsys.readouterr()
+    assert runner.main(["--reproduce", "../own/own.zip"]) == 2
+    said = capsys.readouterr().err
+    assert "code that is not this program's would run:" in said and "mine.py  sha256" in said
+    assert not list(Path().glob("*/runs/*"))
+    assert runner.main(["--reproduce", "../own/own.zip", "--trust"]) == 0
+    assert "1 equal to the bit, 1 of the machine" in capsys.readouterr().out

@@ -1,0 +1,421 @@
+"""--archive and --verify FILE: a store of an older commit goes out and is found whole; what is
+damaged, forged or harmful is named, with exit code 1."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import stat
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+import runner
+from experiments.share.archive import Manifest
+from experiments.share.sealed import MANIFEST, SEALED, Content, member, seal, unseal
+
+STORED = Path(__file__).parents[1] / "reports" / "stored"
+TABLE = "reports/stored/all.md"
+
+
+def copy_of_store(folder: Path) -> Path:
+    """The fixture, with checkpoints of which a report asks only whether they are there."""
+    shutil.copytree(STORED, folder)
+    for unit in folder.glob("runs/*/train-*"):
+        (unit / "best.safetensors").write_bytes(b"weights")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = copy_of_store(tmp_path_factory.mktemp("share") / "stored")
+    for run in folder.glob("runs/mobilenetv2-s*/evaluate-*"):
+        _add_predictions(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert runner.main(["stored.yaml", "--archive", "stored.zip"]) == 3
+    return folder
+
+
+def _add_predictions(unit: Path) -> None:
+    """Some that give its record's accuracy."""
+    record = json.loads((unit / "record.json").read_text())
+    labels = np.arange(record["images"]) % record["data"]["classes"]
+    answers = labels.copy()
+    wrong = round((1 - record["accuracy"]) * record["images"])
+    answers[:wrong] = (answers[:wrong] + 1) % record["data"]["classes"]
+    np.savez(
+        unit / "predictions.npz",
+        logits=np.eye(record["data"]["classes"], dtype=np.float32)[answers],
+        labels=labels,
+        paths=np.array([f"{i}.png" for i in range(len(labels))]),
+    )
+
+
+@pytest.fixture
+def archive(here: Path) -> Path:
+    return here / "stored.zip"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No store, no matrix and no data are near."""
+    monkeypatch.chdir(tmp_path)
+
+
+def verified(file: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    capsys.readouterr()
+    code = runner.main(["--verify", str(file)])
+    said = capsys.readouterr()
+    assert not said.err
+    return code, said.out
+
+
+def resealed(archive: Path, changes: Mapping[str, bytes | None], file: Path) -> Path:
+    """As somebody would who wants it to be believed: with other members, and hashes that fit."""
+    with zipfile.ZipFile(archive) as opened:
+        contents: dict[str, Content] = {n: opened.read(n) for n in opened.namelist()}
+    manifest = Manifest.model_validate_json(contents.pop(MANIFEST))  # type: ignore[arg-type]
+    contents |= {name: content for name, content in changes.items() if content is not None}
+    for name in (name for name, content in changes.items() if content is None):
+        del contents[name]
+    members = {name: member(content) for name, content in contents.items()}
+    seal(file, manifest.model_copy(update={"members": members}), contents)
+    return file
+
+
+def members(archive: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(archive) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def test_an_archive_is_whole(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = verified(archive, capsys)
+    assert (code, said) == (
+        0,
+        f"{archive} is whole: 28 records, and they give its report to the byte\n",
+    )
+
+
+def test_it_holds_what_the_report_rests_on(here: Path, archive: Path) -> None:
+    """Records to the byte, and the report as a runner writes it but for its date."""
+    held = members(archive)
+    records = {name for name in held if name.endswith("/record.json")}
+    assert len(records) == 28
+    for name in records:
+        assert held[name] == (here / name).read_bytes()
+        if (here / name).with_name("predictions.npz").exists():
+            name = name.replace("record.json", "predictions.npz")
+            assert held[name] == (here / name).read_bytes()
+    assert held["matrices/stored/stored/stored.yaml"] == (STORED / "stored.yaml").read_bytes()
+    published = "published/stored.csv"
+    assert held[f"matrices/stored/stored/{published}"] == (STORED / published).read_bytes()
+    runs, reports = str(here / "runs"), "reports"
+    options = ["--no-images", "--runs", runs, "--reports", reports]
+    assert runner.main([str(here / "stored.yaml"), "--report", *options]) == 3
+    for file in Path(reports, "stored").iterdir():
+        if file.name != "index.html":
+            assert held[f"reports/stored/{file.name}"] == file.read_bytes(), file.name
+    page = held["reports/stored/index.html"]
+    assert b"Made on" not in page and b"data:image/jpeg" not in page
+    assert not [name for name in held if name.endswith(".safetensors")]
+    assert str(here).encode() not in b"".join(held.values())
+
+
+def test_the_same_store_gives_the_same_bytes(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever it lies, whenever it was written, in whichever order its folder lists it."""
+    other = tmp_path / "stored"
+    shutil.copytree(archive.parent, other, copy_function=shutil.copy)
+    (other / "stored.zip").unlink()
+    before = {file: file.stat().st_mtime_ns for file in other.rglob("*")}
+    options = ["--runs", str(other / "runs"), "--archive", "again.zip"]
+    assert runner.main([str(other / "stored.yaml"), *options]) == 3
+    assert Path("again.zip").read_bytes() == archive.read_bytes()
+    assert stat.S_IMODE(Path("again.zip").stat().st_mode) == 0o644
+    assert before == {file: file.stat().st_mtime_ns for file in other.rglob("*")}
+    said = capsys.readouterr().out
+    assert "28 records, 69 files" not in said  # this one has predictions
+    assert re.search(r"left out: 11 checkpoints, 0\.0 MB", said)
+    assert runner.main([str(other / "stored.yaml"), *options]) == 3  # the same once more
+
+
+def test_several_matrices_and_overrides(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = [str(here / "stored.yaml"), str(here / "runs.yaml")]
+    options = ["--runs", str(here / "runs"), "--seeds", "0", "--archive", "both.zip"]
+    assert runner.main([*both, *options]) == 3
+    assert verified(Path("both.zip"), capsys)[0] == 0
+    names = {name.split("/")[1] for name in members(Path("both.zip")) if "reports/" in name}
+    assert {name.partition("+")[0] for name in names} == {"stored", "runs"}
+    assert all("+" in name for name in names)
+
+
+def test_another_file_is_not_overwritten(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.zip").write_text("mine")
+    options = ["--runs", str(here / "runs"), "--archive"]
+    assert runner.main([str(here / "stored.yaml"), *options, "mine.zip"]) == 2
+    assert "mine.zip is there already, and is another" in capsys.readouterr().err
+    assert Path("mine.zip").read_text() == "mine"
+    assert runner.main([str(here / "stored.yaml"), *options, "away/m.zip"]) == 2
+    assert "error: away/m.zip can't be written: No such file" in capsys.readouterr().err
+    Path("folder").mkdir()
+    assert runner.main([str(here / "stored.yaml"), *options, "folder"]) == 2
+    assert sorted(each.name for each in Path().iterdir()) == ["folder", "mine.zip"]
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0, 10**9), bit=st.integers(0, 7))
+@example(place=0, bit=0)
+@example(place=10**9, bit=0)
+def test_any_changed_bit_is_seen(
+    archive: Path, place: int, bit: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No byte is without meaning: the seal is of all before it."""
+    content = bytearray(archive.read_bytes())
+    place = min(place % len(content) if place < 10**9 else len(content) - 1, len(content) - 1)
+    content[place] ^= 1 << bit
+    Path("changed.zip").write_bytes(content)
+    code, said = verified(Path("changed.zip"), capsys)
+    assert code == 1
+    assert re.search(r"changed|is no archive|manifest\.json", said)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0, 10**9))
+def test_any_part_of_it_is_seen(
+    archive: Path, place: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = archive.read_bytes()
+    Path("part.zip").write_bytes(content[: place % len(content)])
+    code, said = verified(Path("part.zip"), capsys)
+    assert code == 1 and "part.zip is no archive, or a part of one" in said
+
+
+def test_what_is_appended_is_seen(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for before, after in ((b"#!/bin/sh\n", b""), (b"", b"x")):
+        Path("more.zip").write_bytes(before + archive.read_bytes() + after)
+        assert verified(Path("more.zip"), capsys)[0] == 1
+
+
+def test_a_changed_member_is_named(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By a program that knows nothing of seals."""
+    held = members(archive)
+    with zipfile.ZipFile("changed.zip", "w") as made:
+        for name, content in held.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = 0o100644 << 16
+            made.writestr(info, content.replace(b"0", b"1") if name == TABLE else content)
+        made.comment = b"x" * SEALED
+    code, said = verified(Path("changed.zip"), capsys)
+    assert code == 1
+    assert f"{TABLE} is not what was sealed: its SHA-256 is another" in said
+    assert said.splitlines()[-1] == "2 damaged"
+
+
+A_RECORD = "runs/ghostnet-s0-d560cdbc2932/evaluate-raw-val-fp32-97b43f875032/record.json"
+
+
+def _edited(content: bytes, *keys: str, to: object) -> bytes:
+    record = json.loads(content)
+    inner = record
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = to
+    return json.dumps(record).encode()
+
+
+def test_forgeries_are_named(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With hashes that fit: a figure must follow from records, and a record be of its settings."""
+    held = members(archive)
+    record = held[A_RECORD]
+    predicted = next(n for n in held if n.endswith("predictions.npz"))
+    of_it = predicted.replace("predictions.npz", "record.json")
+    cases: dict[str, tuple[dict[str, bytes | None], str]] = {
+        "a table": ({TABLE: held[TABLE] + b"x"}, f"{TABLE} is not what its records give"),
+        "the page": (
+            {"reports/stored/index.html": b"<p>all is well"},
+            "reports/stored/index.html is not what its records give",
+        ),
+        "an accuracy": (
+            {A_RECORD: _edited(record, "accuracy", to=0.75)},
+            "reports/stored/all.md is not what its records give",
+        ),
+        "an accuracy with predictions": (
+            {of_it: _edited(held[of_it], "accuracy", to=0.75)},
+            f"{predicted} gives accuracy ",
+        ),
+        "a setting": (
+            {A_RECORD: _edited(record, "training", "lr", to=0.5)},
+            f"{A_RECORD} is damaged or of another version",
+        ),
+        "a part": (
+            {A_RECORD: _edited(record, "spec", "split", to="test")},
+            f"{A_RECORD} is not what its name and settings say",
+        ),
+        "a field of another version": (
+            {A_RECORD: _edited(record, "novelty", to=1)},
+            f"{A_RECORD} is damaged or of another version (Extra inputs",
+        ),
+        "no JSON": ({A_RECORD: b"{"}, f"{A_RECORD} is damaged or of another version"),
+        "a lost record": ({A_RECORD: None}, "record.json is missing"),
+        "a lost run": (
+            {name: None for name in held if name.startswith(A_RECORD.split("/evaluate")[0])},
+            "is not what its records give",
+        ),
+        "a moved run": (
+            {A_RECORD.replace("d560cdbc2932", "000000000000"): record},
+            "lies in the folder of another run",
+        ),
+        "a lost table": ({TABLE: None}, f"{TABLE} is missing"),
+        "a table more": ({"reports/stored/b.md": b"x"}, "reports/stored/b.md is of no matrix"),
+        "a matrix": (
+            {"matrices/stored/stored/stored.yaml": b"title: [\n"},
+            "its report can't be made anew: matrices/stored/stored/stored.yaml:",
+        ),
+        "predictions": ({predicted: b"PK"}, "can't be read"),
+        "lost predictions": ({predicted: None}, "is not what its records give"),
+    }
+    for name, (changes, expected) in cases.items():
+        file = resealed(archive, changes, tmp_path / f"{name}.zip")
+        code, said = verified(file, capsys)
+        assert code == 1, name
+        assert expected in said, f"{name}: {said}"
+        assert "/tmp" not in said.replace(str(file), ""), said
+
+
+def test_another_version_is_compared_by_its_figures(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its words may be other ones, its figures and verdicts not."""
+    held: dict[str, Content] = dict(members(archive))
+    told = json.loads(held.pop(MANIFEST))  # type: ignore[arg-type]
+    told["made_with"]["numpy"] = "1.0"
+    page, known = "reports/stored/report.md", "reports/stored/records.json"
+    held[page] = b"in other words"
+
+    def sealed(file: str) -> Path:
+        told["members"] = {name: member(each).model_dump() for name, each in held.items()}
+        seal(Path(file), Manifest.model_validate(told), held)
+        return Path(file)
+
+    code, said = verified(sealed("older.zip"), capsys)
+    assert code == 0 and "in every figure" in said
+    content = held[known]
+    assert isinstance(content, bytes)
+    figure = re.search(rb'"figure": (0\.\d+)', content)
+    assert figure is not None
+    held[known] = content.replace(figure[0], b'"figure": 0.123')
+    code, said = verified(sealed("forged.zip"), capsys)
+    assert code == 1
+    assert re.search(r"reports/stored: all: \w+, .+ is not what its records give", said)
+    told["format"] = 2
+    shutil.copy("older.zip", "newer.zip")
+    with zipfile.ZipFile("newer.zip", "w") as made:
+        made.writestr(MANIFEST, json.dumps(told))
+    code, said = verified(Path("newer.zip"), capsys)
+    assert code == 1
+    assert "manifest.json is damaged or of another version (Input should be 1 at format)" in said
+
+
+HARMFUL = {
+    "../out": "it leads out of the archive",
+    "runs/../../out": "it leads out of the archive",
+    "/tmp/harm/out": "it leads out of the archive",
+    "runs//out": "it is no plain path",
+    "runs/./out": "it is no plain path",
+    "runs\\..\\out": "it is no plain path",
+    "runs/": "it is no plain path",
+    "runs": "it is a file and a folder",
+}
+
+
+@pytest.mark.parametrize("name", HARMFUL)
+def test_a_harmful_name_writes_nothing(
+    name: str, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = _unsafe(archive, {name: b"harm"})
+    into = tmp_path / "in" / "to"
+    into.mkdir(parents=True)
+    opened = unseal(file, Manifest, into)
+    assert f"{name!r} must not be there: {HARMFUL[name]}" in opened.problems
+    assert not list(into.iterdir()) and not (tmp_path / "in" / "out").exists()
+    assert verified(file, capsys)[0] == 1
+
+
+def test_a_link_a_device_and_a_double_write_nothing(archive: Path, tmp_path: Path) -> None:
+    into = tmp_path / "into"
+    into.mkdir()
+    for kind in (stat.S_IFLNK, stat.S_IFIFO, stat.S_IFBLK, stat.S_IFDIR):
+        opened = unseal(_unsafe(archive, {"runs/x": b"/etc/passwd"}, kind), Manifest, into)
+        assert "'runs/x' must not be there: it is no plain file" in opened.problems
+    with pytest.warns(UserWarning, match="Duplicate"):
+        file = _unsafe(archive, {"runs/x": b"x"}, twice=True)
+    problems = unseal(file, Manifest, into).problems
+    assert "'runs/x' must not be there: it is there twice" in problems
+    assert not list(into.iterdir())
+
+
+def test_a_bomb_is_not_unpacked(archive: Path, tmp_path: Path) -> None:
+    """Of what was sealed as ten bytes no more are written, whatever the zip's list says."""
+    into = tmp_path / "into"
+    into.mkdir()
+    file = _unsafe(archive, {"runs/x": b"0" * 10**7}, said=10)
+    problems = unseal(file, Manifest, into).problems
+    assert "runs/x has 10,000,000 bytes, and 10 were sealed" in problems
+    content = file.read_bytes()
+    at = content.rindex(b"PK\x01\x02", 0, content.rindex(b"runs/x"))
+    lying = content[: at + 24] + (10).to_bytes(4, "little") + content[at + 28 :]
+    file.write_bytes(lying)
+    problems = unseal(file, Manifest, into).problems
+    assert any(problem.startswith("runs/x is") for problem in problems)
+    assert not (into / "runs" / "x").exists()
+
+
+def _unsafe(
+    archive: Path,
+    more: Mapping[str, bytes],
+    kind: int = stat.S_IFREG,
+    *,
+    twice: bool = False,
+    said: int | None = None,
+) -> Path:
+    """The archive with members that `seal` would not write, in its list as if they had been
+    there."""
+    held = members(archive)
+    told = json.loads(held.pop(MANIFEST))
+    for name, content in more.items():
+        told["members"][name] = member(content).model_dump() | (
+            {} if said is None else {"size": said}
+        )
+    file = Path("unsafe.zip")
+    with zipfile.ZipFile(file, "w") as made:
+        for name, content in {MANIFEST: json.dumps(told).encode(), **held, **more}.items():
+            info = zipfile.ZipInfo("x")
+            info.filename = name
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = ((kind if name in more else stat.S_IFREG) | 0o644) << 16
+            made.writestr(info, content)
+            if twice and name in more:
+                made.writestr(info, content)
+    return file
+
+
+def test_no_file_is_the_users_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert runner.main(["--verify", "away.zip"]) == 2
+    assert "away.zip is not there" in capsys.readouterr().err
+    Path("m.yaml").write_text("title: T\n")
+    code, said = verified(Path("m.yaml"), capsys)
+    assert code == 1 and "m.yaml is no archive, or a part of one" in said
+    with zipfile.ZipFile("other.zip", "w") as made:
+        made.writestr("a.txt", "x")
+    code, said = verified(Path("other.zip"), capsys)
+    assert code == 1 and "manifest.json is missing: it is no archive of this program" in said
