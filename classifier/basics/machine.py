@@ -13,7 +13,6 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import joblib
 import psutil
 from pydantic import BaseModel, ConfigDict
 
@@ -148,6 +147,8 @@ _ATEN = {
 @cache
 def cores() -> int:
     """Cores that this process may use (affinity and cgroup limits counted)."""
+    import joblib  # a fifth of a second, which a plan need not wait
+
     return int(joblib.cpu_count())
 
 

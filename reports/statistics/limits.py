@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol
 
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtrit
 
 LEAST_TAIL = 1e-100
@@ -68,6 +67,8 @@ def p_value(limits: Limits) -> float:
     least, most = math.log(LEAST_TAIL), math.log(0.5)
     if room(least) >= 0:
         return 2 * LEAST_TAIL
+    from scipy.optimize import brentq  # a third of a second, which a plan need not wait
+
     return min(1.0, 2 * math.exp(brentq(room, least, most, xtol=1e-12)))
 
 
@@ -182,6 +183,8 @@ class Score:
             root = math.sqrt(max(b * b + 8 * n * self.lost * true * (1 - true), 0.0))
             variance = n * ((root - b) / (2 * n) + true * (1 - true))
             return distance**2 / (distance**2 + z * z * max(variance, 0.0)) - 0.5
+
+        from scipy.optimize import brentq
 
         return float(brentq(beyond, -1.0, self.center, xtol=1e-12))
 
