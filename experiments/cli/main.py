@@ -21,6 +21,7 @@ from experiments.execution.engines.local import platform_of
 from experiments.matrix.load import DATA_ROOT
 from experiments.matrix.model import Matrix
 from experiments.session.options import check_folder, checked
+from experiments.session.reporting import Wanted
 from experiments.session.runner import Runner, check_names
 from experiments.store.store import Results, Store
 
@@ -38,6 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(options: argparse.Namespace) -> int:
     printed = wanted(options)
+    done = _without_matrices(options)
+    if done is not None:
+        return done
+    matrices = _matrices(options)
+    if options.published:
+        return _show_published(matrices)
+    return _with(Runner(matrices, checked(**run_options(options))), options, printed)
+
+
+def _without_matrices(options: argparse.Namespace) -> int | None:
+    """What needs none; None where something else is to be done."""
     if options.doctor:
         from experiments.cli import doctor
 
@@ -70,10 +82,10 @@ def _main(options: argparse.Namespace) -> int:
 
         store = _existing_store(options)
         return housekeeping.show(store) if options.status else housekeeping.check(store)
-    matrices = _matrices(options)
-    if options.published:
-        return _show_published(matrices)
-    runner = Runner(matrices, checked(**run_options(options)))
+    return None
+
+
+def _with(runner: Runner, options: argparse.Namespace, printed: Wanted | None) -> int:
     here = platform_of(runner.options.devices)
     if options.prune:
         from experiments.store import housekeeping
