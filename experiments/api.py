@@ -122,6 +122,8 @@ def run(
     keep_states: bool = False,
     images: bool = True,
     notify: str | None = None,
+    tensorboard: str | Path | None = None,
+    mlflow: str | None = None,
     trust: bool = False,
     progress: bool = True,
 ) -> Outcome:
@@ -153,6 +155,8 @@ def run(
         keep_states=keep_states,
         images=images,
         notify=notify,
+        tensorboard=tensorboard,
+        mlflow=mlflow,
         trust=trust,
     )
     return Runner(_several(matrices), options).run(progress)

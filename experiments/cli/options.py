@@ -127,6 +127,7 @@ def parser(program: str | None = None) -> Parser:
     _add_matrix(run)
     _add_devices(run)
     _add_patience(run)
+    _add_trackers(run)
     _add_look(made.add_argument_group("look (nothing is trained)", LOOK))
     _add_share(made.add_argument_group("share (tables to paste, and what changed)", SHARE))
     _add_care(made.add_argument_group("care (of this machine and its runs)", CARE))
@@ -246,6 +247,12 @@ def _add_patience(group: Group) -> None:
         metavar="COMMAND",
         help="run this in a shell at the first failure and at the end, with a text on its stdin",
     )
+
+
+def _add_trackers(group: Group) -> None:
+    add = group.add_argument
+    add("--tensorboard", type=Path, metavar="DIR", help="log epochs and the report to TensorBoard")
+    add("--mlflow", metavar="URI", help="log them to MLflow: sqlite:///FILE, or a server")
 
 
 def _add_look(group: Group) -> None:

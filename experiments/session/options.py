@@ -12,6 +12,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.place import Place, Workers
 from classifier.plugins.brought import Brought
 from experiments.execution.engines import EngineName, EngineOptions
+from experiments.tracking import options as tracking
 
 MOST_MINUTES = 30_000
 """Below what the system's longest wait takes."""
@@ -62,6 +63,10 @@ class RunOptions(BaseModel):
     keep_states: bool = False
     notify: str | None = None
     """A shell command."""
+    tensorboard: Path | None = None
+    """A folder of event files."""
+    mlflow: str | None = None
+    """Where it tracks: `sqlite:///FILE`, or a server."""
     trust: bool = False
     """Run the matrix's plugins, and do not ask."""
 
@@ -97,6 +102,7 @@ def checked(**given: Any) -> RunOptions:
         raise UserError(f"workers={options.workers}: neither auto nor a number from 0 up")
     check_folder("runs", options.runs)
     check_folder("reports", options.reports)
+    tracking.check(options.tensorboard, options.mlflow)
     options.engine_options(Path()).check()
     return options
 

@@ -19,11 +19,14 @@ from experiments.execution.view.live import View
 from experiments.plan.jobs import Job
 from experiments.plan.judge import Judge
 from experiments.plan.plan import Plan
+from experiments.session import tracked
 from experiments.session.notify import Notifier
 from experiments.session.options import RunOptions
 from experiments.session.outcome import FailedJob, Outcome
 from experiments.session.reporting import Growing, Reporter
+from experiments.store import leases
 from experiments.store.store import Store
+from experiments.tracking.track import Trackers
 
 
 def run(
@@ -38,9 +41,15 @@ def run(
     goes."""
     notifier = Notifier(options.notify, _warn)
     telling = _Telling(plan, reporter, notifier)
+    trackers = tracked.trackers(options, store)
     try:
+        # Another runner that lives logs what it has done.
+        is_alone = not leases.living(store.root)
+        trackers.start([job for job in plan.jobs if job.state == "done" and is_alone])
         if plan.todo:
-            telling.summary = _jobs(plan, engine, reporter, store, options, telling, console)
+            telling.summary = _jobs(
+                plan, engine, reporter, store, options, telling, trackers, console
+            )
             if telling.summary.interrupted:
                 raise KeyboardInterrupt
         for line in telling.summary.lines(len(plan.todo)):
@@ -48,7 +57,9 @@ def run(
         reported = reporter.report(engine.platform)
     except BaseException as error:
         telling.ended(error)
+        trackers.end()
         raise
+    trackers.end(lambda: tracked.reports(reported))
     telling.ended(headlines=reported.headlines)
     return Outcome(
         jobs=len(plan.jobs),
@@ -67,6 +78,7 @@ def _jobs(
     store: Store,
     options: RunOptions,
     telling: _Telling,
+    trackers: Trackers,
     console: Console,
 ) -> Summary:
     slots, judge = len(engine.slots), Judge(engine.platform, reporter.data_root)
@@ -85,11 +97,13 @@ def _jobs(
         return not mine and all(job.disturbs_nobody for board in here for job in board.jobs)
 
     def begins(job: Job) -> None:
+        trackers.begins(job)
         if job.is_speed:
             growing.quiet()
 
     def ends(job: Job, reason: str) -> None:
         growing.one_ended()
+        trackers.ends(job, reason)
         if reason:
             telling.failed(job, reason, store.log(job.spec), view)
 
