@@ -129,7 +129,9 @@ def parser(program: str | None = None) -> Parser:
     _add_patience(run)
     _add_trackers(run)
     _add_look(made.add_argument_group("look (nothing is trained)", LOOK))
-    _add_share(made.add_argument_group("share (tables to paste, archives, and what changed)", SHARE))
+    _add_share(
+        made.add_argument_group("share (tables to paste, archives, and what changed)", SHARE)
+    )
     _add_care(made.add_argument_group("care (of this machine and its runs)", CARE))
     return made
 

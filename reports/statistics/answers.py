@@ -163,9 +163,38 @@ def _over_rows(column: Sequence[Judged]) -> Line | str | None:
             "rows that are draws of one data set share images and are no samples of their own "
             "(docs/statistics.md)"
         )
+    elif not _can_be_averaged(compared):
+        why = "rows of one network start from the same weights, but lack some seeds or their images"
     else:
         return over_rows([each.pair or each.comparison for each in compared if each.comparison])
     return f"{of.header}: {why}, so there is no line over the rows"
+
+
+def _can_be_averaged(rows: Sequence[Judged]) -> bool:
+    """Whether rows of one network are compared image by image, and with the same seeds: those are
+    averaged seed by seed, for their trainings are not each row's own."""
+    alike: dict[object, list[Pair | None]] = {}
+    for row in rows:
+        cell, base = row.cell, row.cell.baseline
+        assert base is not None
+        networks = _networks(base.there[0], cell.there[0])
+        alike.setdefault((networks, cell.data), []).append(row.pair)
+    return all(
+        len({pair.draws if pair else None for pair in pairs}) == 1 and pairs[0] is not None
+        for pairs in alike.values()
+        if len(pairs) > 1
+    )
+
+
+def _networks(*arms: Seed) -> tuple[str, ...]:
+    """By their names."""
+    specs = [arm.training if isinstance(arm, Folded) else arm.spec.trained for arm in arms]
+    return tuple(spec.model for spec in specs if spec is not None)
+
+
+def _seeds(records: Sequence[Seed]) -> tuple[int, ...]:
+    specs = [each.training if isinstance(each, Folded) else each.spec.trained for each in records]
+    return tuple(spec.seed for spec in specs if spec is not None)
 
 
 def _arm(cell: Cell) -> tuple[tuple[str, str], ...]:
@@ -208,7 +237,14 @@ def _line(
     doubtful = [each.cell.row for each in compared if each.doubts]
     doubts = [f"seeds that failed or only guess in {', '.join(doubtful)}"] if doubtful else []
     kind = "data sets" if table.row_header == "data" else "models"
-    doubts += [] if is_sample else [f"rows that differ too little to show how {kind} do"]
+    if not is_sample:
+        draws = [each.pair.draws for each in compared if each.pair]
+        of_one = len(set(draws)) < len(draws) and table.row_header != "data"
+        doubts.append(
+            "rows of one network, which are no sample"
+            if of_one
+            else f"rows that differ too little to show how {kind} do"
+        )
     said = verdict(
         line,
         adjusted,
@@ -305,7 +341,8 @@ class _Judging:
         if not isinstance(before, str) and not isinstance(after, str):
             if before[0].images == after[0].images:
                 weights, bounds = before[0].weights, cell.column.bounds or UNBOUNDED
-                pair = Pair(_of(before), _of(after), before[0].images, weights, bounds)
+                draws = _networks(baseline[0], variant[0]), _seeds(variant)
+                pair = Pair(_of(before), _of(after), before[0].images, weights, bounds, draws)
                 found = compare(pair.baseline, pair.variant, weights, bounds=bounds)
                 return found, pair, ()
             why = "not paired: other images"

@@ -306,6 +306,9 @@ class Pair:
     weights: Floats | None = None
     bounds: Bounds = UNBOUNDED
     """Of the figure."""
+    draws: Hashable = None
+    """Names what its seeds drew: the network, whose weights they start from, and which seeds. Rows
+    with equal names are no trainings of their own; None: of no other row."""
 
 
 @dataclass(frozen=True)
@@ -318,7 +321,8 @@ class Line:
     """Of models like these, the rows being a sample of them; never narrower than `these`."""
     is_sample: bool
     """Whether the rows differ enough to show how models do: by more than their own noise, and by
-    more than one answer; else `like_these` is no ground to call anything the same."""
+    more than one answer, and each with seeds of its own; else `like_these` is no ground to call
+    anything the same."""
 
 
 def over_rows(rows: Sequence[Pair | Comparison], level: float = LEVEL) -> Line:
@@ -326,8 +330,9 @@ def over_rows(rows: Sequence[Pair | Comparison], level: float = LEVEL) -> Line:
     Raises ValueError for fewer than two rows.
 
     Seeds are each row's own, so their mean squares are added (degrees of freedom: Welch 1947,
-    Satterthwaite 1946). Images are shared, so theirs is the variance of the mean over rows. Where a
-    row has one seed only it speaks of these trainings.
+    Satterthwaite 1946); rows of the same draws are averaged first, seed by seed. Images are shared,
+    so theirs is the variance of the mean over rows. Where a row has one seed only it speaks of
+    these trainings.
     """
     if len(rows) < 2:
         raise ValueError("a line over rows needs two of them")
@@ -363,7 +368,9 @@ def over_rows(rows: Sequence[Pair | Comparison], level: float = LEVEL) -> Line:
         differences=tuple(differences),
         these=comparison(these, Scope.TRAININGS if seeds == 1 else Scope.MODELS),
         like_these=comparison(like_these, Scope.POPULATION),
-        is_sample=is_wider and variance(differences) > _least_variance(compared, bounds),
+        is_sample=is_wider
+        and len(_alike(paired)) == len(paired)
+        and variance(differences) > _least_variance(compared, bounds),
     )
 
 
@@ -390,18 +397,23 @@ def _together(rows: Sequence[Pair]) -> Spread:
             raise ValueError("rows that name the same images have other numbers of them")
         by_image, noise = np.zeros(count), 0.0
         widest: Floor | None = None
-        for pair in pairs:
-            of = _numbers(pair.variant) - _numbers(pair.baseline)
-            weights = _checked((pair.baseline, pair.variant), pair.weights)
-            difference, around = _centered(of, weights)
-            floor = _floor_of((pair.baseline, pair.variant), weights, pair.bounds)
-            widest = floor if widest is None or floor.reach > widest.reach else widest
-            figure += difference / len(rows)
-            by_image += around.mean(axis=0) / len(pairs)
+        for alike in _alike(pairs):
+            each = []
+            for pair in alike:
+                of = _numbers(pair.variant) - _numbers(pair.baseline)
+                weights = _checked((pair.baseline, pair.variant), pair.weights)
+                difference, around = _centered(of, weights)
+                floor = _floor_of((pair.baseline, pair.variant), weights, pair.bounds)
+                widest = floor if widest is None or floor.reach > widest.reach else widest
+                figure += difference / len(rows)
+                each.append(around)
+            mean = each[0] if len(each) == 1 else np.mean(each, axis=0)
+            by_image += mean.mean(axis=0) * len(each) / len(pairs)
             if not one_seed:
-                squares = MeanSquares.of(around)
-                noise += squares.rest / len(of) / len(pairs) ** 2
-                seeds.append((squares.seeds / of.size / len(rows) ** 2, len(of) - 1))
+                squares = MeanSquares.of(mean)
+                noise += squares.rest / len(mean) * (len(each) / len(pairs)) ** 2
+                part = squares.seeds / mean.size * (len(each) / len(rows)) ** 2
+                seeds.append((part, len(mean) - 1))
         variance_of_images = float(by_image.var(ddof=1)) if count > 1 else 0.0
         images += share**2 * max(variance_of_images - noise, 0.0) / count
         rest += share**2 * noise / count
@@ -416,6 +428,18 @@ def _together(rows: Sequence[Pair]) -> Spread:
         images=images,
         floors=tuple(floors),
     )
+
+
+def _alike(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """Those of the same draws on the same images together. Raises ValueError where they have other
+    numbers of seeds."""
+    found: dict[Hashable, list[Pair]] = {}
+    for place, pair in enumerate(pairs):
+        name = (place,) if pair.draws is None else (pair.images, pair.draws)
+        found.setdefault(name, []).append(pair)
+    if any(len({len(pair.baseline) for pair in each}) > 1 for each in found.values()):
+        raise ValueError("rows that name the same draws have other numbers of seeds")
+    return list(found.values())
 
 
 BLOCKS = 10

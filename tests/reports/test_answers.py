@@ -539,6 +539,39 @@ def test_a_line_is_over_comparisons_that_share_no_arm(
         assert f"“{name}” with “{base}”" in page
 
 
+EPOCHS = """\
+title: T
+data: digits
+train: {model: ghostnet}
+matrix:
+  epochs: [15, 19, 21]
+  ema: [false, true]
+seeds: [0, 1, 2]
+tables:
+  t:
+    rows: epochs
+    columns:
+      - {header: acc, split: test, where: {ema: false}}
+      - {header: acc(ema), split: test, where: {ema: true}}
+    baseline: {ema: false}
+"""
+
+
+def test_rows_of_one_training_are_no_trainings_of_their_own(tmp_path: Path) -> None:
+    """They are averaged seed by seed: test_statistics.py holds the figures."""
+    (tmp_path / "m.yaml").write_text(EPOCHS)
+    matrix = load(tmp_path / "m.yaml")
+    store = store_of(matrix, tmp_path / "runs")
+    answer = the_answer(matrix, store)
+    pairs = [row[1].pair for row in answer.cells]
+    assert len({pair.draws for pair in pairs if pair}) == 1
+    _, like_these = answer.lines
+    assert "rows of one network, which are no sample" in like_these.verdict.remarks
+    gone = next(key for key in store.records if key[1].startswith("evaluate"))
+    del store.records[gone]
+    assert "start from the same weights" in the_answer(matrix, store).no_lines[0]
+
+
 def test_a_line_is_over_comparisons_of_one_kind(tmp_path: Path) -> None:
     file = tmp_path / "m.yaml"
     file.write_text(

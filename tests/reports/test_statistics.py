@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from statistics import fmean, median, stdev
 from typing import Any
 
@@ -31,7 +32,16 @@ from reports.statistics.intervals import (
     estimate_from_shares,
     over_rows,
 )
-from reports.statistics.limits import Score, Spread, Wilson, added_df, normal, p_value, student
+from reports.statistics.limits import (
+    SHARE,
+    Score,
+    Spread,
+    Wilson,
+    added_df,
+    normal,
+    p_value,
+    student,
+)
 
 Array = NDArray[Any]
 Z = 1.959963984540054
@@ -460,6 +470,41 @@ def test_equal_rows_are_no_narrower_for_images_than_one() -> None:
     one = Pair(row.baseline, row.variant, "test")
     together, alone = over_rows([one] * 5).these, compare(row.baseline, row.variant)
     assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.01)
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_rows_of_the_same_draws_are_one_row(seeds: int) -> None:
+    """As their mean, seed by seed; copies of a row say what it says alone."""
+    rows = [replace(row, draws="a network") for row in line_rows(2, seeds)]
+    first, second = (row.variant.astype(float) - row.baseline for row in rows)
+    mean = (first + second) / 2
+    found = over_rows(rows)
+    alone = compare(np.zeros_like(mean), mean, bounds=SHARE)
+    assert found.these.difference == pytest.approx(alone.difference)
+    spreads = found.these.limits.spread(), alone.limits.spread()
+    for name in ("seeds", "rest", "images", "df"):
+        ours, theirs = (getattr(of, name) for of in spreads)
+        assert ours == pytest.approx(theirs, rel=1e-9), name
+    assert not found.is_sample, "of networks they are none"
+
+    copies = over_rows([rows[0]] * 4).these.limits.spread()
+    once = compare(np.zeros_like(first), first, bounds=SHARE).limits.spread()
+    assert (copies.seeds, copies.df) == pytest.approx((once.seeds, once.df), rel=1e-9)
+    of_their_own = over_rows([replace(rows[0], draws=None)] * 4).these.limits.spread()
+    assert of_their_own.seeds == pytest.approx(once.seeds / 4, rel=1e-9)
+
+
+def test_some_rows_of_the_same_draws_weigh_as_many() -> None:
+    a, b, c = line_rows(3, 3)
+    a, b = (replace(row, draws="a network") for row in (a, b))
+    first, second, third = (r.variant.astype(float) - r.baseline for r in (a, b, c))
+    ms = [two_way(each)[0] / each.size for each in ((first + second) / 2, third)]
+    parts = ms[0] * (2 / 3) ** 2, ms[1] * (1 / 3) ** 2
+    spread = over_rows([a, c, b]).these.limits.spread()
+    assert spread.seeds == pytest.approx(sum(parts), rel=1e-9)
+    assert spread.df == pytest.approx(sum(parts) ** 2 / sum(v**2 / 2 for v in parts), rel=1e-9)
+    with pytest.raises(ValueError, match="other numbers of seeds"):
+        over_rows([a, replace(line_rows(1, 2)[0], draws="a network")])
 
 
 def test_unpaired_rows_add_their_squared_half_widths() -> None:
