@@ -14,7 +14,7 @@ from classifier.basics.files import cache_root
 from experiments.doctor import devices, folders, machine, versions
 from experiments.doctor.finding import Finding
 from experiments.matrix.load import DATA_ROOT
-from experiments.matrix.model import Matrix
+from experiments.matrix.model import Matrix, data_root_of
 
 ALL_WELL, SOMETHING_BAD = 0, 1
 ABSENT_ROOT = "data of your own lie there; what is fetched makes it"
@@ -49,7 +49,11 @@ def _folders(options: argparse.Namespace, matrices: Sequence[Matrix]) -> Iterabl
     else:
         yield from folders.look("cache", cache, "XDG_CACHE_HOME", folders.CACHE)
     yield from folders.look("reports", options.reports, "--reports", folders.REPORTS)
-    root = options.data_root or DATA_ROOT
+    try:
+        root = data_root_of(matrices) if matrices else options.data_root or DATA_ROOT
+    except UserError as error:
+        yield Finding("bad", "data", str(error))
+        return
     yield from folders.read("data", root, "--data-root", ABSENT_ROOT)
     for folder in _of_data(matrices, root):
         yield from folders.read("data", folder, "--data-root", ABSENT)

@@ -110,7 +110,8 @@ def _looked(about: str, folder: Path, flag: str, promises: Iterable[Promise]) ->
     other = f"name another folder with {flag}"
     try:
         there = nearest(folder)
-        where = str(folder) if there == folder else f"{folder} is not there, and would be made"
+        is_there = there == folder.absolute()
+        where = str(folder) if is_there else f"{folder} is not there, and would be made"
         inside = Path(tempfile.mkdtemp(dir=there, prefix=PREFIX))
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0)

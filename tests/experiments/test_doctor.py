@@ -290,6 +290,18 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_relative_folder_is_this_folder_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    for there in (Path("runs"), Path()):
+        for found in looked(there):
+            assert found.found.startswith(f"{there}: ")
+    (gone,) = looked(Path("reports"))
+    assert gone.found.startswith("reports is not there, and would be made: ")
+
+
 def file_in_its_place(path: Path) -> None:
     path.write_text("")
 
@@ -622,6 +634,36 @@ def test_a_matrix_adds_its_data(healthy: Path, capsys: pytest.CaptureFixture[str
     assert runner.main(["--doctor", matrix]) == 0
     assert "note  data: data/CUB_200_2011/images is not there" in capsys.readouterr().out
     assert runner.main(["--doctor", "none.yaml"]) == 2
+
+
+PHOTOS = """\
+title: T
+data: {folder: photos}
+train: {model: ghostnet}
+matrix: {rdrop: [false]}
+tables:
+  t: {rows: rdrop, columns: [{header: h, split: val}]}
+"""
+
+
+def test_a_matrix_says_where_its_data_lie(
+    healthy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless the command does; and two that say two places are not for one command."""
+    for name in ("kag", "other"):
+        (healthy / name / "photos").mkdir(parents=True)
+        Path(f"{name}.yaml").write_text(f"data_root: {name}\n{PHOTOS}")
+    assert runner.main(["--doctor", "kag.yaml"]) == 0
+    said = capsys.readouterr().out
+    for folder in ("kag", "kag/photos"):
+        assert f"ok    data: {folder} can be read\n" in said
+    assert "data: data" not in said
+    assert runner.main(["--doctor", "kag.yaml", "--data-root", "none"]) == 0
+    said = capsys.readouterr().out
+    assert "note  data: none is not there" in said and "kag" not in said
+    assert runner.main(["--doctor", "kag.yaml", "other.yaml"]) == 1
+    assert "bad   data: these matrices have several data roots" in capsys.readouterr().out
+    assert runner.main(["--doctor", "kag.yaml", "other.yaml", "--data-root", "other"]) == 0
 
 
 def test_it_has_no_home(
