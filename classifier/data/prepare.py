@@ -61,10 +61,10 @@ def _check_images(data: DataSpec, root: Path, listed: Listing) -> None:
         raise datasets.refused({str(folder / p): why for p, why in bad.items()}, len(listed.paths))
 
 
-def some(names: Sequence[str]) -> str:
+def some(names: Sequence[str], most: int = MOST_NAMED) -> str:
     """The first few of them."""
-    more = ", ..." if len(names) > MOST_NAMED else ""
-    return ", ".join(map(printable, names[:MOST_NAMED])) + more
+    more = ", ..." if len(names) > most else ""
+    return ", ".join(map(printable, names[:most])) + more
 
 
 def _say_shared(data: DataSpec, listed: Listing, shared: Sequence[Sequence[str]]) -> None:

@@ -20,10 +20,10 @@ from classifier.basics.names import listed as listed_files
 from classifier.basics.progress import OnCount, uncounted
 from classifier.data import datasets
 from classifier.data.datasets import Listing
-from classifier.data.images import BadImageError, decoders, is_data
+from classifier.data.images import BadImageError, decoders, is_data, look_through
 from classifier.data.prepare import some
 from classifier.data.sources.digits import SIZES
-from classifier.data.sources.folder import beside
+from classifier.data.sources.folder import beside, files_beside, part_folders
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part, check_sizes
 from experiments.begin import layout
@@ -33,6 +33,8 @@ MOST_DECODED = 1000
 """So many images are decoded, as a run would; of more only the headers of so many are read."""
 FEW = 20
 """Images of a class below which it is named."""
+MOST_LEFT_OUT = 3
+"""Files that are no images: so many are named."""
 DIGITS_SIDE = 8
 
 
@@ -238,7 +240,9 @@ def _remarks(
 ) -> Iterator[str]:
     """What is odd about files and classes, a sentence each."""
     if left_out := datasets.left_out(data, root):
-        yield f"no images, left out: {listed_files(left_out)}"
+        named = some(_left_out(data, root), MOST_LEFT_OUT)
+        named = f" ({named})" if named else ""
+        yield f"no images, left out: {listed_files(left_out)}{named}"
     folder = data.source.folder(root)
     assert folder is not None
     if hidden := hidden_in(folder):
@@ -250,6 +254,28 @@ def _remarks(
         yield f"classes with fewer than {FEW} images: {some(few)} ({len(few):,} in all)"
     for part, names in listed.lacking().items():
         yield f"{part} has no image of {some(names)}"
+
+
+def _left_out(data: DataSpec, root: Path) -> list[str]:
+    """The files that are taken for no image, by their paths: first those outside the class folders,
+    which may well be images. Of what a CSV does not name, only what could not be one."""
+    folder = data.source.folder(root)
+    assert folder is not None
+    if data.labels is not None:
+        found = [os.path.relpath(file, folder) for file in look_through(folder).left_out]
+        return [path for path in found if path != data.labels.file]
+    parts = part_folders(folder).values() if data.split == "given" else ()
+    outside = [
+        os.path.join(place, name)  # noqa: PTH118 - a path as text
+        for place in ("", *parts)
+        for name in files_beside(folder / place)
+    ]
+    inside = [
+        os.path.relpath(file, folder)
+        for place in parts or ("",)
+        for file in look_through(folder / place).left_out
+    ]
+    return list(dict.fromkeys([*outside, *inside]))
 
 
 def _nested(data: DataSpec, paths: Sequence[str]) -> list[str]:

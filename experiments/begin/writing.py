@@ -144,7 +144,7 @@ def _train(choice: Choice) -> Iterator[str]:
     yield f"  epochs: {choice.epochs} # few, for a first answer; more take longer, and learn more"
     yield "  lr: 2e-3"
     yield f"  schedule: {{t_max: {choice.epochs}}}"
-    yield "  warmup: true"
+    yield "  warmup: {epochs: 1} # 'true' takes 5 % of them, which of few is none"
     yield "  patience: 0"
     if choice.is_gpu:
         yield "  amp: true"
@@ -181,7 +181,7 @@ def _columns(looked: Looked) -> Iterator[tuple[str, str]]:
     """Header and what is measured."""
     counts = looked.classes.values()
     is_uneven = max(counts) > UNEVEN * min(counts)
-    for part in ("val", "test"):
+    for part in ("test", "val"):  # first the one that counts
         if looked.parts.get(part):
             yield f"{part} accuracy", f"split: {part}"
             if is_uneven:  # each class counts the same

@@ -23,6 +23,7 @@ from classifier.config.document import Document, scalar
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
 from experiments.begin import choosing, looking, tables, writing
+from experiments.begin.choosing import Choice
 from experiments.begin.looking import Looked
 from experiments.matrix import json_schema
 from experiments.matrix.load import load
@@ -112,12 +113,26 @@ def test_class_folders(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert matrix.data == (DataSpec(folder="photos"),)
     assert matrix.data_root == Path() and "data_root: . #" in Path("my.yaml").read_text()
     assert headers(matrix) == [
-        *("val accuracy", "val accuracy(ema)", "test accuracy", "test accuracy(ema)"),
+        *("test accuracy", "test accuracy(ema)", "val accuracy", "val accuracy(ema)"),
     ]
     counted = datasets.counts(matrix.data[0], matrix.data_root)
     assert counted == (3, {"train": 18, "val": 6, "test": 6})
     said = capsys.readouterr().out
     assert "3 classes, 30 images (18 train / 6 val / 6 test); 10 of each; 12 x 10 pixels" in said
+
+
+def test_a_longer_run_goes_on_from_a_short_one(here: Path) -> None:
+    """Both warm up for one epoch, so that one training can do both; `true` warms up none of 8."""
+    choice = Choice("ghostnet", 32, 32, epochs=8, decay=0.9, tau=1, is_gpu=False)
+    text = writing.matrix(looking.digits(), choice, Path("my.yaml"), "run")
+    short, longer = (
+        load(Path("my.yaml"), text=text.replace("  epochs: 8 ", f"  epochs: {epochs} "))
+        for epochs in (8, 50)
+    )
+    one, other = (next(matrix.requests()).training for matrix in (short, longer))
+    assert one is not None and other is not None
+    assert one.warmup is not None and one.warmup.length(one.epochs, 10) == 10
+    assert (one.epochs, other.epochs) == (8, 50) and one.family == other.family
 
 
 def test_the_command_works_from_elsewhere(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,11 +275,42 @@ def test_what_is_odd_is_named(here: Path, capsys: pytest.CaptureFixture[str]) ->
         in said
     )
     assert "b/cut.png (" in said
-    assert "1 file .txt, 1 file outside the class folders" in said
+    assert "1 file .txt, 1 file outside the class folders (loose.png, a/notes.txt)\n" in said
     assert "hidden files and folders, left out: .DS_Store, b/.thumbs (2 in all)" in said
     assert "folders inside a class, whose images are the class's: b/puppies" in said
     assert "fewer than 20 images: a (8), b (9)" in said
     assert "8 of 'a' to 9 of 'b'" in said, "without those that can't be read"
+
+
+def test_of_many_files_that_are_left_out_three_are_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("train", "val", "test"):
+        class_folders(here / "photos" / part, "ab", images=3)
+        (here / "photos" / part / "about.txt").touch()
+    (here / "photos" / "train" / "a" / "0.txt").touch()
+    (here / "photos" / "more").mkdir()
+    (here / "photos" / "more" / "0.txt").touch()
+    begun("--data", "photos")
+    assert (
+        "left out: 1 file .txt, 3 files outside the class folders "
+        "(train/about.txt, val/about.txt, test/about.txt, ...)\n"
+    ) in capsys.readouterr().out
+
+
+def test_beside_a_csv_what_is_no_image_is_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(20):
+        image(here / "dogs" / f"{index}.png")
+    rows = [(f"{index}.png", "ab"[index % 2]) for index in range(19)]
+    table(here / "dogs" / "all.csv", [("path", "label"), *rows])
+    begun("--data", "dogs")
+    assert "left out: 1 file not in all.csv\n" in capsys.readouterr().out
+    (here / "dogs" / "about.md").touch()
+    Path("my.yaml").unlink()
+    begun("--data", "dogs")
+    assert "1 file .md, 1 file not in all.csv (about.md)\n" in capsys.readouterr().out
 
 
 def test_links_are_followed(here: Path) -> None:

@@ -75,7 +75,7 @@ class Folder(Source):
 
     def left_out(self, root: Path) -> dict[str, int]:
         folder = self.there(root)
-        left_out = Counter(files_beside(folder))
+        left_out = _count_beside(folder)
         for name in class_folders(folder):
             left_out.update(by_ending(look_through(folder / name).left_out))
         return dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0])))
@@ -124,7 +124,7 @@ class SplitFolder(Folder):
 
     def left_out(self, root: Path) -> dict[str, int]:
         folder = self.there(root)
-        counted = Counter(files_beside(folder))
+        counted = _count_beside(folder)
         for name in part_folders(folder).values():
             counted.update(Folder(f"{self.path}/{name}").left_out(root))
         return dict(counted)
@@ -234,11 +234,14 @@ def by_ending(files: Iterable[Path]) -> Counter[str]:
     return Counter("no file" if is_image(f) else f.suffix.lower() or "no ending" for f in files)
 
 
-def files_beside(folder: Path) -> dict[str, int]:
-    """How many files lie in a folder of folders itself."""
+def files_beside(folder: Path) -> list[str]:
+    """The names of the files that lie in a folder of folders itself, in order."""
     with os.scandir(folder) as entries:
-        count = sum(is_data(entry.name) and not entry.is_dir() for entry in entries)
-    return {"outside the class folders": count} if count else {}
+        return sorted(entry.name for entry in entries if is_data(entry.name) and not entry.is_dir())
+
+
+def _count_beside(folder: Path) -> Counter[str]:
+    return Counter("outside the class folders" for _ in files_beside(folder))
 
 
 def image_paths(folder: Path) -> Iterator[str]:
