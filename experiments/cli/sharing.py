@@ -74,14 +74,18 @@ def reproduce(options: argparse.Namespace) -> int:
         name: Path(f"{file.stem}-reproduced", name) if vars(options)[name] == Path(name) else of
         for name, of in (("runs", options.runs), ("reports", options.reports))
     }
-    with tempfile.TemporaryDirectory() as folder:
-        unpacked = again.unpack(file, Path(folder), options.data_root or DATA_ROOT)
-        print(api.run(unpacked.matrices, **run_options(argparse.Namespace(**given))), end="")
-        found = []
-        for matrix, then in zip(unpacked.matrices, unpacked.reports, strict=True):
-            now = records_json.read(given["reports"] / matrix.name)
-            again.check_data(file, then, now)
-            found += list(again.compare(then, now))
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        try:
+            unpacked = again.unpack(file, folder, options.data_root or DATA_ROOT)
+            print(api.run(unpacked.matrices, **run_options(argparse.Namespace(**given))), end="")
+            found = []
+            for matrix, then in zip(unpacked.matrices, unpacked.reports, strict=True):
+                now = records_json.read(given["reports"] / matrix.name)
+                again.check_data(file, then, now)
+                found += list(again.compare(then, now))
+        except UserError as error:
+            raise again.named(error, file, folder) from error
     _print_reproduced(found)
     return SOME_FAILED if any(each.found is again.Again.NOT for each in found) else ALL_DONE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +11,7 @@ from pathlib import Path
 from classifier.basics.errors import UserError
 from classifier.data import datasets
 from experiments.matrix.model import Matrix
-from experiments.share.archive import REPORTS, Manifest, load_all, remake, seen
+from experiments.share.archive import MATRICES, REPORTS, Manifest, load_all, remake, seen
 from experiments.share.sealed import unseal
 from reports import records_json
 from reports.records_json import Known, KnownCell
@@ -69,6 +70,12 @@ def unpack(file: Path, folder: Path, data_root: Path) -> Unpacked:
         raise _other_data(file, list(differ))
     reports = [records_json.read(folder / REPORTS / each.name) for each in manifest.matrices]
     return Unpacked(matrices, reports)
+
+
+def named(error: UserError, file: Path, folder: Path) -> UserError:
+    """The same, but what was unpacked into the folder is told as the archive's."""
+    place = rf"{re.escape(str(folder))}/(?:{MATRICES}/[^/\n]+/[^/\n]+/)?"
+    return UserError(re.sub(place, lambda _: f"{file}: ", str(error)))
 
 
 def check_data(file: Path, then: Known, now: Known) -> None:

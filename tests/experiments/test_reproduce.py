@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import runner
-from experiments.share.reproduce import Again, compare
+from classifier.basics.errors import UserError
+from experiments.share.reproduce import Again, compare, named
 from reports import records_json
+from tests.experiments.test_init import class_folders
 from tests.experiments.test_share import members, resealed
 from tests.experiments.test_upkeep import MATRIX
 
@@ -97,6 +100,44 @@ def test_what_is_said_of_a_figure(archive: Path) -> None:
     now = then.model_copy(update={"cells": (faster,)})
     of_speed = next(each for each in compare(then, now) if each.place.endswith("FPS"))
     assert of_speed.found is Again.MACHINE
+
+
+OWN = """\
+title: Own
+data_root: kept
+data: {folder: photos}
+train: {model: mobilenetv2, image_size: 32, batch_size: 4, epochs: 1}
+matrix: {lr: [1e-3]}
+tables:
+  t: {rows: lr, columns: [{header: val, split: val}]}
+"""
+
+
+def test_of_data_that_are_not_there_the_archive_s_matrix_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class_folders(tmp_path / "one" / "kept" / "photos", "ab")
+    monkeypatch.chdir(tmp_path / "one")
+    Path("my.yaml").write_text(OWN)
+    assert runner.main(["my.yaml"]) == 0
+    assert runner.main(["my.yaml", "--archive", "my.zip"]) == 0
+    (tmp_path / "two").mkdir()
+    monkeypatch.chdir(tmp_path / "two")
+    Path("my.zip").write_bytes((tmp_path / "one" / "my.zip").read_bytes())
+    capsys.readouterr()
+    assert runner.main(["--reproduce", "my.zip"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("error: my.zip: my.yaml:3: the data folder data/photos is not there")
+    assert "--data-root" in said and tempfile.gettempdir() not in said
+    assert [path.name for path in Path().iterdir()] == ["my.zip"]
+    assert runner.main(["--reproduce", "my.zip", "--data-root", "../one/kept"]) == 0
+    assert "1 equal to the bit" in capsys.readouterr().out
+
+
+def test_what_was_unpacked_is_named_as_the_archive_s() -> None:
+    said = "/tmp/x.y/matrices/my/a b/sub/mine.py:3: no; /tmp/x.y/runs/r is not /tmp/xzy/runs"
+    error = named(UserError(said), Path("m/my.zip"), Path("/tmp/x.y"))
+    assert str(error) == "m/my.zip: sub/mine.py:3: no; m/my.zip: runs/r is not /tmp/xzy/runs"
 
 
 PLUGIN = """\
