@@ -13,7 +13,7 @@ from pathlib import Path
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import write_atomically
-from classifier.basics.program import called
+from classifier.basics.program import USUAL, called
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import options
 from reports import records_json, results_csv, verdict_files
@@ -41,7 +41,7 @@ def write(
     `found`: its answers, if they are known already.
     `images`: whether pictures of the data may be shown. `is_live`: a runner works on the matrix, so
     that index.html reloads itself while a job of it is left, and nothing need have run. `is_dated`:
-    whether index.html says when it was made.
+    whether index.html says when it was made, and by which call: else it is the same from each.
 
     Each file is written whole or not at all. Raises UserError where they can't be, and, before any
     is written, where no job of the matrix has run.
@@ -65,7 +65,7 @@ def write(
         state=state(selection.jobs, selection.open_jobs, is_live),
         reloads=is_live and any(job.state != "failed" for job in selection.open_jobs),
         files=list(beside),
-        again=" ".join([called(), *again(selection.matrix)]),
+        again=" ".join([called() if is_dated else USUAL, *again(selection.matrix)]),
     )
     files |= {PAGE: beside[PAGE], "index.html": page} | beside
     files |= {f"{plot.name}.svg": svg.as_file(plot) for plot in plots}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -9,11 +10,19 @@ from pathlib import Path
 DISTRIBUTION = "classifier-ablations"
 COMMAND = "ablate"
 """The command that an installation brings; the same as runner.py in a checkout."""
+SCRIPT = "runner.py"
+USUAL = f"python {SCRIPT}"
+"""In the folder of a checkout."""
 
 
 def called() -> str:
-    """How a shell is given this program again: as it was."""
-    return COMMAND if Path(sys.argv[0]).stem == COMMAND else "python runner.py"
+    """How a shell is given this program again, in this folder: as it was."""
+    given = Path(sys.argv[0])
+    if given.stem == COMMAND:
+        return COMMAND
+    if given.name == SCRIPT and given.parent != Path() and given.parent.resolve() != Path.cwd():
+        return f"python {shlex.quote(sys.argv[0])}"
+    return USUAL
 
 
 def version() -> str:

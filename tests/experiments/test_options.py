@@ -7,13 +7,17 @@ import itertools
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from classifier.basics.program import called
 from classifier.cli.entry import Parser
 from experiments.cli import completion, options
 
+ROOT = Path(__file__).parents[2]
+ASK = "from classifier.basics.program import called\nprint(called())\n"
 THINGS = [
     *("--plan", "--report", "--watch", "--published", "--try", "--schema"),
     *("--diff", "--doctor", "--status", "--verify", "--prune", "--completion"),
@@ -34,6 +38,35 @@ def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("sys.argv", [request.param])
     monkeypatch.setenv("COLUMNS", "80")
     return "ablate" if "ablate" in request.param else "python runner.py"
+
+
+def test_it_is_called_as_a_shell_finds_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, own = tmp_path / "a b", tmp_path / "own"
+    for folder in (home, own):
+        folder.mkdir()
+    (home / "runner.py").write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{ASK}")
+    for folder, given, program in [
+        (own, str(home / "runner.py"), f"python '{home}/runner.py'"),
+        (own, "../a b/runner.py", "python '../a b/runner.py'"),
+        (tmp_path, "a b/runner.py", "python 'a b/runner.py'"),
+        *((home, each, "python runner.py") for each in ("runner.py", "./runner.py")),
+        (home, str(home / "runner.py"), "python runner.py"),
+        (home, "../a b/runner.py", "python runner.py"),
+    ]:
+        monkeypatch.setattr("sys.argv", [given])
+        monkeypatch.chdir(folder)
+        assert called() == options.parser().prog == program
+        python = shlex.quote(sys.executable)
+        again = program.replace("python", python, 1)
+        ran = subprocess.run(again, shell=True, capture_output=True, text=True, check=True)
+        assert ran.stdout == f"{program}\n"
+    for other in ("/x/pytest", "-c", "", "/x/lib/ipykernel_launcher.py"):
+        monkeypatch.setattr("sys.argv", [other])
+        assert called() == "python runner.py"
+    monkeypatch.setattr("sys.argv", ["../bin/ablate"])
+    assert called() == "ablate"
 
 
 def test_help_has_four_groups_with_examples_that_parse(program: str) -> None:

@@ -95,6 +95,22 @@ def members(archive: Path) -> dict[str, bytes]:
         return {name: opened.read(name) for name in opened.namelist()}
 
 
+def test_it_is_the_same_by_whatever_call(
+    here: Path, archive: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page's own call holds no path of this machine's, and each can verify it."""
+    was = members(archive)
+    file = Path("other.zip").absolute()
+    for program in ("/elsewhere/runner.py", "/usr/bin/ablate"):
+        with monkeypatch.context() as patch:
+            patch.chdir(here)
+            patch.setattr("sys.argv", [program])
+            assert runner.main(["stored.yaml", "--archive", str(file)]) == 3
+        assert members(file) == was
+        code, said = verified(file, capsys)
+        assert code == 0 and "to the byte" in said
+
+
 def test_an_archive_is_whole(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = verified(archive, capsys)
     assert (code, said) == (
