@@ -178,6 +178,7 @@ class Reporter:
         says whether every figure of what is printed is there."""
         from reports.formats import every
 
+        every.check_table(self._matrices, wanted.table)
         found = self.find_some(here)
         every_table = list(zip(found.selections, found.answers(), strict=True))
         pairs = every.chosen(every_table, wanted.table)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from classifier.basics.errors import UserError
 from classifier.basics.names import nearest
+from experiments.matrix.model import Matrix
 from reports.figures.select import Selection
 from reports.formats import FormatName, csv, html, json, latex, markdown
 from reports.formats.printed import printed
@@ -30,16 +31,19 @@ def text(found: Found, name: FormatName, marks: bool = False) -> str:
     return _TEXTS[name](printed(answer, selection.matrix.title, marks))
 
 
+def check_table(matrices: Sequence[Matrix], table: str | None) -> None:
+    """Raises UserError where no table of these has that name."""
+    names = list(dict.fromkeys(each.name for matrix in matrices for each in matrix.tables))
+    if table is not None and table not in names:
+        raise UserError(f"--table {table}: no such table{nearest(table, names)}")
+
+
 def chosen(found: Found, table: str | None) -> Found:
-    """All tables, or those of that name. Raises UserError where there is none."""
+    """All tables, or those of that name."""
     if table is None:
         return found
     kept = [(s, [a for a in answers if a.table.name == table]) for s, answers in found]
-    kept = [(selection, answers) for selection, answers in kept if answers]
-    if not kept:
-        names = dict.fromkeys(answer.table.name for _, answers in found for answer in answers)
-        raise UserError(f"--table {table}: no such table{nearest(table, names)}")
-    return kept
+    return [(selection, answers) for selection, answers in kept if answers]
 
 
 def _named(selection: Selection, answer: Answer, found: Found) -> str:

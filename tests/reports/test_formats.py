@@ -293,5 +293,19 @@ def test_several_tables_ask_which(tmp_path: Path) -> None:
     ):
         every.text(twice, "csv")
     with pytest.raises(UserError, match=r"--table tt: no such table; did you mean 't'\?"):
-        every.chosen(twice, "tt")
+        every.check_table([selection.matrix], "tt")
+    every.check_table([selection.matrix], "t")
+    every.check_table([selection.matrix], None)
     assert every.chosen(twice, "t") == twice and as_markdown.text(printed(found[0], "T", False))
+
+
+def test_a_table_that_no_matrix_has_is_told_before_what_has_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    matrix = str(STORED / "runs.yaml")
+    assert runner.main([matrix, "--format", "csv", "--table", "nope"]) == 2
+    assert "error: --table nope: no such table; it can be " in capsys.readouterr().err
+    assert runner.main([matrix, "--format", "csv"]) == 2
+    assert "has run: nothing to report" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
