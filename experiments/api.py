@@ -91,7 +91,7 @@ def make_plan(
     devices: Devices = "auto",
     jobs_per_device: int | None = None,
     engine: EngineName = "local",
-    also: Iterable[str] = (),
+    also: str | Path | Iterable[str | Path] = (),
 ) -> Planned:
     """What `run` would do, and at what cost: the jobs of all matrices together, each once. Printed,
     or as the last line of a notebook's cell, it reads as `--plan` shows it. Writes nothing.
@@ -99,7 +99,7 @@ def make_plan(
     `devices`, `jobs_per_device`, `engine`, `also`: as `run` has them; where devices are
     named, the time until the end is estimated. Raises UserError.
     """
-    named = {"runs": runs, "devices": devices, "engine": engine, "also": tuple(also)}
+    named = {"runs": runs, "devices": devices, "engine": engine, "also": _folders(also)}
     options = checked(**named, jobs_per_device=jobs_per_device)
     return Runner(_several(matrices), options).planned()
 
@@ -108,7 +108,7 @@ def run(
     matrices: Matrices,
     *,
     runs: str | Path = "runs",
-    also: Iterable[str] = (),
+    also: str | Path | Iterable[str | Path] = (),
     reports: str | Path = "reports",
     devices: Devices = "auto",
     jobs_per_device: int | None = None,
@@ -141,7 +141,7 @@ def run(
     """
     options = checked(
         runs=runs,
-        also=tuple(also),
+        also=_folders(also),
         reports=reports,
         devices=devices,
         jobs_per_device=jobs_per_device,
@@ -167,7 +167,7 @@ def results(
     *,
     runs: str | Path = "runs",
     devices: Devices = "auto",
-    also: Iterable[str] = (),
+    also: str | Path | Iterable[str | Path] = (),
 ) -> MatrixResults:
     """What a store holds for a matrix, as pandas frames: cells, verdicts, records, histories and
     predictions. `devices`: the first is the one whose speeds are shown, where there are several's.
@@ -177,9 +177,19 @@ def results(
     """
     from experiments.session.frames import MatrixResults
 
-    found = Runner([matrix], checked(runs=runs, devices=devices, also=tuple(also))).find()
+    found = Runner(
+        _several([matrix]), checked(runs=runs, devices=devices, also=_folders(also))
+    ).find()
     return MatrixResults(found.selections[0])
 
 
+def _folders(also: str | Path | Iterable[str | Path]) -> tuple[str, ...]:
+    """One alone is one, and not its letters."""
+    return tuple(map(str, [also] if isinstance(also, str | Path) else also))
+
+
 def _several(matrices: Matrices) -> Sequence[Matrix]:
-    return [matrices] if isinstance(matrices, Matrix) else list(matrices)
+    several = [matrices] if isinstance(matrices, Matrix | str | Path) else list(matrices)
+    if not all(isinstance(each, Matrix) for each in several):
+        raise UserError('a matrix is expected, as load("experiments/ema.yaml") gives it')
+    return [each for each in several if isinstance(each, Matrix)]

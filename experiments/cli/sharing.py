@@ -70,6 +70,9 @@ def reproduce(options: argparse.Namespace) -> int:
     file: Path = options.reproduce
     if options.matrices or options.also:
         raise UserError("--reproduce takes an archive, and no matrix and no --also")
+    for name in ("smoke", "set", "seeds", "json"):
+        if getattr(options, name):
+            raise UserError(f"--reproduce runs what the archive has, and takes no --{name}")
     given = vars(options) | {
         name: Path(f"{file.stem}-reproduced", name) if vars(options)[name] == Path(name) else of
         for name, of in (("runs", options.runs), ("reports", options.reports))

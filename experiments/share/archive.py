@@ -194,6 +194,9 @@ def remake(folder: Path, manifest: Manifest, reports: Path, data_root: Path) -> 
 
 def load_all(folder: Path, manifest: Manifest, data_root: Path) -> list[Matrix]:
     """The matrices of an archive that lies in a folder. Raises UserError."""
+    for said in manifest.matrices:  # no file outside it is read, whatever the manifest says
+        if said.file not in manifest.members:
+            raise UserError(f"the manifest names {said.file!r}, which is no member of the archive")
     given = manifest.given
     overrides = Overrides(given.smoke, given.sets, given.seeds)
     loaded = [load(folder / each.file, overrides, data_root) for each in manifest.matrices]

@@ -441,6 +441,12 @@ def test_what_does_not_go_together_is_an_error(small: Path) -> None:
         make_plan([matrix, load("m.yaml", seeds=(3,), data_root="other")])
     with pytest.raises(UserError, match="a matrix is expected"):
         make_plan([])
+    for wrong in ("m.yaml", Path("m.yaml"), ["m.yaml"]):
+        with pytest.raises(UserError, match=r"a matrix is expected, as load\("):
+            make_plan(wrong)  # type: ignore[arg-type]
+    for also in ("nowhere", Path("nowhere"), ["nowhere"], [Path("nowhere")]):
+        with pytest.raises(UserError, match="--also nowhere is not there"):
+            make_plan(matrix, also=also)
     with pytest.raises(UserError, match=r"no job of m\.yaml has run: nothing to report"):
         results(load("m.yaml"), runs="nowhere")
     with pytest.raises(UserError, match=r"n\.yaml: no such file; did you mean"):
