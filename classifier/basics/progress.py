@@ -21,16 +21,19 @@ class Progress:
     """Best val accuracy (or MPA) so far."""
     classes: int | None = None
     """Of the data, where there is a best."""
+    mpa: float | None = None
+    """On val, of the epoch with the best."""
     least: int | None = None
     """How many are done when it ends early, if nothing gets better from here on: before that it
     can't. None where it does not end early."""
 
     @property
     def only_guesses(self) -> bool:
-        """What it has reached so far is what guessing does."""
+        """What it has reached so far is what guessing does, or always answering one class."""
         if self.best is None or self.classes is None:
             return False
-        return is_guessing(self.best, self.classes)
+        least = self.best if self.mpa is None else min(self.best, self.mpa)
+        return is_guessing(least, self.classes)
 
     @property
     def is_waiting(self) -> bool:

@@ -350,10 +350,11 @@ class Trainer:
 
     def _progress(self) -> Progress:
         shown = [
-            looker.chosen.best_score
+            (chosen.best_score, looker.carried.history[chosen.best_epoch].val_mpa)
             for looker in self.lookers
-            if looker.spec.best != "loss" and looker.chosen.best_epoch >= 0
+            if looker.spec.best != "loss" and (chosen := looker.chosen).best_epoch >= 0
         ]
+        best, mpa = max(shown, default=(None, None))
         steps = len(self.data.train)
         done, total = self.epoch * steps + self.step_in_epoch, self.spec.epochs * steps
         phase = f"epoch {self.epoch + 1}/{self.spec.epochs}"
@@ -363,8 +364,9 @@ class Trainer:
             done,
             total,
             self._rate,
-            max(shown, default=None),
+            best,
             classes=self.network.classes,
+            mpa=mpa,
             least=least if least < total else None,
         )
 

@@ -41,10 +41,6 @@ class Folded:
         return self.folds[0].track
 
     @property
-    def classes(self) -> int:
-        return self.folds[0].data.classes
-
-    @property
     def images(self) -> int:
         return sum(map(images_of, self.folds))
 

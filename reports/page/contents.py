@@ -91,7 +91,7 @@ def _table(selection: Selection, answer: Answer, plots: Sequence[Plot]) -> Itera
         for block in others.pop("verdicts", ())
     ]
     grid = measured(answer, _with_sources(selection, answer))
-    blocks: list[Block] = [grid, *_key(grid), Bullets(notes(selection.matrix, table))]
+    blocks: list[Block] = [grid, *_key(grid), Bullets(notes(selection, table))]
     blocks += [Details("All figures and verdicts", verdicts)] if verdicts else []
     blocks += [*plots, *(Details(_BEHIND[about], of) for about, of in others.items())]
     yield Section(2, table.name, blocks, key=f"table-{table.name}")

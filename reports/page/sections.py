@@ -90,7 +90,7 @@ def environment(selection: Selection) -> Section:
 
 def _table(selection: Selection, answer: Answer, plots: Sequence[Plot]) -> Iterator[Section]:
     table = answer.table
-    yield Section(2, table.name, (measured(answer), Bullets(notes(selection.matrix, table))))
+    yield Section(2, table.name, (measured(answer), Bullets(notes(selection, table))))
     others = behind(selection, answer)
     parts = {"verdicts": others.pop("verdicts", ()), "plots": plots, **others}
     for about, blocks in parts.items():

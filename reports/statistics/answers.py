@@ -9,7 +9,6 @@ from statistics import fmean, variance
 
 import numpy as np
 
-from classifier.basics.chance import is_guessing
 from classifier.records.record import (
     BenchmarkRecord,
     EvaluateRecord,
@@ -21,6 +20,7 @@ from experiments.matrix.model import share_images
 from experiments.matrix.schema import Column
 from reports.figures import scores
 from reports.figures.folds import Folded, single
+from reports.figures.guessing import guess
 from reports.figures.metrics import WITHOUT_INTERVAL, not_once
 from reports.figures.scores import NoPredictionsError, Scored
 from reports.figures.select import Cell, Missing, SelectedTable, Selection
@@ -438,11 +438,13 @@ class _Judging:
 
     def _guessing(self, cell: Cell, base: Cell, both: Sequence[int]) -> Iterator[str]:
         for each in (cell, base):
-            seeds = [self._seeds[i] for i in both if learnt_nothing(each.seeds[i])]
-            if seeds:
-                said = "seed {} only guesses" if len(seeds) == 1 else "seeds {} only guess"
-                listed = ", ".join(map(str, seeds))
-                yield f"{said.format(listed)} in {_name(each, cell, base)}"
+            found = {self._seeds[i]: guess(each.seeds[i], self._folders) for i in both}
+            guesses = {seed: of.why for seed, of in found.items() if of is not None}
+            if guesses:
+                said = "seed {} only guesses" if len(guesses) == 1 else "seeds {} only guess"
+                why = "; ".join(dict.fromkeys(filter(None, guesses.values())))
+                where = f"{_name(each, cell, base)}{f' ({why})' if why else ''}"
+                yield f"{said.format(', '.join(map(str, guesses)))} in {where}"
 
     def _mixed(self, variant: Sequence[Seed], baseline: Sequence[Seed]) -> Iterator[str]:
         arms = single(baseline), single(variant)
@@ -476,20 +478,6 @@ def _without_interval(column: Column, records: Sequence[Seed]) -> str | None:
     if column.part != "test" and any(isinstance(each, Folded) for each in records):
         return not_once(column.part)
     return WITHOUT_INTERVAL.get(column.metric)
-
-
-def learnt_nothing(record: Seed | Missing) -> bool:
-    """Whether its accuracy is that of guessing; on other data than the training's that may be what
-    these do to a network that knows its own."""
-    if isinstance(record, Folded):
-        return is_guessing(record.accuracy, record.classes)
-    if isinstance(record, MetricRecord):
-        record = record.evaluation
-    if isinstance(record, EvaluateRecord) and record.spec.data is not None:
-        return False
-    if isinstance(record, TrainRecord | EvaluateRecord):
-        return is_guessing(record.accuracy, record.data.classes)
-    return False
 
 
 def _name(cell: Cell, one: Cell, other: Cell) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from classifier.basics.machine import Platform, without_instructions
 from classifier.basics.names import counted
@@ -12,26 +12,27 @@ from classifier.data.batches import left_over
 from classifier.records.record import (
     BenchmarkRecord,
     Environment,
-    EvaluateRecord,
     Record,
     TrainRecord,
 )
 from experiments.matrix.model import Matrix
-from reports.figures.select import Cell, Missing, SelectedTable
+from reports.figures.disagreements import Folders
+from reports.figures.guessing import guess
+from reports.figures.select import Cell, Missing, SelectedTable, Selection
 from reports.figures.tables import figures
-from reports.statistics.answers import learnt_nothing
 
 MOST_NAMED = 10
 """Rows."""
 
 
-def notes(matrix: Matrix, table: SelectedTable) -> list[str]:
-    """Sentences for under a table of the matrix."""
+def notes(selection: Selection, table: SelectedTable) -> list[str]:
+    """Sentences for under a table of its matrix."""
+    matrix = selection.matrix
     said = (
         *on_form(table),
         *_own(table),
         *_spread(matrix, table),
-        *_learnt_nothing(table),
+        *_learnt_nothing(table, selection.folders),
         *_not_recorded(table),
         *_emulation(table),
         *_amp(table),
@@ -107,31 +108,34 @@ def _spread(matrix: Matrix, table: SelectedTable) -> Iterator[str]:
         yield f"[ ]: the 95 % interval of the figure before it, {speaks}."
 
 
-def _learnt_nothing(table: SelectedTable) -> Iterator[str]:
-    guessing = [record for record in table.accuracies if learnt_nothing(record)]
+def _learnt_nothing(table: SelectedTable, folders: Folders) -> Iterator[str]:
+    found = {(of.signature, of.unit): guess(of, folders) for of in table.accuracies}
+    guessing = {key: of.why for key, of in found.items() if of is not None}
     if guessing:
-        where = list(_where_it_guesses(table))
+        where = list(_where_it_guesses(table, guessing.keys()))
         more = f" and {len(where) - MOST_NAMED} more" if len(where) > MOST_NAMED else ""
+        whys = list(dict.fromkeys(filter(None, guessing.values())))[:MOST_NAMED]
+        why = f" ({'; '.join(whys)})" if whys else ""
         named = f": {'; '.join(where[:MOST_NAMED])}{more}"
         yield (
             f"{len(guessing)} of {len(table.accuracies)} accuracies are those of guessing: what "
             "they belong to has learnt nothing yet"
-            f"{named if len(guessing) < len(table.accuracies) else ''}."
+            f"{named if len(guessing) < len(table.accuracies) else ''}{why}."
         )
 
 
-def _where_it_guesses(table: SelectedTable) -> Iterator[str]:
+def _where_it_guesses(table: SelectedTable, guessing: Set[tuple[str, str]]) -> Iterator[str]:
     """A row, with the columns where it is not all of them."""
     for row in table.cells:
         cells = [cell for cell in row if not cell.column.is_cost and not cell.column.is_speed]
-        guess = {cell.column.header: None for cell in cells if any(map(_guesses, cell.records))}
-        if guess:
-            is_whole = len(guess) == len(cells)
-            yield row[0].row if is_whole else f"{row[0].row} ({', '.join(guess)})"
-
-
-def _guesses(record: Record) -> bool:
-    return isinstance(record, TrainRecord | EvaluateRecord) and learnt_nothing(record)
+        columns = {
+            cell.column.header: None
+            for cell in cells
+            if any((of.signature, of.unit) in guessing for of in cell.records)
+        }
+        if columns:
+            is_whole = len(columns) == len(cells)
+            yield row[0].row if is_whole else f"{row[0].row} ({', '.join(columns)})"
 
 
 def emulated_on(table: SelectedTable) -> Environment | None:

@@ -21,7 +21,7 @@ from classifier.data import datasets
 from classifier.data.spec import DataSpec
 from classifier.job import train
 from classifier.records.runs import read_evaluation
-from reports.statistics.answers import learnt_nothing
+from reports.figures.guessing import Guess, guess
 from tests.classifier.test_datasets import make_images
 
 MATRIX = """\
@@ -180,9 +180,9 @@ def test_a_network_that_a_shift_breaks_has_learnt_something(birds: Path) -> None
     assert runner.main(RUN) == 0
     (file,) = Path("runs").glob("*/evaluate-*-on-shifted-*")
     record = read_evaluation(file).model_copy(update={"accuracy": 0.0})
-    assert not learnt_nothing(record)
+    assert guess(record, {}) is None
     own = record.spec.model_copy(update={"data": None})
-    assert learnt_nothing(record.model_copy(update={"spec": own}))
+    assert guess(record.model_copy(update={"spec": own}), {}) == Guess("")
 
 
 def test_an_evaluation_of_data_that_changed_under_it_is_no_result(

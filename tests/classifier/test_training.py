@@ -387,8 +387,9 @@ def test_a_training_tells_what_its_best_is_worth_and_when_it_may_end(
     each = steps[0].total // 6
     assert epochs < 6, "it stops early"
     assert [steps[0].least, steps[-1].least] == [2 * each, epochs * each]
-    best = max(row.val_accuracy for row in outcome.record.history[:-1])
-    assert (steps[-1].best, steps[-1].classes) == (best, outcome.record.data.classes)
+    best = max(outcome.record.history[:-1], key=lambda row: row.val_accuracy)
+    said_last = steps[-1].best, steps[-1].mpa, steps[-1].classes
+    assert said_last == (best.val_accuracy, best.val_mpa, outcome.record.data.classes)
 
 
 def test_evaluations_are_of_the_stored_checkpoint(tiny: TrainSpec, tmp_path: Path) -> None:

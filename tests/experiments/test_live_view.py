@@ -298,17 +298,21 @@ def test_what_failed_is_told_apart_from_what_waits_for_it_with_the_first_cause()
 
 
 @pytest.mark.parametrize(
-    ("best", "classes", "said"),
+    ("best", "classes", "mpa", "said"),
     [
-        (0.1, 10, "at chance"),
-        (0.12, 10, "at chance"),
-        (0.13, 10, "0.13000"),
-        (0.1, None, "0.10000"),
+        (0.1, 10, None, "at chance"),
+        (0.12, 10, None, "at chance"),
+        (0.13, 10, None, "0.13000"),
+        (0.1, None, None, "0.10000"),
+        (0.48, 4, 0.25, "at chance"),
+        (0.48, 4, 0.4, "0.48000"),
     ],
 )
-def test_a_best_that_is_chance_is_said_to_be(best: float, classes: int | None, said: str) -> None:
+def test_a_best_that_is_chance_is_said_to_be(
+    best: float, classes: int | None, mpa: float | None, said: str
+) -> None:
     view, out = shown(RUNNING["one"], 160)
-    said_last = Progress("epoch 1/9", 9, 90, 300.0, best, classes)
+    said_last = Progress("epoch 1/9", 9, 90, 300.0, best, classes, mpa)
     view.progressed(RUNNING["one"][0], said_last)
     view._console.print(draw._running(view.picture().rows, 160))
     assert re.split(r" {2,}", out.getvalue().splitlines()[1].strip())[-2] == said

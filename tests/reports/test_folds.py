@@ -258,9 +258,10 @@ def test_a_seed_without_one_of_its_folds_is_not_whole(why: Missing, tmp_path: Pa
     said = f"seed 1 {why.value} in r-drop"
     assert judged.doubts == ((said,) if why is Missing.FAILED else ())
     assert judged.remarks == (() if why is Missing.FAILED else (f"{said}, left out",))
-    (table,) = select(matrix, results).tables
+    selection = select(matrix, results)
+    (table,) = selection.tables
     assert len(table.accuracies) > len({r.signature for c in table.cells[0] for r in c.records})
-    assert notes(matrix, table), "the folds that are there stand in no cell"
+    assert notes(selection, table), "the folds that are there stand in no cell"
 
 
 def test_val_parts_overlap_so_their_figures_are_means_without_a_verdict(tmp_path: Path) -> None:

@@ -236,10 +236,11 @@ def test_several_lines_say_what_their_verdicts_leave_open(tmp_path: Path) -> Non
         share = 0.1 if request.training.model == "ghostnet" else 0.5
         return np.random.default_rng(request.training.seed).random(IMAGES) < share
 
-    answer = the_answer(matrix, store_of(matrix, tmp_path / "runs", right))
+    results = store_of(matrix, tmp_path / "runs", right)
+    answer = the_answer(matrix, results)
     said = finding(answer).said
     assert said.count("seeds that failed or only guess in ghostnet") == 1
-    (note,) = [n for n in notes(matrix, answer.table) if "guessing" in n]
+    (note,) = [n for n in notes(select(matrix, results), answer.table) if "guessing" in n]
     assert note == (
         "6 of 12 accuracies are those of guessing: what they belong to has learnt nothing yet: "
         "ghostnet."
