@@ -46,7 +46,7 @@ from experiments.matrix.load import load
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
 from experiments.plan.jobs import unique
-from experiments.share.sealed import Content, Sealed, member, seal
+from experiments.share.sealed import Content, Sealed, member, seal, wrong_name
 from experiments.store.layout import FAILURE, run_name
 from experiments.store.store import Results, Store
 from reports import report
@@ -195,7 +195,7 @@ def remake(folder: Path, manifest: Manifest, reports: Path, data_root: Path) -> 
 def load_all(folder: Path, manifest: Manifest, data_root: Path) -> list[Matrix]:
     """The matrices of an archive that lies in a folder. Raises UserError."""
     for said in manifest.matrices:  # no file outside it is read, whatever the manifest says
-        if said.file not in manifest.members:
+        if wrong_name(said.file) or not (folder / said.file).is_file():
             raise UserError(f"the manifest names {said.file!r}, which is no member of the archive")
     given = manifest.given
     overrides = Overrides(given.smoke, given.sets, given.seeds)

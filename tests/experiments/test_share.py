@@ -186,7 +186,9 @@ def test_another_file_is_not_overwritten(here: Path, capsys: pytest.CaptureFixtu
     assert sorted(each.name for each in Path().iterdir()) == ["folder", "mine.zip"]
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(place=st.integers(0, 10**9), bit=st.integers(0, 7))
 @example(place=0, bit=0)
 @example(place=10**9, bit=0)
@@ -203,7 +205,9 @@ def test_any_changed_bit_is_seen(
     assert re.search(r"changed|is no archive|manifest\.json", said)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(place=st.integers(0, 10**9))
 def test_any_part_of_it_is_seen(
     archive: Path, place: int, capsys: pytest.CaptureFixture[str]
@@ -306,6 +310,20 @@ def test_forgeries_are_named(
         assert code == 1, name
         assert expected in said, f"{name}: {said}"
         assert "/tmp" not in said.replace(str(file), ""), said
+
+
+@pytest.mark.parametrize("file", ["{}/mine.yaml", "../mine.yaml", "matrices/none.yaml"])
+def test_a_matrix_outside_is_not_read(
+    file: str, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever a manifest with hashes that fit says."""
+    (tmp_path / "mine.yaml").write_text("title: [\n")
+    held: dict[str, Content] = dict(members(archive))
+    told = json.loads(held.pop(MANIFEST))  # type: ignore[arg-type]
+    told["matrices"][0]["file"] = file.format(tmp_path)
+    seal(Path("outside.zip"), Manifest.model_validate(told), held)
+    code, said = verified(Path("outside.zip"), capsys)
+    assert code == 1 and "which is no member of the archive" in said
 
 
 def test_another_version_is_compared_by_its_figures(
