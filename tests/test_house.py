@@ -165,7 +165,20 @@ def test_the_lowest_versions_are_pyprojects() -> None:
     of_the_pair = {Requirement(line).name for line in lines_of(PAIR.read_text().splitlines())}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     dev = project["optional-dependencies"]
-    extras = (dev[name] for name in ("cam", "dev", "heif", "hf", "ray", "similar"))
+    extras = (
+        dev[name]
+        for name in (
+            "cam",
+            "dev",
+            "heif",
+            "hf",
+            "mlflow",
+            "ray",
+            "remote",
+            "similar",
+            "tensorboard",
+        )
+    )
     for each in map(Requirement, chain(project["dependencies"], *extras)):
         if each.name == project["name"]:
             continue
