@@ -419,8 +419,12 @@ def test_no_permission(
     monkeypatch.chdir(here)
     Path("locked").mkdir()
 
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
+    open_it = Path.open
+
+    def refuse(path: Path, *how: Any, **more: Any) -> Any:
+        if path.name == "my.yaml":
+            raise PermissionError(13, "Permission denied")
+        return open_it(path, *how, **more)
 
     monkeypatch.setattr(Path, "open", refuse)
     said = refused(capsys, "--init", "locked/my.yaml")
