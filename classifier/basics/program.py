@@ -7,7 +7,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-DISTRIBUTION = "classifier-ablations"
+from classifier.basics.files import NAME
+
+DISTRIBUTION = NAME
 COMMAND = "ablate"
 """The command that an installation brings; the same as runner.py in a checkout."""
 SCRIPT = "runner.py"

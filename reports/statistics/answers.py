@@ -9,6 +9,7 @@ from statistics import fmean, variance
 
 import numpy as np
 
+from classifier.config.spec import TrainSpec
 from classifier.records.record import (
     BenchmarkRecord,
     EvaluateRecord,
@@ -188,13 +189,17 @@ def _can_be_averaged(rows: Sequence[Judged]) -> bool:
 
 def _networks(*arms: Seed) -> tuple[str, ...]:
     """By their names."""
-    specs = [arm.training if isinstance(arm, Folded) else arm.spec.trained for arm in arms]
-    return tuple(spec.model for spec in specs if spec is not None)
+    return tuple(spec.model for spec in _trainings(arms))
 
 
 def _seeds(records: Sequence[Seed]) -> tuple[int, ...]:
-    specs = [each.training if isinstance(each, Folded) else each.spec.trained for each in records]
-    return tuple(spec.seed for spec in specs if spec is not None)
+    return tuple(spec.seed for spec in _trainings(records))
+
+
+def _trainings(of: Sequence[Seed]) -> list[TrainSpec]:
+    """What each was trained as; a speed was not."""
+    specs = (each.training if isinstance(each, Folded) else each.spec.trained for each in of)
+    return [spec for spec in specs if spec is not None]
 
 
 def _arm(cell: Cell) -> tuple[tuple[str, str], ...]:
