@@ -111,5 +111,5 @@ def prepare_for_gradients(network: Network, device: torch.device) -> Network:
 
 
 def fuse(network: Network) -> Network:
-    """A copy for inference in which multi-branch blocks (RepVGG) are fused; for others a copy."""
-    return cast(Network, reparameterize_model(network, inplace=False))
+    """The network itself for inference, its multi-branch blocks (RepVGG) fused."""
+    return cast(Network, reparameterize_model(network, inplace=True))

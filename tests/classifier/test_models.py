@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -55,7 +57,7 @@ def test_repvgg_is_fused_and_gives_the_same() -> None:
     with torch.no_grad():
         network(torch.randn(8, 3, 64, 64))  # statistics that are not those of a new network
     network.eval()
-    fused = fuse(network)
+    fused = fuse(copy.deepcopy(network))
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(fused(images), network(images), atol=1e-4)

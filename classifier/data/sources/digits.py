@@ -12,10 +12,14 @@ from classifier.basics.files import digest
 from classifier.data.sources import Source
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 SIZES = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
 """Images of each digit, from 0 to 9."""
+
+_NEEDED = "digits are in scikit-learn's package, which is not installed: pip install scikit-learn"
 
 
 class Digits(Source):
@@ -25,9 +29,7 @@ class Digits(Source):
         return {str(digit): images for digit, images in enumerate(SIZES)}
 
     def not_there(self, root: Path) -> UserError:
-        return UserError(
-            "digits are in scikit-learn's package, which is not installed: pip install scikit-learn"
-        )
+        return UserError(_NEEDED)
 
     def classes(self, root: Path) -> dict[str, list[str]]:
         classes: dict[str, list[str]] = {digit: [] for digit in self.sizes()}
@@ -39,24 +41,30 @@ class Digits(Source):
         import numpy as np
         from PIL import Image
 
-        levels = np.asarray(_load()[0][int(path.partition("/")[2])])  # 0 to 16
+        levels = _load()[0][int(path.partition("/")[2])]  # 0 to 16
         return Image.fromarray(np.rint(levels * (255 / 16)).astype(np.uint8)).convert("RGB")
 
     def fingerprint(self, root: Path) -> str:
-        # scikit-learn's file, without the second that importing scikit-learn takes.
-        package = importlib.util.find_spec("sklearn")
-        if package is None or package.origin is None:
-            raise self.not_there(root)
-        return digest(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz")
+        return digest(_file())
 
 
 @cache
-def _load() -> tuple[list[list[list[float]]], list[int]]:
-    """Images (N, 8, 8) and labels (N,)."""
-    from sklearn.datasets import load_digits
+def _file() -> Path:
+    """scikit-learn's own, found without the second that importing scikit-learn takes. Raises
+    UserError where it is not installed."""
+    package = importlib.util.find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise UserError(_NEEDED)
+    return Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
 
-    digits = load_digits()
-    return digits.images, [int(label) for label in digits.target]
+
+@cache
+def _load() -> tuple[NDArray[np.float64], list[int]]:
+    """Images (N, 8, 8) and labels (N,), as scikit-learn's `load_digits` has them."""
+    import numpy as np
+
+    rows = np.loadtxt(_file(), delimiter=",")
+    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(int).tolist()
 
 
 SOURCE = Digits()
