@@ -10,7 +10,7 @@ VENV   ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN     = $(VENV)/bin
 
-.PHONY: demo test test-all test-lowest test-page benchmarks clean
+.PHONY: demo test test-all test-lowest lowest-versions test-page benchmarks clean
 
 demo: $(VENV)/installed
 	$(BIN)/python runner.py experiments/digits.yaml
@@ -31,10 +31,11 @@ test-lowest:
 	.venv-lowest/bin/pytest -m slow
 
 # With the oldest Python that is allowed, and the pair of torch and torchvision of constraints.txt.
-constraints-lowest.txt: pyproject.toml constraints.txt
+# Named otherwise than its file: git sets the times of a clone's files in no order.
+lowest-versions:
 	$(PYTHON) -m uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --extra dev \
-	    --no-annotate --custom-compile-command 'pip install uv && make constraints-lowest.txt' \
-	    -c constraints.txt pyproject.toml -o $@
+	    --no-annotate --custom-compile-command 'pip install uv && make lowest-versions' \
+	    -c constraints.txt pyproject.toml -o constraints-lowest.txt
 
 test-page: $(VENV)/installed
 	command -v chromium || command -v chromium-browser || command -v google-chrome || { \

@@ -159,7 +159,7 @@ def test_the_installed_command_trains_in_an_empty_folder(site: Path, tmp_path: P
 
 
 def test_the_lowest_versions_are_pyprojects() -> None:
-    """If this fails: pip install uv && make constraints-lowest.txt"""
+    """If this fails: pip install uv && make lowest-versions"""
     lines = (ROOT / "constraints-lowest.txt").read_text().splitlines()
     lowest = {each.name.lower(): each for each in map(Requirement, lines_of(lines))}
     of_the_pair = {Requirement(line).name for line in lines_of(PAIR.read_text().splitlines())}
