@@ -24,7 +24,7 @@ from reports.page.plots import every, svg
 from reports.page.sections import OWNER, measured, sections
 from reports.statistics.answers import Answer, answers
 
-PAGE = "report.md"
+PAGE, INDEX = "report.md", "index.html"
 
 
 def write(
@@ -67,7 +67,7 @@ def write(
         files=list(beside),
         again=" ".join([called() if is_dated else USUAL, *again(selection.matrix)]),
     )
-    files |= {PAGE: beside[PAGE], "index.html": page} | beside
+    files |= {PAGE: beside[PAGE], INDEX: page} | beside
     files |= {f"{plot.name}.svg": svg.as_file(plot) for plot in plots}
     target = folder / selection.matrix.name
     try:

@@ -32,16 +32,17 @@ def archive(file: Path, reporter: Reporter, here: Platform, overrides: Overrides
         raise UserError(f"--archive {file} is a folder; name a file in it, as {file / 'ema.zip'}")
     found = reporter.find_some(here)
     units = benchmark_units(here)
-    manifest, size = archives.make(
+    made = archives.make(
         file, found.selections, found.results, units, overrides, reporter.data_root
     )
-    records = sum(name.endswith("/record.json") for name in manifest.members)
-    files = counted(len(manifest.members), "file")
-    print(f"{file}: {counted(records, 'record')}, {files}, {size / 1e6:,.1f} MB")
-    left = manifest.checkpoints
+    members, left = made.manifest.members, made.manifest.checkpoints
+    records = sum(name.endswith("/record.json") for name in members)
+    files = counted(len(members), "file")
+    print(f"{file}: {counted(records, 'record')}, {files}, {made.size / 1e6:,.1f} MB")
     if left.count:
         number = counted(left.count, "checkpoint")
-        print(f"left out: {number}, {left.size / 1e6:,.1f} MB; --also {reporter.runs} uses them")
+        also = " ".join(f"--also {lender or reporter.runs}" for lender in made.lenders)
+        print(f"left out: {number}, {left.size / 1e6:,.1f} MB; {also} uses them")
     whole = all(selection.is_whole for selection in found.selections)
     return ALL_DONE if whole else SOME_MISSING
 
@@ -54,9 +55,14 @@ def verify(file: Path, data_root: Path) -> int:
     for problem in found.problems:
         print(problem)
     if found.problems:
+        if found.others:
+            print(f"it says that others made it: {found.others}; with these it may be whole")
         print(f"{len(found.problems)} damaged")
         return SOME_FAILED
-    how = "to the byte" if found.is_to_the_byte else "in every figure (other versions wrote it)"
+    for left_out in found.not_compared:
+        print(f"not compared: {left_out}")
+    weaker = f"; that is weaker than to the byte, for others made it: {found.others}"
+    how = f"in every figure and verdict{weaker}" if found.others else "to the byte"
     print(f"{file} is whole: {counted(found.records, 'record')}, and they give its report {how}")
     return ALL_DONE
 

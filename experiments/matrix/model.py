@@ -120,8 +120,8 @@ class Matrix:
 
     @property
     def label(self) -> str:
-        """The file with its folder, the same from wherever it is run."""
-        return "/".join(self.source.resolve().parts[-2:])
+        """The file with its folder, the same from wherever it is run; of a link its own."""
+        return "/".join((self.source.parent.resolve() / self.source.name).parts[-2:])
 
     def requests(self) -> Iterator[Request]:
         for table in self.tables:

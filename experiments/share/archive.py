@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import NAME
@@ -47,6 +48,7 @@ from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
 from experiments.plan.jobs import unique
 from experiments.share.sealed import Content, Sealed, member, seal, wrong_name
+from experiments.store.damage import problem_of
 from experiments.store.layout import FAILURE, run_name
 from experiments.store.store import Results, Store
 from reports import report
@@ -100,7 +102,7 @@ class Manifest(Sealed):
     """Rises where an older or newer `--verify` could not read it."""
     made_with: dict[str, str | None]
     """Versions: where all are the same, the report is to the byte."""
-    matrices: tuple[ArchivedMatrix, ...]
+    matrices: tuple[ArchivedMatrix, ...] = Field(min_length=1)
     given: Given
     speeds: tuple[str, ...]
     """The names of the units whose speeds the report shows, first choice first."""
@@ -118,6 +120,16 @@ def made_with() -> dict[str, str | None]:
     return {NAME: own, "commit": commit(), "python": versions()["python"], **of_each}
 
 
+@dataclass(frozen=True)
+class Archived:
+    manifest: Manifest
+    size: int
+    """Bytes."""
+    lenders: tuple[str, ...]
+    """The other runs folders that checkpoints which are left out lie in, as the user calls them;
+    an empty one is the user's own."""
+
+
 def make(
     file: Path,
     selections: Sequence[Selection],
@@ -125,29 +137,30 @@ def make(
     speeds: Sequence[str],
     overrides: Overrides,
     data_root: Path,
-) -> tuple[Manifest, int]:
-    """Write the archive of these reports, whole or not at all. Its manifest and bytes.
+) -> Archived:
+    """Write the archive of these reports, whole or not at all.
 
     `results`: what the selections were made from; `speeds`: the units of whose speeds.
-    Raises UserError where it can't be written, or a matrix or a plugin was edited since it was
-    read.
+    Raises UserError where it can't be written, a record that it needs is damaged, or a matrix or a
+    plugin was edited since it was read.
     """
     contents: dict[str, Content] = {}
-    left_out: dict[str, int] = {}
+    left_out: dict[tuple[str, str], int] = {}
     matrices = []
     for selection in selections:
         matrix = selection.matrix
         base = f"{MATRICES}/{matrix.name}/{_parent(matrix)}"
-        file_name = f"{base}/{matrix.source.resolve().name}"
+        file_name = f"{base}/{matrix.source.name}"
         matrices.append(ArchivedMatrix(name=matrix.name, file=file_name))
         contents |= {file_name: matrix.source.read_bytes()} | {
             f"{base}/{path}": content for path, content in _beside(matrix)
         }
         for record in _behind(selection, results):
             contents |= _of_record(record, results)
-            checkpoint = results.folders[record.signature, record.unit] / CHECKPOINT
+            key = record.signature, record.unit
+            checkpoint = results.folders[key] / CHECKPOINT
             if isinstance(record, TrainRecord) and checkpoint.exists():
-                left_out[f"{record.signature}/{record.unit}"] = checkpoint.stat().st_size
+                left_out[key] = checkpoint.stat().st_size
         contents |= _failures(matrix, results)
     manifest = Manifest(
         made_with=made_with(),
@@ -173,7 +186,8 @@ def make(
         }
         members = {name: member(path) for name, path in sorted(packed.items())}
         manifest = manifest.model_copy(update={"members": members})
-        return manifest, seal(file, manifest, packed)
+        lenders = tuple(dict.fromkeys(results.origins.get(key, "") for key in left_out))
+        return Archived(manifest, seal(file, manifest, packed), lenders)
 
 
 def remake(folder: Path, manifest: Manifest, reports: Path, data_root: Path) -> Sequence[Selection]:
@@ -231,7 +245,7 @@ _COUNTED = set(DataSeen.model_fields) - {"name"}
 
 def _parent(matrix: Matrix) -> str:
     """The name of its folder, which its report tells."""
-    return matrix.source.resolve().parent.name or "_"
+    return matrix.source.parent.resolve().name or "_"
 
 
 def _beside(matrix: Matrix) -> Iterator[tuple[str, Content]]:
@@ -247,7 +261,7 @@ def _beside(matrix: Matrix) -> Iterator[tuple[str, Content]]:
     tables: dict[str, Any] = Document(matrix.source).data["tables"]
     for table in tables.values():
         if named := table.get("published"):
-            file = (folder.resolve() / named).resolve()
+            file = Path(os.path.normpath(folder.resolve() / named))  # a link has its own name
             yield file.relative_to(folder.resolve()).as_posix(), file
 
 
@@ -262,9 +276,12 @@ def _behind(selection: Selection, results: Results) -> list[Record]:
 
 
 def _of_record(record: Record, results: Results) -> Mapping[str, Content]:
-    """The members of a unit. Of its cost the data's folder is left out, which is this machine's."""
+    """The members of a unit. What a figure follows from must be whole: `--verify` asks for no
+    less. Of its cost the data's folder is left out, which is this machine's."""
     key = record.signature, record.unit
     base, folder = f"{RUNS}/{run_name(record.spec.run)}/{record.unit}", results.folders[key]
+    if not isinstance(record, TrainRecord) and (problem := problem_of(folder)):
+        raise UserError(f"{problem}; no archive of it would be whole")
     files: dict[str, Content] = {f"{base}/{RECORD}": folder / RECORD}
     if (cost := results.costs.get(key)) is not None:
         told = cost.model_copy(update={"data_root": None}).model_dump_json(indent=1)

@@ -24,7 +24,7 @@ from typing import IO, BinaryIO, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from classifier.basics.errors import UserError
-from classifier.basics.files import explain, sync_folder
+from classifier.basics.files import LONGEST_NAME, explain, sync_folder
 
 MANIFEST = "manifest.json"
 MOST_MANIFEST = 64 * 2**20
@@ -33,6 +33,8 @@ SEAL = b"sha256:"
 SEALED = len(SEAL) + 64
 """Bytes of a seal."""
 CHUNK = 2**20
+LONGEST_PATH = 2_048
+"""Bytes of a member's folders and name: what is unpacked lies in a folder that has a path, too."""
 TIME = (1980, 1, 1, 0, 0, 0)
 """The first that a zip file can hold."""
 FILE = 0o100644
@@ -215,9 +217,11 @@ def wrong_name(name: str) -> str:
     if str(path) != name or "\\" in name or "\0" in name or name == ".":
         return "it is no plain path"
     try:
-        name.encode()
+        lengths = [len(part.encode()) for part in path.parts]
     except UnicodeEncodeError:
         return "it is no text"
+    if max(lengths) > LONGEST_NAME or sum(lengths) > LONGEST_PATH:
+        return "it is too long for a file's name"
     return ""
 
 

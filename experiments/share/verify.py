@@ -1,15 +1,19 @@
-"""`--verify FILE`: whether an archive is what was written, and its report what its records give."""
+"""`--verify FILE`: whether an archive is what was written, and its report what its records give.
+
+The report is made anew and compared to the byte. Where it is not the same and the manifest says
+that other versions made it, words and plots may be theirs; then what it tells is compared
+(`told.py`). Who forges a report can say so too: what was not compared is named.
+"""
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.basics.errors import UserError
-from classifier.records.runs import CHECKPOINT, PREDICTIONS, RECORD, read_record
+from classifier.records.runs import RECORD, read_record
 from experiments.share.archive import (
     REPORTS,
     RUNS,
@@ -19,13 +23,9 @@ from experiments.share.archive import (
     remake,
 )
 from experiments.share.sealed import NoArchiveError, Opened, unseal
-from experiments.store.housekeeping import problem_of
+from experiments.share.told import not_compared, tell_the_same
+from experiments.store.damage import problem_of
 from experiments.store.layout import folders, is_unit, run_name
-from reports import records_json
-from reports.records_json import Known
-
-TOLERANCE = 1e-9
-"""Between the figures of two versions of numpy, of the figure."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class Verified:
     problems: tuple[str, ...]
     """What is damaged, by name, a line each; none where all is whole."""
     records: int
-    is_to_the_byte: bool
-    """Whether the report was made anew to the byte, or only its figures were compared, as its
-    words and plots may be another version's."""
+    others: str = ""
+    """The versions that it says made its report, where that is not made anew to the byte here."""
+    not_compared: tuple[str, ...] = ()
+    """What of such a report was left out, a line a file."""
 
 
 def verify(file: Path, data_root: Path) -> Verified:
@@ -49,11 +50,13 @@ def verify(file: Path, data_root: Path) -> Verified:
         try:
             opened = unseal(file, Manifest, folder)
         except NoArchiveError as error:
-            return Verified((str(error),), 0, False)
+            return Verified((str(error),), 0)
         units = [u for run in folders(folder / RUNS) for u in folders(run) if is_unit(u)]
         problems = [f"{file}: {problem}" for problem in _problems(opened, folder, made, data_root)]
-        same = opened.manifest is not None and opened.manifest.made_with == made_with()
-    return Verified(tuple(problems), len(units), same)
+        differ = _differ(folder, made)
+        others = _others(opened.manifest) if opened.manifest and differ else ""
+        left_out = (f"{REPORTS}/{name}: {what}" for name in differ if (what := not_compared(name)))
+        return Verified(tuple(problems), len(units), others, tuple(left_out))
 
 
 def _problems(opened: Opened[Manifest], folder: Path, made: Path, data_root: Path) -> Iterator[str]:
@@ -75,7 +78,7 @@ def _problems(opened: Opened[Manifest], folder: Path, made: Path, data_root: Pat
 def _wrong_records(folder: Path) -> Iterator[str]:
     for run in folders(folder / RUNS):
         for unit in filter(is_unit, folders(run)):
-            if problem := problem_of(unit, (CHECKPOINT, PREDICTIONS)):
+            if problem := problem_of(unit, has_checkpoint=False):
                 yield problem
             elif run_name(read_record(unit).spec.run) != run.name:
                 yield f"{unit / RECORD} lies in the folder of another run"
@@ -89,41 +92,31 @@ def _wrong_reports(folder: Path, manifest: Manifest, made: Path, data_root: Path
         return
     if data_of(selections) != manifest.data:
         yield "the manifest's data are not those of the records"
-    names = [
-        {p.relative_to(of).as_posix() for p in of.rglob("*") if p.is_file()}
-        for of in (folder / REPORTS, made)
-    ]
-    for name in sorted(names[0] ^ names[1]):
-        yield f"{REPORTS}/{name} is {'missing' if name in names[1] else 'of no matrix'}"
-    if manifest.made_with == made_with():
-        for name in sorted(names[0] & names[1]):
-            if (folder / REPORTS / name).read_bytes() != (made / name).read_bytes():
-                yield f"{REPORTS}/{name} is not what its records give"
-        return
-    for each in manifest.matrices:
-        a, b = (records_json.read(of / each.name) for of in (folder / REPORTS, made))
-        for place in other_figures(a, b):
-            yield f"{REPORTS}/{each.name}: {place} is not what its records give"
+    there, again = _files(folder / REPORTS), _files(made)
+    for name in sorted(there ^ again):
+        yield f"{REPORTS}/{name} is {'missing' if name in again else 'of no matrix'}"
+    by_others = bool(_others(manifest))
+    for name in _differ(folder, made):
+        if not (by_others and tell_the_same(folder / REPORTS / name, made / name)):
+            yield f"{REPORTS}/{name} is not what its records give"
 
 
-def other_figures(a: Known, b: Known) -> Iterator[str]:
-    """The cells whose figures or verdicts two reports do not share."""
-    cells = [{(c.table, c.row, c.column): c for c in of.cells} for of in (a, b)]
-    for key in dict.fromkeys([*cells[0], *cells[1]]):
-        x, y = (of.get(key) for of in cells)
-        if (
-            x is None
-            or y is None
-            or x.verdict != y.verdict
-            or not _alike(
-                (x.figure, x.low, x.high, *x.by_seed), (y.figure, y.low, y.high, *y.by_seed)
-            )
-        ):
-            yield f"{key[0]}: {key[1]}, {key[2]}"
+def _files(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
 
-def _alike(a: tuple[float | None, ...], b: tuple[float | None, ...]) -> bool:
-    return len(a) == len(b) and all(
-        x == y or (x is not None and y is not None and math.isclose(x, y, rel_tol=TOLERANCE))
-        for x, y in zip(a, b, strict=True)
+def _differ(folder: Path, made: Path) -> list[str]:
+    """The files of the reports that were made anew with other bytes."""
+    both = _files(folder / REPORTS) & _files(made)
+    there = folder / REPORTS
+    return sorted(n for n in both if (there / n).read_bytes() != (made / n).read_bytes())
+
+
+def _others(manifest: Manifest) -> str:
+    """The versions that it says made its reports, where they are not those here."""
+    of = manifest.made_with
+    return ", ".join(
+        f"{name} {of.get(name)} (here {here})"
+        for name, here in made_with().items()
+        if of.get(name) != here
     )

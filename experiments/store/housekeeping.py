@@ -6,26 +6,22 @@ import os
 import shutil
 import sys
 import time
-import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from zipfile import BadZipFile
 
-import numpy as np
 from tabulate import tabulate
 
 from classifier.basics.console import Counted
 from classifier.basics.errors import UserError
-from classifier.basics.files import digest, short_name
+from classifier.basics.files import short_name
 from classifier.basics.names import counted
 from classifier.basics.progress import OnCount, duration
-from classifier.inference import metrics
 from classifier.records import runs
-from classifier.records.record import EvaluateRecord, MetricRecord, Record, TrainRecord
-from classifier.records.runs import PREDICTIONS, SCORES
+from classifier.records.record import Record
 from experiments.store import leases
 from experiments.store.about import about
+from experiments.store.damage import problem_of
 from experiments.store.layout import (
     BENCHMARK,
     DELETED,
@@ -39,9 +35,6 @@ from experiments.store.layout import (
     signature_of,
 )
 from experiments.store.store import Store
-
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, MemoryError, BadZipFile, zlib.error)
-"""All that numpy raises for a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -177,44 +170,6 @@ def verify(store: Store, progress: OnCount) -> Iterator[str]:
         if problem := problem_of(unit):
             yield f"{problem}; delete {unit} to have it done again"
         progress(done, len(units))
-
-
-def problem_of(unit: Path, may_lack: Collection[str] = ()) -> str:
-    """What is damaged of a unit, without what to do; nothing where it is whole. `may_lack`: names
-    of files that need not be there."""
-    try:
-        return _problem(unit, runs.read_record(unit), may_lack)
-    except runs.DamagedRecordError as error:
-        return error.problem
-    except _UNREADABLE as error:
-        return f"{unit} can't be read: {error}"
-
-
-def _problem(unit: Path, record: Record, may_lack: Collection[str]) -> str:
-    def lacks(name: str) -> bool:
-        return name in may_lack and not (unit / name).exists()
-
-    if record.signature != record.spec.signature or record.unit != unit.name:
-        return f"{unit / runs.RECORD} is not what its name and settings say"
-    if isinstance(record, TrainRecord) and not lacks(runs.CHECKPOINT):
-        file = unit / runs.CHECKPOINT
-        if not file.exists():
-            return f"{file} is missing"
-        if digest(file) != record.checkpoint:
-            return f"{file} is not the checkpoint that was trained"
-    if isinstance(record, MetricRecord) and record.scores is not None and not lacks(SCORES):
-        file = unit / SCORES
-        if not file.exists() or digest(file) != record.scores:
-            return f"{file} is not what its metric gave"
-    if isinstance(record, EvaluateRecord) and not lacks(PREDICTIONS):
-        with np.load(unit / PREDICTIONS, allow_pickle=False) as kept:
-            accuracy = metrics.accuracy(kept["logits"].argmax(axis=1), kept["labels"])
-        if accuracy != record.accuracy:
-            return (
-                f"{unit / PREDICTIONS} gives accuracy {accuracy:.5f}, its record "
-                f"{record.accuracy:.5f}"
-            )
-    return ""
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ that what is compared was trained once.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.basics.errors import UserError
-from classifier.basics.files import cache_folder, digest, path_key, write_atomically
+from classifier.basics.files import cache_folder, path_key, write_atomically
 from classifier.records import runs
 from classifier.records.record import (
     BenchmarkRecord,
@@ -23,8 +23,8 @@ from classifier.records.record import (
     Record,
     TrainRecord,
 )
-from classifier.records.runs import CHECKPOINT
 from experiments.store import layout
+from experiments.store.damage import read_whole
 from experiments.store.store import Lent, Results
 
 Wanted = Mapping[str, frozenset[str]]
@@ -56,12 +56,16 @@ def borrow(folders: Mapping[str, Path], wanted: Wanted) -> Borrowed:
     return Borrowed(lent, damaged)
 
 
+def not_there(name: str) -> UserError:
+    return UserError(f"--also {name} is not there; name the runs folder of somebody else")
+
+
 def _runs(name: str, root: Path, wanted: Wanted) -> dict[str, Path]:
     """The folders of the runs that are wanted, by signature; also those that a person named."""
     found: dict[str, Path] = {}
     try:
         if not root.is_dir():
-            raise UserError(f"--also {name} is not there; name the runs folder of somebody else")
+            raise not_there(name)
         for run in layout.folders(root):
             signature = layout.signature_of(run) if layout.is_signed(run) else _signature(run)
             if signature in wanted:
@@ -90,32 +94,17 @@ def _look(run: Path, damaged: list[str]) -> Results:
     there = []
     for unit in filter(layout.is_unit, layout.folders(run)):
         try:
-            record = runs.read_record(unit)
-            if problem := _problem(unit, record):
-                damaged.append(f"{problem}; it is not used")
-            elif runs.is_whole(unit):
+            record = read_whole(unit, has_checkpoint=False, look=_once)
+            if runs.is_whole(unit):
                 there.append((record, unit))
         except runs.DamagedRecordError as error:
             damaged.append(f"{error.problem}; it is not used")
-        except OSError as error:
-            damaged.append(f"{unit} can't be read ({error.strerror}); it is not used")
     there.sort(key=lambda each: kinds.index(type(each[0])))
     for record, unit in there:
         if _fits(record, found):
             found.add(record, runs.read_cost(unit))
             found.folders[record.signature, record.unit] = unit
     return found
-
-
-def _problem(unit: Path, record: Record) -> str:
-    """As one's own are checked, when they are verified or used."""
-    if record.signature != record.spec.signature or record.unit != unit.name:
-        return f"{unit / runs.RECORD} is not what its name and settings say"
-    if isinstance(record, TrainRecord) and runs.is_whole(unit):
-        file = unit / CHECKPOINT
-        if _digest(file) != record.checkpoint:
-            return f"{file} is not the checkpoint that was trained"
-    return ""
 
 
 def _fits(record: Record, found: Results) -> bool:
@@ -128,20 +117,20 @@ def _fits(record: Record, found: Results) -> bool:
     return True
 
 
-def _digest(file: Path) -> str:
+def _once(file: Path, of: Callable[[Path], str]) -> str:
     """Of a file that stays as it is one look is enough, whichever command has it."""
     stats = file.stat()
     now = [stats.st_size, stats.st_mtime_ns, stats.st_ino]
     try:
-        kept = cache_folder("digests") / f"{path_key(file)}.json"
+        kept = cache_folder("looks") / f"{path_key(file)}-{of.__name__}.json"
     except UserError:  # nothing can be kept here
-        return digest(file)
+        return of(file)
     try:
         before, known = json.loads(kept.read_bytes())
         if before == now:
             return str(known)
     except (OSError, ValueError, TypeError):
         pass
-    found = digest(file)
+    found = of(file)
     write_atomically(kept, json.dumps([now, found]).encode())
     return found

@@ -14,6 +14,7 @@ from filelock import FileLock
 from classifier.basics.errors import UserError
 from classifier.basics.files import make_folder, stays_in, write_atomically
 from experiments.store import layout
+from experiments.store.others import not_there
 
 KNOWN = "known.json"
 """In a copy: what each file of the other side was when it was copied."""
@@ -53,7 +54,7 @@ def _copy(url: str, wanted: Collection[str], folder: Path) -> None:
     files, root = fsspec.core.url_to_fs(url)
     files.invalidate_cache()
     if not files.isdir(root):
-        raise UserError(f"--also {url} is not there; name the runs folder of somebody else")
+        raise not_there(url)
     known = _known(folder / KNOWN)
     there: dict[str, str] = {}
     for run in files.ls(root, detail=False):

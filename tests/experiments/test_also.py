@@ -145,6 +145,25 @@ def test_what_is_damaged_there_is_not_used(
     assert listing(theirs) == before
 
 
+def test_an_evaluation_that_its_predictions_do_not_give_is_not_used(
+    theirs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is done here, with their checkpoint."""
+    first, second = sorted(theirs.glob("*/evaluate-*"))
+    told = json.loads((first / "record.json").read_text())
+    (first / "record.json").write_text(json.dumps(told | {"accuracy": 0.987}))
+    (second / "predictions.npz").unlink()
+    assert runner.main(["small.yaml", "--plan", "--json", "--also", str(theirs)]) == 0
+    said = capsys.readouterr()
+    jobs = json.loads(said.out)["jobs"]
+    assert {job["state"] for job in jobs if job["kind"] == "evaluate"} == {"todo"}
+    assert {job["state"] for job in jobs if job["kind"] != "evaluate"} == {"done"}
+    forged, lost = said.err.splitlines()
+    assert forged.startswith(f"warning: {first / 'predictions.npz'} gives accuracy ")
+    assert forged.endswith(", its record 0.987; it is not used")
+    assert lost == f"warning: {second / 'predictions.npz'} is missing; it is not used"
+
+
 def test_a_record_of_other_settings_is_not_used(
     theirs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -212,6 +231,7 @@ def test_it_goes_into_an_archive(theirs: Path, capsys: pytest.CaptureFixture[str
     assert runner.main(["small.yaml", "--also", str(theirs), "--archive", "small.zip"]) == 0
     said = capsys.readouterr().out
     assert "small.zip: 5 records" in said and "left out: 2 checkpoints" in said
+    assert f"; --also {theirs} uses them\n" in said
     assert runner.main(["--verify", "small.zip"]) == 0
 
 

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import runner
+from classifier.inference import metrics
 from experiments.share.archive import Manifest
 from experiments.share.sealed import MANIFEST, SEALED, Content, member, seal, unseal
 
@@ -35,8 +36,8 @@ def copy_of_store(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_of_store(tmp_path_factory.mktemp("share") / "stored")
-    for run in folder.glob("runs/mobilenetv2-s*/evaluate-*"):
-        _add_predictions(run)
+    for unit in folder.glob("runs/*/evaluate-*"):
+        _add_predictions(unit)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert runner.main(["stored.yaml", "--archive", "stored.zip"]) == 3
@@ -44,12 +45,14 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _add_predictions(unit: Path) -> None:
-    """Some that give its record's accuracy."""
+    """Some that give its record's accuracy; its mpa is theirs then."""
     record = json.loads((unit / "record.json").read_text())
     labels = np.arange(record["images"]) % record["data"]["classes"]
     answers = labels.copy()
     wrong = round((1 - record["accuracy"]) * record["images"])
     answers[:wrong] = (answers[:wrong] + 1) % record["data"]["classes"]
+    record["mpa"] = metrics.mpa(answers, labels)
+    (unit / "record.json").write_text(json.dumps(record))
     np.savez(
         unit / "predictions.npz",
         logits=np.eye(record["data"]["classes"], dtype=np.float32)[answers],
@@ -240,6 +243,7 @@ def test_a_changed_member_is_named(archive: Path, capsys: pytest.CaptureFixture[
 
 
 A_RECORD = "runs/ghostnet-s0-d560cdbc2932/evaluate-raw-val-fp32-97b43f875032/record.json"
+PREDICTED = A_RECORD.replace("record.json", "predictions.npz")
 
 
 def _edited(content: bytes, *keys: str, to: object) -> bytes:
@@ -257,8 +261,6 @@ def test_forgeries_are_named(
     """With hashes that fit: a figure must follow from records, and a record be of its settings."""
     held = members(archive)
     record = held[A_RECORD]
-    predicted = next(n for n in held if n.endswith("predictions.npz"))
-    of_it = predicted.replace("predictions.npz", "record.json")
     cases: dict[str, tuple[dict[str, bytes | None], str]] = {
         "a table": ({TABLE: held[TABLE] + b"x"}, f"{TABLE} is not what its records give"),
         "the page": (
@@ -267,11 +269,12 @@ def test_forgeries_are_named(
         ),
         "an accuracy": (
             {A_RECORD: _edited(record, "accuracy", to=0.75)},
-            "reports/stored/all.md is not what its records give",
+            f"{PREDICTED} gives accuracy ",
         ),
-        "an accuracy with predictions": (
-            {of_it: _edited(held[of_it], "accuracy", to=0.75)},
-            f"{predicted} gives accuracy ",
+        "an mpa": ({A_RECORD: _edited(record, "mpa", to=0.75)}, f"{PREDICTED} gives mpa "),
+        "a number of images": (
+            {A_RECORD: _edited(record, "images", to=7)},
+            f"{PREDICTED} gives images ",
         ),
         "a setting": (
             {A_RECORD: _edited(record, "training", "lr", to=0.5)},
@@ -292,7 +295,7 @@ def test_forgeries_are_named(
             "is not what its records give",
         ),
         "a moved run": (
-            {A_RECORD.replace("d560cdbc2932", "000000000000"): record},
+            {n.replace("d560cdbc2932", "000000000000"): held[n] for n in (A_RECORD, PREDICTED)},
             "lies in the folder of another run",
         ),
         "a lost table": ({TABLE: None}, f"{TABLE} is missing"),
@@ -301,8 +304,8 @@ def test_forgeries_are_named(
             {"matrices/stored/stored/stored.yaml": b"title: [\n"},
             "its report can't be made anew: matrices/stored/stored/stored.yaml:",
         ),
-        "predictions": ({predicted: b"PK"}, "can't be read"),
-        "lost predictions": ({predicted: None}, "is not what its records give"),
+        "predictions": ({PREDICTED: b"PK"}, "can't be read"),
+        "lost predictions": ({PREDICTED: None}, f"{PREDICTED} is missing"),
     }
     for name, (changes, expected) in cases.items():
         file = resealed(archive, changes, tmp_path / f"{name}.zip")
@@ -326,38 +329,131 @@ def test_a_matrix_outside_is_not_read(
     assert code == 1 and "which is no member of the archive" in said
 
 
-def test_another_version_is_compared_by_its_figures(
-    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its words may be other ones, its figures and verdicts not."""
+def of_others(archive: Path, changes: Mapping[str, bytes], file: str, name: str = "numpy") -> Path:
+    """Sealed by somebody who says that another version made it: for a forger nothing is easier."""
     held: dict[str, Content] = dict(members(archive))
     told = json.loads(held.pop(MANIFEST))  # type: ignore[arg-type]
-    told["made_with"]["numpy"] = "1.0"
-    page, known = "reports/stored/report.md", "reports/stored/records.json"
-    held[page] = b"in other words"
+    told["made_with"][name] = "1.0"
+    held |= changes
+    told["members"] = {name: member(each).model_dump() for name, each in held.items()}
+    seal(Path(file), Manifest.model_validate(told), held)
+    return Path(file)
 
-    def sealed(file: str) -> Path:
-        told["members"] = {name: member(each).model_dump() for name, each in held.items()}
-        seal(Path(file), Manifest.model_validate(told), held)
-        return Path(file)
 
-    code, said = verified(sealed("older.zip"), capsys)
-    assert code == 0 and "in every figure" in said
-    content = held[known]
-    assert isinstance(content, bytes)
-    figure = re.search(rb'"figure": (0\.\d+)', content)
-    assert figure is not None
-    held[known] = content.replace(figure[0], b'"figure": 0.123')
-    code, said = verified(sealed("forged.zip"), capsys)
+@pytest.mark.parametrize("name", ["commit", "numpy"])
+def test_another_version_that_gives_the_same_bytes_is_no_weaker(
+    name: str, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = verified(of_others(archive, {}, "older.zip", name), capsys)
+    assert code == 0 and said.endswith("they give its report to the byte\n")
+
+
+def _changed(archive: Path, file: str, *, was: str, to: str) -> dict[str, bytes]:
+    """A file of the report with another text, once."""
+    name = f"reports/stored/{file}"
+    text = members(archive)[name].decode()
+    changed = re.sub(was, to, text, count=1)
+    assert changed != text
+    return {name: changed.encode()}
+
+
+def test_of_another_version_words_and_plots_are_said_to_be_left_out(
+    archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its figures were compared, and its numbers may differ as two versions of numpy do."""
+    other = (
+        _changed(archive, "report.md", was="Environment", to="Where it ran")
+        | _changed(archive, "index.html", was="Environment", to="Where it ran")
+        | _changed(archive, "seeds-all.svg", was="<path", to="<path x='1'")
+        | _changed(archive, "verdicts.json", was=r"(0\.\d{15})\d", to=r"\g<1>")
+    )
+    code, said = verified(of_others(archive, other, "older.zip"), capsys)
+    assert code == 0
+    *left_out, last = said.splitlines()
+    assert left_out == [
+        "not compared: reports/stored/index.html: its words, plots, script and what shows on hover",
+        "not compared: reports/stored/report.md: its words",
+        "not compared: reports/stored/seeds-all.svg: the plot",
+    ]
+    assert re.search(r"in every figure and verdict; that is weaker .+: numpy 1\.0 \(here ", last)
+
+
+@pytest.mark.parametrize(
+    ("file", "was", "to"),
+    [
+        ("report.md", r"0\.\d{5}", "0.12345"),
+        ("report.md", "can't tell", "better"),
+        ("index.html", r">0\.\d{5}", ">0.12345"),
+        ("verdicts.json", r'"figure": 0\.\d+', '"figure": 0.12345'),
+        ("verdicts.json", '"can\'t tell"', '"better"'),
+        ("verdicts.csv", "can't tell", "better"),
+        ("results.csv", r"0\.\d{4}", "0.1234"),
+        ("records.json", r'"figure": 0\.\d+', '"figure": 0.12345'),
+        ("all.md", r"0\.\d{5}", "0.12345"),
+        ("all.md", "mobilenetv2", "resnet"),
+    ],
+)
+def test_a_forger_who_says_another_version_is_found(
+    file: str, was: str, to: str, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No figure and no verdict, in whichever file."""
+    forged = of_others(archive, _changed(archive, file, was=was, to=to), "forged.zip")
+    code, said = verified(forged, capsys)
     assert code == 1
-    assert re.search(r"reports/stored: all: \w+, .+ is not what its records give", said)
-    told["format"] = 2
-    shutil.copy("older.zip", "newer.zip")
+    assert said.splitlines()[0].endswith(f"reports/stored/{file} is not what its records give")
+    assert "it says that others made it: numpy 1.0 (here " in said
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"format": 2}, "Input should be 1 at format"),
+        ({"matrices": []}, "Tuple should have at least 1 item"),
+        ({"matrices": [], "members": {}, "data": []}, "Tuple should have at least 1 item"),
+    ],
+)
+def test_a_manifest_that_says_nothing_or_what_is_not_known_is_a_problem(
+    change: dict[str, object], problem: str, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = json.loads(members(archive)[MANIFEST])
     with zipfile.ZipFile("newer.zip", "w") as made:
-        made.writestr(MANIFEST, json.dumps(told))
+        made.writestr(MANIFEST, json.dumps(told | change))
     code, said = verified(Path("newer.zip"), capsys)
     assert code == 1
-    assert "manifest.json is damaged or of another version (Input should be 1 at format)" in said
+    assert f"manifest.json is damaged or of another version ({problem}" in said
+
+
+def test_a_link_goes_out_as_what_it_is_called(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The loader looks for what a matrix names beside the link, too."""
+    (tmp_path / "desk").mkdir()
+    link = tmp_path / "desk" / "linked.yaml"
+    link.symlink_to(here / "stored.yaml")
+    (tmp_path / "desk" / "published").mkdir()
+    (tmp_path / "desk" / "table.csv").write_bytes((here / "published/stored.csv").read_bytes())
+    (tmp_path / "desk" / "published" / "stored.csv").symlink_to("../table.csv")
+    options = ["--runs", str(here / "runs"), "--archive", "linked.zip"]
+    assert runner.main([str(link), *options]) == 3
+    code, said = verified(Path("linked.zip"), capsys)
+    assert code == 0 and "to the byte" in said
+    held = members(Path("linked.zip"))
+    assert held["matrices/linked/desk/linked.yaml"] == link.read_bytes()
+    assert "matrices/linked/desk/published/stored.csv" in held
+
+
+def test_what_is_damaged_is_not_archived(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be no archive that --verify finds whole."""
+    runs = tmp_path / "runs"
+    shutil.copytree(here / "runs", runs)
+    (tmp_path / PREDICTED).unlink()
+    options = ["--runs", str(runs), "--archive", "stored.zip"]
+    assert runner.main([str(here / "stored.yaml"), *options]) == 2
+    said = f"error: {tmp_path / PREDICTED} is missing; no archive of it would be whole\n"
+    assert capsys.readouterr().err.endswith(said)
+    assert not Path("stored.zip").exists()
 
 
 HARMFUL = {
@@ -369,6 +465,8 @@ HARMFUL = {
     "runs\\..\\out": "it is no plain path",
     "runs/": "it is no plain path",
     "runs": "it is a file and a folder",
+    f"runs/{'x' * 256}": "it is too long for a file's name",
+    "/".join(["x" * 200] * 11): "it is too long for a file's name",
 }
 
 

@@ -113,8 +113,17 @@ def other_signature(record: Path) -> None:
 def other_labels(predictions: Path) -> None:
     with np.load(predictions) as kept:
         np.savez(
-            predictions, logits=kept["logits"], labels=kept["labels"] * 0 - 1, paths=kept["paths"]
+            predictions,
+            logits=kept["logits"],
+            labels=kept["logits"].argmax(axis=1),
+            paths=kept["paths"],
         )
+
+
+def other_figure(record: Path) -> None:
+    """One that predictions give too, beside the accuracy."""
+    content = json.loads(record.read_bytes())
+    record.write_text(json.dumps(content | {"mpa": 0.123}))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +136,8 @@ def other_labels(predictions: Path) -> None:
         ("evaluate", "predictions.npz", other_labels, "gives accuracy"),
         ("evaluate", "predictions.npz", empty, "can't be read: "),
         ("evaluate", "predictions.npz", flip, "can't be read: "),
-        ("evaluate", "predictions.npz", Path.unlink, "can't be read: "),
+        ("evaluate", "predictions.npz", Path.unlink, "predictions.npz is missing"),
+        ("evaluate", "record.json", other_figure, "predictions.npz gives mpa"),
     ],
 )
 def test_what_is_damaged_is_named(
