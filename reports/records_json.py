@@ -229,12 +229,13 @@ def _spec(record: Record) -> dict[str, Any]:
 
 
 def figures(record: Record) -> dict[str, float | None]:
-    """What it says, by name."""
+    """What it says, by name; None for what is not finite."""
     match record:
         case TrainRecord():
             return {"accuracy": record.accuracy, "mpa": record.mpa, "best_epoch": record.best_epoch}
         case EvaluateRecord():
-            return {"accuracy": record.accuracy, "mpa": record.mpa, "loss": record.loss}
+            loss = finite(record.loss)
+            return {"accuracy": record.accuracy, "mpa": record.mpa, "loss": loss}
         case MetricRecord():
             return {"value": record.value}
         case BenchmarkRecord():

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -31,10 +33,19 @@ from classifier.plugins.spec import UserMetric
 
 
 class _Plain(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Strict JSON has no NaN; null could not be told from infinity, nor be read as a number.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+def _one_nan(value: float) -> float:
+    """A NaN equals no other, but a record that is read once more must equal itself: it is the same
+    object, which Python's comparison of containers takes as equal."""
+    return math.nan if math.isnan(value) else value
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Loss = Annotated[float, AfterValidator(_one_nan)]
+"""Not finite where logits are not, as in FP16."""
 
 
 class Epoch(_Plain):
@@ -43,7 +54,7 @@ class Epoch(_Plain):
     epoch: int
     lr: float
     train_loss: float
-    val_loss: float
+    val_loss: Loss
     val_accuracy: float
     val_mpa: float
     reports: dict[str, dict[str, float | None]] = Field({}, exclude_if=lambda told: not told)
@@ -174,7 +185,7 @@ class EvaluateRecord(_Plain):
     images: Annotated[int, Field(ge=1)]
     accuracy: Share
     mpa: Share
-    loss: float
+    loss: Loss
 
     @model_validator(mode="before")
     @classmethod

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 
 from classifier.basics.errors import UserError
-from classifier.records.record import Cost, EvaluateRecord, TrainRecord
+from classifier.records.record import Cost, Epoch, EvaluateRecord, Record, TrainRecord
 from experiments.matrix.load import load
 from experiments.store.store import Store
 from tests.records import results_of
@@ -21,7 +23,7 @@ def record() -> TrainRecord:
     return next(record for record in found if isinstance(record, TrainRecord))
 
 
-def publish(store: Store, record: TrainRecord, content: str = "weights") -> bool:
+def publish(store: Store, record: Record, content: str = "weights") -> bool:
     store.forget_failure(record.spec)
     with store.attempt(record.spec) as out:
         (out / record.unit).mkdir()
@@ -45,6 +47,23 @@ def test_what_is_published_is_read_back(tmp_path: Path, record: TrainRecord) -> 
     folder = tmp_path / "runs" / f"mobilenetv2-s0-{record.signature}"
     assert [path.name for path in folder.iterdir()] == [record.unit], "no work is left"
     assert checkpoint(store, record).read_text() == "weights"
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_is_read_back(
+    tmp_path: Path, loss: float, record: TrainRecord
+) -> None:
+    """From strict JSON, and equal to what was written: else its metrics would be done again each
+    time."""
+    found = results_of(load(EXPERIMENTS / "ema.yaml")).records.values()
+    made = next(dict(record) for record in found if isinstance(record, EvaluateRecord))
+    odd = EvaluateRecord.model_validate(made | {"loss": loss})
+    row = Epoch.model_validate(dict(record.history[0]) | {"val_loss": loss})
+    store, trained = Store(tmp_path), record.model_copy(update={"history": (row,)})
+    assert publish(store, trained) and publish(store, odd)
+    assert store.read().records == {(each.signature, each.unit): each for each in (trained, odd)}
+    for file in tmp_path.glob("*/*/record.json"):
+        json.loads(file.read_text(), parse_constant=pytest.fail)
 
 
 def test_what_is_finished_is_never_rewritten(tmp_path: Path, record: TrainRecord) -> None:

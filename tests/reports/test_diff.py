@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 import runner
+from classifier.records.record import EvaluateRecord
+from experiments.session.frames import MatrixResults
 from reports import records_json
 from reports.diff.changes import Diff, diff
 from reports.figures.select import select
@@ -114,6 +116,20 @@ def test_nothing_differs_from_itself() -> None:
     assert found.is_same and found.same == 11
     assert not (found.settings or found.environment or found.data or found.columns)
     assert not (found.verdicts or found.moved)
+
+
+def test_a_loss_that_is_not_finite_is_null(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    made = results_of(matrix)
+    for key, record in made.records.items():
+        if isinstance(record, EvaluateRecord):
+            made.records[key] = record.model_copy(update={"loss": math.nan})
+    selection = select(matrix, made)
+    found = Known.model_validate_json(records_json.text(selection, answers(selection)))
+    told = {each.figures["loss"] for each in found.records if each.kind == "evaluate"}
+    assert told == {None}
+    records = MatrixResults(selection).records
+    assert records.loc[records["kind"] == "evaluate", "loss"].isna().all()
 
 
 def test_a_setting_of_all_arms_and_of_one() -> None:
