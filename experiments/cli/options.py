@@ -54,6 +54,9 @@ of --doctor 0 where nothing is bad, else 1;
 of --reproduce 0 where every figure is equal or within its interval, else 1
 """
 
+RUNS, REPORTS = Path("runs"), Path("reports")
+"""Where no other was named: these very objects, so that who names `runs` is told apart."""
+
 NOT_PRINTED = (
     *("init", "plan", "watch", "published", "try", "schema", "doctor", "completion"),
     *("status", "verify", "archive", "reproduce", "prune", "json"),
@@ -140,8 +143,8 @@ def _add_everywhere(made: Parser) -> None:
     add = made.add_argument
     add("matrices", nargs="*", type=Path, metavar="MATRIX.yaml", help="one or more matrix files")
     add("--version", action="version", version=f"%(prog)s {version()}")
-    add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="records and checkpoints")
-    add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="tables")
+    add("--runs", type=Path, default=RUNS, metavar="DIR", help="records and checkpoints")
+    add("--reports", type=Path, default=REPORTS, metavar="DIR", help="tables")
     add(
         "--data-root", type=Path, metavar="DIR", help="data sets (default: the matrix's, else data)"
     )

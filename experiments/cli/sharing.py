@@ -15,9 +15,10 @@ from classifier.basics.names import counted
 from classifier.cli.entry import ALL_DONE, SOME_FAILED, SOME_MISSING
 from classifier.records.record import benchmark_units
 from experiments import api
-from experiments.cli.options import run_options
+from experiments.cli.options import REPORTS, RUNS, run_options
 from experiments.matrix.load import DATA_ROOT
 from experiments.matrix.overrides import Overrides
+from experiments.session.outcome import Outcome
 from experiments.session.reporting import Reporter
 
 if TYPE_CHECKING:
@@ -79,27 +80,29 @@ def reproduce(options: argparse.Namespace) -> int:
     for name in ("smoke", "set", "seeds", "json"):
         if getattr(options, name):
             raise UserError(f"--reproduce runs what the archive has, and takes no --{name}")
-    given = vars(options) | {
-        name: Path(f"{file.stem}-reproduced", name) if vars(options)[name] == Path(name) else of
-        for name, of in (("runs", options.runs), ("reports", options.reports))
-    }
+    own = Path(f"{file.stem}-reproduced")
+    runs = own / RUNS if options.runs is RUNS else options.runs
+    reports = own / REPORTS if options.reports is REPORTS else options.reports
+    given = run_options(options) | {"runs": runs, "reports": reports}
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         try:
             unpacked = again.unpack(file, folder, options.data_root or DATA_ROOT)
-            print(api.run(unpacked.matrices, **run_options(argparse.Namespace(**given))), end="")
+            with again.in_its_own(runs, file):
+                outcome = api.run(unpacked.matrices, **given)
+            print(outcome, end="")
             found = []
             for matrix, then in zip(unpacked.matrices, unpacked.reports, strict=True):
-                now = records_json.read(given["reports"] / matrix.name)
+                now = records_json.read(reports / matrix.name)
                 again.check_data(file, then, now)
                 found += list(again.compare(then, now))
         except UserError as error:
             raise again.named(error, file, folder) from error
-    _print_reproduced(found)
+    _print_reproduced(found, outcome)
     return SOME_FAILED if any(each.found is again.Again.NOT for each in found) else ALL_DONE
 
 
-def _print_reproduced(found: Sequence[Reproduced]) -> None:
+def _print_reproduced(found: Sequence[Reproduced], outcome: Outcome) -> None:
     from tabulate import tabulate
 
     rows = [
@@ -114,5 +117,7 @@ def _print_reproduced(found: Sequence[Reproduced]) -> None:
     ]
     print()
     print(tabulate(rows, ("figure", "then", "95 %", "now", "again"), disable_numparse=True))
+    before = ", the others by this command before" if outcome.todo < outcome.jobs else ""
+    print(f"\n{outcome.todo} of {counted(outcome.jobs, 'job')} were run now{before}")
     counts = Counter(each.found.value for each in found)
-    print("\n" + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    print(", ".join(f"{count} {name}" for name, count in counts.items()))

@@ -199,15 +199,15 @@ def remake(folder: Path, manifest: Manifest, reports: Path, data_root: Path) -> 
     results = Store(folder / RUNS, has_checkpoints=False).read()
     selections = []
     for matrix in load_all(folder, manifest, data_root):
-        here = replace(matrix, source=Path(matrix.label))  # no path of this machine's is told
-        selection = select(here, results, manifest.speeds)
+        selection = select(matrix, results, manifest.speeds)
         report.write(selection, reports, images=False, is_dated=False)
         selections.append(selection)
     return selections
 
 
 def load_all(folder: Path, manifest: Manifest, data_root: Path) -> list[Matrix]:
-    """The matrices of an archive that lies in a folder. Raises UserError."""
+    """The matrices of an archive that lies in a folder, which may be gone tomorrow: they are called
+    as where they were archived. Raises UserError."""
     for said in manifest.matrices:  # no file outside it is read, whatever the manifest says
         if wrong_name(said.file) or not (folder / said.file).is_file():
             raise UserError(f"the manifest names {said.file!r}, which is no member of the archive")
@@ -217,7 +217,7 @@ def load_all(folder: Path, manifest: Manifest, data_root: Path) -> list[Matrix]:
     for matrix, said in zip(loaded, manifest.matrices, strict=True):
         if matrix.name != said.name:
             raise UserError(f"{said.file} is named {matrix.name}, and its report {said.name}")
-    return loaded
+    return [replace(matrix, source=Path(matrix.label)) for matrix in loaded]
 
 
 def seen(selection: Selection) -> Iterator[tuple[DataSpec, Data]]:

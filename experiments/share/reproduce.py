@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from classifier.basics.errors import UserError
+from classifier.basics.files import make_folder, sha256, write_atomically
 from classifier.data import datasets
 from experiments.matrix.model import Matrix
 from experiments.share.archive import MATRICES, REPORTS, Manifest, load_all, remake, seen
 from experiments.share.sealed import unseal
+from experiments.store.layout import REPRODUCES
 from reports import records_json
 from reports.records_json import Known, KnownCell
 
@@ -70,6 +73,33 @@ def unpack(file: Path, folder: Path, data_root: Path) -> Unpacked:
         raise _other_data(file, list(differ))
     reports = [records_json.read(folder / REPORTS / each.name) for each in manifest.matrices]
     return Unpacked(matrices, reports)
+
+
+@contextmanager
+def in_its_own(runs: Path, file: Path) -> Iterator[None]:
+    """While an archive's matrices are run into a folder of runs: what others have put there would
+    count as run again. What an interrupted call of this command has put there may stay.
+
+    Raises UserError. Where bad input has let nothing run, the folder is as it was.
+    """
+    mark, name = runs / REPRODUCES, sha256(file).encode()
+    is_its_own = mark.is_file() and mark.read_bytes() == name
+    if runs.is_dir() and any(runs.iterdir()) and not is_its_own:
+        raise UserError(
+            f"--runs {runs} is not empty, and what is done there would not be run again; name a "
+            "folder that is not there yet"
+        )
+    made = [folder for folder in (runs, *runs.parents) if not folder.exists()]
+    make_folder(runs)
+    write_atomically(mark, name)
+    try:
+        yield
+    except UserError:
+        if list(runs.iterdir()) == [mark]:
+            mark.unlink()
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 def named(error: UserError, file: Path, folder: Path) -> UserError:

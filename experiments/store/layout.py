@@ -11,6 +11,7 @@
     runs/.leases/                            which runner does what
     runs/.states/mobilenetv2-s0-71b0.../     a training's kept state, by its family's name
     runs/.also/5c0f.../                      what is used of a runs folder on a server, copied
+    runs/.reproduces                         of which archive the runs are what `--reproduce` ran
     runs/.deleted-.../                       what is being deleted
 
 What lies in a unit is named in `classifier.records.runs`, for the commands write units too.
@@ -31,6 +32,8 @@ ATTEMPT = "attempt-"
 LEASES = ".leases"
 STATES = ".states"
 ALSO = ".also"
+REPRODUCES = ".reproduces"
+"""Holds the archive's SHA-256."""
 BENCHMARK = "benchmark-"
 """Begins the units of a speed, one for each platform."""
 Needed = tuple[str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -37,10 +38,39 @@ def test_the_same_machine_gives_the_same_bits(
 ) -> None:
     assert runner.main(["--reproduce", str(archive)]) == 0
     said = capsys.readouterr().out
-    assert "2 equal to the bit, 2 of the machine" in said.splitlines()[-1]
+    assert said.splitlines()[-2] == "5 of 5 jobs were run now"
+    assert said.splitlines()[-1] == "2 equal to the bit, 2 of the machine"
     assert len(list(Path().glob("small-reproduced/runs/*/train-raw"))) == 2
-    assert Path("small-reproduced/reports/small/index.html").exists()
+    page = Path("small-reproduced/reports/small/index.html").read_text()
+    label = f"{archive.parent.name}/small.yaml"
+    assert f"{label} --report" in page and f"{tempfile.gettempdir()}/" not in page
     assert sorted(path.name for path in Path().iterdir()) == ["small-reproduced"]
+    shutil.rmtree(next(Path().glob("small-reproduced/runs/*/evaluate-*")))  # as if interrupted
+    assert runner.main(["--reproduce", str(archive)]) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[-2] == "1 of 5 jobs were run now, the others by this command before"
+
+
+def test_what_is_done_already_is_not_said_to_come_again(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the folder that it was run in nothing would be run; that it has the usual name is no
+    reason to take another. Nor may what another archive's reproduction has run count."""
+    monkeypatch.chdir(archive.parent)
+    before = sorted(archive.parent.rglob("*"))
+    assert runner.main(["--reproduce", "small.zip", "--runs", "runs"]) == 2
+    said = "error: --runs runs is not empty, and what is done there would not be run again"
+    assert capsys.readouterr().err.startswith(said)
+    assert sorted(archive.parent.rglob("*")) == before
+
+
+def test_another_archive_s_reproduction_is_another(
+    archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("runs").mkdir()
+    Path("runs/.reproduces").write_text("0" * 64)
+    assert runner.main(["--reproduce", str(archive), "--runs", "runs"]) == 2
+    assert "--runs runs is not empty" in capsys.readouterr().err
 
 
 def test_other_data_are_refused_first(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,6 +204,7 @@ def test_plugins_go_with_it_and_run_only_where_they_are_trusted(
     assert runner.main(["--reproduce", "../own/own.zip"]) == 2
     said = capsys.readouterr().err
     assert "code that is not this program's would run:" in said and "mine.py  sha256" in said
-    assert not list(Path().glob("*/runs/*"))
+    assert tempfile.gettempdir() not in said
+    assert not list(Path().glob("*"))
     assert runner.main(["--reproduce", "../own/own.zip", "--trust"]) == 0
     assert "1 equal to the bit, 1 of the machine" in capsys.readouterr().out
