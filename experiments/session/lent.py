@@ -6,13 +6,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from classifier.config.spec import TrainSpec
+from classifier.data import datasets
+from classifier.data.spec import DataSpec
 from experiments.matrix.model import Matrix
 from experiments.plan.jobs import unique
 from experiments.store.store import Lent
 
 
 def borrow(
-    names: Sequence[str], matrices: Sequence[Matrix], runs: Path
+    names: Sequence[str], matrices: Sequence[Matrix], runs: Path, data_root: Path
 ) -> Mapping[str, Sequence[Lent]]:
     """What other runs folders have of these matrices' jobs, by signature; what is damaged there is
     said. `runs`: where what lies on a server is copied. Raises UserError where one can't be read.
@@ -21,12 +24,16 @@ def borrow(
         return {}
     from experiments.store import others, remote
 
-    jobs = unique(request for matrix in matrices for request in matrix.requests())
-    wanted: dict[str, frozenset[str]] = {}
-    for job in jobs:
-        units = frozenset(job.units) if job.spec.kind == "train" else frozenset[str]()
-        of = job.spec.run.signature
-        wanted[of] = wanted.get(of, frozenset()) | units
+    now: dict[DataSpec, str | None] = {}
+    wanted: dict[str, others.Asked] = {}
+    for job in unique(request for matrix in matrices for request in matrix.requests()):
+        if isinstance(job.spec, TrainSpec):
+            data = job.spec.data.whole
+            if data not in now:
+                now[data] = datasets.fingerprint_if_there(data, data_root)
+            wanted[job.id] = others.Asked(frozenset(job.units), now[data])
+        elif job.is_speed:
+            wanted[job.id] = others.Asked()
     folders = {
         name: remote.copy(name, wanted, runs) if remote.is_remote(name) else Path(name)
         for name in dict.fromkeys(names)

@@ -48,7 +48,7 @@ class Runner:
         check_names(matrices)
         self.matrices, self.options = matrices, options
         self.data_root = data_root_of(matrices)
-        self._lent = borrow(options.also, matrices, options.runs)
+        self._lent = borrow(options.also, matrices, options.runs, self.data_root)
         self.store = Store(options.runs, lent=self._lent)
         self.reporter = Reporter(matrices, self.store, options.reports, options.images)
 

@@ -2,8 +2,8 @@
 written.
 
 What is shared is a run: a training whole, with what looked at these weights. One's own training
-comes first, then the folders in their order; of two that have it whole the first has all of it, so
-that what is compared was trained once.
+comes first, then the folders in their order; of two that have it whole, of the data that are here,
+the first has all of it, so that what is compared was trained once.
 """
 
 from __future__ import annotations
@@ -27,8 +27,23 @@ from experiments.store import layout
 from experiments.store.damage import read_whole
 from experiments.store.store import Lent, Results
 
-Wanted = Mapping[str, frozenset[str]]
-"""By a run's signature the units of its training that must be there; none for a speed."""
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted of a run."""
+
+    units: frozenset[str] = frozenset()
+    """Of its training, all of which must be there; none of a speed."""
+    fingerprint: str | None = None
+    """Of the data that are here, where they are."""
+
+    def is_met(self, found: Results) -> bool:
+        """Whether it was trained on these data."""
+        trained = (each for each in found.records.values() if isinstance(each, TrainRecord))
+        return all(self.fingerprint in (None, each.data.fingerprint) for each in trained)
+
+
+Wanted = Mapping[str, Asked]
+"""By a run's signature."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +58,27 @@ class Borrowed:
 
 def borrow(folders: Mapping[str, Path], wanted: Wanted) -> Borrowed:
     """`folders`: by what the user calls each. Raises UserError where one can't be read."""
-    lent: dict[str, list[Lent]] = {}
+    offered: dict[str, list[Lent]] = {}
     damaged: list[str] = []
     for name, root in folders.items():
         for signature, run in _runs(name, root, wanted).items():
-            if wanted[signature] and signature in lent:
+            asked, before = wanted[signature], offered.setdefault(signature, [])
+            if asked.units and any(asked.is_met(each.results) for each in before):
                 continue
             found = _look(run, damaged)
             trained = {unit for of, unit in found.records if unit.startswith("train-")}
-            if found.records and trained >= wanted[signature]:
-                lent.setdefault(signature, []).append(Lent(name, run, found))
+            if found.records and trained >= asked.units:
+                before.append(Lent(name, run, found))
+    lent = {signature: _chosen(wanted[signature], of) for signature, of in offered.items() if of}
     return Borrowed(lent, damaged)
+
+
+def _chosen(asked: Asked, offered: Sequence[Lent]) -> Sequence[Lent]:
+    """All speeds; of the trainings the first of these data, else the first: the plan says then that
+    its data are others."""
+    if not asked.units:
+        return offered
+    return [next((each for each in offered if asked.is_met(each.results)), offered[0])]
 
 
 def not_there(name: str) -> UserError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,6 +205,24 @@ def test_the_first_of_two_folders_counts_and_ones_own_before_them(
     assert sorted(reasons, key=str) == sorted(
         [f"from {theirs}"] + [f"from {other}"] * 2 + [None] * 2, key=str
     )
+
+
+def test_a_folder_of_other_data_hides_none_of_these(
+    theirs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Alone it is what the plan finds, and says that its data are others."""
+    other = tmp_path / "other"
+    shutil.copytree(theirs, other)
+    for file in other.glob("*/*/record.json"):
+        text = file.read_text()
+        file.write_text(re.sub('"fingerprint": "[0-9a-f]+"', f'"fingerprint": "{"0" * 16}"', text))
+    lenders = ["--also", str(other), "--also", str(theirs)]
+    jobs = plan(*lenders, capsys=capsys).values()
+    reasons = {job["reason"] for job in jobs if job["kind"] != "benchmark"}
+    assert reasons == {f"from {theirs}"}
+    alone = plan("--also", str(other), capsys=capsys).values()
+    reasons = {str(job["reason"]).split(" (")[0] for job in alone if job["kind"] == "train"}
+    assert reasons == {"the data changed"}
 
 
 def test_a_training_of_ones_own_takes_no_evaluation_of_theirs(
