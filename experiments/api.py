@@ -94,7 +94,8 @@ def make_plan(
     also: str | Path | Iterable[str | Path] = (),
 ) -> Planned:
     """What `run` would do, and at what cost: the jobs of all matrices together, each once. Printed,
-    or as the last line of a notebook's cell, it reads as `--plan` shows it. Writes nothing.
+    or as the last line of a notebook's cell, it reads as `--plan` shows it. Writes nothing but, in
+    `runs`, copies of what `also` names on a server.
 
     `devices`, `jobs_per_device`, `engine`, `also`: as `run` has them; where devices are
     named, the time until the end is estimated. Raises UserError.

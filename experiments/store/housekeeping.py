@@ -23,10 +23,12 @@ from experiments.store import leases
 from experiments.store.about import about
 from experiments.store.damage import problem_of
 from experiments.store.layout import (
+    ALSO,
     BENCHMARK,
     DELETED,
     STATES,
     Needed,
+    copies,
     folders,
     has_failed,
     is_signed,
@@ -71,6 +73,9 @@ def show(store: Store) -> int:
     if states:
         size = sum(map(_size, states))
         print(f"kept states of {counted(len(states), 'training')}, {_megabytes(size)}")
+    if copied := copies(store.root):
+        size = sum(map(_size, copied))
+        print(f"copies of {counted(len(copied), 'run')} from servers, {_megabytes(size)}")
     return 0
 
 
@@ -184,7 +189,8 @@ class Waste:
 def waste(store: Store, needed: Collection[Needed]) -> Waste:
     """What of the store is not needed. Runs named by hand and what is running are left alone."""
     busy = _busy(store)
-    unneeded = [*store.root.glob(f"{DELETED}*"), *store.root.glob(f"*/{DELETED}*")]
+    places = ("", "*/", f"{ALSO}/*/")
+    unneeded = [each for place in places for each in store.root.glob(f"{place}{DELETED}*")]
     left: list[str] = []
     for run in folders(store.root):
         if run.is_symlink() or not is_signed(run) or _is_of_another_name(run):
@@ -199,11 +205,14 @@ def waste(store: Store, needed: Collection[Needed]) -> Waste:
             unneeded.append(run)
         else:
             unneeded += gone
-    for states in folders(store.root / STATES):
-        if signature_of(states) in busy:
-            left.append(f"{states} is being worked on")
-        elif (signature_of(states), STATES) not in needed:
-            unneeded.append(states)
+    families = {of for of, name in needed if name == STATES}
+    wanted = dict.fromkeys(folders(store.root / STATES), families)
+    wanted |= dict.fromkeys(copies(store.root), {of for of, _ in needed})
+    for folder, by in wanted.items():
+        if signature_of(folder) in busy:
+            left.append(f"{folder} is being worked on")
+        elif signature_of(folder) not in by:
+            unneeded.append(folder)
     return Waste(tuple((folder, _size(folder)) for folder in unneeded), tuple(left))
 
 

@@ -69,6 +69,11 @@ def signature_of(folder: Path) -> str:
     return folder.name.rpartition("-")[2]
 
 
+def copies(root: Path) -> list[Path]:
+    """The copied runs of folders on servers."""
+    return [run for server in folders(root / ALSO) for run in folders(server)]
+
+
 def is_signed(run: Path) -> bool:
     """Whether a run's folder was named by a runner, and not by a person."""
     return _SIGNED.search(run.name) is not None

@@ -27,6 +27,7 @@ from experiments.store import layout
 from experiments.store.damage import read_whole
 from experiments.store.store import Lent, Results
 
+
 @dataclass(frozen=True)
 class Asked:
     """What is wanted of a run."""

@@ -15,7 +15,7 @@ import pytest
 
 import runner
 from classifier.basics.files import digest
-from tests.experiments.test_upkeep import MATRIX
+from tests.experiments.test_upkeep import HALF, MATRIX
 
 
 @pytest.fixture(scope="module")
@@ -298,6 +298,21 @@ def test_what_lies_on_a_server_is_copied_once(
     memory.rm(record.rpartition("/")[0], recursive=True)
     states = states_of(plan("--also", url, capsys=capsys))
     assert states["evaluate"] == {"done", "todo"} and states["train"] == {"done"}
+
+
+def test_copies_are_counted_and_pruned(
+    memory: fsspec.AbstractFileSystem, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of runs that no given matrix has; they are fetched again when they are wanted."""
+    url = "memory://bucket/runs"
+    plan("--also", url, capsys=capsys)
+    assert runner.main(["--status"]) == 0
+    assert "\ncopies of 3 runs from servers, " in capsys.readouterr().out
+    Path("half.yaml").write_text(HALF)
+    assert runner.main(["half.yaml", "--prune", "--yes"]) == 0
+    assert "1 folders that the given matrices do not need" in capsys.readouterr().out
+    assert len(list(Path().glob("runs/.also/*/*/"))) == 2
+    _reads_a_server(url, capsys)
 
 
 def test_a_damaged_copy_is_not_used(
