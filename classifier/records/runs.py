@@ -77,7 +77,7 @@ class DamagedRecordError(UserError):
     """`problem` is what is wrong with it, and where; what to do in one's own store is said too."""
 
     def __init__(self, problem: str, unit: Path) -> None:
-        self.problem = problem
+        self.problem, self.unit = problem, unit
         super().__init__(f"{problem}; delete {unit} to have it done again")
 
 
@@ -109,18 +109,18 @@ def read_evaluation(unit: Path) -> EvaluateRecord:
 def _of_kind(unit: Path, kind: type[K]) -> K:
     record = read_record(unit)
     if not isinstance(record, kind):
-        raise UserError(f"{unit / RECORD} is of another kind; delete {unit} to have it done again")
+        raise DamagedRecordError(f"{unit / RECORD} is of another kind", unit)
     return record
 
 
 def checkpoint_of(unit: Path) -> tuple[TrainRecord, Path]:
-    """A training's record and its checkpoint. Raises UserError where it is not the one that was
-    trained."""
+    """A training's record and its checkpoint. Raises DamagedRecordError where it is not the one
+    that was trained."""
     record, file = read_training(unit), unit / CHECKPOINT
+    if not file.exists():
+        raise DamagedRecordError(f"{file} is missing", unit)
     if digest(file) != record.checkpoint:
-        raise UserError(
-            f"{file} is damaged: it is not what was trained; delete {unit} to have it done again"
-        )
+        raise DamagedRecordError(f"{file} is damaged: it is not what was trained", unit)
     return record, file
 
 

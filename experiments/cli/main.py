@@ -114,7 +114,9 @@ def _with(runner: Runner, options: argparse.Namespace, printed: Wanted | None) -
     console.outlive_readers()
     outcome = runner.run()
     print(outcome, end="")
-    return ALL_DONE if outcome.is_done else SOME_FAILED
+    if not outcome.is_done:
+        return SOME_FAILED
+    return ALL_DONE if outcome.report.is_whole else SOME_MISSING
 
 
 def _matrices(options: argparse.Namespace) -> list[Matrix]:

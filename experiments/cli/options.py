@@ -48,7 +48,7 @@ CARE = """\
 """
 CODES = """\
 exit codes: 0 all done, 1 some jobs failed, 2 bad input, 130 interrupted;
-of --report 0 where every figure is there, 3 while some or all are missing;
+3 all done, but figures are missing; of --report where some or all are;
 of --diff 0 where all figures are the same, else 1;
 of --doctor 0 where nothing is bad, else 1;
 of --reproduce 0 where every figure is equal or within its interval, else 1

@@ -6,7 +6,7 @@ Torch is imported only when a job is done, or a start is tried.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from classifier.config.tracks import RAW
 from classifier.data.sources.made import UserDataset
 from classifier.records.kept import read_seen
 from classifier.records.record import Record, evaluate_unit
-from classifier.records.runs import read_training
+from classifier.records.runs import DamagedRecordError, read_training
 from classifier.tricks.distillation import Distill
 from experiments.plan.jobs import Job
 from experiments.store.store import Lent, Store
@@ -41,6 +41,7 @@ def perform(jobs: Sequence[Job], place: Place) -> Iterator[tuple[Job, list[Recor
     awaited = {job.id: max(len(job.tracks), 1) for job in jobs}
     published: dict[str, list[Record]] = {job.id: [] for job in jobs}
     with ExitStack() as attempts:
+        attempts.enter_context(_lenders_left_alone(place))
         out = {}
         for job in jobs:
             store.forget_failure(job.spec)
@@ -54,6 +55,19 @@ def perform(jobs: Sequence[Job], place: Place) -> Iterator[tuple[Job, list[Recor
                 job = of[record.signature]
                 store.clear(job.spec)
                 yield job, published[job.id]
+
+
+@contextmanager
+def _lenders_left_alone(place: Place) -> Iterator[None]:
+    """What is damaged in a folder that is only read is not to be deleted."""
+    try:
+        yield
+    except DamagedRecordError as error:
+        if error.unit.parent not in place.lent.values():
+            raise
+        raise UserError(
+            f"{error.problem}; that folder has changed since this began: run the same command again"
+        ) from error
 
 
 def _outcomes(

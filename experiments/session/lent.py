@@ -1,17 +1,22 @@
-"""What other runs folders lend: `--also`."""
+"""What other runs folders lend: `--also`; and what is no more as it was when they did."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from classifier.config.spec import TrainSpec
 from classifier.data import datasets
 from classifier.data.spec import DataSpec
 from experiments.matrix.model import Matrix
 from experiments.plan.jobs import unique
+from experiments.store.damage import problem_of
 from experiments.store.store import Lent
+
+if TYPE_CHECKING:
+    from reports.figures.select import Selection
 
 
 def borrow(
@@ -42,3 +47,18 @@ def borrow(
     for line in found.damaged:
         print(f"warning: {line}", file=sys.stderr)
     return found.lent
+
+
+def lost(selection: Selection) -> Iterator[str]:
+    """Why a report lacks figures that predictions tell: a line for each evaluation that has none
+    any more, or others."""
+    from reports.figures.select import Missing
+
+    cells = (cell for table in selection.tables for row in table.cells for cell in row)
+    lacking = (cell for cell in cells if Missing.NO_PREDICTIONS in cell.figures)
+    for key in dict.fromkeys((r.signature, r.unit) for cell in lacking for r in cell.records):
+        unit, lender = selection.folders[key], selection.origins.get(key)
+        if problem := problem_of(unit):
+            own = f"delete {unit} to have it done again"
+            changed = f"{lender} has changed since this began: run the same command again"
+            yield f"figures are missing: {problem}; {changed if lender else own}"

@@ -55,7 +55,8 @@ class Outcome:
 
     @property
     def is_done(self) -> bool:
-        """Whether all jobs are: runner.py's exit code 0, and 1 where not."""
+        """Whether all jobs are: runner.py's exit code is 1 where not; else 0, or 3 where figures
+        are missing all the same."""
         return not (self.failed or self.blocked or self.left)
 
     def __str__(self) -> str:

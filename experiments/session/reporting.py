@@ -20,6 +20,7 @@ from experiments.matrix.model import Matrix, data_root_of
 from experiments.plan import plan as planning
 from experiments.plan.judge import EDITED
 from experiments.plan.plan import Plan
+from experiments.session.lent import lost
 from experiments.session.outcome import Reported
 from experiments.store.store import Results, Store
 from reports.formats import FormatName
@@ -201,6 +202,8 @@ class Reporter:
             check_records(selection)
         for reason, count in found.left_out.items():
             print(f"{count} record(s) are left out of the report: {reason}", file=sys.stderr)
+        for line in dict.fromkeys(line for each in found.selections for line in lost(each)):
+            print(line, file=sys.stderr)
         return found
 
 

@@ -205,13 +205,11 @@ def waste(store: Store, needed: Collection[Needed]) -> Waste:
             unneeded.append(run)
         else:
             unneeded += gone
-    families = {of for of, name in needed if name == STATES}
-    wanted = dict.fromkeys(folders(store.root / STATES), families)
-    wanted |= dict.fromkeys(copies(store.root), {of for of, _ in needed})
-    for folder, by in wanted.items():
+    wanted = {of for of, _ in needed}
+    for folder in (*folders(store.root / STATES), *copies(store.root)):
         if signature_of(folder) in busy:
             left.append(f"{folder} is being worked on")
-        elif signature_of(folder) not in by:
+        elif signature_of(folder) not in wanted:
             unneeded.append(folder)
     return Waste(tuple((folder, _size(folder)) for folder in unneeded), tuple(left))
 

@@ -15,6 +15,9 @@ import pytest
 
 import runner
 from classifier.basics.files import digest
+from experiments import load
+from experiments.session.options import checked
+from experiments.session.runner import Runner
 from tests.experiments.test_upkeep import HALF, MATRIX
 
 
@@ -163,6 +166,36 @@ def test_an_evaluation_that_its_predictions_do_not_give_is_not_used(
     assert forged.startswith(f"warning: {first / 'predictions.npz'} gives accuracy ")
     assert forged.endswith(", its record 0.987; it is not used")
     assert lost == f"warning: {second / 'predictions.npz'} is missing; it is not used"
+
+
+NLL = "      - {header: nll, split: val, metric: nll}\n"
+
+
+def test_of_a_folder_that_changes_meanwhile_the_missing_figures_are_named(
+    theirs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of theirs is to be deleted."""
+    Path("small.yaml").write_text(MATRIX + NLL)
+    begun = Runner([load(Path("small.yaml"))], checked(also=(str(theirs),)))
+    lost = next(theirs.glob("*/evaluate-*/predictions.npz"))
+    lost.unlink()
+    outcome = begun.run(progress=False)
+    assert outcome.is_done and not outcome.report.is_whole
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"figures are missing: {lost} is missing; {theirs} has changed since")
+    assert "delete" not in said
+
+
+def test_a_checkpoint_that_changes_meanwhile_is_nothing_to_delete(theirs: Path) -> None:
+    Path("small.yaml").write_text(f"{MATRIX}      - {{header: test, split: test}}\n")
+    begun = Runner([load(Path("small.yaml"))], checked(also=(str(theirs),)))
+    changed, lost = sorted(theirs.glob("*/train-raw/best.safetensors"))
+    changed.write_bytes(b"weights")
+    lost.unlink()
+    failed = {each.reason for each in begun.run(progress=False).failed}
+    told = "that folder has changed since this began: run the same command again"
+    damaged = f"{changed} is damaged: it is not what was trained"
+    assert failed == {f"{damaged}; {told}", f"{lost} is missing; {told}"}
 
 
 def test_a_record_of_other_settings_is_not_used(

@@ -155,6 +155,20 @@ def test_what_is_damaged_is_named(
     assert message in out and str(unit) in out and out.endswith("1 damaged\n")
 
 
+def test_figures_that_are_missing_though_all_is_done_are_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree("reports")  # of the folder that this one is a copy of
+    lost = units("evaluate")[0]
+    (lost / "predictions.npz").unlink()
+    Path("all.yaml").write_text(f"{MATRIX}      - {{header: nll, split: val, metric: nll}}\n")
+    assert runner.main(["all.yaml"]) == 3
+    said = f"figures are missing: {lost / 'predictions.npz'} is missing; delete {lost} to have it"
+    assert said in capsys.readouterr().err
+    shutil.rmtree(lost)
+    assert runner.main(["all.yaml"]) == 0
+
+
 def test_prune_deletes_what_no_matrix_needs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("runs/by-hand").mkdir()
     before = sorted(map(str, Path("runs").rglob("*")))
