@@ -16,7 +16,7 @@ from classifier.data.prepare import some
 from classifier.data.sources.folder import LIKE_A_PART, PART_FOLDERS
 from classifier.data.spec import DataSpec, Labels
 from experiments.begin import tables
-from experiments.begin.tables import Columns
+from experiments.begin.tables import Columns, Head
 
 TABLES = (".csv", ".tsv")
 
@@ -32,6 +32,8 @@ class Layout:
     """What a network can be tried on beside: test folders of their own."""
     odd: tuple[str, ...] = ()
     """What was set aside, a sentence each."""
+    unused: tuple[str, ...] = ()
+    """CSVs that say no classes, with why."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class _Finding:
 
     level: _Level
     odd: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
     @property
     def path(self) -> Path:
@@ -74,7 +77,7 @@ class _Finding:
     def found(
         self, kind: str, data: DataSpec, root: Path, others: Iterable[DataSpec] = ()
     ) -> Layout:
-        return Layout(kind, root, data, tuple(others), tuple(self.odd))
+        return Layout(kind, root, data, tuple(others), tuple(self.odd), tuple(self.unused))
 
 
 def find(folder: Path) -> Layout:
@@ -91,14 +94,12 @@ def find(folder: Path) -> Layout:
     layout = _of_tables(finding, len(level.folders) > 1 and not parts and not level.images)
     if layout is not None:
         return layout
-    if level.tables:
-        finding.odd.append(f"not used, for it names no images and classes: {some(level.tables)}")
     if level.folders:
         if level.images:
             what = counted(len(level.images), "image")
             finding.odd.append(f"{what} beside the class folders: left out")
         return finding.found("class folders", _data(folder=level.path.name), level.path.parent)
-    raise _flat(level)
+    raise _flat(level, finding.unused)
 
 
 def _inmost(folder: Path) -> _Level:
@@ -176,24 +177,36 @@ def _of_tables(finding: _Finding, has_classes: bool) -> Layout | None:
     that may be classes, so that only a column that is called a class is one."""
     path, level = finding.path, finding.level
     for name in level.tables:
-        head = tables.head(path / name)
-        if head is None:
+        table = tables.head(path / name)
+        found = table if isinstance(table, str) else _columns(finding, table, has_classes)
+        if isinstance(found, str):
+            finding.unused.append(f"{printable(name)}: {found}")
             continue
-        for place in ("", *level.folders):
-            images = path / place
-            if not look_through(images).images:
-                continue
-            columns = tables.columns(head, images, has_classes)
-            if columns is None:
-                continue
-            others = [other for other in level.tables if other != name]
-            if others:
-                finding.odd.append(f"not used: {some(others)}")
-            finding.odd += columns.odd
-            labels = Labels(file=name, **columns.named)
-            root, folder = (path, place) if place else (path.parent, path.name)
-            return finding.found(f"labels from {name}", _labelled(folder, labels, columns), root)
+        place, columns = found
+        others = [other for other in level.tables if other != name]
+        if others:
+            finding.odd.append(f"not used: {some(others)}")
+        finding.odd += columns.odd
+        finding.unused.clear()
+        labels = Labels(file=name, **columns.named)
+        root, folder = (path, place) if place else (path.parent, path.name)
+        return finding.found(f"labels from {name}", _labelled(folder, labels, columns), root)
     return None
+
+
+def _columns(finding: _Finding, table: Head, has_classes: bool) -> tuple[str, Columns] | str:
+    """In which folder its images lie, and its columns; else why it can't be taken."""
+    why = tables.NAMES_NO_IMAGES
+    for place in ("", *finding.level.folders):
+        images = finding.path / place
+        if not look_through(images).images:
+            continue
+        columns = tables.columns(table, images, has_classes)
+        if isinstance(columns, Columns):
+            return place, columns
+        if why == tables.NAMES_NO_IMAGES:
+            why = columns
+    return why
 
 
 def _labelled(folder: str, labels: Labels, columns: Columns) -> DataSpec:
@@ -201,9 +214,14 @@ def _labelled(folder: str, labels: Labels, columns: Columns) -> DataSpec:
     return _data(folder=folder, labels=labels.model_dump(), **given)
 
 
-def _flat(level: _Level) -> UserError:
+def _flat(level: _Level, unused: Sequence[str]) -> UserError:
     if not level.images:
         return UserError(f"{level.path} has no images and no folders: nothing to train on")
+    if unused:
+        return UserError(
+            f"{level.path} has {counted(len(level.images), 'image')} and no CSV that says their "
+            f"classes: {'; '.join(unused)}"
+        )
     begins = {name[: len(name) - len(name.lstrip(_LETTERS))] for name in level.images}
     hint = ""
     if 2 <= len(begins) <= 50 and "" not in begins and 4 * len(begins) <= len(level.images):

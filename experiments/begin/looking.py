@@ -11,6 +11,7 @@ import statistics
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,9 +98,22 @@ def look(folder: Path, counting: Counting = lambda: uncounted) -> Looked:
     """Raises UserError, with what to do, for what can't be trained on."""
     folder = _there(folder)
     try:
-        return _looked(layout.find(folder), folder, counting)
+        found = layout.find(folder)
+        with _beside_unused(found.unused):
+            return _looked(found, folder, counting)
     except OSError as error:
         raise UserError(f"{error.filename or folder} can't be read: {error.strerror}") from error
+
+
+@contextmanager
+def _beside_unused(unused: Sequence[str]) -> Iterator[None]:
+    """A folder that can't be trained on may lack what a CSV in it was meant to say."""
+    try:
+        yield
+    except UserError as error:
+        if not unused:
+            raise
+        raise UserError(f"{error}; its CSV is not used ({'; '.join(unused)})") from error
 
 
 def _there(folder: Path) -> Path:
@@ -128,7 +142,8 @@ def _looked(found: Layout, folder: Path, counting: Counting) -> Looked:
     data = _readable(found.data, seen)
     if seen.bad:
         listed = _without(data, root, listed, seen)
-    odd = [*found.odd, *seen.told(found.data)]
+    unused = [f"not used: {each}" for each in found.unused]
+    odd = [*found.odd, *unused, *seen.told(found.data)]
     others = []
     for other in found.others:
         paths = datasets.other(other, root, listed.classes).paths

@@ -6,14 +6,12 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from classifier.basics.errors import UserError
 from classifier.basics.names import printable
 from classifier.data.sources.folder import PART_FOLDERS
-from classifier.data.sources.labelled import Images
+from classifier.data.sources.labelled import HEADER_FIRST, Images
 
 TRIED = 20
 """Rows whose images are looked for."""
@@ -29,6 +27,9 @@ GROUPS = re.compile(
     re.IGNORECASE,
 )
 PARTS = re.compile(r"(split|part|partition|subset|set|data[ _]?set)", re.IGNORECASE)
+
+
+NAMES_NO_IMAGES = "no column of it names images that are there"
 
 
 @dataclass(frozen=True)
@@ -52,32 +53,39 @@ class Columns:
         return {setting: name for setting, name in every.items() if name is not None}
 
 
-def head(file: Path) -> Head | None:
-    """None for what is no table of one header and rows as long."""
+def head(file: Path) -> Head | str:
+    """A table of one header and rows as long; else why it is none."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        return None
+        return "it is not UTF-8 text"
     delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
     try:
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         rows = [[each.strip() for each in row] for row in lines if any(map(str.strip, row))]
-    except csv.Error:
-        return None
-    if len(rows) < 2 or len(rows[0]) < 2 or len(set(rows[0])) < len(rows[0]):
-        return None
+    except csv.Error as error:
+        return f"it is not CSV: {error}"
+    if len(rows) < 2:
+        return "it has no rows below its header"
+    if len(rows[0]) < 2:
+        between = "tabs" if delimiter == "\t" else "commas"
+        return f"it has no two columns with {between} between them"
+    if len(set(rows[0])) < len(rows[0]):
+        return "its first line names a column twice"
     if any(len(row) != len(rows[0]) for row in rows):
-        return None
+        return "its rows are not all as long as its first line"
     return Head(dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True)))
 
 
-def columns(table: Head, folder: Path, is_named: bool) -> Columns | None:
-    """The columns that a table of the folder's images has; None where none names images, or none
-    can be a class. `is_named`: a class's column must be called so."""
+def columns(table: Head, folder: Path, is_named: bool) -> Columns | str:
+    """The columns that a table of the folder's images has; else why it says no classes of them.
+    `is_named`: a class's column must be called so."""
     images = Images(folder)
     path = next((n for n, of in table.columns.items() if n and _name_images(of, images)), None)
     if path is None:
-        return None
+        return NAMES_NO_IMAGES
+    if images.is_one_more(path, table.columns[path]):
+        return f"its first line names an image, '{printable(path)}': {HEADER_FIRST}"
     others = {name: of for name, of in table.columns.items() if name and name != path}
     part = next((n for n, of in others.items() if PARTS.fullmatch(n) and _are_parts(of)), None)
     group = next((n for n, of in others.items() if GROUPS.fullmatch(n) and _are_groups(of)), None)
@@ -85,7 +93,11 @@ def columns(table: Head, folder: Path, is_named: bool) -> Columns | None:
     called = [name for name in able if CLASSES.fullmatch(name)]
     chosen = called or ([] if is_named else able)
     if not chosen:
-        return None
+        so = ", in a column that is called so, as 'label'" if is_named else ""
+        return (
+            f"beside '{printable(path)}' no column has classes: one for each image, two or more, "
+            f"on average of two images or more{so}"
+        )
     odd = []
     if chosen[1:]:
         names = ", ".join(f"'{printable(name)}'" for name in chosen[1:])
@@ -96,13 +108,7 @@ def columns(table: Head, folder: Path, is_named: bool) -> Columns | None:
 def _name_images(values: Sequence[str], images: Images) -> bool:
     """More than half of them: which one names none is then said with its line."""
     tried = values[:TRIED]
-    return 2 * sum(_names_one(value, images) for value in tried) > len(tried)
-
-
-def _names_one(value: str, images: Images) -> bool:
-    with suppress(UserError):
-        return bool(images.of(value, ""))
-    return False
+    return 2 * sum(images.found(value) is not None for value in tried) > len(tried)
 
 
 def _are_classes(values: Sequence[str]) -> bool:

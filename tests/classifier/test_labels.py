@@ -97,6 +97,20 @@ def test_parts_and_groups_of_its_own(dogs: Path) -> None:
     assert len(set(part_of.values())) == 3
 
 
+def test_a_line_that_names_an_image_is_no_header(dogs: Path) -> None:
+    """It would be lost as one; a column may be called as an image that has a line of its own."""
+    lines = [f"{i},{BREEDS[i % 2]}" for i in range(20)]
+    write(dogs, *lines)
+    by_first = DataSpec(folder="dogs", labels=Labels(file="labels.csv", path="0", label="beagle"))
+    with pytest.raises(UserError, match=r"csv:1: '0' names an image: put a line .* as path,label$"):
+        datasets.listing(by_first, dogs)
+    with pytest.raises(UserError, match=r"csv:1: no column 'id'.*is no header, put one before it$"):
+        datasets.listing(DOGS, dogs)
+    (dogs / "dogs" / "train" / "0.png").rename(dogs / "dogs" / "train" / "id.png")
+    write(dogs, "id,breed", "id,beagle", *lines[1:])
+    assert len(datasets.listing(DOGS, dogs).paths) == 20
+
+
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda r: write(r, "id,breed", "0,beagle", "77,poodle"), r"csv:3: .*no image '77'"),
     "twice": (

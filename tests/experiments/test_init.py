@@ -226,7 +226,59 @@ def test_a_csv_beside_class_folders_is_not_their_labels(
     names = [f"{c}/{index}.png" for c in "ab" for index in range(5)]
     table(here / "photos" / "sizes.csv", [("path", "wide"), *((n, n[2]) for n in names)])
     assert begun("--data", "photos").data == (DataSpec(folder="photos"),)
-    assert "not used, for it names no images and classes: sizes.csv" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "odd: not used: sizes.csv: beside 'path' no column has classes: " in said
+    assert "in a column that is called so, as 'label'\n" in said
+
+
+NO_LABELS: dict[str, tuple[str | bytes, str]] = {
+    "no images": (
+        "path,label\nx1.png,a\nx2.png,b\n",
+        "no column of it names images that are there",
+    ),
+    "one class": ("path,label\n0.png,a\n1.png,a\n", "beside 'path' no column has classes: "),
+    "header": ("path,label\n", "it has no rows below its header"),
+    "other mark": ("path;label\n0.png;a\n", "it has no two columns with commas between them"),
+    "twice": ("path,path\n0.png,a\n", "its first line names a column twice"),
+    "uneven": ("path,label\n0.png,a\n1.png\n", "its rows are not all as long as its first line"),
+    "quotes": ('path,label\n"0.png,a\n', "it is not CSV: "),
+    "UTF-16": ("path,label\n0.png,a\n".encode("utf-16"), "it is not UTF-8 text"),
+}
+
+
+@pytest.mark.parametrize("case", NO_LABELS)
+def test_why_a_csv_is_not_used(case: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside images, and beside a folder that is no class: what its CSV lacks is what to mend."""
+    text, why = NO_LABELS[case]
+    content = text.encode() if isinstance(text, str) else text
+    for index in range(4):
+        image(here / "flat" / f"{index}.png")
+        image(here / "deep" / "images" / f"{index}.png")
+    for place in ("flat", "deep"):
+        (here / place / "all.csv").write_bytes(content)
+    said = refused(capsys, "--init", "my.yaml", "--data", "flat")
+    assert f"flat has 4 images and no CSV that says their classes: all.csv: {why}" in said
+    said = refused(capsys, "--init", "my.yaml", "--data", "deep")
+    assert "one class only, 'images'" in said
+    assert f"; its CSV is not used (all.csv: {why}" in said
+
+
+def test_a_csv_without_a_header_loses_no_image(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f"{index}.png", "ab"[index % 2]) for index in range(20)]
+    for name, _ in rows:
+        image(here / "dogs" / name)
+    table(here / "dogs" / "all.csv", rows)
+    said = refused(capsys, "--init", "my.yaml", "--data", "dogs")
+    assert said.endswith(
+        "all.csv: its first line names an image, '0.png': put a line with the columns' names "
+        "before it, as path,label"
+    )
+    table(here / "dogs" / "all.csv", [("path", "label"), *rows])
+    matrix = begun("--data", "dogs")
+    counted = datasets.counts(matrix.data[0], matrix.data_root)
+    assert counted is not None and sum(counted[1].values()) == 20
 
 
 def test_which_column_is_the_class(tmp_path: Path) -> None:
@@ -234,14 +286,14 @@ def test_which_column_is_the_class(tmp_path: Path) -> None:
         image(tmp_path / f"{index}.png")
     paths, twos = [f"{index}.png" for index in range(8)], list("abababab")
     found = tables.columns(tables.Head({"x": twos, "y": twos, "p": paths}), tmp_path, False)
-    assert found is not None and found.named == {"path": "p", "label": "x"}
+    assert isinstance(found, tables.Columns) and found.named == {"path": "p", "label": "x"}
     assert found.odd == ("'x' is taken for the class; it may also be 'y'",)
     called = tables.columns(tables.Head({"x": twos, "p": paths, "Class": twos}), tmp_path, True)
-    assert called is not None and called.label == "Class" and not called.odd
+    assert isinstance(called, tables.Columns) and called.label == "Class" and not called.odd
     for lacking in ({"x": twos, "p": paths}, {"label": twos, "p": twos}):
-        assert tables.columns(tables.Head(lacking), tmp_path, True) is None
+        assert isinstance(tables.columns(tables.Head(lacking), tmp_path, True), str)
     one_hot = tables.Head({"p": paths, "label": ["a"] * 8})
-    assert tables.columns(one_hot, tmp_path, False) is None, "one class"
+    assert isinstance(tables.columns(one_hot, tmp_path, False), str), "one class"
 
 
 def test_wrapped_folders(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

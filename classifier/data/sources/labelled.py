@@ -6,7 +6,8 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,8 @@ class Labelled(Rows):
             rows.append(Row(path, label, self._part(values, place), self._group(values, place)))
         if not rows:
             raise UserError(f"{file} names no image")
+        if images.is_one_more(self.path_column, lines):
+            raise UserError(f"{file}:1: '{self.path_column}' names an image: {HEADER_FIRST}")
         return rows
 
     def _part(self, values: Mapping[str, str], place: str) -> Part | None:
@@ -138,10 +141,14 @@ class Labelled(Rows):
                     )
                 raise UserError(
                     f"{file}:1: no column '{name}'{nearest(name, header)}; say in labels which "
-                    f"column it is, as {setting}: NAME"
+                    f"column it is, as {setting}: NAME, or where this line is no header, put one "
+                    "before it"
                 )
             if header.count(name) > 1:
                 raise UserError(f"{file}:1: the column '{name}' is there twice")
+
+
+HEADER_FIRST = "put a line with the columns' names before it, as path,label"
 
 
 class Images:
@@ -184,6 +191,18 @@ class Images:
                 f"{place}: '{named}' may be any of {len(found)} images: {some}; write its path"
             )
         return found[0]
+
+    def found(self, named: str) -> str | None:
+        """The path of the one image that is meant, if there is one."""
+        with suppress(UserError):
+            return self.of(named, "")
+        return None
+
+    def is_one_more(self, column: str, values: Iterable[str]) -> bool:
+        """Whether a column's name names an image that none of its values does: then the first line
+        is no header, and would be lost as one."""
+        first = self.found(column)
+        return first is not None and first not in map(self.found, values)
 
 
 def _is_same(one: Path, other: Path) -> bool:
