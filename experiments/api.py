@@ -16,7 +16,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator
 
 from classifier.basics.errors import UserError
 from classifier.basics.place import Workers
@@ -24,7 +26,7 @@ from experiments.execution.engines import EngineName
 from experiments.matrix import load as matrices_of
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
-from experiments.session.options import Devices, check_folder, checked
+from experiments.session.options import Devices, NamedPath, check_folder, checked, one_or_more, read
 from experiments.session.outcome import FailedJob, Outcome
 from experiments.session.runner import Runner
 from experiments.session.show_plan import Planned
@@ -62,17 +64,17 @@ def load(
     changed so has a name, and with it a report, of its own. `data_root`: where data lie, in place
     of the matrix's own `data_root`, else of `data`.
     """
-    root = None if data_root is None else Path(data_root)
-    if root is not None:
-        check_folder("data_root", root)
-    sets = map(_as_text, set.items()) if isinstance(set, Mapping) else _each(set)
-    overrides = Overrides(smoke, tuple(sets), None if seeds is None else tuple(seeds))
-    return matrices_of.load(Path(path), overrides, root)
+    named = {"path": path, "smoke": smoke, "set": set, "seeds": seeds, "data_root": data_root}
+    options = read(_ToLoad, named)
+    if options.data_root is not None:
+        check_folder("data_root", options.data_root)
+    overrides = Overrides(options.smoke, options.set, options.seeds)
+    return matrices_of.load(options.path, overrides, options.data_root)
 
 
-def _each(sets: Iterable[str]) -> Iterable[str]:
-    """One alone is one, and not its letters."""
-    return [sets] if isinstance(sets, str) else sets
+def _sets(given: object) -> object:
+    """Each as `--set` has it."""
+    return map(_as_text, given.items()) if isinstance(given, Mapping) else one_or_more(given)
 
 
 def _as_text(setting: tuple[str, Any]) -> str:
@@ -82,6 +84,16 @@ def _as_text(setting: tuple[str, Any]) -> str:
         return f"{name}={json.dumps(value, ensure_ascii=False, allow_nan=False)}"
     except (TypeError, ValueError) as error:
         raise UserError(f"set {name}: {value!r} can't stand in a YAML file: {error}") from error
+
+
+class _ToLoad(BaseModel):
+    """The arguments of `load`."""
+
+    path: NamedPath
+    smoke: bool
+    set: Annotated[tuple[str, ...], BeforeValidator(_sets)]
+    seeds: tuple[int, ...] | None
+    data_root: NamedPath | None
 
 
 def make_plan(
@@ -100,7 +112,7 @@ def make_plan(
     `devices`, `jobs_per_device`, `engine`, `also`: as `run` has them; where devices are
     named, the time until the end is estimated. Raises UserError.
     """
-    named = {"runs": runs, "devices": devices, "engine": engine, "also": _folders(also)}
+    named = {"runs": runs, "devices": devices, "engine": engine, "also": also}
     options = checked(**named, jobs_per_device=jobs_per_device)
     return Runner(_several(matrices), options).planned()
 
@@ -142,7 +154,7 @@ def run(
     """
     options = checked(
         runs=runs,
-        also=_folders(also),
+        also=also,
         reports=reports,
         devices=devices,
         jobs_per_device=jobs_per_device,
@@ -178,19 +190,12 @@ def results(
     """
     from experiments.session.frames import MatrixResults
 
-    found = Runner(
-        _several([matrix]), checked(runs=runs, devices=devices, also=_folders(also))
-    ).find()
+    found = Runner(_several([matrix]), checked(runs=runs, devices=devices, also=also)).find()
     return MatrixResults(found.selections[0])
 
 
-def _folders(also: str | Path | Iterable[str | Path]) -> tuple[str, ...]:
-    """One alone is one, and not its letters."""
-    return tuple(map(str, [also] if isinstance(also, str | Path) else also))
-
-
 def _several(matrices: Matrices) -> Sequence[Matrix]:
-    several = [matrices] if isinstance(matrices, Matrix | str | Path) else list(matrices)
+    several = list(matrices) if isinstance(matrices, Iterable) else [matrices]
     if not all(isinstance(each, Matrix) for each in several):
         raise UserError('a matrix is expected, as load("experiments/ema.yaml") gives it')
     return [each for each in several if isinstance(each, Matrix)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -13,15 +13,18 @@ def plain(setting: Any) -> str:
     return setting if isinstance(setting, str) else json.dumps(setting, ensure_ascii=False)
 
 
-def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, str]:
-    """Settings of settings by their names with a dot; what is None is not there."""
-    found: dict[str, str] = {}
+def dotted(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings of settings by their names with a dot, with their values."""
     for name, value in settings.items():
         if isinstance(value, dict):
-            found |= flat(value, f"{before}{name}.")
-        elif value is not None:
-            found[before + name] = plain(value)
-    return found
+            yield from dotted(value, f"{before}{name}.")
+        else:
+            yield before + name, value
+
+
+def flat(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The same as people read them; what is None is not there."""
+    return {name: plain(value) for name, value in dotted(settings) if value is not None}
 
 
 def usual(values: Sequence[str]) -> str | None:

@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from classifier.basics.console import open_streams, show_any_name, show_log
@@ -66,6 +67,18 @@ def one_of(names: Iterable[str]) -> Any:
         return name
 
     return {"type": checked, "choices": choices, "metavar": f"{{{','.join(choices)}}}"}
+
+
+def not_empty(given: str) -> str:
+    """An argument's type: text. An empty path would be the current folder, which nobody named."""
+    if not given.strip():
+        raise argparse.ArgumentTypeError("nothing is named; the current folder is '.'")
+    return given
+
+
+def path(given: str) -> Path:
+    """An argument's type."""
+    return Path(not_empty(given))
 
 
 def at_least(least: int) -> Callable[[str], int]:

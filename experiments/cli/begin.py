@@ -23,7 +23,9 @@ from experiments.cli.options import parser
 from experiments.execution.engines.local import jobs_at_a_time, platform_of
 from experiments.matrix.load import load
 from experiments.plan import plan as planning
+from experiments.plan.plan import Plan
 from experiments.session import show_plan
+from experiments.session.runner import check_apart
 from experiments.session.show_plan import Places
 from experiments.store.store import Store
 
@@ -40,13 +42,15 @@ def write(options: argparse.Namespace) -> int:
     places = Places(devices, jobs_at_a_time(devices, options.jobs_per_device))
     choice = choosing.choose(looked, devices != ("cpu",), places.jobs)
     root = looked.root
+    if root is not None:
+        check_apart([looked.data, *looked.others], root, options.runs, options.reports)
     outside = root if root is not None and writing.root_from(root, file) is None else None
     command = f"{parser().prog} {_shown(file)}"
     command += f" --data-root {_shown(outside)}" if outside is not None else ""
-    cost = list(_cost(looked, choice, file, options.runs, here, places))
-    text = writing.matrix(looked, choice, file, command, cost)
-    load(file, data_root=outside, text=text)
-    _create(file, text)
+    matrix = load(file, data_root=outside, text=writing.matrix(_counted(looked), choice, file, ""))
+    plan = planning.make([matrix], Store(options.runs).read(), here, matrix.data_root)
+    cost = list(_cost(plan, choice, here, places))
+    _create(file, writing.matrix(looked, choice, file, command, cost))
     print(f"{printable(looked.title)}: {writing.about(looked)}")
     for odd in looked.odd:
         print(f"  odd: {printable(odd)}")
@@ -87,17 +91,16 @@ def _new(options: argparse.Namespace) -> Path:
     return file
 
 
-def _cost(
-    looked: Looked, choice: Choice, file: Path, runs: Path, here: Platform, places: Places
-) -> Iterator[str]:
-    """What a plan of the matrix says now, here. Of many images it counts all as readable: to know
-    more it would have to decode them."""
-    if not looked.is_whole:
-        data = looked.data.model_copy(update={"on_bad_image": "error"})
-        looked = replace(looked, data=data)
-    text = writing.matrix(looked, choice, file, "")
-    matrix = load(file, data_root=looked.root, text=text)
-    plan = planning.make([matrix], Store(runs).read(), here, matrix.data_root)
+def _counted(looked: Looked) -> Looked:
+    """As a plan is to count it: many images all as readable, for to know more it would have to
+    decode them."""
+    if looked.is_whole:
+        return looked
+    return replace(looked, data=looked.data.model_copy(update={"on_bad_image": "error"}))
+
+
+def _cost(plan: Plan, choice: Choice, here: Platform, places: Places) -> Iterator[str]:
+    """What a plan of the matrix says now, here."""
     ends = list(show_plan.until_the_end(plan, places))
     told = "; ".join([*show_plan.totals(plan), *ends])
     yield f"Cost, as estimated on {date.today()} for {here.device}: {told}."

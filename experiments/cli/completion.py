@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Literal
+
+from classifier.cli.entry import path
 
 Shell = Literal["bash", "zsh", "tcsh"]
 
@@ -14,7 +15,7 @@ def script(parser: argparse.ArgumentParser, shell: Shell) -> str:
     import shtab
 
     for action in parser._actions:
-        if action.type is Path:
+        if action.type is path:
             kind = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
             action.complete = kind  # type: ignore[attr-defined]  # where shtab looks for it
     made: str = shtab.complete(parser, shell)

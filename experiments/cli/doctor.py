@@ -11,9 +11,9 @@ from rich.text import Text
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_root
+from experiments.cli.options import data_root
 from experiments.doctor import devices, folders, machine, versions
 from experiments.doctor.finding import Finding
-from experiments.matrix.load import DATA_ROOT
 from experiments.matrix.model import Matrix, data_root_of
 
 ALL_WELL, SOMETHING_BAD = 0, 1
@@ -50,7 +50,7 @@ def _folders(options: argparse.Namespace, matrices: Sequence[Matrix]) -> Iterabl
         yield from folders.look("cache", cache, "XDG_CACHE_HOME", folders.CACHE)
     yield from folders.look("reports", options.reports, "--reports", folders.REPORTS)
     try:
-        root = data_root_of(matrices) if matrices else options.data_root or DATA_ROOT
+        root = data_root_of(matrices) if matrices else data_root(options)
     except UserError as error:
         yield Finding("bad", "data", str(error))
         return

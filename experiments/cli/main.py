@@ -16,9 +16,8 @@ from classifier.basics.program import COMMAND
 from classifier.cli.entry import ALL_DONE, SOME_FAILED, SOME_MISSING, exit_code_of
 from experiments import api
 from experiments.cli import sharing
-from experiments.cli.options import overrides, parser, run_options, wanted
+from experiments.cli.options import data_root, overrides, parser, run_options, wanted
 from experiments.execution.engines.local import platform_of
-from experiments.matrix.load import DATA_ROOT
 from experiments.matrix.model import Matrix
 from experiments.session.options import check_folder, checked
 from experiments.session.reporting import Wanted
@@ -74,7 +73,7 @@ def _without_matrices(options: argparse.Namespace) -> int | None:
         print(completion.script(parser(COMMAND), options.completion))
         return ALL_DONE
     if isinstance(options.verify, Path):
-        return sharing.verify(options.verify, options.data_root or DATA_ROOT)
+        return sharing.verify(options.verify, data_root(options))
     if options.reproduce:
         return sharing.reproduce(options)
     if options.status or options.verify:

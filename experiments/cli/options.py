@@ -9,9 +9,10 @@ from typing import Any, TypeAlias, get_args
 
 from classifier.basics.errors import UserError
 from classifier.basics.program import COMMAND, called, version
-from classifier.cli.entry import WORKERS, Parser, at_least, one_of
+from classifier.cli.entry import WORKERS, Parser, at_least, not_empty, one_of, path
 from experiments.cli.completion import Shell
 from experiments.execution.engines import MOST_CPU_JOBS, EngineName
+from experiments.matrix.load import DATA_ROOT
 from experiments.matrix.overrides import Overrides
 from experiments.session.options import MOST_MINUTES, RunOptions, devices_of
 from experiments.session.reporting import Wanted
@@ -81,6 +82,11 @@ def wanted(options: argparse.Namespace) -> Wanted | None:
     return Wanted(options.format, options.table, options.marks)
 
 
+def data_root(options: argparse.Namespace) -> Path:
+    """Where no matrix says one."""
+    return options.data_root or DATA_ROOT
+
+
 def overrides(options: argparse.Namespace) -> Overrides:
     """Of the matrices."""
     return Overrides(options.smoke, tuple(options.set), options.seeds)
@@ -141,12 +147,12 @@ def parser(program: str | None = None) -> Parser:
 
 def _add_everywhere(made: Parser) -> None:
     add = made.add_argument
-    add("matrices", nargs="*", type=Path, metavar="MATRIX.yaml", help="one or more matrix files")
+    add("matrices", nargs="*", type=path, metavar="MATRIX.yaml", help="one or more matrix files")
     add("--version", action="version", version=f"%(prog)s {version()}")
-    add("--runs", type=Path, default=RUNS, metavar="DIR", help="records and checkpoints")
-    add("--reports", type=Path, default=REPORTS, metavar="DIR", help="tables")
+    add("--runs", type=path, default=RUNS, metavar="DIR", help="records and checkpoints")
+    add("--reports", type=path, default=REPORTS, metavar="DIR", help="tables")
     add(
-        "--data-root", type=Path, metavar="DIR", help="data sets (default: the matrix's, else data)"
+        "--data-root", type=path, metavar="DIR", help="data sets (default: the matrix's, else data)"
     )
 
 
@@ -156,13 +162,13 @@ def _add_matrix(group: Group) -> None:
     add(
         "--init",
         action=OneThing,
-        type=Path,
+        type=path,
         metavar="FILE.yaml",
         help="look at a folder of images, write a matrix that fits it",
     )
     add(
         "--data",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="with --init: the folder (default: the embedded digits)",
     )
@@ -256,7 +262,7 @@ def _add_patience(group: Group) -> None:
 
 def _add_trackers(group: Group) -> None:
     add = group.add_argument
-    add("--tensorboard", type=Path, metavar="DIR", help="log epochs and the report to TensorBoard")
+    add("--tensorboard", type=path, metavar="DIR", help="log epochs and the report to TensorBoard")
     add("--mlflow", metavar="URI", help="log them to MLflow: sqlite:///FILE, or a server")
 
 
@@ -296,27 +302,28 @@ def _add_share(group: Group) -> None:
         "--diff",
         action=OneThing,
         nargs=2,
-        type=Path,
+        type=path,
         metavar=("A", "B"),
         help="what differs between two reports: their folders, or their records.json",
     )
     add(
         "--archive",
         action=OneThing,
-        type=Path,
+        type=path,
         metavar="FILE.zip",
         help="write one file of the report, its records, the matrices and their plugins",
     )
     add(
         "--reproduce",
         action=OneThing,
-        type=Path,
+        type=path,
         metavar="FILE.zip",
         help="run an archive's matrices again, and say of each figure whether it is the same",
     )
     add(
         "--also",
         action="append",
+        type=not_empty,
         default=[],
         metavar="DIR|URL",
         help="use what is finished in this runs folder too, a colleague's, or s3://BUCKET/runs: "
@@ -337,7 +344,7 @@ def _add_care(group: Group) -> None:
         action=OneThing,
         nargs="?",
         const=True,
-        type=Path,
+        type=path,
         metavar="FILE",
         help="read all of --runs, or an archive, and name the damaged",
     )

@@ -15,8 +15,7 @@ from classifier.basics.names import counted
 from classifier.cli.entry import ALL_DONE, SOME_FAILED, SOME_MISSING
 from classifier.records.record import benchmark_units
 from experiments import api
-from experiments.cli.options import REPORTS, RUNS, run_options
-from experiments.matrix.load import DATA_ROOT
+from experiments.cli.options import REPORTS, RUNS, data_root, run_options
 from experiments.matrix.overrides import Overrides
 from experiments.session.outcome import Outcome
 from experiments.session.reporting import Reporter
@@ -87,7 +86,7 @@ def reproduce(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         try:
-            unpacked = again.unpack(file, folder, options.data_root or DATA_ROOT)
+            unpacked = again.unpack(file, folder, data_root(options))
             with again.in_its_own(runs, file):
                 outcome = api.run(unpacked.matrices, **given)
             print(outcome, end="")

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from classifier.basics.errors import UserError
+from classifier.basics.settings import Weights
 from classifier.config.explanations import text
 from classifier.config.spec import EvaluateSpec, MetricSpec, Spec, TrainSpec
 from classifier.config.tracks import RAW, Track
 from classifier.data.spec import DataSpec, called
 from classifier.plugins.brought import Brought
 from classifier.records.record import unit_of
+from classifier.tricks.distillation import Distill
 from experiments.matrix.arms import Arm
 from experiments.matrix.schema import Column, Spread
 
@@ -123,6 +125,15 @@ class Matrix:
         """The file with its folder, the same from wherever it is run; of a link its own."""
         return "/".join((self.source.parent.resolve() / self.source.name).parts[-2:])
 
+    @property
+    def uses_data_root(self) -> bool:
+        """Whether anything of it lies there: images, or files of weights."""
+        return any(
+            (request.looked_at and request.looked_at.source.folder(self.data_root))
+            or any(map(_has_file, filter(None, (request.training, request.teacher))))
+            for request in self.requests()
+        )
+
     def requests(self) -> Iterator[Request]:
         for table in self.tables:
             for row in table.cells:
@@ -130,12 +141,19 @@ class Matrix:
                     yield from cell
 
 
+def _has_file(spec: TrainSpec) -> bool:
+    """Whether it starts from weights of a file, or learns from such."""
+    distill = spec.trick(Distill)
+    return spec.weights is not None or isinstance(distill and distill.teacher, Weights)
+
+
 def data_root_of(matrices: Sequence[Matrix]) -> Path:
-    """Of them all. Raises UserError where they have several, or where there is no matrix."""
-    roots = {matrix.data_root.resolve(): matrix for matrix in matrices}
-    if not roots:
+    """Of them all, or of those that use it. Raises UserError where they have several, or where
+    there is no matrix."""
+    if not matrices:
         raise UserError("a matrix is expected")
+    roots = {matrix.data_root.resolve(): matrix for matrix in matrices if matrix.uses_data_root}
     if len(roots) > 1:
         said = " and ".join(f"{each.source}: {each.data_root}" for each in roots.values())
         raise UserError(f"these matrices have several data roots ({said}); name one: --data-root")
-    return matrices[0].data_root
+    return next(iter(roots.values()), matrices[0]).data_root

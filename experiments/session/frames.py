@@ -11,7 +11,7 @@ import pandas as pd
 
 from classifier.basics.errors import UserError
 from classifier.basics.names import counted
-from classifier.basics.told import plain
+from classifier.basics.told import dotted, plain
 from classifier.records.record import EvaluateRecord, TrainRecord
 from experiments.matrix.model import Matrix
 from experiments.matrix.schema import COSTS
@@ -142,10 +142,12 @@ class MatrixResults:
         }
         if records is None:
             wanted: Sequence[str] = list(known)
-        elif isinstance(records, pd.DataFrame):
+        elif isinstance(records, pd.DataFrame) and "signature" in records:
             wanted = list(map(str, records["signature"]))
-        else:
+        elif isinstance(records, Iterable) and not isinstance(records, pd.DataFrame):
             wanted = [records] if isinstance(records, str) else list(records)
+        else:
+            raise UserError("predictions: rows of the frame 'records' are expected, or signatures")
         if not wanted:
             raise UserError("predictions: no evaluation is asked for, or none is there")
         for signature in wanted:
@@ -190,18 +192,8 @@ def _settings(used: Used) -> dict[str, Any]:
         return {}
     told = {name: value for name, value in spec.told().items() if name not in _AMONG_COLUMNS}
     data = told.pop("data")
-    return _flat(told, "train.") | _flat(data, "data.")
-
-
-def _flat(settings: Mapping[str, Any], before: str) -> dict[str, Any]:
-    """By their names with dots; a list is its JSON."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{before}{name}.")
-        else:
-            found[before + name] = plain(value) if isinstance(value, list) else value
-    return found
+    each = (*dotted(told, "train."), *dotted(data, "data."))
+    return {name: plain(value) if isinstance(value, list) else value for name, value in each}
 
 
 def _epoch(content: dict[str, Any]) -> dict[str, Any]:

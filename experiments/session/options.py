@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -23,7 +23,7 @@ Devices = str | int | Iterable[str | int]
 
 def devices_of(given: Devices) -> tuple[str, ...]:
     """Each device by its name. Raises ValueError."""
-    parts = [given] if isinstance(given, str | int) else given
+    parts = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     text = ",".join(map(str, parts))
     devices = tuple(part.strip() for part in text.split(","))
     numbers = all(device.isdecimal() for device in devices)
@@ -34,6 +34,26 @@ def devices_of(given: Devices) -> tuple[str, ...]:
     return devices
 
 
+def _named(given: object) -> object:
+    """An empty path would be the current folder, which nobody named."""
+    if isinstance(given, str) and not given.strip():
+        raise ValueError("nothing is named; the current folder is '.'")
+    return given
+
+
+def _as_text(given: object) -> object:
+    return str(given) if isinstance(given, Path) else _named(given)
+
+
+def one_or_more(given: object) -> object:
+    """One alone is one, and not its letters."""
+    return [given] if isinstance(given, str | Path) else given
+
+
+NamedPath = Annotated[Path, BeforeValidator(_named)]
+Folders = Annotated[
+    tuple[Annotated[str, BeforeValidator(_as_text)], ...], BeforeValidator(one_or_more)
+]
 Minutes = Annotated[float, Field(ge=0, le=MOST_MINUTES)]
 Count = Annotated[int, Field(ge=0)]
 
@@ -43,11 +63,11 @@ class RunOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    runs: Path = Path("runs")
+    runs: NamedPath = Path("runs")
     """Records and checkpoints."""
-    also: tuple[str, ...] = ()
+    also: Folders = ()
     """Runs folders whose finished records are used too, and only read."""
-    reports: Path = Path("reports")
+    reports: NamedPath = Path("reports")
     images: bool = True
     """Whether pictures of the data may be shown in the report."""
     engine: EngineName = "local"
@@ -63,7 +83,7 @@ class RunOptions(BaseModel):
     keep_states: bool = False
     notify: str | None = None
     """A shell command."""
-    tensorboard: Path | None = None
+    tensorboard: NamedPath | None = None
     """A folder of event files."""
     mlflow: str | None = None
     """Where it tracks: `sqlite:///FILE`, or a server."""
@@ -90,14 +110,22 @@ class RunOptions(BaseModel):
         )
 
 
-def checked(**given: Any) -> RunOptions:
-    """Raises UserError for a value that it can't have, and for those that don't go together."""
+Arguments = TypeVar("Arguments", bound=BaseModel)
+
+
+def read(kind: type[Arguments], given: Mapping[str, Any]) -> Arguments:
+    """Arguments as they are used. Raises UserError for a value that one can't have."""
     try:
-        options = RunOptions(**given)
+        return kind(**given)
     except ValidationError as error:
         first = error.errors()[0]
         said = first["msg"].removeprefix("Value error, ")
         raise UserError(f"{first['loc'][0]}={first['input']!r}: {said}") from error
+
+
+def checked(**given: Any) -> RunOptions:
+    """Raises UserError for a value that it can't have, and for those that don't go together."""
+    options = read(RunOptions, given)
     if isinstance(options.workers, int) and options.workers < 0:
         raise UserError(f"workers={options.workers}: neither auto nor a number from 0 up")
     check_folder("runs", options.runs)

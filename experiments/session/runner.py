@@ -41,6 +41,19 @@ def check_names(matrices: Sequence[Matrix]) -> None:
             raise UserError(f"two matrices are named {name}, and would write one report")
 
 
+def check_apart(data: Iterable[DataSpec], root: Path, runs: Path, reports: Path) -> None:
+    """Raises UserError where runs or reports would lie among the images: as classes of their own,
+    or as images of others."""
+    for name, place in (("runs", runs), ("reports", reports)):
+        for folder in filter(None, (each.source.folder(root) for each in data)):
+            if place.resolve().is_relative_to(folder.resolve()):
+                raise UserError(
+                    f"--{name} {place} lies in the data's folder, {folder.resolve()}, whose "
+                    "folders are its classes: call this from outside of it, or name another as "
+                    f"--{name}"
+                )
+
+
 class Runner:
     """Raises UserError for matrices that can't go together."""
 
@@ -48,6 +61,8 @@ class Runner:
         check_names(matrices)
         self.matrices, self.options = matrices, options
         self.data_root = data_root_of(matrices)
+        for matrix in matrices:
+            check_apart(matrix.data, self.data_root, options.runs, options.reports)
         self._lent = borrow(options.also, matrices, options.runs, self.data_root)
         self.store = Store(options.runs, lent=self._lent)
         self.reporter = Reporter(matrices, self.store, options.reports, options.images)

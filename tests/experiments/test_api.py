@@ -256,6 +256,10 @@ def test_predictions_are_the_stored_logits(small: Path) -> None:
     training = found.records.iloc[0]["signature"]
     with pytest.raises(UserError, match=f"{training} is no evaluation among the records of m"):
         found.predictions(training)
+    wrong: list[Any] = [5, found.cells]
+    for records in wrong:
+        with pytest.raises(UserError, match="rows of the frame 'records' are expected, or signat"):
+            found.predictions(records)
 
 
 def test_changed_predictions_are_an_error(small: Path, tmp_path: Path) -> None:
@@ -401,6 +405,14 @@ def test_devices() -> None:
         ({"engine": "slurm"}, r"engine='slurm': .*'local' or 'ray'"),
         ({"address": "host:1"}, r"--address is for --engine ray"),
         ({"runs": "m.yaml"}, r"--runs m\.yaml is a file, not a folder"),
+        ({"runs": ""}, r"runs='': nothing is named; the current folder is '\.'"),
+        ({"reports": " "}, r"reports=' ': nothing is named"),
+        ({"tensorboard": ""}, r"tensorboard='': nothing is named"),
+        ({"also": [""]}, r"also='': nothing is named"),
+        ({"also": 5}, r"also=5: .*valid tuple"),
+        ({"runs": 5}, r"runs=5: .*not a valid path"),
+        ({"devices": 1.5}, r"devices=1\.5: '1\.5' is not auto, cpu or a list of GPUs as 0,1"),
+        ({"devices": None}, r"devices=None: 'None' is not auto"),
     ],
     ids=lambda each: str(each) if isinstance(each, dict) else "",
 )
@@ -426,6 +438,14 @@ def test_bad_arguments_are_errors_and_nothing_is_written(
         ({"set": ["train.epochs"]}, r"--set train\.epochs: expected a setting and a value"),
         ({"seeds": (-1,)}, r"--seeds"),
         ({"data_root": "m.yaml"}, r"--data-root m\.yaml is a file, not a folder"),
+        ({"data_root": ""}, r"data_root='': nothing is named; the current folder is '\.'"),
+        ({"data_root": 5}, r"data_root=5: .*not a valid path"),
+        ({"set": 5}, r"set=5: .*valid tuple"),
+        ({"set": [5]}, r"set=5: .*valid string"),
+        ({"seeds": 5}, r"seeds=5: .*valid tuple"),
+        ({"seeds": "01"}, r"seeds='01': .*valid tuple"),
+        ({"seeds": [0.5]}, r"seeds=0\.5: .*valid integer"),
+        ({"smoke": "perhaps"}, r"smoke='perhaps': .*valid boolean"),
     ],
 )
 def test_bad_changes_are_errors(changed: dict[str, Any], said: str, small: Path) -> None:
@@ -437,11 +457,13 @@ def test_what_does_not_go_together_is_an_error(small: Path) -> None:
     matrix = load("m.yaml")
     with pytest.raises(UserError, match="two matrices are named m, and would write one report"):
         run([matrix, matrix])
+    own = ("data={folder: birds}",)
+    two = [load("m.yaml", set=own, seeds=(s,), data_root=r) for s, r in ((3, None), (4, "other"))]
     with pytest.raises(UserError, match=r"several data roots \(m\.yaml: data and m\.yaml: other\)"):
-        make_plan([matrix, load("m.yaml", seeds=(3,), data_root="other")])
+        make_plan(two)
     with pytest.raises(UserError, match="a matrix is expected"):
         make_plan([])
-    for wrong in ("m.yaml", Path("m.yaml"), ["m.yaml"]):
+    for wrong in ("m.yaml", Path("m.yaml"), ["m.yaml"], 5, None, [None]):
         with pytest.raises(UserError, match=r"a matrix is expected, as load\("):
             make_plan(wrong)  # type: ignore[arg-type]
     for also in ("nowhere", Path("nowhere"), ["nowhere"], [Path("nowhere")]):
@@ -451,6 +473,11 @@ def test_what_does_not_go_together_is_an_error(small: Path) -> None:
         results(load("m.yaml"), runs="nowhere")
     with pytest.raises(UserError, match=r"n\.yaml: no such file; did you mean"):
         load("n.yaml")
+    for path in (None, 5):
+        with pytest.raises(UserError, match=rf"path={path}: .*not a valid path"):
+            load(path)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="path='': nothing is named"):
+        load("")
 
 
 # What is imported -------------------------------------------------------------------------------

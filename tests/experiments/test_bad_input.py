@@ -441,6 +441,12 @@ def test_no_such_file(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--format", "json", "--marks"], "--marks is for tables; --format json has the verdicts"),
         (["--table", "ema"], "--table and --marks are for --format, as --format latex"),
         (["--report", "--marks"], "--table and --marks are for --format, as --format latex"),
+        *(
+            ([name, given], f"argument {name}: nothing is named; the current folder is '.'")
+            for name in ("--runs", "--reports", "--data-root", "--data", "--also", "--tensorboard")
+            for given in ("", " ")
+        ),
+        ([""], "argument MATRIX.yaml: nothing is named"),
         (["--stall-minutes", "40000"], "'40000' is not a number of minutes from 0 to 30,000"),
     ],
 )  # fmt: skip

@@ -483,6 +483,24 @@ def test_no_permission(
     assert said == "locked/my.yaml can't be written: Permission denied"
 
 
+def test_runs_and_reports_never_become_classes(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside the folder of photos itself a run would add two."""
+    class_folders(here / "photos", "ab")
+    monkeypatch.chdir(here / "photos")
+    begin, outside = ("--init", "my.yaml", "--data", "."), ("--runs", "../runs")
+    why = f"lies in the data's folder, {here / 'photos'}, whose folders are its classes: call this"
+    assert refused(capsys, *begin).startswith(f"--runs runs {why} from outside of it")
+    assert refused(capsys, *begin, *outside).startswith(f"--reports reports {why}")
+    monkeypatch.chdir(here)
+    assert runner.main(["--init", "my.yaml", "--data", "photos"]) == 0
+    monkeypatch.chdir(here / "photos")
+    for what in ((), ("--plan",), ("--report",)):
+        assert refused(capsys, "../my.yaml", *what).startswith(f"--runs runs {why}")
+        assert refused(capsys, "../my.yaml", *outside, *what).startswith(f"--reports reports {why}")
+
+
 def test_files_that_are_not_written(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("my.yaml").write_text("mine")
     assert refused(capsys, "--init", "my.yaml") == (
@@ -607,6 +625,9 @@ def test_one_command_has_one_data_root(here: Path, capsys: pytest.CaptureFixture
     assert runner.main(["one.yaml", "two.yaml", "--plan", "--data-root", "two"]) == 0
     assert load(Path("one.yaml"), data_root=Path("two")).data_root == Path("two")
     text = Path("one.yaml").read_text()
+    digits = str(ROOT / "experiments" / "digits.yaml")
+    for several in (["one.yaml", digits], [digits, "one.yaml"]):
+        assert runner.main([*several, "--plan"]) == 0, "of data that come along nothing lies there"
     for outside in ("..", "one/../..", "/tmp"):
         Path("one.yaml").write_text(text.replace("data_root: one", f"data_root: {outside}"))
         said = refused(capsys, "one.yaml", "--plan")
