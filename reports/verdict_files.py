@@ -87,9 +87,7 @@ def of_line(answer: Answer, line: JudgedLine) -> Row:
     row = _row(answer, None, line.column)
     row |= {"baseline_column": line.baseline.header, "margin": line.rows[0].cell.margin}
     row |= _compared(line.comparison, line.adjusted, line.verdict, [])
-    if answer.table.row_header == "data":
-        row["speaks_of"] = spoken_of(line.comparison, kind_of_row(answer))
-    return row
+    return row | {"speaks_of": spoken_of(line.comparison, kind_of_row(answer))}
 
 
 def _row(answer: Answer, name: str | None, column: Column) -> dict[str, Any]:

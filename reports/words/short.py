@@ -29,6 +29,8 @@ from reports.words.wording import (
     p_value,
     preferred,
     row_by_row,
+    seeds_and_images,
+    where_and_names,
     why_nothing,
 )
 
@@ -114,13 +116,8 @@ def _of_lines(answer: Answer, lines: Sequence[JudgedLine]) -> Finding:
 
 
 def _of_one(answer: Answer, cell: Judged) -> Finding:
-    base = cell.cell.baseline
-    assert base is not None and cell.verdict is not None
-    column = cell.cell.column
-    names, where = (f"“{column.header}”", f"“{base.column.header}”"), f"in {cell.cell.row}"
-    if base.row != cell.cell.row:
-        names, where = (f"“{cell.cell.row}”", f"“{base.row}”"), f"in “{column.header}”"
-    said = _sentence(where, names, column, cell, cell.verdict)
+    assert cell.verdict is not None
+    said = _sentence(*where_and_names(cell), cell.cell.column, cell, cell.verdict)
     return Finding(answer.table.name, said, [_outcome(answer, cell)], details=_details(cell))
 
 
@@ -259,9 +256,7 @@ def _details(of: Judged | JudgedLine) -> list[str]:
     if of.adjusted is not None:
         told.append(f"p {p_value(comparison.p)}, Holm's {p_value(of.adjusted)}")
     if comparison.scope is not Scope.PROCESS:
-        seeds = "1 seed each, so of these trainings"
-        seeds = seeds if comparison.seeds == 1 else f"{comparison.seeds} seeds each"
-        told.append(f"{seeds}; {comparison.images:,} images")
+        told.append("; ".join(seeds_and_images(comparison)))
     return [*told, *(of.remarks if isinstance(of, Judged) else ())]
 
 

@@ -76,6 +76,9 @@ ROUGH = (
     "Four times of five, if things are as these few seeds and images suggest: orders of magnitude."
 )
 
+ENOUGH = "no more than there are, four times of five; but the difference measured is too large"
+"""Of `same`, for which the spread is small enough: only where the interval lies is in the way."""
+
 BOLD = (
     "Bold: no other row of this column is shown to be better, and some row is shown to be worse "
     "(which says nothing of the baseline); where no row is shown to differ, nothing is bold."
@@ -93,11 +96,15 @@ def _answered(answer: Answer) -> str:
         return f"{why_nothing(answer)}."
     chosen = preferred(groups)
     line = line_over(answer, chosen[0])
-    if line is None:
-        cells = [each for group in chosen for each in group]
-        count = "1 compared cell" if len(cells) == 1 else f"{len(cells)} compared cells"
-        return f"of {count} {_counts(chosen)}.{_most(chosen)}"
-    return f"{_of_line(line, kind_of_row(answer))} Row by row: {row_by_row(answer)}."
+    if line is not None:
+        return f"{_of_line(line, kind_of_row(answer))} Row by row: {row_by_row(answer)}."
+    first = chosen[0][0]
+    if len(chosen[0]) == 1 and first.comparison and first.verdict:
+        more = f" Column by column: {row_by_row(answer)}." if len(groups) > 1 else ""
+        return f"{_of_cell(first)}{more}"
+    cells = [each for group in chosen for each in group]
+    count = "1 compared cell" if len(cells) == 1 else f"{len(cells)} compared cells"
+    return f"of {count} {_counts(chosen)}.{_most(chosen)}"
 
 
 def why_nothing(answer: Answer) -> str:
@@ -149,24 +156,63 @@ def _without(judged: Judged) -> str:
 
 
 def _of_line(line: JudgedLine, kind: str) -> str:
-    said, column = line.comparison, line.column
-    variant, base = f"“{column.header}”", f"“{line.baseline.header}”"
-    if column.header == line.baseline.header:
-        base = "that of its baseline's row"
+    names = f"“{line.column.header}”", f"“{line.baseline.header}”"
+    if line.column.header == line.baseline.header:
+        names = names[0], "that of its baseline's row"
     over = f"on average over these {len(line.rows)} {kind}s"
-    match line.verdict.word:
-        case Word.BETTER | Word.WORSE:
-            start = f"{over} {variant} is {line.verdict.word.value} than {base}"
-        case Word.SAME:
-            start = f"{over} {variant} differs from {base} by less than {_margin(line.rows[0])}"
-        case _:
-            start = f"it can't be told whether {over} {variant} differs from {base}"
-    seeds = "1 seed each, so of these trainings" if said.seeds == 1 else f"{said.seeds} seeds each"
     signs = Counter(np.sign(each.comparison.difference) for each in line.rows if each.comparison)
     rows = f"higher in {signs[1]}, equal in {signs[0]}, lower in {signs[-1]} rows"
-    figures = f"{difference(column, said)}, 95 % interval {span(column, said.low, said.high)}"
-    remarks = "".join(f"; {each}" for each in line.verdict.remarks)
-    return f"{start}: {figures} ({seeds}; {said.images:,} images; {rows}){remarks}."
+    told = [*seeds_and_images(line.comparison), rows]
+    said = _sentence(over, names, line.column, line.comparison, line.verdict, line.rows[0])
+    return f"{said} ({'; '.join(told)}){''.join(f'; {each}' for each in line.verdict.remarks)}."
+
+
+def _of_cell(judged: Judged) -> str:
+    assert judged.comparison is not None and judged.verdict is not None
+    column, comparison, verdict = judged.cell.column, judged.comparison, judged.verdict
+    said = _sentence(*where_and_names(judged), column, comparison, verdict, judged)
+    told = "; ".join(seeds_and_images(comparison))
+    remarks = "".join(f"; {each}" for each in (*verdict.remarks, *judged.remarks))
+    return f"{said}{f' ({told})' if told else ''}{remarks}."
+
+
+def where_and_names(judged: Judged) -> tuple[str, tuple[str, str]]:
+    """Of a compared cell: in what it is, and what the variant and its baseline are called."""
+    cell, base = judged.cell, judged.cell.baseline
+    assert base is not None
+    if base.row != cell.row:
+        return f"in “{cell.column.header}”", (f"“{cell.row}”", f"“{base.row}”")
+    return f"in {cell.row}", (f"“{cell.column.header}”", f"“{base.column.header}”")
+
+
+def _sentence(
+    where: str,
+    names: tuple[str, str],
+    column: Column,
+    comparison: Comparison,
+    verdict: Verdict,
+    judged: Judged,
+) -> str:
+    """`names`: the variant's and the baseline's; `judged` has the margin."""
+    variant, base = names
+    match verdict.word:
+        case Word.BETTER | Word.WORSE:
+            start = f"{where} {variant} is {verdict.word.value} than {base}"
+        case Word.SAME:
+            start = f"{where} {variant} differs from {base} by less than {_margin(judged)}"
+        case _:
+            start = f"it can't be told whether {where} {variant} differs from {base}"
+    limits = span(column, comparison.low, comparison.high)
+    return f"{start}: {difference(column, comparison)}, 95 % interval {limits}"
+
+
+def seeds_and_images(comparison: Comparison) -> list[str]:
+    """What a comparison rests on; of speeds nothing."""
+    if comparison.scope is Scope.PROCESS:
+        return []
+    one = comparison.seeds == 1
+    seeds = "1 seed each, so of these trainings" if one else f"{comparison.seeds} seeds each"
+    return [seeds, f"{comparison.images:,} images"]
 
 
 def _margin(judged: Judged) -> str:
@@ -549,10 +595,12 @@ def kind_of_row(answer: Answer) -> str:
 def _needed(needed: Needed, comparison: Comparison, cost: float | None) -> str:
     if comparison.scope is Scope.PROCESS:
         return "measure longer: benchmark.seconds"
+    if needed.seeds == comparison.seeds or needed.images == comparison.images:
+        return ENOUGH
     ways = []
     if needed.seeds is not None:
         more = needed.seeds - comparison.seeds
-        price = f", ~{duration(more * cost)} of job time" if cost is not None and more else ""
+        price = f", ~{duration(more * cost)} of job time" if cost is not None else ""
         ways.append(f"{needed.seeds} seeds ({more} more{price})")
     if needed.images is not None:
         ways.append(f"{needed.images:,} images (there are {comparison.images:,})")

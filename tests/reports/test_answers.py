@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from experiments.matrix.load import load
 from experiments.matrix.model import Matrix, Request
 from experiments.matrix.schema import NO_INTERVAL
 from experiments.store.store import Failure, Results
+from reports import verdict_files
 from reports.figures.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL, Confusion, auc, ece
 from reports.figures.select import Missing, select
 from reports.figures.tables import mean
@@ -35,7 +37,7 @@ from reports.statistics.answers import Answer, answers, noise
 from reports.statistics.intervals import Scope, compare
 from reports.statistics.verdicts import Word
 from reports.words.before import at_best
-from reports.words.wording import rough, verdict_notes
+from reports.words.wording import headline, rough, verdict_notes, would_tell
 from tests.records import results_of
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -473,6 +475,28 @@ def test_one_seed_speaks_of_these_trainings(tmp_path: Path) -> None:
     assert "Verdicts from one seed speak of these trainings" in page
 
 
+def test_one_row_is_answered_with_its_difference(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path)
+    answer = the_answer(matrix, store_of(matrix, tmp_path / "runs"))
+    found = answer.cells[0][1].comparison
+    assert found is not None
+    figures = f"{found.difference:+.5f}, 95 % interval {found.low:+.5f} to {found.high:+.5f}"
+    said = f"t: in ghostnet “r-drop” is better than “plain”: {figures} (3 seeds each; 600 images)."
+    assert headline(answer) == said
+    file = matrix.source
+    more = "".join(
+        f"      - {{header: mpa {name}, metric: mpa, split: test, where: {{rdrop: {name}}}}}\n"
+        for name in ("false", "true")
+    )
+    file.write_text(file.read_text().replace("    baseline", f"{more}    baseline"))
+    several = headline(the_answer(load(file), store_of(load(file), tmp_path / "more")))
+    assert several == (
+        f"t: it can't be told whether in ghostnet “r-drop” differs from “plain”: {figures} "
+        "(3 seeds each; 600 images); alone yes, among 2 no. "
+        "Column by column: r-drop: 1 can't tell; mpa true: 1 can't tell."
+    )
+
+
 def test_rows_that_share_one_baseline_get_no_line(tmp_path: Path) -> None:
     file = tmp_path / "m.yaml"
     rows = "".join(
@@ -567,6 +591,8 @@ def test_rows_of_one_training_are_no_trainings_of_their_own(tmp_path: Path) -> N
     assert len({pair.draws for pair in pairs if pair}) == 1
     _, like_these = answer.lines
     assert "rows of one network, which are no sample" in like_these.verdict.remarks
+    spoken = [row["speaks_of"] for row in verdict_files.rows_of([answer]) if row["row"] is None]
+    assert spoken == ["these rows", "rows like these"], "they are epochs, and no models"
     gone = next(key for key in store.records if key[1].startswith("evaluate"))
     del store.records[gone]
     assert "start from the same weights" in the_answer(matrix, store).no_lines[0]
@@ -782,7 +808,11 @@ def test_speeds_are_compared_by_their_passes(tmp_path: Path) -> None:
     assert judged.verdict is not None and judged.verdict.word is Word.BETTER
     assert judged.comparison.scope is Scope.PROCESS
     page = write(select(matrix, results), tmp_path)[1].read_text()
-    assert "t: of 1 compared cell 1 better. Better: ghostnet (half: +" in page
+    assert re.search(
+        r"- t: in ghostnet “half” is better than “full”: \+[\d.]+ %, "
+        r"95 % interval \+[\d.]+ to \+[\d.]+ %\.\n",
+        page,
+    ), "a number, and no images or seeds, which it has not"
 
 
 @pytest.mark.parametrize(
@@ -902,6 +932,26 @@ def test_what_would_tell_has_a_price(tmp_path: Path) -> None:
     ].read_text()
     assert "### t: what would tell" in page
     assert "of job time" in page
+
+
+def test_where_no_more_is_needed_the_difference_is_in_the_way(tmp_path: Path) -> None:
+    """14 images gained, 6 lost, with each seed: that of a spread that shows `same`, were it 0."""
+
+    def right(request: Request) -> NDArray[np.bool_]:
+        assert request.training is not None
+        images, is_variant = np.arange(IMAGES), request.training.has("rdrop")
+        return (images >= 6 * is_variant) & (images < 480 + 14 * is_variant)
+
+    file = matrix_of(tmp_path).source
+    file.write_text(file.read_text().replace("margin: 0.02", "margin: 0.025"))
+    found = the_answer(load(file), store_of(load(file), tmp_path / "runs", right))
+    grid = would_tell(found, {})
+    assert grid is not None
+    ((_, _, see, same),) = grid.rows
+    assert "more)" in see or "images" in see
+    assert same == (
+        "no more than there are, four times of five; but the difference measured is too large"
+    )
 
 
 def test_seeds_added_later_are_all_that_runs(tmp_path: Path) -> None:
