@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTHS = (1280, 768, 360)
+DIGITS = Path(__file__).parents[2] / "reports" / "digits"
 SERIOUS = ("serious", "critical")
 
 
@@ -123,6 +124,24 @@ def test_it_is_quiet_whole_and_accessible(
     assert [url for url in opened.asked if not url.startswith("data:")] == [
         (folder / "index.html").as_uri()
     ]
+    context.close()
+
+
+def test_tables_of_three_models_fit_a_laptop(browser: Browser) -> None:
+    """Those of verdicts too; the data of a plot scroll beneath it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = Opened(context.new_page(), DIGITS / "index.html").page
+    page.evaluate(
+        "document.querySelectorAll('section > details').forEach(each => { each.open = true; })"
+    )
+    cut = (
+        "[...document.querySelectorAll('section > .table, section > details > .table')]"
+        ".map(each => each.querySelector('.scroll'))"
+        ".filter(each => each.scrollWidth > each.clientWidth).map(each => each.ariaLabel)"
+    )
+    assert page.evaluate(cut) == []
+    page.set_viewport_size({"width": 1000, "height": 900})
+    assert len(page.evaluate(cut)) > 3
     context.close()
 
 
