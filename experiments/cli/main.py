@@ -53,13 +53,13 @@ def _without_matrices(options: argparse.Namespace) -> int | None:
         from experiments.cli import doctor
 
         return doctor.show(options, _matrices(options) if options.matrices else [])
+    for name in ("runs", "reports", "data_root"):
+        if (folder := getattr(options, name)) is not None:
+            check_folder(name, folder)
     if options.init is not None or options.data is not None:
         from experiments.cli import begin
 
         return begin.write(options)
-    for name in ("runs", "reports", "data_root"):
-        if (folder := getattr(options, name)) is not None:
-            check_folder(name, folder)
     if options.diff:
         return _show_diff(options)
     if options.schema:

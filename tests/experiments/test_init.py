@@ -507,6 +507,9 @@ def test_files_that_are_not_written(here: Path, capsys: pytest.CaptureFixture[st
         "my.yaml is there already, and --init never overwrites: name another file"
     )
     assert Path("my.yaml").read_text() == "mine"
+    for option in ("--runs", "--reports"):
+        said = refused(capsys, "--init", "new.yaml", option, "my.yaml")
+        assert said == f"{option} my.yaml is a file, not a folder; name a folder"
     Path("link.yaml").symlink_to("nowhere.yaml")
     assert "is there already" in refused(capsys, "--init", "link.yaml")
     assert "the folder no is not there" in refused(capsys, "--init", "no/my.yaml")
