@@ -59,5 +59,9 @@ class Claims:
             return Claim("failed", results.failures[job.id].reason)
         return Claim("mine")
 
+    def keep(self, bundle: Bundle) -> None:
+        """What is left of a bundle that was taken: its other jobs failed, or can't be done."""
+        self._leases.keep(bundle.id, [job.id for job in bundle.jobs])
+
     def give_back(self, bundle: Bundle) -> None:
         self._leases.release(bundle.id)

@@ -36,6 +36,7 @@ class Claim:
 
 class Claimant(Protocol):
     def take(self, bundle: Bundle) -> Mapping[str, Claim] | None: ...
+    def keep(self, bundle: Bundle) -> None: ...
     def give_back(self, bundle: Bundle) -> None: ...
 
 
@@ -331,7 +332,8 @@ class _Loop:
             self._offer(self._of[dependent.id])
 
     def _lost(self, job: Job, reason: str) -> None:
-        """A job that failed takes along what needs it, and what needs that."""
+        """A job that failed takes along what needs it, and what needs that. Others see it as
+        failed at once, though what is left of its bundle goes on."""
         self._watch.failed(job, reason)
         self.summary.failed += 1
         self._ended(job)
@@ -346,6 +348,9 @@ class _Loop:
                     self._ended(dependent)
                     self._offer(self._of[dependent.id])
                     gone.append(dependent)
+        left = self._of[job.id]
+        if left.is_held and left.jobs:
+            self._claims.keep(left.bundle)
 
     def _ended(self, job: Job) -> None:
         del self._of[job.id].jobs[job.id]

@@ -86,12 +86,23 @@ class Leases:
         except FileExistsError:
             return False
         with suppress(OSError), os.fdopen(descriptor, "wb") as opened:  # a full disk: age tells all
-            opened.write(json.dumps({"about": me(), "jobs": list(jobs) or [name]}).encode())
+            opened.write(_told(jobs or [name]))
         with self._lock:
             self._held[name] = file
         for old in files:
             old.unlink(missing_ok=True)
         return True
+
+    def keep(self, name: str, jobs: Sequence[str]) -> None:
+        """From now on it is for these of its jobs only: nobody does the others. By a rename, so
+        that nobody reads a half. If it was taken over in the meantime, this older generation lies
+        beside the newer one until it is given back."""
+        with self._lock:
+            file = self._held[name]
+        new = self._folder / f".new-{name}"
+        with suppress(OSError):  # a full disk: it says more than is so
+            new.write_bytes(_told(jobs))
+            new.replace(file)
 
     def release(self, name: str) -> None:
         with self._lock:
@@ -200,6 +211,11 @@ def fresh(file: Path) -> os.stat_result:
     """Of an opened file: a network file system asks its server then, not its cache."""
     with file.open("rb") as opened:
         return os.fstat(opened.fileno())
+
+
+def _told(jobs: Sequence[str]) -> bytes:
+    """What a lease of this process says."""
+    return json.dumps({"about": me(), "jobs": list(jobs)}).encode()
 
 
 def me() -> dict[str, object]:

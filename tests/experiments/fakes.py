@@ -248,6 +248,9 @@ class Alone:
         self.held.add(bundle.id)
         return {job.id: Claim("mine") for job in bundle.jobs}
 
+    def keep(self, bundle: Bundle) -> None:
+        assert bundle.id in self.held
+
     def give_back(self, bundle: Bundle) -> None:
         self.held.remove(bundle.id)
 

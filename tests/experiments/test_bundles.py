@@ -175,6 +175,30 @@ def test_a_process_that_dies_costs_what_it_was_at(tmp_path: Path) -> None:
     assert again.order("finished") == ids([*asked[:2], *asked[3:]]), "no failure of theirs"
 
 
+def test_one_that_failed_is_nobodys_while_the_others_go_on(tmp_path: Path) -> None:
+    """For other runners, `--watch` and `--status`; one that is tried again still is this one's."""
+    training, store = done(fakes.jobs(1)[0]), Store(tmp_path)
+    asked = evaluations(training)
+    fakes.tell(tmp_path, asked[1], "refuse")
+    fakes.tell(tmp_path, asked[2], "raise")
+    seen: dict[str, tuple[set[str], list[str]]] = {}
+    judge = Judge(Platform("A CPU", 2, "2.14.1"), tmp_path)
+
+    class Looking(fakes.Watcher):
+        def started(self, job: Job, slots: Any) -> None:
+            super().started(job, slots)
+            results = store.read()
+            states = [judge.judged(each, results, {training.id: training}).state for each in asked]
+            seen[job.id] = held(tmp_path), list(states)
+
+    with Claims(store, judge) as claims:
+        plan, made = fakes.plan(training, *asked), engine(tmp_path, fakes.as_told)
+        assert scheduler.run(plan, made, Looking(), claims).failed == 1
+    assert seen[asked[1].id] == (set(ids(asked)), ["running"] * 5)
+    assert seen[asked[4].id] == (set(ids(asked[2:])), ["todo", "failed", *["running"] * 3])
+    assert not list((tmp_path / ".leases").iterdir())
+
+
 def test_fail_fast_begins_no_other(tmp_path: Path) -> None:
     training, watch = fakes.jobs(1)[0], fakes.Watcher()
     asked = evaluations(training)
@@ -410,6 +434,25 @@ def test_a_kill_in_the_middle_of_the_third_of_five(
     assert run(engine(store, killed_at_the_third), again, done(training()), *asked).lost == 0
     assert again.order("started") == ids([*asked[:3], *asked[2:]])
     assert files(store) == one_by_one
+
+
+def killed_before_it_told(jobs: Sequence[Job], place: Place) -> Iterator[tuple[Job, list[Record]]]:
+    """After the second was published."""
+    for job, records in worker.perform(jobs, place):
+        if job.id == evaluations(training())[1].id:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield job, records
+
+
+def test_what_was_published_and_not_told_counts_as_this_runs(
+    trained: Path, one_by_one: dict[str, bytes], tmp_path: Path
+) -> None:
+    runs, asked = copied(trained, tmp_path / "runs"), evaluations(training())
+    watch = fakes.Watcher()
+    outcome = run(engine(runs, killed_before_it_told), watch, done(training()), *asked, retries=0)
+    assert (outcome.lost, outcome.left, outcome.twice) == (0, 0, 0)
+    assert watch.order("finished") == watch.order("started") == ids(asked)
+    assert files(runs) == one_by_one
 
 
 def test_two_runners_with_other_sets_do_each_job_once(

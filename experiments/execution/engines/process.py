@@ -21,6 +21,7 @@ from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.machine import cpu_device
 from classifier.basics.place import Place
 from classifier.basics.progress import WAITING, Progress, Report
+from classifier.records.record import Record
 from experiments.execution.engines import (
     Begun,
     Ended,
@@ -86,10 +87,18 @@ class Account:
         self._heard(said)
 
     def broke(self, how: JobFailed | JobStopped) -> None:
-        """The process is gone before its end: so ended what it was at. If it was at nothing, it
-        was about to begin the next."""
-        for job_id in self._at() or list(self._left)[:1]:
-            self.hear(Ended(job_id, how))
+        """The process is gone before its end: so ended what it was at, but for what it had
+        published and not yet told. If it was at nothing, it was about to begin the next."""
+        at = {job_id: self._published(self._left[job_id]) or how for job_id in self._at()}
+        for job_id, ended in (at or dict.fromkeys(list(self._left)[:1], how)).items():
+            self.hear(Ended(job_id, ended))
+
+    def _published(self, job: Job) -> list[Record]:
+        """The records of a job that was begun, if all are there: then its work folder, which it
+        has from its beginning, is gone."""
+        if self._store.work_folder(job.spec).exists():
+            return []
+        return self._store.read_run(job.spec).of(job.id)
 
     def said(self) -> str:
         """What the job that it was at has printed in this try."""
@@ -134,13 +143,12 @@ def _round(task: Task, jobs: Sequence[Job], place: Place, tell: Heard) -> set[st
     """Do jobs as one, and print into the log of one that has not ended. The ids of those without
     their records."""
     left = {job.id: task.logs[job.id] for job in jobs}
-    for job in jobs:
-        tell(Begun(job.id))
     device = os.environ["CUDA_VISIBLE_DEVICES"] or place.device
     how: JobFailed | JobStopped = JobFailed("it ended without its record")
     try:
-        for log in left.values():
+        for job_id, log in left.items():
             log.parent.mkdir(parents=True, exist_ok=True)
+            tell(Begun(job_id))
         _print_to(*left.values())
         show_log()
         on = cpu_device() if place.device == "cpu" else f"GPU {device}"
