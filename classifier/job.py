@@ -376,7 +376,8 @@ def _keeper(
             found = trainer.epoch, trainer.step_in_epoch
     else:
         states.forget(states_in)
-    return states.Keeper(states_in, about, place.checkpoint_minutes, place.stop, found)
+    minutes, stop = place.checkpoint_minutes, place.stop
+    return states.Keeper(states_in, trainer.spec, about, minutes, stop, found)
 
 
 def _ends(trainer: Trainer, place: Place, keep: states.Keeper) -> Iterator[Looker]:

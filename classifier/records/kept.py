@@ -45,6 +45,8 @@ class Seen(BaseModel):
     keep: bool
     """Whether it outlives its training, for one that goes on from it."""
     tracks: dict[str, SeenTrack]
+    spec: TrainSpec | None = None
+    """The longest of those that were trained; older states do not say it."""
 
     def has(self, spec: TrainSpec, track: Track) -> bool:
         """Whether a training can go on from the state as if it had been here from the start."""
@@ -52,7 +54,7 @@ class Seen(BaseModel):
         return seen is not None and seen.has(spec)
 
 
-def seen_of(state: Mapping[str, Any], data: str, keep: bool) -> Seen:
+def seen_of(state: Mapping[str, Any], spec: TrainSpec, data: str, keep: bool) -> Seen:
     """What a training's state (`Trainer.state`) has seen."""
     tracks = {
         key: SeenTrack(
@@ -60,11 +62,11 @@ def seen_of(state: Mapping[str, Any], data: str, keep: bool) -> Seen:
         )
         for key, track in state["tracks"].items()
     }
-    return Seen(data=data, epoch=state["epoch"], keep=keep, tracks=tracks)
+    return Seen(data=data, epoch=state["epoch"], keep=keep, tracks=tracks, spec=spec)
 
 
 def read_seen(folder: Path) -> Seen | None:
-    """Of the newest state in a folder; None where there is none, or none that says it."""
+    """Of the newest state in a folder that says it; None where none does."""
     for state in sorted(folder.glob(STATES), reverse=True):
         try:
             return Seen.model_validate_json(state.with_suffix(".json").read_bytes())

@@ -21,6 +21,7 @@ import torch
 
 from classifier.basics.errors import StoppedError
 from classifier.basics.files import write_atomically
+from classifier.config.spec import TrainSpec
 from classifier.records.kept import STATES, Seen, seen_of
 
 _log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Keeper:
     asked to `stop`, after which it raises StoppedError."""
 
     folder: Path
+    spec: TrainSpec
     about: TrainingState
     """Put beside each state."""
     minutes: float
@@ -71,7 +73,7 @@ class Keeper:
             self._save(state(), position)
 
     def _save(self, trainer: TrainingState, position: tuple[int, int]) -> None:
-        seen = seen_of(trainer, self.about["data"], self.about["keep"])
+        seen = seen_of(trainer, self.spec, self.about["data"], self.about["keep"])
         save(self.folder, position, {**self.about, "trainer": trainer}, seen)
         self._last, self.position = time.monotonic(), position
 

@@ -428,7 +428,7 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> bool:
         """Go on from a `state`; False, and nothing done, if somebody of these was not looking."""
-        seen = seen_of(state, data="", keep=False)
+        seen = seen_of(state, self.spec, data="", keep=False)
         if not all(seen.has(looker.spec, looker.track) for looker in self.lookers):
             return False
         self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]

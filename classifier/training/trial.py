@@ -187,7 +187,7 @@ def _resumed(spec: TrainSpec, classes: int, suspects: Sequence[Plugin]) -> Train
     with tempfile.TemporaryDirectory() as folder:
         asked = iter([False] * (STEPS - 2) + [True])
         keep = states.Keeper(
-            Path(folder), {"data": "", "keep": False}, 1e9, lambda: next(asked, False)
+            Path(folder), spec, {"data": "", "keep": False}, 1e9, lambda: next(asked, False)
         )
         with suppress(StoppedError):
             _run(spec, classes, keep=keep)

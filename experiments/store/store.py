@@ -21,7 +21,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import write_atomically
 from classifier.config.spec import Spec, TrainSpec
 from classifier.config.tracks import Track
-from classifier.records import runs
+from classifier.records import kept, runs
 from classifier.records.kept import Seen, read_seen
 from classifier.records.record import (
     BenchmarkRecord,
@@ -51,8 +51,8 @@ class Results:
     """Of the records that a store holds: where each lies, with its files."""
     failures: dict[str, Failure] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
-    states: dict[str, Seen] = field(default_factory=dict)
-    """What the kept states of trainings have seen, by family."""
+    states: dict[str, Seen | None] = field(default_factory=dict)
+    """What the kept states of trainings have seen, by family; None where that is not known."""
     origins: dict[tuple[str, str], str] = field(default_factory=dict)
     """Of the records that come from another runs folder: what the user calls that."""
 
@@ -130,8 +130,8 @@ class Store:
                 self._add_lent(signature, results)
         results.running = leases.held(self.root)
         for folder in layout.folders(self.root / layout.STATES):
-            if (seen := read_seen(folder)) is not None:
-                results.states[layout.signature_of(folder)] = seen
+            if any(folder.glob(kept.STATES)):
+                results.states[layout.signature_of(folder)] = read_seen(folder)
         return results
 
     def read_run(self, spec: Spec) -> Results:

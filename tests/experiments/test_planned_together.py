@@ -45,6 +45,19 @@ tables: {t: {rows: epochs, columns: [{header: val, split: val}]}}
 """
 
 
+STUDENTS = """\
+title: T
+data: digits
+train: {image_size: 32, patience: 0}
+runs:
+  short: {model: ghostnet, epochs: 2}
+  long: {model: ghostnet, epochs: 4}
+  of short: {model: mobilenetv2, distill: {method: soft_target, teacher: short}}
+  of long: {model: mobilenetv2, distill: {method: soft_target, teacher: long}}
+tables: {t: {rows: runs, columns: [{header: val, split: val}]}}
+"""
+
+
 def planned(folder: Path, text: str, results: Results | None = None) -> Plan:
     (folder / "m.yaml").write_text(text)
     matrix = load(folder / "m.yaml")
@@ -59,7 +72,7 @@ def trainings(plan: Plan) -> list[Any]:
     return [job for job in plan.jobs if isinstance(job.spec, TrainSpec)]
 
 
-def seen(data: str, epochs: int, best: tuple[int, ...]) -> Seen:
+def seen(data: str, epochs: int, best: tuple[int, ...], spec: TrainSpec | None = None) -> Seen:
     rows = tuple(
         Epoch(
             epoch=epoch, lr=0.1, train_loss=1.0, val_loss=1.0 + epoch,
@@ -68,7 +81,7 @@ def seen(data: str, epochs: int, best: tuple[int, ...]) -> Seen:
         for epoch in range(epochs)
     )  # fmt: skip
     raw = SeenTrack(history=rows, best=best, follows=True)
-    return Seen(data=data, epoch=epochs, keep=True, tracks={"raw": raw})
+    return Seen(data=data, epoch=epochs, keep=True, tracks={"raw": raw}, spec=spec)
 
 
 def test_what_only_looks_is_one_training(tmp_path: Path) -> None:
@@ -126,7 +139,7 @@ def test_where_it_goes_on_is_said_and_costs_less(tmp_path: Path) -> None:
     assert by_epochs[2].estimate.gflop == 0 and by_epochs[4].estimate.gflop > 0
     assert all(job.keeps_end for job in whole)
 
-    def later(kept: Seen, axes: str = "epochs: [4, 8]") -> dict[int, Any]:
+    def later(kept: Seen | None, axes: str = "epochs: [4, 8]") -> dict[int, Any]:
         plan = planned(tmp_path, short(axes=axes), Results(states={family: kept}))
         assert (family, STATES) in plan.needed()
         return {job.spec.epochs: job for job in trainings(plan)}
@@ -135,12 +148,65 @@ def test_where_it_goes_on_is_said_and_costs_less(tmp_path: Path) -> None:
     assert goes_on[8].course == "goes on after epoch 2"
     assert goes_on[4].course == f"trained in {goes_on[8].id}"
     anew = later(seen(digest, 2, (0,)))
-    assert anew[8].course.startswith("trained anew: the state kept after epoch 2")
+    not_looked = "trained anew: the state kept after epoch 2 was not looked at in this way"
+    assert anew[8].course == not_looked
     assert goes_on[8].estimate.gflop == pytest.approx(anew[8].estimate.gflop * 6 / 8, rel=1e-3)
     other = later(seen("other images", 2, (1,)))
-    assert other[8].course == "" and other[8].estimate == anew[8].estimate
+    said = f"trained anew: the state kept after epoch 2 is of other data (other images -> {digest})"
+    assert other[8].course == said and other[8].estimate == anew[8].estimate
     lost = later(seen(digest, 5, (4,)))
     assert lost[8].course.startswith("trained anew"), "4 epochs had their best at the fourth"
+    unknown = later(None)
+    said = "a state is kept that does not say what it has: the training finds out"
+    assert unknown[8].course == said and unknown[8].estimate == anew[8].estimate
+
+
+@pytest.mark.parametrize(
+    ("train", "reason"),
+    [
+        ("warmup: {ratio: 0.5}", "their warm-ups are 1 and 2 epochs long"),
+        ("schedule: half_cosine", "'half_cosine' goes by the share of the whole"),
+        (
+            "warmup: {ratio: 0.5}, schedule: {name: step, epochs: 1}",
+            "the warm-up is a share of the whole",
+        ),
+        ("lr: 0.1", ""),
+    ],
+)
+def test_why_a_state_of_other_epochs_is_of_no_use_is_said(
+    train: str, reason: str, tmp_path: Path
+) -> None:
+    (before,) = trainings(planned(tmp_path, short(train, "epochs: [2]")))
+    digest = fingerprint_if_there(before.spec.data, tmp_path)
+    assert digest is not None
+    state = seen(digest, 2, (1,), before.spec)
+    states: dict[str, Seen | None] = {
+        before.spec.family: Seen.model_validate_json(state.model_dump_json())
+    }
+    (later,) = trainings(planned(tmp_path, short(train, "epochs: [4]"), Results(states=states)))
+    of = "trained anew: the state kept after epoch 2 of 2 is of another training: "
+    assert later.course == (f"{of}{reason}" if reason else "goes on after epoch 2")
+    other = planned(tmp_path, short("lr: 0.2", "epochs: [4]"), Results(states=states))
+    assert trainings(other)[0].course == "", "another training, of which no state is kept"
+
+
+def test_data_that_are_not_there_are_not_compared(tmp_path: Path) -> None:
+    text = short().replace("data: digits", "data: {folder: photos}")
+    family = trainings(planned(tmp_path, text))[0].spec.family
+    kept = Results(states={family: seen("some images", 2, (1,))})
+    told = [job.course for job in trainings(planned(tmp_path, text, kept))]
+    assert told[1] == "goes on after epoch 2; data not checked"
+
+
+def test_students_of_teachers_that_are_one_training_are_apart(tmp_path: Path) -> None:
+    plan = planned(tmp_path, STUDENTS)
+    matrix = load(tmp_path / "m.yaml", data_root=tmp_path)
+    told = str(Planned(**vars(plan), matrices=(matrix,))).splitlines()
+    reason = "their teachers differ in epochs, and so in the weights that teach"
+    assert [line for line in told if "apart" in line] == [
+        f"students (mobilenetv2) are trained apart: {reason}"
+    ]
+    assert plan.totals()["train"] == 3, "the teachers are one"
 
 
 def test_why_records_are_left_out_is_one_reason(tmp_path: Path) -> None:
