@@ -1,7 +1,8 @@
 """The full state of a training, kept while it runs, so that it can go on from where it was.
 
-The two newest states lie in a folder, each a file whose name says how far it is and what its
-contents hash to: one that was damaged is noticed, and the one before it is taken. Beside it lies
+The two newest states lie in a folder, of a training that has ended the newest, each a file whose
+name says how far it is and what its contents hash to: one that was damaged is noticed, and the one
+before it is taken. Beside it lies
 what it has seen (`classifier.records.kept`).
 """
 
@@ -68,9 +69,14 @@ class Keeper:
             raise StoppedError
 
     def keep_end(self, state: Callable[[], TrainingState], position: tuple[int, int]) -> None:
-        """Keep the last state, if one that goes on from it may come."""
-        if self.about["keep"] and self.position != position:
+        """Keep the last state alone, if one that goes on from it may come: nothing is written any
+        more that could damage it."""
+        if not self.about["keep"]:
+            return
+        if self.position != position:
             self._save(state(), position)
+        for file in kept(self.folder)[1:]:
+            _remove(file)
 
     def _save(self, trainer: TrainingState, position: tuple[int, int]) -> None:
         seen = seen_of(trainer, self.spec, self.about["data"], self.about["keep"])

@@ -136,6 +136,17 @@ def _groups(precision: str, spec: TrainSpec, learning: bool = False) -> list[Gro
     return [*groups, (precision, spec.image_size, "")] if spec.model in catalogue.MODELS else groups
 
 
+def state_bytes(spec: TrainSpec, tracks: int) -> float | None:
+    """Of a training's state at its end, about: the weights, what the optimizer keeps of each, of
+    each track the best ones in half precision, and an average's. None where nobody knows how many
+    weights the network has."""
+    if spec.model not in catalogue.MODELS:
+        return None
+    of_optimizer = {"sgd": 4, "rmsprop": 4}.get(spec.optimizer.name, 8)
+    each = 4 + of_optimizer + 2 * tracks + 4 * (tracks - 1)
+    return float(each * catalogue.MODELS[spec.model].parameters)
+
+
 def comparable_work(job: Job) -> float | None:
     """Work in which jobs of different models compare; None where their operations are unknown."""
     model = job.spec if isinstance(job.spec, BenchmarkSpec) else job.spec.trained

@@ -14,10 +14,10 @@ from classifier.data.spec import DataSpec, titles
 from classifier.data.split import Part
 from classifier.records.runs import work_name
 from experiments.matrix.model import Matrix
-from experiments.plan.bundles import Bundle
+from experiments.plan.bundles import Bundle, bundles
 from experiments.plan.costs import costs, seconds_of
 from experiments.plan.estimate import Estimator
-from experiments.plan.families import trained_together
+from experiments.plan.families import apart, trained_together
 from experiments.plan.jobs import Job, unique
 from experiments.plan.judge import Judge
 from experiments.plan.order import ordered
@@ -72,7 +72,19 @@ class Plan:
         return {**totals, **metrics, "todo": len(self.todo)}
 
     def as_json(self) -> dict[str, Any]:
-        return {"jobs": [job.as_json() for job in self.jobs], "totals": self.totals()}
+        """`together`: what is to do and one process does, as one training (`train`) or one after
+        the other."""
+        trainings = (job.spec for job in self.jobs if isinstance(job.spec, TrainSpec))
+        return {
+            "jobs": [job.as_json() for job in self.jobs],
+            "together": [
+                {"kind": bundle.jobs[0].spec.kind, "jobs": [job.id for job in bundle.jobs]}
+                for bundle in bundles(self.todo)
+                if len(bundle.jobs) > 1
+            ],
+            "apart": apart(trainings),
+            "totals": self.totals(),
+        }
 
 
 def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root: Path) -> Plan:
@@ -96,13 +108,13 @@ def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root
     return Plan(tuple(jobs.values()), estimator.counts, others, len(separate))
 
 
-def in_order(bundles: Iterable[Bundle], slots: int) -> list[Bundle]:
+def in_order(todo: Iterable[Bundle], slots: int) -> list[Bundle]:
     """As they are started, on so many places for jobs. Costs by records are near enough for other
     orders to be tried; the catalogue's are not."""
-    bundles = list(bundles)
-    jobs = [job for bundle in bundles for job in bundle.jobs]
+    todo = list(todo)
+    jobs = [job for bundle in todo for job in bundle.jobs]
     are_sure = all(seconds_of(job) is not None for job in jobs)
-    return ordered(bundles, costs(jobs), slots, are_sure=are_sure)
+    return ordered(todo, costs(jobs), slots, are_sure=are_sure)
 
 
 def current(plan: Plan, results: Results) -> Results:

@@ -75,7 +75,12 @@ class Runner:
 
     def planned(self) -> Planned:
         """The plan, to be shown."""
-        return Planned(**vars(self.plan()), matrices=tuple(self.matrices), places=self._places())
+        return Planned(
+            **vars(self.plan()),
+            matrices=tuple(self.matrices),
+            places=self._places(),
+            keeps_all=self.options.keep_states,
+        )
 
     def find(self) -> Found:
         """What there is to report. Raises UserError where a matrix has nothing."""

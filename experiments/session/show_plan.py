@@ -15,6 +15,7 @@ from classifier.data.split import Part
 from experiments.matrix.model import Matrix, data_root_of
 from experiments.plan.bundles import bundles
 from experiments.plan.costs import costs, seconds_of
+from experiments.plan.estimate import state_bytes
 from experiments.plan.families import apart
 from experiments.plan.order import simulate
 from experiments.plan.plan import Plan, in_order
@@ -69,6 +70,8 @@ class Planned(Plan):
     matrices: tuple[Matrix, ...] = ()
     places: Places | None = None
     """For which the time until the end is estimated."""
+    keeps_all: bool = False
+    """Whether `--keep-states` is given."""
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
@@ -116,10 +119,26 @@ def _lines(plan: Planned) -> Iterator[str]:
     yield from remarks(plan)
     trainings = (job.spec for job in plan.jobs if isinstance(job.spec, TrainSpec))
     yield from apart(trainings)
+    yield from kept_states(plan)
     yield from _at_best(plan)
     yield from totals(plan)
     if plan.places is not None:
         yield from until_the_end(plan, plan.places)
+
+
+def kept_states(plan: Planned) -> Iterator[str]:
+    """What stays of trainings, so that longer ones go on from there."""
+    trainings = [bundle.jobs for bundle in bundles(plan.todo) if bundle.is_one_training]
+    keep = [jobs for jobs in trainings if plan.keeps_all or any(job.keeps_end for job in jobs)]
+    if keep:
+        sizes = [
+            state_bytes(jobs[0].trained, len({track.key for job in jobs for track in job.tracks}))
+            for jobs in keep
+        ]
+        known = sum(size for size in sizes if size is not None)
+        size = f"about {known / 1e6:,.0f} MB" if None not in sizes else "--status tells their size"
+        states = f"the last state of {counted(len(keep), 'training')}, {size}"
+        yield f"kept for longer trainings to go on from: {states}"
 
 
 def _at_best(plan: Planned) -> Iterator[str]:

@@ -280,7 +280,8 @@ def test_a_longer_one_goes_on_at_the_end_of_a_shorter(
             )
         )
         assert files(outcomes, folder) == alone([spec], tmp_path)
-        assert states.kept(folder)[0].name.startswith(f"state-{trained_to}-000000000-")
+        (end,) = states.kept(folder)
+        assert end.name.startswith(f"state-{trained_to}-000000000-")
         seen = read_seen(folder)
         assert seen is not None and (seen.epoch, seen.spec) == (int(trained_to), spec)
     assert not [file for file in folder.glob("*.json") if not file.with_suffix(".pt").exists()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,14 @@ import pytest
 from classifier.basics.machine import Platform
 from classifier.config.spec import TrainSpec
 from classifier.data.datasets import fingerprint_if_there
+from classifier.models import catalogue
 from classifier.records.kept import Seen, SeenTrack
 from classifier.records.record import Epoch
 from experiments.matrix.load import load
 from experiments.plan import plan as planning
+from experiments.plan.families import leading
 from experiments.plan.plan import Plan
-from experiments.session.show_plan import Planned
+from experiments.session.show_plan import Planned, kept_states
 from experiments.store.layout import STATES
 from experiments.store.store import Results
 from tests.records import results_of
@@ -203,9 +207,12 @@ def test_students_of_teachers_that_are_one_training_are_apart(tmp_path: Path) ->
     matrix = load(tmp_path / "m.yaml", data_root=tmp_path)
     told = str(Planned(**vars(plan), matrices=(matrix,))).splitlines()
     reason = "their teachers differ in epochs, and so in the weights that teach"
-    assert [line for line in told if "apart" in line] == [
-        f"students (mobilenetv2) are trained apart: {reason}"
-    ]
+    short, long = sorted(
+        (job for job in trainings(plan) if job.spec.model == "ghostnet"), key=leading
+    )
+    assert {"kind": "train", "jobs": [short.id, long.id]} in plan.as_json()["together"]
+    assert plan.as_json()["apart"] == [f"students (mobilenetv2) are trained apart: {reason}"]
+    assert [line for line in told if "apart" in line] == plan.as_json()["apart"]
     assert plan.totals()["train"] == 3, "the teachers are one"
 
 
@@ -221,13 +228,42 @@ def test_why_records_are_left_out_is_one_reason(tmp_path: Path) -> None:
     assert (one.told, other.told) == (f"{reason}; trained in {other.id}", reason)
 
 
+def test_what_one_process_does_is_told_to_scripts(tmp_path: Path) -> None:
+    plan = planned(
+        tmp_path, short().replace("split: val}]", "split: val}, {header: t, split: test}]")
+    )
+    one, other = trainings(plan)
+    told = plan.as_json()
+    assert told["together"][0] == {"kind": "train", "jobs": [one.id, other.id]}
+    evaluated = [[job.id for job in plan.jobs if job.needs == (of.id,)] for of in (one, other)]
+    assert told["together"][1:] == [{"kind": "evaluate", "jobs": jobs} for jobs in evaluated]
+    assert told["apart"] == [] and json.loads(json.dumps(told)) == told
+    done = replace(plan, jobs=tuple(replace(job, state="done") for job in plan.jobs))
+    assert done.as_json()["together"] == []
+
+
+def kept_line(plan: Plan, **settings: Any) -> list[str]:
+    begins = "kept for longer trainings to go on from: "
+    lines = kept_states(Planned(**vars(plan), **settings))
+    return [line.removeprefix(begins) for line in lines]
+
+
 def test_only_an_axis_of_epochs_keeps_the_end(tmp_path: Path) -> None:
     text = short(axes="epochs: [2]")
-    assert all(job.keeps_end for job in trainings(planned(tmp_path, text)))
+    plan = planned(tmp_path, text)
+    assert all(job.keeps_end for job in trainings(plan))
+    parameters = catalogue.MODELS["mobilenetv2"].parameters
+    size = f"about {14 * parameters / 1e6:,.0f} MB"  # AdamW keeps two numbers of each
+    assert kept_line(plan) == [f"the last state of 1 training, {size}"]
     fixed = short("epochs: 2", "seed: [0]").replace("rows: epochs", "rows: model")
     fixed = fixed.replace("matrix: {seed: [0]}", "matrix: {model: [mobilenetv2]}").replace(
         "{model: mobilenetv2, ", "{"
     )
-    assert not any(job.keeps_end for job in trainings(planned(tmp_path, fixed)))
+    plan = planned(tmp_path, fixed)
+    assert not any(job.keeps_end for job in trainings(plan))
+    assert kept_line(plan) == []
+    assert kept_line(plan, keeps_all=True) == [f"the last state of 1 training, {size}"]
+    other = planned(tmp_path, short(axes="epochs: [2], model: [resnet18]"))
+    assert kept_line(other) == ["the last state of 1 training, --status tells their size"]
     half = trainings(planned(tmp_path, short("schedule: half_cosine")))
     assert not any(job.keeps_end for job in half)
