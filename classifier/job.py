@@ -375,6 +375,9 @@ def _keeper(
         if is_kept == about["keep"]:  # else it is kept once more, to say so
             found = trainer.epoch, trainer.step_in_epoch
     else:
+        if state is not None:
+            why = "is of other data, or was not looked at in this way"
+            _log.warning("the kept state %s: the training begins anew", why)
         states.forget(states_in)
     minutes, stop = place.checkpoint_minutes, place.stop
     return states.Keeper(states_in, trainer.spec, about, minutes, stop, found)

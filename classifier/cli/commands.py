@@ -36,6 +36,7 @@ from classifier.models import checkpoint
 from classifier.plugins.brought import SOURCES, bring
 from classifier.plugins.load import use
 from classifier.records import runs
+from classifier.records.kept import states_folder
 from classifier.records.record import TrainRecord, evaluate_unit, train_unit
 from classifier.training import states
 from classifier.training.trainer import check_settings
@@ -79,7 +80,7 @@ def train_run(options: argparse.Namespace, where: Place) -> int:
         if states.kept(work):
             print("the training begins anew; --resume goes on from its kept state", file=sys.stderr)
         states.forget(work)
-    elif not states.kept(work):
+    elif not states.kept(work) and not states.copy(states_folder(run.parent, spec), work):
         print("no state of this training is kept, so it begins anew", file=sys.stderr)
     epochs = Epochs()
     try:

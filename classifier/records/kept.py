@@ -15,6 +15,13 @@ from classifier.records.record import Epoch
 
 STATES = "state-*.pt"
 """The files of states; the newest comes last."""
+FOLDER = ".states"
+
+
+def states_folder(runs: Path, spec: TrainSpec) -> Path:
+    """Where a runner keeps, in its folder of runs, the state of the training that a spec is done
+    in: by its family's name."""
+    return runs / FOLDER / f"{spec.slug}-{spec.family}"
 
 
 class SeenTrack(BaseModel):

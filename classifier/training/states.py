@@ -130,6 +130,15 @@ def _read(file: Path) -> TrainingState | str:
     return state if state["format"] == FORMAT else "is of another version"
 
 
+def copy(folder: Path, to: Path) -> bool:
+    """The states of another folder, if there are any, which stay where they are. Whether there
+    were."""
+    files = kept(folder)
+    for file in files:
+        write_atomically(to / file.name, file.read_bytes())
+    return bool(files)
+
+
 def forget(folder: Path) -> None:
     for file in kept(folder):
         _remove(file)

@@ -23,14 +23,15 @@ import os
 import re
 from pathlib import Path
 
-from classifier.config.spec import Spec, TrainSpec
+from classifier.config.spec import Spec
+from classifier.records import kept
 from classifier.records.runs import UNITS, WORK
 
 FAILURE = "failure.json"
 LOG = "log.txt"
 ATTEMPT = "attempt-"
 LEASES = ".leases"
-STATES = ".states"
+STATES = kept.FOLDER
 ALSO = ".also"
 REPRODUCES = ".reproduces"
 """Holds the archive's SHA-256."""
@@ -42,10 +43,6 @@ any platform. Or a family, and `STATES`."""
 DELETED = ".deleted-"
 """Begins the name of what is being deleted, or was when its deletion was interrupted."""
 _SIGNED = re.compile("-[0-9a-f]{12}$")
-
-
-def states_name(spec: TrainSpec) -> str:
-    return f"{spec.slug}-{spec.family}"
 
 
 def run_name(run: Spec) -> str:

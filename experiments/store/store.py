@@ -173,7 +173,7 @@ class Store:
 
     def states(self, spec: TrainSpec) -> Path:
         """Where the state is kept of the training that a spec is done in."""
-        return self.root / layout.STATES / layout.states_name(spec)
+        return kept.states_folder(self.root, spec)
 
     @contextmanager
     def attempt(self, spec: Spec) -> Iterator[Path]:

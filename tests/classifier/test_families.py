@@ -309,10 +309,12 @@ def test_one_that_was_not_looking_is_trained_anew(
         members = [Member(spec, (track,))]
         where = replace(place, data_root=at)
         (outcome,) = train_together(members, where, lambda _: at, states_in=at)
+        said = capsys.readouterr().err
         (expected,) = train(spec, at / "alone", Place(at), tracks=(track,))
         assert outcome.record == expected.record
         went_on = outcome.cost.training == first.cost.training
         assert seen.has(spec, track) == went_on, "plans know it"
+        assert ("not looked at in this way: the training begins anew" in said) == (not went_on)
         return went_on
 
     assert goes_on(long, RAW)

@@ -15,15 +15,19 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import runner
-from classifier.basics.errors import UserError
+from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.files import sha256
+from classifier.basics.machine import cores
+from classifier.basics.place import Place
 from classifier.basics.settings import Weights
 from classifier.cli.main import main
 from classifier.cli.train_flags import add_flags, spec_of
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import RAW
+from classifier.job import train
 from classifier.models import catalogue
 from classifier.records import runs
+from classifier.records.kept import states_folder
 from classifier.records.record import Some
 from classifier.training.step import Step
 from classifier.tricks.distillation import Distill
@@ -359,6 +363,27 @@ def test_files_by_hand(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     distill = record.spec.trick(Distill)
     assert distill is not None
     assert distill.teacher == Weights(file=str(file), sha256=sha256(file))
+
+
+def test_resume_goes_on_from_what_a_runner_kept(
+    birds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--model_name", "mobilenetv2", "--save_path", "runs/mine", *TOY]
+    assert main(command) == 0
+    unit = Path("runs/mine/train-raw")
+    whole, cost = runs.read_training(unit), runs.read_cost(unit)
+    assert cost is not None and cost.data_root is not None
+    shutil.rmtree("runs/mine")
+    kept, asked = states_folder(Path("runs"), whole.spec), iter([False, True])
+    place = Place(Path(cost.data_root), threads=cores(), stop=lambda: next(asked))
+    with pytest.raises(StoppedError):
+        train(whole.spec, Path("elsewhere"), place, states_in=kept)
+    before = {file: file.read_bytes() for file in kept.iterdir()}
+    capsys.readouterr()
+    assert main([*command, "--resume"]) == 0
+    assert "the training goes on from its kept state, at epoch " in capsys.readouterr().err
+    assert runs.read_training(unit) == whole
+    assert before == {file: file.read_bytes() for file in kept.iterdir()}, "it stays the runner's"
 
 
 def test_resume_without_a_kept_state_begins_anew(
