@@ -228,7 +228,11 @@ def test_a_lease_of_another_machine_is_lost_when_it_is_not_touched(
     ("arguments", "message"),
     [
         (["--watch"], "name a matrix, as experiments/digits.yaml"),
-        (["small.yaml", "--watch"], "runs is not there; name the folder of runs with --runs"),
+        (
+            ["small.yaml", "--watch"],
+            "runs is not there: no run has begun, or --runs names its folder; in a terminal "
+            "--watch waits for it",
+        ),
         (["small.yaml", "--watch", "--plan"], "--plan: not allowed with argument --watch"),
         (["small.yaml", "--notify"], "--notify: expected one argument"),
         (["small.yaml", "--notify", ""], "--notify: a command is expected"),

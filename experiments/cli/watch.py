@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from classifier.basics.machine import Platform, is_device
+from classifier.basics.errors import UserError
+from classifier.basics.machine import Platform
 from classifier.cli.entry import ALL_DONE
-from classifier.records.record import TrainRecord
 from experiments.execution import boards
 from experiments.execution.boards import Board, Running
 from experiments.execution.view.draw import drawn
@@ -40,7 +40,9 @@ def watch(reporter: Reporter, store: Store, here: Platform) -> int:
     """
     console, onlooker = Console(), Onlooker(reporter, store, here)
     if not console.is_terminal:
-        store.check_there()
+        if not store.root.is_dir():
+            why = "no run has begun, or --runs names its folder"
+            raise UserError(f"{store.root} is not there: {why}; in a terminal --watch waits for it")
         wide = Console(width=max(console.width, WIDE), height=10**6)
         wide.print(drawn(onlooker.look(), wide))
         return ALL_DONE
@@ -146,8 +148,7 @@ class Onlooker:
         took = time.monotonic() - start
         due = time.monotonic() + max(STORE_SECONDS, SHARE * took)
         done = frozenset(job.id for job in jobs if _is_done(job, results, bool(living)))
-        forecast = _forecast(jobs, done, results, here)
-        self._read = _Read(jobs, done, forecast, tables, due)
+        self._read = _Read(jobs, done, Forecast(jobs), tables, due)
         return self._read
 
 
@@ -168,26 +169,6 @@ def _is_done(job: Job, results: Results, is_run: bool) -> bool:
     """A speed that was measured elsewhere is to do for a runner only."""
     measured = job.is_speed and not is_run and bool(results.benchmarks(job.id))
     return job.state == "done" or measured
-
-
-def _forecast(
-    jobs: Sequence[Job], done: frozenset[str], results: Results, here: Platform
-) -> Forecast:
-    """With what is known of the jobs that were done on such a device."""
-    forecast = Forecast(jobs)
-    records = {
-        key[0]: (record, results.costs[key])
-        for key, record in results.records.items()
-        if key in results.costs and is_device(record.environment.device, here.device)
-    }
-    for job in jobs:
-        if job.id in done and job.id in records:
-            record, cost = records[job.id]
-            share = 1.0
-            if isinstance(record, TrainRecord):
-                share = len(record.history) / record.spec.epochs
-            forecast.ended(job, Course(cost.seconds, share=share))
-    return forecast
 
 
 class _Alive:

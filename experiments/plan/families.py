@@ -38,7 +38,8 @@ def trained_together(
                 course, cost = told, estimate
             else:
                 course, cost = f"trained in {lead.id}", Estimate(0.0, 0.0, estimate.basis)
-            found[job.id] = replace(job, course=course, estimate=cost)
+            share = begun / job.trained.epochs
+            found[job.id] = replace(job, course=course, estimate=cost, begun=min(share, 1.0))
     return found
 
 
@@ -84,14 +85,19 @@ def leading(job: Job) -> tuple[int, str]:
 
 def led(jobs: Iterable[Job]) -> dict[str, tuple[Job, float]]:
     """Of trainings that are to do, by the id of each that its family's longest does: that one, and
-    the part of it at which this one ends, if no patience ends it before."""
+    the part of what it has left at which this one ends, if no patience ends it before."""
     leads = ((max(members, key=leading), members) for members in _families(jobs).values())
     return {
-        job.id: (lead, job.trained.epochs / lead.trained.epochs)
+        job.id: (lead, _part(job.trained.epochs / lead.trained.epochs, lead.begun))
         for lead, members in leads
         for job in members
         if job is not lead
     }
+
+
+def _part(end: float, begun: float) -> float:
+    """Of what is left of a training from `begun` on, the part until `end`."""
+    return max(end - begun, 0.0) / (1 - begun) if begun < 1 else 1.0
 
 
 def _families(jobs: Iterable[Job]) -> dict[str, list[Job]]:

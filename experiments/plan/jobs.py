@@ -47,6 +47,12 @@ class Job:
 
     course: str = ""
     """Of a training that is to do: in which other it is trained, or where it goes on from."""
+    begun: float = 0.0
+    """The share of it that its kept state has done: its estimate is of the rest."""
+    took: float | None = None
+    """Seconds, of a job that is done, where that was on such a device."""
+    reached: float = 1.0
+    """At which share of its epochs a training that is done ended."""
     keeps_end: bool = False
     """Of a training: its matrix has more `epochs` than one, so one of more may be asked for next,
     which goes on from its last state."""

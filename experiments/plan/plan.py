@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from classifier.basics.machine import Platform
+from classifier.basics.machine import Platform, is_device
 from classifier.config.spec import TrainSpec
 from classifier.data.spec import DataSpec, titles
 from classifier.data.split import Part
+from classifier.records.record import TrainRecord
 from classifier.records.runs import work_name
 from experiments.matrix.model import Matrix
 from experiments.plan.bundles import Bundle, bundles
@@ -94,7 +95,8 @@ def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root
     judge = Judge(here, data_root, [matrix.plugins for matrix in matrices])
     jobs: dict[str, Job] = {}
     for job in unique(requests):
-        jobs[job.id] = judge.judged(replace(job, estimate=estimator.of(job)), results, jobs)
+        judged = judge.judged(replace(job, estimate=estimator.of(job)), results, jobs)
+        jobs[job.id] = _with_time(judged, results, here) if judged.state == "done" else judged
     trained_on = {job.trained.data for job in jobs.values() if isinstance(job.spec, TrainSpec)}
     fingerprints = {data: judge.fingerprint(data) for data in trained_on} if results.states else {}
     jobs |= trained_together(list(jobs.values()), results.states, fingerprints, estimator)
@@ -106,6 +108,19 @@ def make(matrices: Sequence[Matrix], results: Results, here: Platform, data_root
     }
     others = {spec.as_test: count for spec, count in estimator.others.items()}
     return Plan(tuple(jobs.values()), estimator.counts, others, len(separate))
+
+
+def _with_time(job: Job, results: Results, here: Platform) -> Job:
+    """A job that is done, with what it took on such a device, if it ran on one."""
+    for record in results.of(job.id):
+        cost = results.costs.get((record.signature, record.unit))
+        is_here = is_device(record.environment.device, here.device)
+        if cost is not None and is_here and cost.seconds > (job.took or 0.0):
+            reached = 1.0
+            if isinstance(record, TrainRecord):
+                reached = len(record.history) / record.spec.epochs
+            job = replace(job, took=cost.seconds, reached=reached)
+    return job
 
 
 def in_order(todo: Iterable[Bundle], slots: int) -> list[Bundle]:

@@ -14,6 +14,7 @@ from classifier.config.spec import BenchmarkSpec, EvaluateSpec, TrainSpec
 from classifier.config.tracks import RAW
 from classifier.data.spec import DataSpec
 from experiments.execution.view.remaining import Course, Forecast, Pace, Rates
+from experiments.plan.costs import costs
 from experiments.plan.jobs import Estimate, Job, JobState
 from experiments.plan.plan import Plan
 from tests.benchmarks import remaining as benchmark
@@ -252,3 +253,43 @@ def test_the_digits_own_costs(slots: int) -> None:
     """Three models, of which a tenth of the time shows one; docs/numbers.md has more moments."""
     plan = benchmark.planned(benchmark.DIGITS)
     assert error(list(plan.jobs), benchmark.costs_of_digits(plan), slots) < 0.25
+
+
+def test_who_looks_from_outside_says_what_the_runner_says() -> None:
+    """The plan is made anew meanwhile: what is done is known by its record, and what runs has a
+    kept state, so that its estimate is of the rest."""
+    done, running, waiting, other = (training(seed=seed) for seed in range(4))
+    todo = {job.id: job for job in (running, waiting, other)}
+    course = {running.id: Course(45.0, share=0.75, pace=60.0)}
+    runner = Forecast([done, *todo.values()])
+    runner.ended(done, Course(60.0, share=1.0))
+    rest = replace(running, estimate=Estimate(25.0, None, "table"), begun=0.75)
+    ended = replace(done, state="done", took=60.0)
+    outside = Forecast([ended, rest, waiting, other])
+    said = runner.remaining(course, todo, 1)
+    assert said.seconds == 135.0 and said.share == pytest.approx(105 / 240)
+    assert outside.remaining(course, todo | {rest.id: rest}, 1) == said
+
+
+def test_what_goes_on_from_a_state_takes_its_rest() -> None:
+    """Of the training, and of shorter ones that end on its way; what it takes tells of others how
+    long a whole one is."""
+    long = replace(training(gflop=50.0), begun=0.5)
+    assert isinstance(long.spec, TrainSpec)
+    short = Job(long.spec.model_copy(update={"epochs": long.spec.epochs * 3 // 4}))
+    fresh, before = training(seed=1), replace(training(seed=2), state="done", took=80.0)
+    forecast = Forecast([before, long, short, fresh])
+    assert [forecast.of(job) for job in (fresh, long, short)] == [
+        80.0,
+        40.0,
+        pytest.approx(20.0, abs=1),
+    ]
+    assert costs([long, short, fresh])[short.id] == pytest.approx(
+        0.5 * costs([long])[long.id], abs=1
+    )
+    course = Course(5.0, share=0.6, began=0.5, pace=50.0)
+    assert forecast.of(long, course) == 20.0 and forecast.of(short, course) == pytest.approx(
+        7, abs=1
+    )
+    forecast.ended(long, Course(25.0, share=1.0, began=0.5))
+    assert forecast.of(fresh) == 65.0, "25 s for a half is 50 s for a whole: the mean of 80 and 50"

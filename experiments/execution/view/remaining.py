@@ -116,7 +116,7 @@ def _measures(job: Job) -> list[tuple[Group, float]]:
     """The groups that a job is in with its work in each, the nearest first: its own arm's kind, its
     model's, then all of its kind, measured by records or by operations, then any job at all."""
     own, of_model, kind = _kinds(job)
-    work, by_records = comparable_work(job), job.estimate.seconds
+    work, by_records = _whole(job, comparable_work(job)), _whole(job, job.estimate.seconds)
     measures: list[tuple[Group, float]] = []
     for group in (own, of_model):
         measures += [((*group, "work"), work)] if work else [((*group, "jobs"), 1.0)]
@@ -124,6 +124,11 @@ def _measures(job: Job) -> list[tuple[Group, float]]:
     measures += [((kind, "work"), work)] if work else []
     measures += [((kind, "jobs"), 1.0)]
     return [*measures, *([(("work",), work)] if work else [])]
+
+
+def _whole(job: Job, rest: float | None) -> float | None:
+    """Of all of a job, from that of what its kept state has not done; None where that has all."""
+    return rest / (1 - job.begun) if rest is not None and job.begun < 1 else None
 
 
 def _kinds(job: Job) -> tuple[Group, Group, str]:
@@ -174,7 +179,8 @@ class Forecast:
     """What is known of the jobs that end, for those that do not yet."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
-        """`jobs`: all of the plan; those that are done count with what records like theirs say."""
+        """`jobs`: all of the plan; those that are done count with what they took, where that is
+        known, else with what records like theirs say."""
         self._rates = Rates()
         self._reaches: dict[Group, tuple[int, float]] = {}
         self._took: dict[str, float] = {}
@@ -182,6 +188,9 @@ class Forecast:
         self._led = led(self._jobs.values())
         self._orders: dict[int, list[Bundle]] = {}
         """By the number of slots."""
+        for job in self._jobs.values():
+            if job.state == "done" and job.took is not None:
+                self.ended(job, Course(job.took, share=job.reached))
 
     def ended(self, job: Job, course: Course) -> None:
         """It was done: a training at less than all of its work, where it stopped early."""
@@ -206,10 +215,11 @@ class Forecast:
         return None if expected is None else max(expected - course.seconds, 0.0)
 
     def _expected(self, job: Job, rates: Rates) -> float | None:
-        """Seconds of the whole job: of one that another training does, its part of that."""
+        """Seconds of what is to do of a job: of one that another training does, its part of
+        that."""
         lead, part = self._led.get(job.id, (job, 1.0))
         expected = rates.expected(lead)
-        return None if expected is None else part * expected
+        return None if expected is None else part * (1 - lead.begun) * expected
 
     def _work(self, job: Job, course: Course) -> float:
         """Seconds of a running job from its first step to its end, at the pace so far."""
@@ -221,14 +231,15 @@ class Forecast:
     def _reach(self, job: Job, course: Course) -> float:
         """The share of its steps at which a running job ends: as those like it did, if any has, but
         not before it can. The longer nothing got better, the likelier it ends as soon as that."""
-        _, part = self._led.get(job.id, (job, 1.0))
+        lead, part = self._led.get(job.id, (job, 1.0))
+        end = lead.begun + part * (1 - lead.begun)
         like_it = _may_stop(job)
         if like_it is None:
-            return part
+            return end
         count, total = self._reaches.get(like_it, (0, 0.0))
         usual = max(total / count if count else 1.0, course.least)
         waited = _waited(job, course)
-        return min(waited * course.least + (1 - waited) * usual, part)
+        return min(waited * course.least + (1 - waited) * usual, end)
 
     def remaining(
         self, courses: Mapping[str, Course], todo: Mapping[str, Job], slots: int
