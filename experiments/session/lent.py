@@ -12,7 +12,6 @@ from classifier.data import datasets
 from classifier.data.spec import DataSpec
 from experiments.matrix.model import Matrix
 from experiments.plan.jobs import unique
-from experiments.store.damage import problem_of
 from experiments.store.store import Lent
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ def borrow(
 def lost(selection: Selection) -> Iterator[str]:
     """Why a report lacks figures that predictions tell: a line for each evaluation that has none
     any more, or others."""
+    from experiments.store.damage import problem_of
     from reports.figures.select import Missing
 
     cells = (cell for table in selection.tables for row in table.cells for cell in row)

@@ -455,8 +455,14 @@ def test_a_data_root_that_takes_no_folder_is_one_error(
 
 
 def test_scores_that_are_others_are_damaged(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Also where their mean is the same."""
+    """Also where their mean is the same; and so is a record that has another mean."""
     file = next(Path("runs").rglob("metric-margin_of*/scores.npz"))
+    record = file.with_name("record.json")
+    told = record.read_text()
+    record.write_text(json.dumps(json.loads(told) | {"value": 0.123}))
+    assert runner.main(["--verify"]) == 1
+    assert re.search(rf"{file} gives [\d.]+, its record 0\.123;", capsys.readouterr().out)
+    record.write_text(told)
     with np.load(file) as kept:
         parts = dict(kept)
     np.savez(file, **parts | {"scores": parts["scores"][::-1]})
