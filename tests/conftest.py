@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 
@@ -27,7 +28,10 @@ from experiments.execution.engines.child import probe
 
 def pytest_configure(config: pytest.Config) -> None:
     """Each of pytest's processes has a folder of its own for what is temporary, where the locks on
-    devices lie: a speed that one measures waits for the jobs of no other."""
+    devices lie: a speed that one measures waits for the jobs of no other. And no example that
+    hypothesis draws is too slow."""
+    hypothesis.settings.register_profile("tests", deadline=None)
+    hypothesis.settings.load_profile("tests")
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is not None:
         folder = Path(tempfile.gettempdir(), f"tests-{os.getppid()}-{worker}")

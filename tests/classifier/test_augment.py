@@ -181,7 +181,7 @@ def batches_of(
     return list(order)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(images=st.integers(2, 80), batch_size=st.integers(2, 20), repeats=st.integers(1, 5))
 def test_repeats_come_in_timms_order(images: int, batch_size: int, repeats: int) -> None:
     """timm's RASampler for one device on the same permutation, cut to an epoch's images; batches

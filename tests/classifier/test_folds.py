@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
@@ -146,7 +146,6 @@ def grouped(sizes_of: dict[str, list[int]], joins: int = 0) -> tuple[Classes, di
     return classes, groups
 
 
-@settings(deadline=None)
 @given(groups_of_classes, st.integers(2, 4), st.sampled_from(RULES), st.integers(0, 4))
 def test_groups_are_never_torn(
     sizes_of: dict[str, list[int]], folds: int, rule: Rule, joins: int
@@ -166,7 +165,6 @@ def test_groups_are_never_torn(
     assert all_folds(shuffled, folds, groups=backwards, rule=rule) == found
 
 
-@settings(deadline=None)
 @given(groups_of_classes, st.integers(2, 4))
 def test_classes_of_groups_are_as_even_as_their_groups_allow(
     sizes_of: dict[str, list[int]], folds: int

@@ -41,7 +41,7 @@ def random_predictions(
 
 
 @pytest.mark.filterwarnings("ignore")  # scikit-learn's and PyCM's about undefined figures
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1),
     images=st.integers(2, 120),

@@ -72,7 +72,7 @@ MAGNITUDES: dict[str, st.SearchStrategy[float]] = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), kind=st.sampled_from(KINDS), height=SIDES, width=SIDES, seed=st.integers(0))
 def test_an_operation_has_pillows_bytes(
     name: str, data: Any, kind: str, height: int, width: int, seed: int
@@ -106,7 +106,7 @@ def test_the_gray_of_every_colour_is_pillows() -> None:
         assert np.array_equal(pillow._gray(colours), wanted)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(magnitude=levels(0.99))
 @example(magnitude=0.5)
 @example(magnitude=-1.0)

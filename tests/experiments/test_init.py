@@ -704,9 +704,7 @@ FILES = st.tuples(
 )
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(FILES, max_size=30), st.lists(st.sampled_from("abc"), max_size=3), st.booleans())
 def test_a_folder_gives_a_matrix_or_a_reason(
     files: list[tuple[list[str], str, str]], full: list[str], has_table: bool

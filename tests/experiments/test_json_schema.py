@@ -250,7 +250,7 @@ def put(matrix: Matrix, folder: Path) -> Path:
     return file
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(matrix=matrices())
 def test_what_loads_is_not_marked(matrix: Matrix, folder: Path) -> None:
     file = put(matrix, folder)
@@ -258,7 +258,7 @@ def test_what_loads_is_not_marked(matrix: Matrix, folder: Path) -> None:
     assert marked(file) == []
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(matrix=mutated() | matrices())
 def test_loader_and_schema_say_the_same(matrix: Matrix, folder: Path) -> None:
     file = put(matrix, folder)

@@ -189,9 +189,7 @@ def test_another_file_is_not_overwritten(here: Path, capsys: pytest.CaptureFixtu
     assert sorted(each.name for each in Path().iterdir()) == ["folder", "mine.zip"]
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 10**9), bit=st.integers(0, 7))
 @example(place=0, bit=0)
 @example(place=10**9, bit=0)
@@ -208,9 +206,7 @@ def test_any_changed_bit_is_seen(
     assert re.search(r"changed|is no archive|manifest\.json", said)
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 10**9))
 def test_any_part_of_it_is_seen(
     archive: Path, place: int, capsys: pytest.CaptureFixture[str]

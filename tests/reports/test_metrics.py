@@ -83,7 +83,7 @@ def scored(draw: st.DrawFn) -> tuple[Array, Array]:
     return np.array(labels), scores / scores.sum(axis=1, keepdims=True)
 
 
-@settings(max_examples=40, deadline=None)  # scikit-learn takes milliseconds each
+@settings(max_examples=40)  # scikit-learn takes milliseconds each
 @given(answers())
 def test_figures_of_a_confusion_are_scikit_learns(pair: tuple[Array, Array]) -> None:
     for metric in OF_CONFUSION:
@@ -94,7 +94,7 @@ def test_figures_of_a_confusion_are_scikit_learns(pair: tuple[Array, Array]) -> 
     assert Confusion(*pair).worst_class == pytest.approx(worst)
 
 
-@settings(max_examples=40, deadline=None)  # scikit-learn takes milliseconds each
+@settings(max_examples=40)  # scikit-learn takes milliseconds each
 @given(answers(least=2))
 def test_a_confusion_without_an_image_is_that_of_the_others(pair: tuple[Array, Array]) -> None:
     for metric in OF_CONFUSION:
@@ -104,7 +104,7 @@ def test_a_confusion_without_an_image_is_that_of_the_others(pair: tuple[Array, A
         assert found.figure == pytest.approx(Confusion(*pair).figure(metric), nan_ok=True)
 
 
-@settings(max_examples=40, deadline=None)  # scikit-learn takes milliseconds each
+@settings(max_examples=40)  # scikit-learn takes milliseconds each
 @given(scored())
 def test_the_auc_is_scikit_learns_with_and_without_an_image(pair: tuple[Array, Array]) -> None:
     labels, scores = pair
@@ -154,7 +154,6 @@ def bins_of_the_paper(right: Array, confidence: Array) -> float:
     return float(total)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 200))
 def test_the_calibration_error_is_the_papers(seed: int, images: int) -> None:
     rng = np.random.default_rng(seed)
@@ -187,7 +186,6 @@ def test_the_calibration_error_is_torchmetrics(sharpness: float) -> None:
     assert found == pytest.approx(float(expected), abs=1e-5)  # theirs is in FP32
 
 
-@settings(deadline=None)
 @given(answers(least=2), st.integers(0, 2**32))
 def test_pseudo_values_go_with_their_images(pair: tuple[Array, Array], seed: int) -> None:
     """Their mean is the figure; neither the images' order nor the classes' names matter."""

@@ -164,7 +164,7 @@ def test_names_are_text_whatever_they_hold(tmp_path: Path) -> None:
     assert "tspan" not in plot.svg, "no name is a formula"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text(st.sampled_from("ab |$漢W"), min_size=1, max_size=60), unique=True))
 def test_names_that_are_cut_are_told_apart(names: list[str]) -> None:
     shown = letters.fitted_names(names, 100)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -556,7 +556,6 @@ def test_a_line_needs_rows() -> None:
         over_rows(line_rows(1, 2))
 
 
-@settings(deadline=None)
 @given(st.integers(2, 4), st.integers(1, 3), st.integers(1, 8), st.booleans(), st.integers(0, 9))
 def test_lines_of_anything_have_a_width(
     count: int, seeds: int, images: int, equal: bool, seed: int

@@ -86,7 +86,7 @@ def test_what_is_missing_says_why() -> None:
         assert text(cell.column, mean(cell)) == "failed"
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.sampled_from(["there", "failed", "to do"]), min_size=4, max_size=4))
 def test_a_cell_that_lacks_seeds_is_the_mean_of_the_others_with_their_count(
     states: list[str],

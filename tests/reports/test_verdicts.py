@@ -32,7 +32,7 @@ from reports.statistics.verdicts import (
 Z = 1.959963984540054
 
 
-@settings(max_examples=20, deadline=None)  # statsmodels takes a tenth of a second
+@settings(max_examples=20)  # statsmodels takes a tenth of a second
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_statsmodels(ps: list[float]) -> None:
     assert holm(ps) == pytest.approx(multipletests(ps, method="holm")[1], abs=1e-12)
