@@ -14,7 +14,7 @@ import yaml
 from classifier.basics.names import counted, printable
 from classifier.config.document import scalar
 from classifier.data.spec import DataSpec
-from experiments.begin.choosing import SEEDS, Choice, margin
+from experiments.begin.choosing import MARGIN, SEEDS, Choice, margin_in_reach
 from experiments.begin.looking import Looked
 
 WIDTH = 100
@@ -168,24 +168,42 @@ def _table(looked: Looked) -> Iterator[str]:
     yield "  ema:"
     yield "    rows: model"
     yield "    columns:"
-    for header, where in _columns(looked):
-        for name, ema in ((header, "false"), (f"{header}(ema)", "*average")):
-            yield f"      - {{header: {name}, {where}, where: {{ema: {ema}}}}}"
+    first, *more = _columns(looked)
+    for pair in [first, *_of_others(looked)]:
+        yield from map("      {}".format, _pair(*pair))
+    if more:
+        yield from (f"      # {line}" for line in MORE.splitlines())
+        for pair in more:
+            yield from map("      # {}".format, _pair(*pair))
     yield "    baseline: {ema: false}"
+    yield f"    margin: {MARGIN:g} # smaller differences do not matter: say it before you look"
     judging = looked.parts.get("test") or looked.parts["val"]
-    decided = f"as small as {judging:,} images can decide"
-    yield f"    margin: {margin(judging):g} # differences below it do not matter: {decided}"
+    if (least := margin_in_reach(judging)) > MARGIN:
+        yield f"    # so few images ({judging:,}) can at best show that it is below {least:g}"
+
+
+MORE = """\
+Each more column makes all verdicts harder to reach (docs/statistics.md):"""
+
+
+def _pair(header: str, measured: str) -> Iterator[str]:
+    """Without the trick, and with it."""
+    for name, ema in ((header, "false"), (f"{header}(ema)", "*average")):
+        yield f"- {{header: {name}, {measured}, where: {{ema: {ema}}}}}"
 
 
 def _columns(looked: Looked) -> Iterator[tuple[str, str]]:
-    """Header and what is measured."""
+    """Header and what is measured; first the one that counts."""
     counts = looked.classes.values()
     is_uneven = max(counts) > UNEVEN * min(counts)
-    for part in ("test", "val"):  # first the one that counts
+    for part in ("test", "val"):
         if looked.parts.get(part):
             yield f"{part} accuracy", f"split: {part}"
             if is_uneven:  # each class counts the same
                 yield f"{part} mpa", f"split: {part}, metric: mpa"
+
+
+def _of_others(looked: Looked) -> Iterator[tuple[str, str]]:
     for other in looked.others:
         yield other.title, f"data: {written(_settings(other))}"
 

@@ -24,6 +24,7 @@ from reports.words.wording import (
     compared_columns,
     counted_verdicts,
     kind_of_row,
+    level_of,
     line_over,
     mark_of,
     p_value,
@@ -250,9 +251,10 @@ def _outcome(answer: Answer, of: Judged | JudgedLine) -> Outcome:
 
 def _details(of: Judged | JudgedLine) -> list[str]:
     column, comparison = _compared(of)
-    low, high = (_figure(limit, _unit(column)) for limit in (comparison.low, comparison.high))
+    level = level_of(of.verdict)
+    low, high = (_figure(limit, _unit(column)) for limit in comparison.at(level))
     unit = f" {_unit(column)}" if high.endswith(f" {_unit(column)}") else ""
-    told = [f"95 % interval {low.removesuffix(unit)} to {high}"]
+    told = [f"{100 * level:.0f} % interval {low.removesuffix(unit)} to {high}"]
     if of.adjusted is not None:
         told.append(f"p {p_value(comparison.p)}, Holm's {p_value(of.adjusted)}")
     if comparison.scope is not Scope.PROCESS:

@@ -202,8 +202,8 @@ def _sentence(
             start = f"{where} {variant} differs from {base} by less than {_margin(judged)}"
         case _:
             start = f"it can't be told whether {where} {variant} differs from {base}"
-    limits = span(column, comparison.low, comparison.high)
-    return f"{start}: {difference(column, comparison)}, 95 % interval {limits}"
+    limits = interval_at(column, comparison, level_of(verdict))
+    return f"{start}: {difference(column, comparison)}, {limits}"
 
 
 def seeds_and_images(comparison: Comparison) -> list[str]:
@@ -324,13 +324,16 @@ def _against(judged: Judged) -> str:
 
 def _intervals(column: Column, comparison: Comparison) -> str:
     """Both that a bar draws."""
-    limits = span(column, comparison.low, comparison.high)
-    return f"95 % interval {limits}, {_inner(column, comparison)}"
+    return f"{interval_at(column, comparison, 0.95)}, {interval_at(column, comparison, 0.90)}"
 
 
-def _inner(column: Column, comparison: Comparison) -> str:
-    """That which decides what is the same."""
-    return f"90 % interval {span(column, *comparison.at(0.90))}"
+def interval_at(column: Column, comparison: Comparison, level: float) -> str:
+    return f"{100 * level:.0f} % interval {span(column, *comparison.at(level))}"
+
+
+def level_of(verdict: Verdict | None) -> float:
+    """Of the interval that decides it: what is the same is so by that of 90 %."""
+    return 0.90 if verdict is not None and verdict.word is Word.SAME else 0.95
 
 
 Extents = Mapping[str, float]
@@ -404,7 +407,7 @@ def _told(
         return [_alone(judged), "", "", "", "; ".join(remarks)]
     word = verdict.word.value
     if verdict.word is Word.SAME:
-        word += f" ({_inner(column, comparison)})"
+        word += f" ({interval_at(column, comparison, level_of(verdict))})"
     said = "; ".join([word, *verdict.remarks, *remarks])
     limits = span(column, comparison.low, comparison.high)
     figures = difference(column, comparison), limits, p_value(comparison.p), p_value(adjusted)

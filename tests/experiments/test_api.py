@@ -285,7 +285,7 @@ def test_a_script_needs_no_guard(made: tuple[Path, str]) -> None:
     _, said = made
     assert said.count("this line is run once") == 1
     assert "<6 of 6 jobs done; report: reports/m>\n80 predictions\n" in said
-    assert re.search(r" done +train mobilenetv2-s1: accuracy", said), "progress is shown"
+    assert re.search(r" done +train mobilenetv2-s1: val accuracy", said), "progress is shown"
 
 
 @pytest.mark.parametrize("how", ["as a module", "from stdin", "as an argument"])

@@ -113,7 +113,7 @@ def test_class_folders(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert matrix.data == (DataSpec(folder="photos"),)
     assert matrix.data_root == Path() and "data_root: . #" in Path("my.yaml").read_text()
     assert headers(matrix) == [
-        *("test accuracy", "test accuracy(ema)", "val accuracy", "val accuracy(ema)"),
+        *("test accuracy", "test accuracy(ema)"),
     ]
     counted = datasets.counts(matrix.data[0], matrix.data_root)
     assert counted == (3, {"train": 18, "val": 6, "test": 6})
@@ -683,16 +683,29 @@ def test_a_split_that_is_given_keeps_all() -> None:
 def test_margins_are_what_so_many_images_can_show() -> None:
     for margin, images in choosing.LEAST_IMAGES.items():
         assert same_in_reach(images, margin) and not same_in_reach(images - 1, margin)
-    assert [choosing.margin(n) for n in (10, 357, 5000)] == [0.1, 0.02, 0.005]
+    assert [choosing.margin_in_reach(n) for n in (10, 357, 5000)] == [0.1, 0.02, 0.005]
 
 
 def test_uneven_classes_have_a_metric_that_sees_the_small(here: Path) -> None:
+    """Beside the two columns that answer, as comments: each more makes all verdicts stricter."""
     class_folders(here / "photos", ["a"], images=15)
     class_folders(here / "photos", ["a", "b"], images=5)
     matrix = begun("--data", "photos")
-    assert [column.metric for column in matrix.tables[0].columns] == [
-        *("accuracy", "accuracy", "mpa", "mpa") * 2,
+    assert [column.metric for column in matrix.tables[0].columns] == ["accuracy", "accuracy"]
+    more = here / "more.yaml"
+    more.write_text(matrix.source.read_text().replace("# - {", "- {"))
+    columns = load(more).tables[0].columns
+    assert [(column.split, column.metric) for column in columns] == [
+        (part, metric) for part in ("test", "val") for metric in ("accuracy", "mpa") for _ in "12"
     ]
+
+
+def test_the_margin_is_nobodys_who_looked_at_how_many_images_there_are(here: Path) -> None:
+    """Else "same" would be in reach of any few."""
+    class_folders(here / "photos", ["a", "b"], images=15)
+    matrix = begun("--data", "photos")
+    assert set(matrix.tables[0].margins) == {choosing.MARGIN}
+    assert "so few images (6) can at best show that it is below 0.1" in matrix.source.read_text()
 
 
 # Whatever lies there -----------------------------------------------------------------------------

@@ -161,6 +161,12 @@ def test_lines_without_a_terminal_show_brackets_as_they_are() -> None:
     assert failed.endswith("train efficientnet_v2_s-s0 ([/b] odd): no [/x]")
 
 
+def test_a_training_that_was_begun_says_so() -> None:
+    job = replace(RUNNING["brackets"][0], begun=0.5, course="goes on after epoch 4")
+    _, out = shown([job], 80, terminal=False)
+    assert out.getvalue().splitlines()[0].endswith(" on gpu 0, goes on after epoch 4")
+
+
 def table(name: str, rows: int, columns: int, figure: str = "0.87654") -> Table:
     header = ("model", *(f"val accuracy(arm {column})" for column in range(columns)))
     cells = tuple((f"{name}-model-{row}", *(figure for _ in range(columns))) for row in range(rows))

@@ -99,7 +99,8 @@ class View:
             self._tries[job.id] += 1
             if self._live is None:
                 which = which_try(self._tries[job.id])
-                say(f"started  {_named(job)} on {_where(slots)}{which}")
+                course = f", {job.course}" if job.begun and not which else ""
+                say(f"started  {_named(job)} on {_where(slots)}{which}{course}")
         self._begins(job)
 
     def progressed(self, job: Job, progress: Progress) -> None:
@@ -294,7 +295,8 @@ def _result(record: Record) -> str:
         value = "undefined" if record.value is None else f"{record.value:.5f}"
         return f"{record.metric.name} {value}"
     track = "" if record.track == "raw" or record.kind == "evaluate" else f" ({record.track})"
-    return f"accuracy {record.accuracy:.5f}{track}"
+    part = "val " if record.kind == "train" else ""
+    return f"{part}accuracy {record.accuracy:.5f}{track}"
 
 
 def _where(slots: Sequence[Slot]) -> str:
