@@ -48,7 +48,7 @@ from classifier.inference.evaluate import (
     scores,
     ten_crop_logits,
 )
-from classifier.inference.scoring import Predictions, save_scores, score
+from classifier.inference.scoring import save_scores, score
 from classifier.models import checkpoint
 from classifier.models.network import Network
 from classifier.models.size import multiply_adds, trainable_parameters
@@ -56,6 +56,7 @@ from classifier.models.trunks import AS_PRETRAINED
 from classifier.plugins import load as plugins
 from classifier.plugins.brought import SOURCES
 from classifier.plugins.spec import trunk_maker
+from classifier.records.arrays import read_predictions
 from classifier.records.record import (
     BenchmarkRecord,
     Cost,
@@ -448,7 +449,7 @@ def measure_own(
     scores in `out`. Raises UserError for what the user can mend."""
     begun = time.monotonic()
     with _on_device(place) as device:
-        predictions = Predictions.read(evaluation / PREDICTIONS)
+        predictions = read_predictions(evaluation / PREDICTIONS).by_path()
         scores_of = score(spec.metric, predictions)
     unit, kept = out / metric_unit(spec), None
     unit.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from pydantic import ValidationError
 
@@ -36,6 +35,7 @@ from classifier.models import checkpoint
 from classifier.plugins.brought import SOURCES, bring
 from classifier.plugins.load import use
 from classifier.records import runs
+from classifier.records.arrays import read_predictions
 from classifier.records.kept import states_folder
 from classifier.records.record import TrainRecord, evaluate_unit, train_unit
 from classifier.training import states
@@ -238,7 +238,7 @@ def evaluate_run(
     unit = run / evaluate_unit(spec)
     if not _is_done(unit, spec, training, where.data_root):
         _evaluate(spec, file, where, training.data.fingerprint)
-    kept = np.load(unit / runs.PREDICTIONS)
+    kept = read_predictions(unit / runs.PREDICTIONS)
     features = None
     if tsne:
         counted = replace(where, report=_counted(f"features of {part}"))
@@ -246,9 +246,9 @@ def evaluate_run(
     folder = run / f"metrics-{spec.slug}"
     metrics_report.write(
         folder,
-        kept["logits"],
-        kept["labels"],
-        [str(path) for path in kept["paths"]],
+        kept.logits,
+        kept.labels,
+        [str(path) for path in kept.paths],
         checkpoint.read_meta(file).classes,
         visual=visual,
         features=features,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,28 +14,7 @@ from classifier.basics.files import write_whole
 from classifier.basics.randomness import keyed_everywhere
 from classifier.plugins import load
 from classifier.plugins.spec import UserMetric
-
-
-class Predictions(NamedTuple):
-    """An evaluation's, in the order of the paths."""
-
-    logits: NDArray[np.float32]
-    """(N, C)."""
-    labels: NDArray[np.int64]
-    """(N,)."""
-    paths: NDArray[np.str_]
-    """(N,)."""
-
-    @staticmethod
-    def read(file: Path) -> Predictions:
-        """As an evaluation keeps them."""
-        with np.load(file, allow_pickle=False) as kept:
-            whole = Predictions(kept["logits"], kept["labels"], kept["paths"])
-        return whole.at(np.argsort(whole.paths, kind="stable"))
-
-    def at(self, indices: NDArray[np.int64]) -> Predictions:
-        """Those of some images, in that order."""
-        return Predictions(self.logits[indices], self.labels[indices], self.paths[indices])
+from classifier.records.arrays import Predictions
 
 
 def score(metric: UserMetric, predictions: Predictions) -> float | NDArray[Any]:

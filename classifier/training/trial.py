@@ -36,10 +36,11 @@ from classifier.data.loader import EvalLoader
 from classifier.data.pixels import Pixels
 from classifier.data.split import Part
 from classifier.data.transforms import Normalize
-from classifier.inference.scoring import Predictions, score
+from classifier.inference.scoring import score
 from classifier.models.network import prepare_for_gradients
 from classifier.plugins import load
 from classifier.plugins.spec import UserAugmentation, UserLoss, UserMetric, UserModel
+from classifier.records.arrays import Predictions
 from classifier.training import states
 from classifier.training.trainer import Trainer, TrainingData, start_network, train_loader
 

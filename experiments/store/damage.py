@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-import zlib
 from collections.abc import Callable
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from classifier.basics.files import digest
 from classifier.inference import metrics
 from classifier.records import runs
+from classifier.records.arrays import DamagedArraysError, read_arrays, read_predictions
 from classifier.records.record import EvaluateRecord, MetricRecord, Record, TrainRecord
 from classifier.records.runs import CHECKPOINT, PREDICTIONS, SCORES
 
@@ -25,8 +24,6 @@ TOLERANCE = 1e-9
 """Between the figures of two versions of numpy, of the figure."""
 Look = Callable[[Path, Callable[[Path], str]], str]
 """What a function says of a file."""
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, MemoryError, BadZipFile, zlib.error)
-"""All that numpy raises for a damaged file."""
 
 
 def _now(file: Path, of: Callable[[Path], str]) -> str:
@@ -48,7 +45,7 @@ def read_whole(unit: Path, *, has_checkpoint: bool = True, look: Look = _now) ->
     try:
         record = runs.read_record(unit)
         problem = _problem(unit, record, has_checkpoint, look)
-    except _UNREADABLE as error:
+    except (OSError, DamagedArraysError) as error:
         problem = f"{unit} can't be read: {error}"
     if problem:
         raise runs.DamagedRecordError(problem, unit)
@@ -90,8 +87,8 @@ def _of_metric(file: Path, record: MetricRecord, look: Look) -> str:
 
 
 def _mean_of_scores(file: Path) -> str:
-    with np.load(file, allow_pickle=False) as kept:
-        return repr(float(np.mean(kept["scores"])))
+    (scores,) = read_arrays(file, "scores")
+    return repr(float(np.mean(scores)))
 
 
 def _of_evaluation(file: Path, record: EvaluateRecord, look: Look) -> str:
@@ -107,8 +104,8 @@ def _of_evaluation(file: Path, record: EvaluateRecord, look: Look) -> str:
 
 def _figures_of_predictions(file: Path) -> str:
     """By the names of a record's fields, as JSON."""
-    with np.load(file, allow_pickle=False) as kept:
-        predicted, labels = kept["logits"].argmax(axis=1), kept["labels"]
+    logits, labels, _ = read_predictions(file)
+    predicted = logits.argmax(axis=1)
     return json.dumps(
         {
             "images": len(labels),

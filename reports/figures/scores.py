@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -20,29 +18,13 @@ from numpy.typing import NDArray
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder
+from classifier.records.arrays import DamagedArraysError, read_arrays, read_predictions
 from classifier.records.record import EvaluateRecord, MetricRecord, Record
 from classifier.records.runs import PREDICTIONS, SCORES
 from reports.figures.metrics import Confusion, LeftOut, auc, ece
 
 _NAME, _CHECK = 16, 8
 """Bytes: of the images' name, and of the checksum that a kept file begins with."""
-
-
-_BROKEN = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    MemoryError,
-    RuntimeError,  # NotImplementedError too: a compression that does not exist
-    SyntaxError,
-    TokenError,
-)
-"""What reading an archive of arrays raises, besides its own errors, where bytes in it are wrong."""
 
 
 class NoPredictionsError(Exception):
@@ -205,8 +187,7 @@ def read_own(unit: Path, record: MetricRecord) -> Scored:
         raise NoPredictionsError("missing") from error
     if hashlib.sha256(content).hexdigest()[:16] != record.scores:
         raise NoPredictionsError("damaged")
-    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
-        scores, labels, paths = kept["scores"], kept["labels"], kept["paths"]
+    scores, labels, paths = read_arrays(io.BytesIO(content), "scores", "labels", "paths")
     named = _named(paths, labels.astype(np.int32))
     return Scored(scores, None, f"{named}-{record.data.fingerprint}")
 
@@ -224,11 +205,10 @@ class Images:
 def images(unit: Path) -> Images:
     """Raises NoPredictionsError where they are missing or damaged."""
     try:
-        with np.load(unit / PREDICTIONS, allow_pickle=False) as stored:
-            paths = stored["paths"]
+        paths = read_predictions(unit / PREDICTIONS).paths
     except FileNotFoundError as error:
         raise NoPredictionsError("missing") from error
-    except (*_BROKEN, zipfile.BadZipFile, zlib.error) as error:
+    except DamagedArraysError as error:
         raise NoPredictionsError("damaged") from error
     return Images(tuple(paths.tolist()), np.argsort(paths, kind="stable"))
 
@@ -257,7 +237,7 @@ def _kept(file_of: _File, kind: str, made: Callable[[bytes], bytes]) -> bytes:
         return kept[_CHECK:]
     try:
         body = made(file_of.content)
-    except (*_BROKEN, zipfile.BadZipFile, zlib.error) as error:
+    except DamagedArraysError as error:
         raise NoPredictionsError("damaged") from error
     if file is not None:
         with suppress(OSError):
@@ -344,7 +324,7 @@ def predictions(unit: Path, record: EvaluateRecord) -> Predictions:
         logits, labels, paths = _stored((unit / PREDICTIONS).read_bytes())
     except OSError as error:
         raise NoPredictionsError("missing") from error
-    except (*_BROKEN, zipfile.BadZipFile, zlib.error) as error:
+    except DamagedArraysError as error:
         raise NoPredictionsError("damaged") from error
     found = Predictions(paths, labels, logits)
     is_right = found.predicted == labels
@@ -362,7 +342,5 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _stored(content: bytes) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.str_]]:
     """Logits (images, classes), labels and paths (images,), by path."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        logits, labels, paths = stored["logits"], stored["labels"], stored["paths"]
-    order = np.argsort(paths, kind="stable")
-    return logits[order].astype(np.float64), labels[order].astype(np.int32), paths[order]
+    logits, labels, paths = read_predictions(io.BytesIO(content)).by_path()
+    return logits.astype(np.float64), labels.astype(np.int32), paths
