@@ -13,7 +13,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import make_folder, sha256, write_atomically
 from classifier.data import datasets
 from experiments.matrix.model import Matrix
-from experiments.share.archive import MATRICES, REPORTS, Manifest, load_all, remake, seen
+from experiments.share.archive import MATRICES, Manifest, load_all, remake, seen
 from experiments.share.sealed import unseal
 from experiments.store.layout import REPRODUCES
 from reports import records_json
@@ -50,7 +50,7 @@ class Reproduced:
 class Unpacked:
     matrices: Sequence[Matrix]
     reports: Sequence[Known]
-    """Of each matrix, as the archive has it."""
+    """Of each matrix, as the archive's records give it, whatever its report says."""
 
 
 def unpack(file: Path, folder: Path, data_root: Path) -> Unpacked:
@@ -61,17 +61,17 @@ def unpack(file: Path, folder: Path, data_root: Path) -> Unpacked:
     opened = unseal(file, Manifest, folder)
     if opened.problems or opened.manifest is None:
         raise UserError(f"{file}: {opened.problems[0]}; --verify {file} names all that is damaged")
-    manifest = opened.manifest
+    manifest, made = opened.manifest, folder / "made"
     matrices = load_all(folder, manifest, data_root)
     differ: dict[str, None] = {}
-    for selection in remake(folder, manifest, folder / "made", data_root):
+    for selection in remake(folder, manifest, made, data_root):
         for spec, data in seen(selection):
             now = datasets.fingerprint_if_there(spec.whole, data_root)
             if now not in (None, data.fingerprint):
                 differ[f"{spec.title}: {data.fingerprint} in the archive, {now} here"] = None
     if differ:
         raise _other_data(file, list(differ))
-    reports = [records_json.read(folder / REPORTS / each.name) for each in manifest.matrices]
+    reports = [records_json.read(made / each.name) for each in manifest.matrices]
     return Unpacked(matrices, reports)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 import runner
 from classifier.basics.errors import UserError
-from experiments.share.reproduce import Again, compare, named
+from experiments.share.reproduce import Again, compare, named, unpack
 from reports import records_json
 from tests.experiments.test_init import class_folders
 from tests.experiments.test_share import members, resealed
@@ -130,6 +131,17 @@ def test_what_is_said_of_a_figure(archive: Path) -> None:
     now = then.model_copy(update={"cells": (faster,)})
     of_speed = next(each for each in compare(then, now) if each.place.endswith("FPS"))
     assert of_speed.found is Again.MACHINE
+
+
+def test_figures_are_compared_with_what_the_records_give(archive: Path, tmp_path: Path) -> None:
+    """Whatever the archive's report says: with a wide interval any figure would lie in it."""
+    name = "reports/small/records.json"
+    told = json.loads(members(archive)[name])
+    forged = {**told, "cells": [c | {"figure": 0.97, "low": 0, "high": 1} for c in told["cells"]]}
+    file = resealed(archive, {name: json.dumps(forged).encode()}, Path("wide.zip"))
+    (tmp_path / "folder").mkdir()
+    (then,) = unpack(file, tmp_path / "folder", Path("data")).reports
+    assert [cell.figure for cell in then.cells] == [cell["figure"] for cell in told["cells"]]
 
 
 OWN = """\
