@@ -11,7 +11,8 @@ import pytest
 
 import runner
 from classifier.basics.errors import UserError
-from experiments.share.reproduce import Again, compare, named, unpack
+from experiments.cli.sharing import code_of
+from experiments.share.reproduce import Again, Reproduced, compare, named, unpack
 from reports import records_json
 from tests.experiments.test_init import class_folders
 from tests.experiments.test_share import members, resealed
@@ -155,25 +156,54 @@ tables:
 """
 
 
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a matrix of its own data, run and archived."""
+    folder = tmp_path_factory.mktemp("own")
+    class_folders(folder / "kept" / "photos", "ab")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        Path("my.yaml").write_text(OWN)
+        assert runner.main(["my.yaml"]) == 0
+        assert runner.main(["my.yaml", "--archive", "my.zip"]) == 0
+    return folder
+
+
 def test_of_data_that_are_not_there_the_archive_s_matrix_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class_folders(tmp_path / "one" / "kept" / "photos", "ab")
-    monkeypatch.chdir(tmp_path / "one")
-    Path("my.yaml").write_text(OWN)
-    assert runner.main(["my.yaml"]) == 0
-    assert runner.main(["my.yaml", "--archive", "my.zip"]) == 0
-    (tmp_path / "two").mkdir()
-    monkeypatch.chdir(tmp_path / "two")
-    Path("my.zip").write_bytes((tmp_path / "one" / "my.zip").read_bytes())
-    capsys.readouterr()
+    shutil.copy(own / "my.zip", ".")
     assert runner.main(["--reproduce", "my.zip"]) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("error: my.zip: my.yaml:3: the data folder data/photos is not there")
     assert "--data-root" in said and tempfile.gettempdir() not in said
     assert [path.name for path in Path().iterdir()] == ["my.zip"]
-    assert runner.main(["--reproduce", "my.zip", "--data-root", "../one/kept"]) == 0
+    assert runner.main(["--reproduce", "my.zip", "--data-root", str(own / "kept")]) == 0
     assert "1 equal to the bit" in capsys.readouterr().out
+
+
+def test_where_nothing_was_compared_nothing_came_again(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of an archive that was made when the training was done, and its evaluation not yet."""
+    left_out = {name: None for name in members(own / "my.zip") if "/evaluate-" in name}
+    file = resealed(own / "my.zip", left_out, Path("half.zip"))
+    assert runner.main(["--reproduce", str(file), "--data-root", str(own / "kept")]) == 3
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == ["figures that the archive lacks: 1 of 1", "nothing was compared"]
+
+
+def test_the_exit_code_is_that_of_what_was_compared() -> None:
+    codes = [
+        ([], 3),
+        ([Again.MACHINE], 3),
+        ([Again.MACHINE, Again.EQUAL], 0),
+        ([Again.WITHIN], 0),
+        ([Again.EQUAL, Again.NOT], 1),
+        ([Again.MACHINE, Again.NOT], 1),
+    ]
+    for found, code in codes:
+        assert code_of([Reproduced("", 0, None, None, 0, each) for each in found]) == code, found
 
 
 def test_what_was_unpacked_is_named_as_the_archive_s() -> None:
