@@ -15,7 +15,6 @@ from classifier.data.spec import DataSpec
 from classifier.plugins.brought import SOURCES, Brought
 from classifier.records.record import (
     BenchmarkRecord,
-    EvaluateRecord,
     MetricRecord,
     Record,
     TrainRecord,
@@ -105,9 +104,9 @@ class Judge:
         record = results.records.get((spec.signature, evaluate_unit(spec)))
         if record is None:
             return Standing("todo", self._edited(spec.training, results))
-        trained = results.records.get((spec.training.signature, train_unit(spec.track.key)))
-        if _weights_of(trained) != _weights_of(record):
+        if not results.fits(record):
             return Standing("todo", "its training was done again")
+        trained = results.records.get((spec.training.signature, train_unit(spec.track.key)))
         own = [record] if spec.data is None else []
         standing = self._with_data(spec.training.data, [*([trained] if trained else []), *own])
         if spec.data is None or standing.state == "todo":
@@ -118,8 +117,7 @@ class Judge:
         record = results.records.get((spec.signature, metric_unit(spec)))
         if record is None:
             return Standing("todo", self._edited_metric(spec, results))
-        asked = (spec.evaluation.signature, evaluate_unit(spec.evaluation))
-        if not isinstance(record, MetricRecord) or results.records.get(asked) != record.evaluation:
+        if not results.fits(record):
             return Standing("todo", "its evaluation was done again")
         return self._of_evaluation(spec.evaluation, results)
 
@@ -200,8 +198,3 @@ def _blocks(before: Job) -> str:
 
 def _question(evaluation: str, metric: Plugin) -> str:
     return f"{evaluation} {metric.name} {json.dumps(metric.settings, sort_keys=True)}"
-
-
-def _weights_of(record: Record | None) -> str | None:
-    """The checkpoint that was trained, or evaluated."""
-    return record.checkpoint if isinstance(record, TrainRecord | EvaluateRecord) else None

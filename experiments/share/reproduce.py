@@ -15,6 +15,7 @@ from classifier.data import datasets
 from experiments.matrix.model import Matrix
 from experiments.share.archive import MATRICES, Manifest, load_all, remake, seen
 from experiments.share.sealed import unseal
+from experiments.share.verify import wrong_records
 from experiments.store.layout import REPRODUCES
 from reports import records_json
 from reports.records_json import Known, KnownCell
@@ -61,6 +62,8 @@ def unpack(file: Path, folder: Path, data_root: Path) -> Unpacked:
     opened = unseal(file, Manifest, folder)
     if opened.problems or opened.manifest is None:
         raise UserError(f"{file}: {opened.problems[0]}; --verify {file} names all that is damaged")
+    if problem := next(wrong_records(folder), ""):
+        raise UserError(f"{problem}; --verify {file} names all that is damaged")
     manifest, made = opened.manifest, folder / "made"
     matrices = load_all(folder, manifest, data_root)
     differ: dict[str, None] = {}

@@ -8,11 +8,12 @@ that other versions made it, words and plots may be theirs; then what it tells i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.basics.errors import UserError
+from classifier.records.record import EvaluateRecord, MetricRecord, TrainRecord
 from classifier.records.runs import RECORD, read_record
 from experiments.share.archive import (
     REPORTS,
@@ -26,6 +27,7 @@ from experiments.share.sealed import NoArchiveError, Opened, unseal
 from experiments.share.told import not_compared, tell_the_same
 from experiments.store.damage import problem_of
 from experiments.store.layout import folders, is_unit, run_name
+from experiments.store.store import Results
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def _problems(opened: Opened[Manifest], folder: Path, made: Path, data_root: Pat
         yield from opened.problems
         return
     looks: list[Callable[[], Iterator[str]]] = [
-        lambda: _wrong_records(folder),
+        lambda: wrong_records(folder),
         lambda: _wrong_reports(folder, manifest, made, data_root),
     ]
     for look in looks:
@@ -75,13 +77,39 @@ def _problems(opened: Opened[Manifest], folder: Path, made: Path, data_root: Pat
             return
 
 
-def _wrong_records(folder: Path) -> Iterator[str]:
-    for run in folders(folder / RUNS):
-        for unit in filter(is_unit, folders(run)):
-            if problem := problem_of(unit, has_checkpoint=False):
-                yield problem
-            elif run_name(read_record(unit).spec.run) != run.name:
-                yield f"{unit / RECORD} lies in the folder of another run"
+def wrong_records(folder: Path) -> Iterator[str]:
+    """What of the records is damaged, else what fits no other, once an archive lies in a folder."""
+    units = [u for run in folders(folder / RUNS) for u in folders(run) if is_unit(u)]
+    damaged = list(_damaged(units))
+    yield from damaged or _misfits(units)
+
+
+def _damaged(units: Sequence[Path]) -> Iterator[str]:
+    for unit in units:
+        if problem := problem_of(unit, has_checkpoint=False):
+            yield problem
+        elif run_name(read_record(unit).spec.run) != unit.parent.name:
+            yield f"{unit / RECORD} lies in the folder of another run"
+
+
+def _misfits(units: Sequence[Path]) -> Iterator[str]:
+    """Of one training all figures must be of its weights, and those of its own data of these."""
+    records, found = {unit: read_record(unit) for unit in units}, Results()
+    data: dict[str, str] = {}
+    for record in records.values():
+        found.add(record)
+        if isinstance(record, TrainRecord):
+            data[record.signature] = record.data.fingerprint
+    for unit, record in records.items():
+        if not found.fits(record):
+            beside = "evaluation" if isinstance(record, MetricRecord) else "training"
+            yield f"{unit / RECORD} is not of the {beside} in the archive"
+        elif (
+            isinstance(record, EvaluateRecord)
+            and record.spec.data is None
+            and record.data.fingerprint != data[record.training.signature]
+        ):
+            yield f"{unit / RECORD} is of other data than its training"
 
 
 def _wrong_reports(folder: Path, manifest: Manifest, made: Path, data_root: Path) -> Iterator[str]:

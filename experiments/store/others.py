@@ -20,7 +20,6 @@ from classifier.records.record import (
     BenchmarkRecord,
     EvaluateRecord,
     MetricRecord,
-    Record,
     TrainRecord,
 )
 from experiments.store import layout
@@ -127,20 +126,10 @@ def _look(run: Path, damaged: list[str]) -> Results:
             damaged.append(f"{error.problem}; it is not used")
     there.sort(key=lambda each: kinds.index(type(each[0])))
     for record, unit in there:
-        if _fits(record, found):
+        if found.fits(record):
             found.add(record, runs.read_cost(unit))
             found.folders[record.signature, record.unit] = unit
     return found
-
-
-def _fits(record: Record, found: Results) -> bool:
-    match record:
-        case EvaluateRecord():
-            trained = found.records.get((record.training.signature, f"train-{record.track}"))
-            return isinstance(trained, TrainRecord) and trained.checkpoint == record.checkpoint
-        case MetricRecord(evaluation=asked):
-            return found.records.get((asked.signature, asked.unit)) == asked
-    return True
 
 
 def _once(file: Path, of: Callable[[Path], str]) -> str:

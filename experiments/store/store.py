@@ -26,6 +26,8 @@ from classifier.records.kept import Seen, read_seen
 from classifier.records.record import (
     BenchmarkRecord,
     Cost,
+    EvaluateRecord,
+    MetricRecord,
     Record,
     TrainRecord,
     train_unit,
@@ -74,6 +76,17 @@ class Results:
     def of(self, signature: str) -> list[Record]:
         """The records under a signature."""
         return [self.records[signature, unit] for unit in self._units.get(signature, ())]
+
+    def fits(self, record: Record) -> bool:
+        """Whether what it looked at is among these: of an evaluation the weights of its training,
+        of a metric its evaluation."""
+        match record:
+            case EvaluateRecord():
+                trained = self.records.get((record.training.signature, train_unit(record.track)))
+                return isinstance(trained, TrainRecord) and trained.checkpoint == record.checkpoint
+            case MetricRecord(evaluation=asked):
+                return self.records.get((asked.signature, asked.unit)) == asked
+        return True
 
     def benchmarks(self, signature: str) -> list[BenchmarkRecord]:
         """The speeds of one architecture on every device that measured it."""

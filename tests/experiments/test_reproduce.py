@@ -106,6 +106,19 @@ def test_damage_and_a_matrix_beside_it_are_refused(
     assert not list(Path().glob("*-reproduced"))
 
 
+def test_records_of_other_weights_are_refused(
+    archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = members(archive)
+    name = next(n for n in held if "/evaluate-" in n and n.endswith("record.json"))
+    record = json.loads(held[name]) | {"checkpoint": "0" * 16}
+    file = resealed(archive, {name: json.dumps(record).encode()}, Path("other.zip"))
+    assert runner.main(["--reproduce", str(file)]) == 2
+    said = f"error: other.zip: {name} is not of the training in the archive; --verify other.zip"
+    assert capsys.readouterr().err.startswith(said)
+    assert not Path("other-reproduced").exists()
+
+
 def test_what_is_said_of_a_figure(archive: Path) -> None:
     """Equal, within, outside, gone; a speed is never judged."""
     file = Path("records.json")

@@ -284,6 +284,14 @@ def test_forgeries_are_named(
             {A_RECORD: _edited(record, "novelty", to=1)},
             f"{A_RECORD} is damaged or of another version (Extra inputs",
         ),
+        "other weights": (
+            {A_RECORD: _edited(record, "checkpoint", to="0" * 16)},
+            f"{A_RECORD} is not of the training in the archive",
+        ),
+        "other data": (
+            {A_RECORD: _edited(record, "data", "fingerprint", to="0" * 16)},
+            f"{A_RECORD} is of other data than its training",
+        ),
         "no JSON": ({A_RECORD: b"{"}, f"{A_RECORD} is damaged or of another version"),
         "a lost record": ({A_RECORD: None}, "record.json is missing"),
         "a lost run": (
