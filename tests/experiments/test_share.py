@@ -387,7 +387,13 @@ def test_of_another_version_words_and_plots_are_said_to_be_left_out(
     [
         ("report.md", r"0\.\d{5}", "0.12345"),
         ("report.md", "can't tell", "better"),
+        ("report.md", r"(0\.\d{5})", "\N{MINUS SIGN}\\1"),
+        ("report.md", r"(0\.\d{5})", "\N{EN DASH}\\1"),
+        ("report.md", r"(0\.\d{5})", "\\1\N{SUPERSCRIPT NINE}"),
         ("index.html", r">0\.\d{5}", ">0.12345"),
+        ("index.html", r">(0\.\d{5})", ">&minus;\\1"),
+        ("index.html", "$", f"&#{'9' * 5_000};"),
+        ("index.html", "(?s).*", "<svg" * 100_000 + "<" * 100_000),
         ("verdicts.json", r'"figure": 0\.\d+', '"figure": 0.12345'),
         ("verdicts.json", '"can\'t tell"', '"better"'),
         ("verdicts.csv", "can't tell", "better"),
