@@ -211,6 +211,8 @@ def load_all(folder: Path, manifest: Manifest, data_root: Path) -> list[Matrix]:
     for said in manifest.matrices:  # no file outside it is read, whatever the manifest says
         if wrong_name(said.file) or not (folder / said.file).is_file():
             raise UserError(f"the manifest names {said.file!r}, which is no member of the archive")
+        if [each.name for each in manifest.matrices].count(said.name) > 1:
+            raise UserError(f"the manifest names the matrix {said.name!r} twice")
     given = manifest.given
     overrides = Overrides(given.smoke, given.sets, given.seeds)
     loaded = [load(folder / each.file, overrides, data_root) for each in manifest.matrices]

@@ -188,7 +188,8 @@ _NO_SEAL = "its bytes are not those that were written: it was changed"
 
 def _archive(file: Path) -> zipfile.ZipFile:
     if not file.is_file():
-        raise UserError(f"{file} is not there; name a file that --archive wrote")
+        what = "is no file" if file.exists() else "is not there"
+        raise UserError(f"{file} {what}; name a file that --archive wrote")
     try:
         return zipfile.ZipFile(file)
     except _UNREADABLE as error:

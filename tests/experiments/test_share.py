@@ -333,6 +333,15 @@ def test_a_matrix_outside_is_not_read(
     assert code == 1 and "which is no member of the archive" in said
 
 
+def test_a_matrix_is_named_once(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held: dict[str, Content] = dict(members(archive))
+    told = json.loads(held.pop(MANIFEST))  # type: ignore[arg-type]
+    told["matrices"] *= 2
+    seal(Path("twice.zip"), Manifest.model_validate(told), held)
+    code, said = verified(Path("twice.zip"), capsys)
+    assert code == 1 and "the manifest names the matrix 'stored' twice" in said
+
+
 def of_others(archive: Path, changes: Mapping[str, bytes], file: str, name: str = "numpy") -> Path:
     """Sealed by somebody who says that another version made it: for a forger nothing is easier."""
     held: dict[str, Content] = dict(members(archive))
@@ -554,6 +563,8 @@ def _unsafe(
 def test_no_file_is_the_users_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert runner.main(["--verify", "away.zip"]) == 2
     assert "away.zip is not there" in capsys.readouterr().err
+    assert runner.main(["--verify", "."]) == 2
+    assert ". is no file; name a file that --archive wrote" in capsys.readouterr().err
     Path("m.yaml").write_text("title: T\n")
     code, said = verified(Path("m.yaml"), capsys)
     assert code == 1 and "m.yaml is no archive, or a part of one" in said
