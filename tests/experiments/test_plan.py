@@ -292,7 +292,7 @@ def test_json_is_one_object_in_the_promised_form(
     arguments = [str(EXPERIMENTS / f"{name}.yaml") for name in ("fp16", "rdrop", "ema")]
     assert runner.main([*arguments, "--plan", "--json", "--runs", str(tmp_path)]) == 0
     made = json.loads(capsys.readouterr().out)
-    assert set(made) == {"jobs", "totals"}
+    assert set(made) == {"jobs", "together", "apart", "totals"}
     assert made["totals"] == {"train": 10, "evaluate": 30, "benchmark": 8, "todo": 48}
     for job in made["jobs"]:
         assert set(job) == {"id", "kind", "state", "reason", "needs", "cost", "settings"}
