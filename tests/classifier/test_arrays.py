@@ -19,15 +19,17 @@ KEPT = Predictions(
     np.array([f"{index % 3}/{index}.png" for index in range(IMAGES)])[::-1],
 )
 
+WHOLE: dict[str, NDArray[Any]] = KEPT._asdict()
+
 
 def stored(**changed: NDArray[Any]) -> bytes:
     content = io.BytesIO()
-    np.savez_compressed(content, **(KEPT._asdict() | changed))
+    np.savez_compressed(content, **(WHOLE | changed))
     return content.getvalue()
 
 
 def is_kept(found: Predictions) -> bool:
-    return all(np.array_equal(one, other) for one, other in zip(found, KEPT, strict=True))
+    return all(np.array_equal(getattr(found, name), kept) for name, kept in WHOLE.items())
 
 
 def test_what_is_kept_is_read() -> None:
