@@ -19,7 +19,7 @@ KEPT = Predictions(
     np.array([f"{index % 3}/{index}.png" for index in range(IMAGES)])[::-1],
 )
 
-WHOLE: dict[str, NDArray[Any]] = KEPT._asdict()
+WHOLE: dict[str, Any] = KEPT._asdict()
 
 
 def stored(**changed: NDArray[Any]) -> bytes:
