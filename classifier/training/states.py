@@ -2,8 +2,7 @@
 
 The two newest states lie in a folder, of a training that has ended the newest, each a file whose
 name says how far it is and what its contents hash to: one that was damaged is noticed, and the one
-before it is taken. Beside it lies
-what it has seen (`classifier.records.kept`).
+before it is taken. Beside it lies what it has seen (`classifier.records.kept`).
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ def _table(looked: Looked) -> Iterator[str]:
     for pair in [first, *_of_others(looked)]:
         yield from map("      {}".format, _pair(*pair))
     if more:
-        yield from (f"      # {line}" for line in MORE.splitlines())
+        yield "      # Each more column makes all verdicts harder to reach (docs/statistics.md):"
         for pair in more:
             yield from map("      # {}".format, _pair(*pair))
     yield "    baseline: {ema: false}"
@@ -180,10 +180,6 @@ def _table(looked: Looked) -> Iterator[str]:
     judging = looked.parts.get("test") or looked.parts["val"]
     if (least := margin_in_reach(judging)) > MARGIN:
         yield f"    # so few images ({judging:,}) can at best show that it is below {least:g}"
-
-
-MORE = """\
-Each more column makes all verdicts harder to reach (docs/statistics.md):"""
 
 
 def _pair(header: str, measured: str) -> Iterator[str]:

@@ -198,14 +198,14 @@ def remake(folder: Path, manifest: Manifest, reports: Path, data_root: Path) -> 
     """
     results = Store(folder / RUNS, has_checkpoints=False).read()
     selections = []
-    for matrix in load_all(folder, manifest, data_root):
+    for matrix in _loaded(folder, manifest, data_root):
         selection = select(matrix, results, manifest.speeds)
         report.write(selection, reports, images=False, is_dated=False)
         selections.append(selection)
     return selections
 
 
-def load_all(folder: Path, manifest: Manifest, data_root: Path) -> list[Matrix]:
+def _loaded(folder: Path, manifest: Manifest, data_root: Path) -> list[Matrix]:
     """The matrices of an archive that lies in a folder, which may be gone tomorrow: they are called
     as where they were archived. Raises UserError."""
     for said in manifest.matrices:  # no file outside it is read, whatever the manifest says

@@ -13,7 +13,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.files import make_folder, sha256, write_atomically
 from classifier.data import datasets
 from experiments.matrix.model import Matrix
-from experiments.share.archive import MATRICES, Manifest, load_all, remake, seen
+from experiments.share.archive import MATRICES, Manifest, remake, seen
 from experiments.share.sealed import unseal
 from experiments.share.verify import wrong_records
 from experiments.store.layout import REPRODUCES
@@ -64,17 +64,18 @@ def unpack(file: Path, folder: Path, data_root: Path) -> Unpacked:
         raise UserError(f"{file}: {opened.problems[0]}; --verify {file} names all that is damaged")
     if problem := next(wrong_records(folder), ""):
         raise UserError(f"{problem}; --verify {file} names all that is damaged")
-    manifest, made = opened.manifest, folder / "made"
-    matrices = load_all(folder, manifest, data_root)
+    made = folder / "made"
+    selections = remake(folder, opened.manifest, made, data_root)
     differ: dict[str, None] = {}
-    for selection in remake(folder, manifest, made, data_root):
+    for selection in selections:
         for spec, data in seen(selection):
             now = datasets.fingerprint_if_there(spec.whole, data_root)
             if now not in (None, data.fingerprint):
                 differ[f"{spec.title}: {data.fingerprint} in the archive, {now} here"] = None
     if differ:
         raise _other_data(file, list(differ))
-    reports = [records_json.read(made / each.name) for each in manifest.matrices]
+    matrices = [selection.matrix for selection in selections]
+    reports = [records_json.read(made / matrix.name) for matrix in matrices]
     return Unpacked(matrices, reports)
 
 

@@ -8,13 +8,13 @@ that other versions made it, words and plots may be theirs; then what it tells i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.basics.errors import UserError
-from classifier.records.record import EvaluateRecord, MetricRecord, TrainRecord
-from classifier.records.runs import RECORD, read_record
+from classifier.records.record import EvaluateRecord, MetricRecord, Record, TrainRecord
+from classifier.records.runs import RECORD, DamagedRecordError
 from experiments.share.archive import (
     REPORTS,
     RUNS,
@@ -25,8 +25,8 @@ from experiments.share.archive import (
 )
 from experiments.share.sealed import NoArchiveError, Opened, unseal
 from experiments.share.told import not_compared, tell_the_same
-from experiments.store.damage import problem_of
-from experiments.store.layout import folders, is_unit, run_name
+from experiments.store.damage import read_whole
+from experiments.store.layout import run_name, units
 from experiments.store.store import Results
 
 
@@ -53,12 +53,11 @@ def verify(file: Path, data_root: Path) -> Verified:
             opened = unseal(file, Manifest, folder)
         except NoArchiveError as error:
             return Verified((str(error),), 0)
-        units = [u for run in folders(folder / RUNS) for u in folders(run) if is_unit(u)]
         problems = [f"{file}: {problem}" for problem in _problems(opened, folder, made, data_root)]
         differ = _differ(folder, made)
         others = _others(opened.manifest) if opened.manifest and differ else ""
         left_out = (f"{REPORTS}/{name}: {what}" for name in differ if (what := not_compared(name)))
-        return Verified(tuple(problems), len(units), others, tuple(left_out))
+        return Verified(tuple(problems), len(units(folder / RUNS)), others, tuple(left_out))
 
 
 def _problems(opened: Opened[Manifest], folder: Path, made: Path, data_root: Path) -> Iterator[str]:
@@ -79,22 +78,22 @@ def _problems(opened: Opened[Manifest], folder: Path, made: Path, data_root: Pat
 
 def wrong_records(folder: Path) -> Iterator[str]:
     """What of the records is damaged, else what fits no other, once an archive lies in a folder."""
-    units = [u for run in folders(folder / RUNS) for u in folders(run) if is_unit(u)]
-    damaged = list(_damaged(units))
-    yield from damaged or _misfits(units)
+    records: dict[Path, Record] = {}
+    damaged = []
+    for unit in units(folder / RUNS):
+        try:
+            records[unit] = record = read_whole(unit, has_checkpoint=False)
+        except DamagedRecordError as error:
+            damaged.append(error.problem)
+            continue
+        if run_name(record.spec.run) != unit.parent.name:
+            damaged.append(f"{unit / RECORD} lies in the folder of another run")
+    yield from damaged or _misfits(records)
 
 
-def _damaged(units: Sequence[Path]) -> Iterator[str]:
-    for unit in units:
-        if problem := problem_of(unit, has_checkpoint=False):
-            yield problem
-        elif run_name(read_record(unit).spec.run) != unit.parent.name:
-            yield f"{unit / RECORD} lies in the folder of another run"
-
-
-def _misfits(units: Sequence[Path]) -> Iterator[str]:
+def _misfits(records: Mapping[Path, Record]) -> Iterator[str]:
     """Of one training all figures must be of its weights, and those of its own data of these."""
-    records, found = {unit: read_record(unit) for unit in units}, Results()
+    found = Results()
     data: dict[str, str] = {}
     for record in records.values():
         found.add(record)

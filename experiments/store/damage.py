@@ -30,10 +30,10 @@ def _now(file: Path, of: Callable[[Path], str]) -> str:
     return of(file)
 
 
-def problem_of(unit: Path, *, has_checkpoint: bool = True) -> str:
+def problem_of(unit: Path) -> str:
     """What is damaged, without what to do; nothing where it is whole."""
     try:
-        read_whole(unit, has_checkpoint=has_checkpoint)
+        read_whole(unit)
     except runs.DamagedRecordError as error:
         return error.problem
     return ""
@@ -55,27 +55,40 @@ def read_whole(unit: Path, *, has_checkpoint: bool = True, look: Look = _now) ->
 def _problem(unit: Path, record: Record, has_checkpoint: bool, look: Look) -> str:
     if record.signature != record.spec.signature or record.unit != unit.name:
         return f"{unit / runs.RECORD} is not what its name and settings say"
+    file = _file_of(unit, record, has_checkpoint)
+    if file is None:
+        return ""
+    if not file.exists():
+        return f"{file} is missing"
     match record:
-        case TrainRecord() if has_checkpoint or (unit / CHECKPOINT).exists():
-            return _of_training(unit / CHECKPOINT, record, look)
-        case MetricRecord() if record.scores is not None:
-            return _of_metric(unit / SCORES, record, look)
+        case TrainRecord():
+            return _of_training(file, record, look)
+        case MetricRecord():
+            return _of_metric(file, record, look)
         case EvaluateRecord():
-            return _of_evaluation(unit / PREDICTIONS, record, look)
+            return _of_evaluation(file, record, look)
     return ""
 
 
+def _file_of(unit: Path, record: Record, has_checkpoint: bool) -> Path | None:
+    """What a record is held against; None where there is no such file."""
+    match record:
+        case TrainRecord() if has_checkpoint or (unit / CHECKPOINT).exists():
+            return unit / CHECKPOINT
+        case MetricRecord() if record.scores is not None:
+            return unit / SCORES
+        case EvaluateRecord():
+            return unit / PREDICTIONS
+    return None
+
+
 def _of_training(file: Path, record: TrainRecord, look: Look) -> str:
-    if not file.exists():
-        return f"{file} is missing"
     if look(file, digest) != record.checkpoint:
         return f"{file} is not the checkpoint that was trained"
     return ""
 
 
 def _of_metric(file: Path, record: MetricRecord, look: Look) -> str:
-    if not file.exists():
-        return f"{file} is missing"
     if look(file, digest) != record.scores:
         return f"{file} is not what its metric gave"
     mean, said = float(look(file, _mean_of_scores)), record.value
@@ -92,8 +105,6 @@ def _mean_of_scores(file: Path) -> str:
 
 
 def _of_evaluation(file: Path, record: EvaluateRecord, look: Look) -> str:
-    if not file.exists():
-        return f"{file} is missing"
     given = json.loads(look(file, _figures_of_predictions))
     for name, figure in given.items():
         said = getattr(record, name)

@@ -35,6 +35,7 @@ from experiments.store.layout import (
     is_unit,
     is_work,
     signature_of,
+    units,
 )
 from experiments.store.store import Store
 
@@ -170,11 +171,11 @@ def _files(folder: Path) -> Iterator[os.stat_result]:
 
 def verify(store: Store, progress: OnCount) -> Iterator[str]:
     """Read every record, checkpoint and prediction; a line for each unit that is damaged."""
-    units = [unit for run in folders(store.root) for unit in folders(run) if is_unit(unit)]
-    for done, unit in enumerate(units, start=1):
+    there = units(store.root)
+    for done, unit in enumerate(there, start=1):
         if problem := problem_of(unit):
             yield f"{problem}; delete {unit} to have it done again"
-        progress(done, len(units))
+        progress(done, len(there))
 
 
 @dataclass(frozen=True)

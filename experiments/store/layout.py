@@ -53,6 +53,11 @@ def is_unit(folder: Path) -> bool:
     return folder.name.startswith(UNITS)
 
 
+def units(root: Path) -> list[Path]:
+    """All units in a folder of runs."""
+    return [unit for run in folders(root) for unit in folders(run) if is_unit(unit)]
+
+
 def is_work(folder: Path) -> bool:
     return folder.name.startswith(WORK)
 
