@@ -50,7 +50,7 @@ from classifier.config.optimizers import AdamW, LibraryOptimizer, Optimizer
 from classifier.config.schedules import Cosine, Schedule, TorchSchedule, Warmup
 from classifier.config.tracks import RAW, Raw, Track
 from classifier.data.augment import AnyPolicy, RandomResized, Transform, transforms
-from classifier.data.pixels import centre_side, random_side
+from classifier.data.sides import centre_side, random_side
 from classifier.data.spec import DataSpec
 from classifier.data.split import Part
 from classifier.models import catalogue

@@ -6,11 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, write_atomically
@@ -19,11 +17,13 @@ from classifier.data.images import BadImageError, decoders
 from classifier.data.looked import once
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 Open = Callable[[str], "Image"]
 """Gives the image of a path; raises BadImageError."""
-Pairs = NDArray[np.int64]
+Pairs: TypeAlias = "NDArray[np.int64]"
 """(pairs, 2) positions."""
 
 BITS = 64
@@ -49,6 +49,8 @@ def alike(
     """The sets of images whose perceptual hashes (pHash of 64 bits, Zauner 2010) differ in at most
     `distance` bits; where a is like b and b like c, all three are one set. `hashes`: of the
     contents of files in `folder`, by path. Raises UserError where the library is missing."""
+    import numpy as np
+
     perceived = _perceived(folder, hashes, open_image, progress)
     known = {path: of for path, of in perceived.items() if of is not None}
     each = sorted(set(known.values()))
@@ -65,6 +67,8 @@ def alike(
 
 def joined(groups: Mapping[str, str], sets: Iterable[Sequence[str]]) -> dict[str, str]:
     """Groups by path, with those made one that a set of images joins."""
+    import numpy as np
+
     by_group: dict[str, list[str]] = {}
     for path, group in groups.items():
         by_group.setdefault(group, []).append(path)
@@ -108,6 +112,8 @@ def _bits(hexadecimal: str) -> list[float]:
 def _near(bits: NDArray[np.float64], distance: int) -> Pairs:
     """The pairs that differ in at most so many bits: of 1 and -1 the product of two rows is BITS
     minus twice the bits that differ."""
+    import numpy as np
+
     rows = bits.astype(np.float32)
     found = [np.empty((0, 2), np.int64)]
     for start in range(0, len(rows), BLOCK):
@@ -120,6 +126,7 @@ def _near(bits: NDArray[np.float64], distance: int) -> Pairs:
 
 def _components(count: int, pairs: Pairs) -> list[str]:
     """A name for each position, the same for those that pairs connect."""
+    import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

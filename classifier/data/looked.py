@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from filelock import FileLock
-from joblib import Parallel, delayed
 
 from classifier.basics.console import Counted
 from classifier.basics.files import cache_folder, path_key, write_atomically
@@ -27,6 +26,8 @@ def once(
     """By path what `look` says of it. `what` names the question, with the versions of all that the
     answer depends on; `hashes` are those of the contents, by path, of files in `folder`. In a
     terminal there is a progress where none is given: it may take minutes."""
+    from joblib import Parallel, delayed
+
     if progress is uncounted and sys.stderr.isatty():
         progress = Counted("looking at images")
     kept = cache_folder("looked-at") / f"{path_key(folder)}-{what}.json"

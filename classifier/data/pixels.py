@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,17 +19,6 @@ from classifier.data.split import Part
 
 FORMAT = 2
 """Raise it when other pixels are made of the same file."""
-
-
-def random_side(image_size: int) -> int:
-    """To what the short side is resized before a random crop, or ten crops: a tenth more."""
-    return int(1.1 * image_size)
-
-
-def centre_side(image_size: int, share: float | None) -> int:
-    """To what the short side is resized before the centre crop, which is that share of it; rounded
-    down, as timm does."""
-    return image_size if share is None else math.floor(image_size / share + 1e-6)
 
 
 class Pixels:

@@ -6,13 +6,15 @@ AUC of a class without a positive.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from classifier.basics.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Labels = NDArray[np.int64]
 """Class indices (N,)."""
@@ -73,6 +75,8 @@ def overall(matrix: NDArray[np.int64]) -> dict[str, float]:
 def per_class(matrix: NDArray[np.int64]) -> pd.DataFrame:
     """A row for each class of a confusion matrix: images, precision, recall, F0.5, F1, F2 and
     accuracy (one against the rest)."""
+    import pandas as pd
+
     of_pycm = _pycm(matrix).class_stat
     columns = {
         name: [_number(of_pycm[key][label]) for label in range(len(matrix))]
@@ -83,6 +87,7 @@ def per_class(matrix: NDArray[np.int64]) -> pd.DataFrame:
 
 def ranking(scores: NDArray[np.float64], labels: Labels) -> pd.DataFrame:
     """AUC and AUPR (average precision) of each class against the rest, from its scores (N, C)."""
+    import pandas as pd
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     figures = np.full((scores.shape[1], 2), np.nan)

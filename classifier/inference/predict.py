@@ -19,7 +19,7 @@ from classifier.basics.progress import OnCount, uncounted
 from classifier.config.spec import Precision
 from classifier.data.images import images_in, is_image, open_file
 from classifier.data.pillow import Pixel
-from classifier.data.pixels import centre_side, random_side
+from classifier.data.sides import centre_side, random_side
 from classifier.data.transforms import centre_crop
 from classifier.inference import cam as maps
 from classifier.inference.evaluate import load_for_inference, ten_crop_batch

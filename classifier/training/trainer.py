@@ -271,7 +271,8 @@ class Trainer:
             self.epoch, self.step_in_epoch = self.epoch + 1, 0
             self._losses, self._sizes = [], []
             self._seconds.append(self.seconds)
-            keep(self.state, (self.epoch, 0), True)
+            if self._looking():  # else it has ended
+                keep(self.state, (self.epoch, 0), True)
 
     def _looking(self) -> list[Looker]:
         """Those who have not seen their end."""

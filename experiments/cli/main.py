@@ -107,8 +107,7 @@ def _with(runner: Runner, options: argparse.Namespace, printed: Wanted | None) -
     if printed:
         return runner.reporter.show(here, printed)
     if options.report:
-        reported = runner.reporter.report(here)
-        print(reported.text, end="")
+        reported = runner.reporter.report(here, lambda text: print(text, end="", flush=True))
         return ALL_DONE if reported.is_whole else SOME_MISSING
     console.outlive_readers()
     outcome = runner.run()

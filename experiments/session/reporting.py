@@ -78,6 +78,10 @@ class Found:
         return [answers(selection) for selection in self.selections]
 
 
+def _to_nobody(text: str) -> None:
+    pass
+
+
 class Reporter:
     """The reports of some matrices, from one store into one folder."""
 
@@ -159,19 +163,25 @@ class Reporter:
                 shown.append(table(answer, name))
         return shown
 
-    def report(self, here: Platform) -> Reported:
-        """Write every matrix's report, or none."""
+    def report(self, here: Platform, tell: Callable[[str], None] = _to_nobody) -> Reported:
+        """Write every matrix's report, or none. `tell` gets its text in two parts: the tables and
+        answers as soon as they are known, for the pages take longer to draw."""
         from reports.words.wording import headline
 
         self.check_owners()
         found = self.find_some(here)
         answers = found.answers()
+        folders = [self._folder / matrix.name for matrix in self._matrices]
+        text = "".join(map(_answered, folders, answers))
+        tell(text)
         files = self.write(found, answers)
+        where = "".join(_where(each, len(of)) for each, of in zip(files, answers, strict=True))
+        tell(where)
         return Reported(
             is_whole=all(selection.is_whole for selection in found.selections),
             files=tuple(map(tuple, files)),
             headlines=tuple(headline(answer) for each in answers for answer in each),
-            text="".join(map(_text, files, answers)),
+            text=text + where,
         )
 
     def show(self, here: Platform, wanted: Wanted) -> int:
@@ -207,17 +217,23 @@ class Reporter:
         return found
 
 
-def _text(files: Sequence[Path], answers: Sequence[Answer]) -> str:
-    """What is printed of a report."""
+def _answered(folder: Path, answers: Sequence[Answer]) -> str:
+    """A report's tables and what they say."""
+    from reports.page.markdown import grid
+    from reports.page.sections import measured
     from reports.words.wording import headline
 
-    tables = [f"\n{file}\n\n{file.read_text(encoding='utf-8')}" for file in files[: len(answers)]]
-    others = [file for file in files[len(answers) :] if file.suffix not in (".svg", ".html")]
+    tables = [f"\n{folder / each.table.name}.md\n\n{grid(measured(each))}" for each in answers]
+    return "".join(tables) + "\n" + "".join(f"{headline(answer)}\n" for answer in answers)
+
+
+def _where(files: Sequence[Path], tables: int) -> str:
+    """What lies beside a report's tables, of which there are so many."""
+    others = [file for file in files[tables:] if file.suffix not in (".svg", ".html")]
     lines = [f"\nand in {others[0].parent}: {', '.join(file.name for file in others)}\n"]
-    lines += map(headline, answers)
     # It has the plots too.
-    lines += [f"\nto look at: {page}" for page in files if page.suffix == ".html"]
-    return "".join(tables) + "".join(f"{line}\n" for line in lines)
+    lines += [f"to look at: {page}" for page in files if page.suffix == ".html"]
+    return "".join(f"{line}\n" for line in lines)
 
 
 class Growing:

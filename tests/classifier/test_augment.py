@@ -28,7 +28,7 @@ from classifier.config.tracks import RAW
 from classifier.data.augment import RandomResized
 from classifier.data.datasets import listing
 from classifier.data.loader import Drawn, _Order
-from classifier.data.pixels import centre_side
+from classifier.data.sides import centre_side
 from classifier.data.transforms import TrainImage, cropping, policy
 from classifier.inference.predict import Options, predict
 from classifier.job import evaluate, train

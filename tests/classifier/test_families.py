@@ -296,7 +296,7 @@ def test_one_that_was_not_looking_is_trained_anew(
     long = spec_of(short, epochs=5)
     members, folder = [Member(short, (RAW,))], tmp_path / "kept"
     place = Place(folder, checkpoint_minutes=0.0)
-    (first,) = train_together(members, place, lambda _: folder, states_in=folder)
+    (first,) = train_together(members, place, lambda _: folder, states_in=folder, keep_end=True)
 
     def goes_on(spec: TrainSpec, track: Track) -> bool:
         seen = read_seen(folder)

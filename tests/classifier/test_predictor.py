@@ -22,7 +22,8 @@ from torchvision.transforms.functional import normalize, pil_to_tensor
 
 from classifier.basics.errors import UserError
 from classifier.data.images import open_file
-from classifier.data.pixels import Pixels, random_side
+from classifier.data.pixels import Pixels
+from classifier.data.sides import random_side
 from classifier.data.transforms import Normalize
 from classifier.inference import cam, predict, predictions
 from classifier.inference.evaluate import Inference, ten_crop_logits

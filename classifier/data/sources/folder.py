@@ -13,8 +13,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from joblib import Parallel, delayed
-
 from classifier.basics.errors import UserError
 from classifier.basics.files import cache_folder, path_key, sha256, write_atomically
 from classifier.basics.names import nearest
@@ -280,6 +278,8 @@ def hashed(folder: Path, files: Iterable[str]) -> dict[str, tuple[int, str]]:
     a file; `mv` and programs that set the old time change the inode or the time of change. Raises
     UserError, naming the file, where one can't be read.
     """
+    from joblib import Parallel, delayed
+
     kept = cache_folder("fingerprints") / f"{path_key(folder)}.json"
     hashed = _read_index(kept)
     paths = sorted(files)
