@@ -14,7 +14,10 @@ __all__ = ["command", "main"]
 def command() -> int:
     """`ablate`, and this file as a script."""
     gc.set_threshold(100_000)  # records are many objects, and none of them garbage
-    return main()
+    try:
+        return main()
+    finally:
+        gc.freeze()  # else the interpreter looks through all modules once more, for half a second
 
 
 if __name__ == "__main__":

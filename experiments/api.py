@@ -26,7 +26,15 @@ from experiments.execution.engines import EngineName
 from experiments.matrix import load as matrices_of
 from experiments.matrix.model import Matrix
 from experiments.matrix.overrides import Overrides
-from experiments.session.options import Devices, NamedPath, check_folder, checked, one_or_more, read
+from experiments.session.options import (
+    Devices,
+    NamedPath,
+    Number,
+    check_folder,
+    checked,
+    one_or_more,
+    read,
+)
 from experiments.session.outcome import FailedJob, Outcome
 from experiments.session.runner import Runner
 from experiments.session.show_plan import Planned
@@ -92,7 +100,7 @@ class _ToLoad(BaseModel):
     path: NamedPath
     smoke: bool
     set: Annotated[tuple[str, ...], BeforeValidator(_sets)]
-    seeds: tuple[int, ...] | None
+    seeds: tuple[Annotated[int, Number], ...] | None
     data_root: NamedPath | None
 
 

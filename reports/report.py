@@ -95,7 +95,8 @@ def check_records(selection: Selection) -> None:
 
 
 def check_owner(matrix: Matrix, folder: Path) -> None:
-    """Raise UserError where the report's folder holds that of another matrix of the same name."""
+    """Raise UserError where the report's folder holds that of another matrix of the same name, or
+    somebody's own."""
     page = folder / matrix.name / PAGE
     if (page.parent / "__init__.py").exists():
         raise UserError(
@@ -109,7 +110,12 @@ def check_owner(matrix: Matrix, folder: Path) -> None:
         lines = page.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise UserError(f"the report {page} can't be read: {error.strerror}; remove it") from error
-    owner = next((line.removeprefix(mark) for line in lines if line.startswith(mark)), matrix.label)
+    owner = next((line.removeprefix(mark) for line in lines if line.startswith(mark)), None)
+    if owner is None:
+        raise UserError(
+            f"{page} is no report of a matrix, and would be written over; move it away, or choose "
+            "another folder with --reports"
+        )
     if owner != matrix.label:
         raise UserError(
             f"{page} is the report of {owner}, another matrix; rename {matrix.source}, or choose "

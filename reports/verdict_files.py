@@ -12,7 +12,7 @@ from reports.figures.tables import mean, minus
 from reports.statistics.answers import Answer, Judged, JudgedLine
 from reports.statistics.intervals import LEVEL, Comparison, Scope
 from reports.statistics.verdicts import Verdict
-from reports.words.wording import kind_of_row, spoken_of
+from reports.words.phrases import kind_of_row, spoken_of
 
 COLUMNS = (
     "table", "row", "column", "metric", "split", "figure", "low", "high", "best",

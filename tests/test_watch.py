@@ -99,7 +99,7 @@ def test_beside_two_runners_of_which_one_is_killed(
     assert "0 done  1 running  6 waiting  1 lost" in beside and "1 runner\n" in beside.replace(
         " \n", "\n"
     )
-    assert "lost: no sign of life" in rows(beside)[killed.pid]
+    assert "lost; a run takes it up" in rows(beside)[killed.pid]
     assert "epoch" in rows(beside)[survivor.pid]
 
     survivor.send_signal(signal.SIGINT)

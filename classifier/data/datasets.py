@@ -274,6 +274,11 @@ def shared(
     ]
 
 
+def copies(data: DataSpec, root: Path, paths: Sequence[str]) -> list[tuple[str, ...]]:
+    """The sets of images that are the same, or alike with `similar`, by path."""
+    return _alike(data, root, paths)
+
+
 def also_trained(data: DataSpec, listed: Listing, own: DataSpec, root: Path) -> list[str]:
     """The images of other data that are equal, byte for byte, to images of the training's train or
     val: `a/1.png = b/2.png`. Nothing where the training's data are not there."""

@@ -162,7 +162,11 @@ def _looked(found: Layout, folder: Path, counting: Counting) -> Looked:
         parts=listed.counts(),
         sizes=tuple(seen.sizes.values()),
         is_whole=seen.is_whole,
-        odd=(*odd, *_remarks(data, root, listed, classes)),
+        odd=(
+            *odd,
+            *_remarks(data, root, listed, classes),
+            *(_copies(data, root, listed) if seen.is_whole else ()),
+        ),
     )
 
 
@@ -269,6 +273,23 @@ def _remarks(
         yield f"classes with fewer than {FEW} images: {some(few)} ({len(few):,} in all)"
     for part, names in listed.lacking().items():
         yield f"{part} has no image of {some(names)}"
+
+
+def _copies(data: DataSpec, root: Path, listed: Listing) -> Iterator[str]:
+    """What is odd about images that are the same, byte for byte."""
+    label_of = dict(zip(listed.paths, listed.labels, strict=True))
+    copies = datasets.copies(data, root, listed.paths)
+    wrong = [each for each in copies if len({label_of[path] for path in each}) > 1]
+    if wrong:
+        of = counted(len(wrong), "image")
+        yield f"{of} in several classes, of which one at most is right: {_equal(wrong)}"
+    if more := [each for each in copies if each not in wrong]:
+        advice = "" if data.split == "given" else "; `duplicates: together` keeps them in one part"
+        yield f"{counted(len(more), 'image')} more than once: {_equal(more)}{advice}"
+
+
+def _equal(copies: Sequence[Sequence[str]]) -> str:
+    return some([" = ".join(each) for each in copies])
 
 
 def _left_out(data: DataSpec, root: Path) -> list[str]:

@@ -50,12 +50,20 @@ def one_or_more(given: object) -> object:
     return [given] if isinstance(given, str | Path) else given
 
 
+def no_truth(given: object) -> object:
+    """Python takes True for 1."""
+    if isinstance(given, bool):
+        raise ValueError("not a number")
+    return given
+
+
+Number = BeforeValidator(no_truth)
 NamedPath = Annotated[Path, BeforeValidator(_named)]
 Folders = Annotated[
     tuple[Annotated[str, BeforeValidator(_as_text)], ...], BeforeValidator(one_or_more)
 ]
-Minutes = Annotated[float, Field(ge=0, le=MOST_MINUTES)]
-Count = Annotated[int, Field(ge=0)]
+Minutes = Annotated[float, Field(ge=0, le=MOST_MINUTES), Number]
+Count = Annotated[int, Field(ge=0), Number]
 
 
 class RunOptions(BaseModel):
@@ -74,8 +82,8 @@ class RunOptions(BaseModel):
     address: str | None = None
     """Of a Ray cluster."""
     devices: Annotated[tuple[str, ...], BeforeValidator(devices_of)] = ("auto",)
-    jobs_per_device: Annotated[int, Field(ge=1)] | None = None
-    workers: Annotated[Workers, Field(union_mode="left_to_right")] = "auto"
+    jobs_per_device: Annotated[int, Field(ge=1), Number] | None = None
+    workers: Annotated[Workers, Field(union_mode="left_to_right"), Number] = "auto"
     retries: Count = 1
     fail_fast: bool = False
     stall_minutes: Minutes = 30.0
@@ -130,6 +138,8 @@ def checked(**given: Any) -> RunOptions:
         raise UserError(f"workers={options.workers}: neither auto nor a number from 0 up")
     check_folder("runs", options.runs)
     check_folder("reports", options.reports)
+    if options.runs.resolve() == options.reports.resolve():
+        raise UserError(f"--runs and --reports are one folder, {options.runs}; name two")
     tracking.check(options.tensorboard, options.mlflow)
     options.engine_options(Path()).check()
     return options

@@ -166,7 +166,7 @@ class Reporter:
     def report(self, here: Platform, tell: Callable[[str], None] = _to_nobody) -> Reported:
         """Write every matrix's report, or none. `tell` gets its text in two parts: the tables and
         answers as soon as they are known, for the pages take longer to draw."""
-        from reports.words.wording import headline
+        from reports.words.headlines import headline
 
         self.check_owners()
         found = self.find_some(here)
@@ -221,7 +221,7 @@ def _answered(folder: Path, answers: Sequence[Answer]) -> str:
     """A report's tables and what they say."""
     from reports.page.markdown import grid
     from reports.page.sections import measured
-    from reports.words.wording import headline
+    from reports.words.headlines import headline
 
     tables = [f"\n{folder / each.table.name}.md\n\n{grid(measured(each))}" for each in answers]
     return "".join(tables) + "\n" + "".join(f"{headline(answer)}\n" for answer in answers)

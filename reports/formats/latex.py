@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from classifier.basics.names import printable
 from reports.formats.printed import MARKS, Printed
 from reports.statistics.verdicts import Word
-from reports.words.wording import BOLD
+from reports.words.verdict_notes import BOLD
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",

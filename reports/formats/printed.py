@@ -13,7 +13,8 @@ from reports.figures.tables import bare
 from reports.page.sections import measured
 from reports.statistics.answers import Answer, Judged
 from reports.statistics.verdicts import Word
-from reports.words.wording import BOLD, compared_with
+from reports.words.phrases import compared_with
+from reports.words.verdict_notes import BOLD
 
 MARKS = {Word.BETTER: "†", Word.WORSE: "‡", Word.SAME: "≈", Word.CANT_TELL: "?"}
 """No arrows: of a loss less is better."""

@@ -45,8 +45,10 @@ from reports.page.plots.every import Plots
 from reports.page.sections import behind, cost, environment, measured, settings
 from reports.statistics.answers import Answer
 from reports.words.notes import notes
+from reports.words.phrases import compared_columns, preferred
 from reports.words.short import findings
-from reports.words.wording import METHOD, compared_columns, marks, preferred
+from reports.words.verdict_grid import marks
+from reports.words.verdict_notes import METHOD
 
 MOST_IMAGES = 24
 """Of a table's disagreements."""

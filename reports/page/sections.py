@@ -24,18 +24,13 @@ from reports.figures.select import Selection
 from reports.figures.tables import bare, shown
 from reports.page.plots.every import Plots
 from reports.statistics.answers import Answer, Judged
+from reports.words.headlines import headline
 from reports.words.notes import notes
+from reports.words.published import published_grid
 from reports.words.recipes import recipes
-from reports.words.wording import (
-    METHOD,
-    headline,
-    marks,
-    published_grid,
-    rough,
-    verdict_grid,
-    verdict_notes,
-    would_tell,
-)
+from reports.words.verdict_grid import marks, verdict_grid
+from reports.words.verdict_notes import METHOD, verdict_notes
+from reports.words.would_tell import rough, would_tell
 
 MOST_NAMES = 10
 OWNER = "matrix: "

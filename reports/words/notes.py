@@ -9,12 +9,7 @@ from classifier.basics.machine import Platform, without_instructions
 from classifier.basics.names import counted
 from classifier.config.family import LOOKS
 from classifier.data.batches import left_over
-from classifier.records.record import (
-    BenchmarkRecord,
-    Environment,
-    Record,
-    TrainRecord,
-)
+from classifier.records.record import BenchmarkRecord, Environment, Record, TrainRecord
 from experiments.matrix.model import Matrix
 from reports.figures.disagreements import Folders
 from reports.figures.guessing import guess

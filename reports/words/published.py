@@ -10,7 +10,8 @@ from classifier.data.split import PARTS, Part
 from reports.blocks import Bullets, Grid, Section
 from reports.figures.metrics import OF_THE_WHOLE, WITHOUT_INTERVAL
 from reports.figures.select import Cell, SelectedTable
-from reports.figures.tables import bare, in_form, interval, rounded
+from reports.figures.tables import bare, figure, in_form, interval, minus, rounded, text
+from reports.statistics.answers import Answer, Judged, estimate_from_records
 from reports.statistics.intervals import Comparison, Scope, compare_unpaired, estimate_from_shares
 from reports.statistics.limits import Score
 from reports.statistics.verdicts import holm, verdict
@@ -152,3 +153,35 @@ def _notes(table: SelectedTable, images: Images, compared: int) -> list[str]:
         notes.append(f"{NOTHING.capitalize()}.")
     notes += [reason for kind, reason in ONLY_ACCURACY.items() if kind in kinds]
     return notes
+
+
+def published_grid(answer: Answer) -> Grid:
+    """Published figures beside the measured ones, and whether chance alone can be why they differ:
+    whether it is within what both samples of images allow."""
+    header = (
+        answer.table.row_header,
+        "column",
+        "measured",
+        "published",
+        "minus published",
+        "within what chance allows",
+    )
+    rows = []
+    for each in (each for row in answer.cells for each in row):
+        cell, column = each.cell, each.cell.column
+        if cell.published is None:
+            continue
+        difference = text(column, minus(cell, cell.published), "+")
+        measured = (figure(cell), text(column, cell.published), difference)
+        rows.append((cell.row, column.header, *measured, _within(each)))
+    return Grid(header, rows)
+
+
+def _within(judged: Judged) -> str:
+    """Binomial of both, unpaired; of accuracies only."""
+    cell, published = judged.cell, judged.cell.published
+    if published is None or cell.missing or cell.column.metric != "accuracy":
+        return ""
+    measured = estimate_from_records(cell.there)
+    found = compare_unpaired(estimate_from_shares([published], measured.images), measured)
+    return "yes" if found.low <= 0 <= found.high else "no"

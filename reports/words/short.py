@@ -1,5 +1,5 @@
 """Each table's answer in short: a difference, its verdict, a plain sentence. It stands first on the
-HTML page; report.md has the same in two sentences (wording.headline).
+HTML page; report.md has the same in two sentences (headlines.py).
 
 Differences of shares are in percentage points here, of two decimals.
 """
@@ -20,20 +20,17 @@ from reports.figures.tables import mean, rounded, text
 from reports.statistics.answers import Answer, Judged, JudgedLine
 from reports.statistics.intervals import Comparison, Scope
 from reports.statistics.verdicts import Verdict, Word
-from reports.words.wording import (
+from reports.words.headlines import counted_verdicts, line_over, row_by_row, why_nothing
+from reports.words.phrases import (
     compared_columns,
-    counted_verdicts,
     kind_of_row,
     level_of,
-    line_over,
-    mark_of,
     p_value,
     preferred,
-    row_by_row,
     seeds_and_images,
     where_and_names,
-    why_nothing,
 )
+from reports.words.verdict_grid import mark_of
 
 MOST_LINES = 4
 """Of a table's columns whose means over the rows are shown."""

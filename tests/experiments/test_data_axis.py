@@ -27,7 +27,8 @@ from reports.report import write
 from reports.statistics.answers import answers
 from reports.statistics.intervals import compare
 from reports.words.before import at_best
-from reports.words.wording import headline, verdict_notes
+from reports.words.headlines import headline
+from reports.words.verdict_notes import verdict_notes
 from tests.classifier.test_datasets import make_images
 from tests.records import results_of
 from tests.reports.test_answers import share, store_of

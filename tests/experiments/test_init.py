@@ -334,6 +334,29 @@ def test_what_is_odd_is_named(here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "8 of 'a' to 9 of 'b'" in said, "without those that can't be read"
 
 
+def test_copies_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = here / "photos"
+    class_folders(photos, "abc", images=8)
+    copy = (photos / "a" / "0.png").read_bytes()
+    (photos / "a" / "again.png").write_bytes(copy)
+    begun("--data", "photos")
+    said = capsys.readouterr().out
+    assert (
+        "odd: 1 image more than once: a/0.png = a/again.png; "
+        "`duplicates: together` keeps them in one part\n" in said
+    )
+    assert "several classes" not in said
+    (photos / "b" / "wrong.png").write_bytes(copy)
+    Path("my.yaml").unlink()
+    begun("--data", "photos")
+    said = capsys.readouterr().out
+    assert (
+        "odd: 1 image in several classes, of which one at most is right: "
+        "a/0.png = a/again.png = b/wrong.png\n" in said
+    )
+    assert "more than once" not in said
+
+
 def test_of_many_files_that_are_left_out_three_are_named(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

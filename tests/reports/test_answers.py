@@ -37,7 +37,9 @@ from reports.statistics.answers import Answer, answers, noise
 from reports.statistics.intervals import Scope, compare
 from reports.statistics.verdicts import Word
 from reports.words.before import at_best
-from reports.words.wording import headline, rough, verdict_notes, would_tell
+from reports.words.headlines import headline
+from reports.words.verdict_notes import verdict_notes
+from reports.words.would_tell import rough, would_tell
 from tests.records import results_of
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"

@@ -22,7 +22,7 @@ from reports.figures.tables import mean
 from reports.report import write
 from reports.statistics.answers import answers
 from reports.words.before import at_best
-from reports.words.wording import headline
+from reports.words.headlines import headline
 from tests.records import results_of
 
 STORED = Path(__file__).parent / "stored"

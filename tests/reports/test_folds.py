@@ -38,7 +38,7 @@ from reports.statistics.answers import Answer, answers
 from reports.statistics.intervals import Scope, compare
 from reports.words.before import at_best
 from reports.words.notes import notes
-from reports.words.wording import FOLDS
+from reports.words.verdict_notes import FOLDS
 from tests.records import results_of
 
 IMAGES, CLASSES, COUNT = 300, 4, 3

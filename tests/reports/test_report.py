@@ -324,12 +324,14 @@ def test_a_report_never_lies_among_the_programs_own_files(tmp_path: Path) -> Non
         check_owner(load(made), EXPERIMENTS.parent / "reports")
 
 
-def test_an_old_report_that_is_no_text_is_no_obstacle(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"# My own\n"])
+def test_what_is_no_report_is_not_written_over(content: bytes, tmp_path: Path) -> None:
     matrix, _ = published("ema")
     page = tmp_path / "ema" / "report.md"
     page.parent.mkdir()
-    page.write_bytes(b"\xff\xfe")
-    check_owner(matrix, tmp_path)
+    page.write_bytes(content)
+    with pytest.raises(UserError, match=r"report\.md is no report of a matrix"):
+        check_owner(matrix, tmp_path)
     page.unlink()
     page.mkdir()
     with pytest.raises(UserError, match="can't be read"):

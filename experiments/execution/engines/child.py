@@ -6,7 +6,7 @@ Why a process a bundle: a crash, a leak or an exhausted memory costs one job, an
 bundle at most a new beginning; each sees one device; and torch's global state (threads,
 determinism, generators) is a training's own, and of what looks at it afterwards.
 
-Why a fork server: to import torch takes 4 s, a matrix of short trainings is hundreds of jobs. The
+Why a fork server: to import torch takes 3 s, a matrix of short trainings is hundreds of jobs. The
 server (`preload`) imports it once, and each process is forked from it in 0.02 s. What goes wrong if
 one forks carelessly, and what is done about it:
 

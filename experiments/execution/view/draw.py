@@ -184,7 +184,7 @@ def best(latest: Said) -> str:
 def _at(row: Row) -> str:
     latest = row.running.progress
     if row.is_lost:
-        return "lost: no sign of life"
+        return "lost; a run takes it up"
     if latest is None:
         return "starting"
     count = "" if latest.phase.startswith("epoch") else f" {latest.done}/{latest.total}"

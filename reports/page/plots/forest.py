@@ -16,7 +16,7 @@ from reports.page.plots import letters, marks, style, svg
 from reports.statistics.answers import Answer, Judged
 from reports.statistics.intervals import Comparison
 from reports.statistics.verdicts import Verdict, Word
-from reports.words.wording import difference, line_name, span
+from reports.words.phrases import difference, line_name, span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
