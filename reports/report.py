@@ -69,14 +69,23 @@ def write(
     )
     files |= {PAGE: beside[PAGE], INDEX: page} | beside
     files |= {f"{plot.name}.svg": svg.as_file(plot) for plot in plots}
-    target = folder / selection.matrix.name
+    target = make_folder(selection.matrix, folder)
     try:
-        target.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_atomically(target / name, content.encode())
     except OSError as error:
         raise UserError(f"the report {target} can't be written: {error}") from error
     return [target / name for name in files]
+
+
+def make_folder(matrix: Matrix, folder: Path) -> Path:
+    """The one of its report. Raises UserError where it can't be made."""
+    target = folder / matrix.name
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the report {target} can't be written: {error}") from error
+    return target
 
 
 def again(matrix: Matrix) -> list[str]:
@@ -110,14 +119,15 @@ def check_owner(matrix: Matrix, folder: Path) -> None:
         lines = page.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise UserError(f"the report {page} can't be read: {error.strerror}; remove it") from error
+    if markdown.item(f"{OWNER}{matrix.label}") in lines:
+        return
     owner = next((line.removeprefix(mark) for line in lines if line.startswith(mark)), None)
     if owner is None:
         raise UserError(
             f"{page} is no report of a matrix, and would be written over; move it away, or choose "
             "another folder with --reports"
         )
-    if owner != matrix.label:
-        raise UserError(
-            f"{page} is the report of {owner}, another matrix; rename {matrix.source}, or choose "
-            "another folder with --reports"
-        )
+    raise UserError(
+        f"{page} is the report of {owner}, another matrix; rename {matrix.source}, or choose "
+        "another folder with --reports"
+    )

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 
 TrainingState = dict[str, Any]
 """Plain containers, numbers, text and tensors only: it is read without running pickled code."""
+
+Moment = Literal["a step", "an epoch", "the end"]
+"""What of a training has just ended; at its end nobody looks any more."""
 
 FORMAT = 3
 """Raise it when what a state holds changes: one of another format is not gone on from."""
@@ -53,13 +56,14 @@ class Keeper:
     _took: float = 0.0
 
     def __call__(
-        self, state: Callable[[], TrainingState], position: tuple[int, int], ended: bool
+        self, state: Callable[[], TrainingState], position: tuple[int, int], at: Moment
     ) -> None:
-        """Look whether `state` is to be kept now. `position`: epoch and step that come next;
-        `ended`: an epoch has just ended."""
+        """Look whether `state` is to be kept now. `position`: epoch and step that come next."""
+        if at == "the end" and not self.about["keep"]:
+            return  # nobody goes on from it
         start = time.monotonic()
         since, stopping = start - self._last, self.stop()
-        due = since >= self.minutes * 60 or (ended and since >= SHARE * self._took)
+        due = since >= self.minutes * 60 or (at != "a step" and since >= SHARE * self._took)
         if not due and not stopping:
             return
         self._save(state(), position)

@@ -41,6 +41,7 @@ from classifier.records.kept import seen_of
 from classifier.records.record import Epoch
 from classifier.training.optimizer import make_optimizer, try_optimizer
 from classifier.training.schedule import learning_rates
+from classifier.training.states import Moment
 from classifier.training.step import Step
 from classifier.tricks.base import Act, Beginning
 from classifier.tricks.losses.class_balance import balance
@@ -51,9 +52,9 @@ COMPILED: dict[str, str | int | bool | Callable[..., Any]] = {"fallback_random":
 """Dropout draws as it does uncompiled, by the step's key. And not `dynamic`: a batch's size has
 code of its own, so that the sizes that came before it, or before a resume, change nothing."""
 
-Keep = Callable[[Callable[[], dict[str, Any]], tuple[int, int], bool], None]
-"""Gets what makes the full state, the epoch and step that come next, and whether an epoch has just
-ended, after every step and epoch; keeps the state if it is time (`states.Keeper`)."""
+Keep = Callable[[Callable[[], dict[str, Any]], tuple[int, int], Moment], None]
+"""Gets what makes the full state, the epoch and step that come next, and what has just ended, after
+every step and epoch; keeps the state if it is time (`states.Keeper`)."""
 
 
 def start_network(spec: TrainSpec, classes: int, file: Path | None) -> Network:
@@ -271,8 +272,7 @@ class Trainer:
             self.epoch, self.step_in_epoch = self.epoch + 1, 0
             self._losses, self._sizes = [], []
             self._seconds.append(self.seconds)
-            if self._looking():  # else it has ended
-                keep(self.state, (self.epoch, 0), True)
+            keep(self.state, (self.epoch, 0), "an epoch" if self._looking() else "the end")
 
     def _looking(self) -> list[Looker]:
         """Those who have not seen their end."""
@@ -326,7 +326,7 @@ class Trainer:
             self._rate = images_seen / (time.monotonic() - start)
             report(self._progress())
             if self.step_in_epoch < len(self.data.train):
-                keep(self.state, (self.epoch, self.step_in_epoch), False)
+                keep(self.state, (self.epoch, self.step_in_epoch), "a step")
 
     def _mean_loss(self) -> float:
         """Over this epoch's images. Looked at once an epoch: a look at a device's number waits."""

@@ -281,11 +281,11 @@ def _copies(data: DataSpec, root: Path, listed: Listing) -> Iterator[str]:
     copies = datasets.copies(data, root, listed.paths)
     wrong = [each for each in copies if len({label_of[path] for path in each}) > 1]
     if wrong:
-        of = counted(len(wrong), "image")
-        yield f"{of} in several classes, of which one at most is right: {_equal(wrong)}"
+        of = counted(len(wrong), "set")
+        yield f"{of} of equal images in several classes, one at most is right: {_equal(wrong)}"
     if more := [each for each in copies if each not in wrong]:
         advice = "" if data.split == "given" else "; `duplicates: together` keeps them in one part"
-        yield f"{counted(len(more), 'image')} more than once: {_equal(more)}{advice}"
+        yield f"{counted(len(more), 'set')} of equal images: {_equal(more)}{advice}"
 
 
 def _equal(copies: Sequence[Sequence[str]]) -> str:

@@ -51,8 +51,8 @@ def one_or_more(given: object) -> object:
 
 
 def no_truth(given: object) -> object:
-    """Python takes True for 1."""
-    if isinstance(given, bool):
+    """Python takes True for 1, and so does NumPy."""
+    if isinstance(given, bool) or str(getattr(given, "dtype", "")) == "bool":
         raise ValueError("not a number")
     return given
 
@@ -138,8 +138,6 @@ def checked(**given: Any) -> RunOptions:
         raise UserError(f"workers={options.workers}: neither auto nor a number from 0 up")
     check_folder("runs", options.runs)
     check_folder("reports", options.reports)
-    if options.runs.resolve() == options.reports.resolve():
-        raise UserError(f"--runs and --reports are one folder, {options.runs}; name two")
     tracking.check(options.tensorboard, options.mlflow)
     options.engine_options(Path()).check()
     return options

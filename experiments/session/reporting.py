@@ -114,9 +114,11 @@ class Reporter:
         return [self._folder.absolute() / matrix.name / PAGE for matrix in self._matrices]
 
     def check_owners(self) -> None:
-        """Raises UserError where a report's folder is another matrix's."""
+        """Raises UserError where a report's folder is another matrix's, or holds the records."""
         from reports.report import check_owner
 
+        if self._store.root.resolve() == self._folder.resolve():
+            raise UserError(f"--runs and --reports are one folder, {self._folder}; name two")
         for matrix in self._matrices:
             check_owner(matrix, self._folder)
 
@@ -165,16 +167,20 @@ class Reporter:
 
     def report(self, here: Platform, tell: Callable[[str], None] = _to_nobody) -> Reported:
         """Write every matrix's report, or none. `tell` gets its text in two parts: the tables and
-        answers as soon as they are known, for the pages take longer to draw."""
+        answers as soon as they are known, for the pages take longer to draw. They are written
+        whatever it raises."""
+        from reports.report import make_folder
         from reports.words.headlines import headline
 
         self.check_owners()
         found = self.find_some(here)
         answers = found.answers()
-        folders = [self._folder / matrix.name for matrix in self._matrices]
+        folders = [make_folder(matrix, self._folder) for matrix in self._matrices]
         text = "".join(map(_answered, folders, answers))
-        tell(text)
-        files = self.write(found, answers)
+        try:
+            tell(text)
+        finally:
+            files = self.write(found, answers)
         where = "".join(_where(each, len(of)) for each, of in zip(files, answers, strict=True))
         tell(where)
         return Reported(

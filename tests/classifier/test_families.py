@@ -347,6 +347,17 @@ def test_an_average_that_missed_steps_of_an_epoch_is_taken_anew(
     assert longer.record == expected.record
 
 
+@pytest.mark.parametrize("keep_end", [True, False])
+def test_an_end_to_go_on_from_is_kept_before_the_last_is_published(
+    keep_end: bool, tiny: TrainSpec, tmp_path: Path
+) -> None:
+    members, folder = [Member(learner(tiny, epochs=2), (RAW,))], tmp_path / "states"
+    place = Place(tmp_path, checkpoint_minutes=0)
+    ends = train_together(members, place, lambda _: folder, states_in=folder, keep_end=keep_end)
+    next(ends)
+    assert states.kept(folder)[0].name.startswith("state-000002-000000000-") == keep_end
+
+
 def test_a_folder_of_states_may_be_deleted_meanwhile(tiny: TrainSpec, tmp_path: Path) -> None:
     specs, folder = [learner(tiny, epochs=epochs) for epochs in (1, 2)], tmp_path / "states"
     members, place = [Member(spec, (RAW,)) for spec in specs], Place(tmp_path, checkpoint_minutes=0)

@@ -27,8 +27,11 @@ from classifier.records.runs import read_record
 from experiments import UserError, api, load, make_plan, results, run
 from experiments.cli.options import parser, run_options
 from experiments.execution import worker
+from experiments.execution.engines.local import platform_of
 from experiments.session.frames import MatrixResults
 from experiments.session.options import Devices, RunOptions, devices_of
+from experiments.session.reporting import Reporter
+from experiments.store.store import Store
 from tests import test_faults
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +101,26 @@ def stored(
         (unit / "best.safetensors").touch()
     matrix = load(STORED / f"{request.param}.yaml")
     return results(matrix, runs=store), store, STORED / "reports" / request.param
+
+
+def test_a_report_is_written_though_nobody_reads(
+    stored: tuple[MatrixResults, Path, Path], tmp_path: Path
+) -> None:
+    _, store, report = stored
+    reporter = Reporter([load(STORED / f"{report.name}.yaml")], Store(store), tmp_path)
+
+    def gone(text: str) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        reporter.report(platform_of(("cpu",)), gone)
+    assert (tmp_path / report.name / "verdicts.json").exists()
+    shutil.rmtree(tmp_path / report.name)
+    (tmp_path / report.name).touch()
+    told: list[str] = []
+    with pytest.raises(UserError, match="can't be written"):
+        reporter.report(platform_of(("cpu",)), told.append)
+    assert not told
 
 
 def plain(value: Any) -> Any:
@@ -399,9 +422,10 @@ def test_devices() -> None:
         ({"devices": "7"}, r"--devices 7: that device is not there"),
         ({"retries": -1}, r"retries=-1: .*greater than or equal to 0"),
         ({"retries": True}, r"retries=True: not a number"),
+        ({"retries": np.True_}, r"retries=.*True.*: not a number"),
         ({"stall_minutes": True}, r"stall_minutes=True: not a number"),
         ({"workers": False}, r"workers=False: not a number"),
-        ({"reports": "runs"}, r"--runs and --reports are one folder, runs; name two"),
+        ({"reports": "./runs"}, r"--runs and --reports are one folder, runs; name two"),
         ({"workers": -1}, r"workers=-1: neither auto nor a number from 0 up"),
         ({"workers": "many"}, r"workers='many': "),
         ({"jobs_per_device": 0}, r"jobs_per_device=0: .*greater than or equal to 1"),

@@ -342,7 +342,7 @@ def test_copies_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     begun("--data", "photos")
     said = capsys.readouterr().out
     assert (
-        "odd: 1 image more than once: a/0.png = a/again.png; "
+        "odd: 1 set of equal images: a/0.png = a/again.png; "
         "`duplicates: together` keeps them in one part\n" in said
     )
     assert "several classes" not in said
@@ -351,10 +351,10 @@ def test_copies_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     begun("--data", "photos")
     said = capsys.readouterr().out
     assert (
-        "odd: 1 image in several classes, of which one at most is right: "
+        "odd: 1 set of equal images in several classes, one at most is right: "
         "a/0.png = a/again.png = b/wrong.png\n" in said
     )
-    assert "more than once" not in said
+    assert "keeps them" not in said
 
 
 def test_of_many_files_that_are_left_out_three_are_named(

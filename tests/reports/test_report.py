@@ -324,6 +324,17 @@ def test_a_report_never_lies_among_the_programs_own_files(tmp_path: Path) -> Non
         check_owner(load(made), EXPERIMENTS.parent / "reports")
 
 
+@pytest.mark.parametrize("name", ["_new", "x_", "a__b", "a*b", "a<b>", "a~~b", "a|b", "#1"])
+def test_a_report_is_its_own_whatever_its_name(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "m" / f"{name}.yaml"
+    file.parent.mkdir()
+    text = (EXPERIMENTS / "ema.yaml").read_text()
+    file.write_text(text.replace("    published: published/ema.csv\n", ""))
+    matrix = load(file)
+    write(select(matrix, published("ema")[1]), tmp_path, is_live=True)
+    check_owner(matrix, tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"# My own\n"])
 def test_what_is_no_report_is_not_written_over(content: bytes, tmp_path: Path) -> None:
     matrix, _ = published("ema")
