@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,7 +88,7 @@ class Clock:
 
 
 def test_it_is_found_by_the_median_of_steps_after_the_first(
-    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     clock = Clock()
     found = Finder(8, lambda: clock.passing(6.0), clock)
@@ -99,14 +98,13 @@ def test_it_is_found_by_the_median_of_steps_after_the_first(
             clock.passing(40.0)
             yield torch.zeros(2, 2, 2, 3, dtype=torch.uint8), torch.zeros(2)
 
-    with caplog.at_level(logging.INFO):
-        for step, _ in enumerate(found.watch(made())):
-            clock.passing(600.0 if step < WARM_UP or step == WARM_UP + 2 else 4.0)
+    for step, _ in enumerate(found.watch(made())):
+        clock.passing(600.0 if step < WARM_UP or step == WARM_UP + 2 else 4.0)
     assert step == WARM_UP + STEPS - 1
     assert found.workers == 5  # 1.25 * 40 s / 10 s
     assert (
         "loader processes: 5 (a batch takes 40.0000 s to make, 10.0000 s to train on; 8 cores)"
-        in (caplog.text)
+        in capsys.readouterr().err
     )
 
 
