@@ -457,7 +457,8 @@ def test_bad_flags_are_one_line(
     command = ["train", "--model_name", "ghostnet", "--save_path", "runs/bad"]
     assert main([*command, *TOY, *flags]) == 2
     error = capsys.readouterr().err
-    assert message in error and len(error.strip().splitlines()) == 1
+    said = [line for line in error.strip().splitlines() if not line.startswith("looking at")]
+    assert message in error and len(said) == 1, "beside how far it is, where that takes long"
     assert not Path("runs/bad").exists(), "nothing is written"
     assert not Path("ran").exists()
 

@@ -202,7 +202,7 @@ CASES: dict[str, tuple[str, str, str]] = {
     "folds of a column's data": ("header: val, split: val", "header: val, data: {folder: x, folds: 5}", ":11: 'folds': for data that are split; a column's are not"),
     "a frozen trunk to teach": (GOOD[GOOD.index("train:"):], "train: {model: ghostnet}\nruns:\n  big: {}\n  small: {freeze: trunk, distill: {method: at, teacher: big}}\ntables: {t: {rows: runs, columns: [{header: a, split: test}]}}\n", ":6: 'distill' by 'at' teaches the trunk, which 'freeze: trunk' leaves as it is; leave one out, or take 'soft_target'"),
     "a teacher of other folds": (GOOD[GOOD.index("train:"):], "train: {model: ghostnet}\nruns:\n  big: {data.folds: 2}\n  small: {distill: {method: at, teacher: big}}\ntables: {t: {rows: runs, columns: [{header: a, split: test}]}}\n", ":6: the teacher is trained on other data; a teacher needs those of its students"),
-    "a billion folds": ("  ema: [false, true]", "  data.folds: [100]\n  data.split_seed: " + str(list(range(2001))), "with its folds the matrix has more than 200,000 trainings"),
+    "a billion folds": ("  ema: [false, true]", "  data.folds: [100]\nseeds: " + str(list(range(2001))), "with its folds the matrix has more than 200,000 trainings"),
     "digits below 0": ("header: val, split: val", "header: val, split: val, digits: -1", ":11: 'digits' must be greater than or equal to 0, not '-1'"),
     "digits above 10": ("header: val, split: val", "header: val, split: val, digits: 11", ":11: 'digits' must be less than or equal to 10, not '11'"),
     "digits that are no whole number": ("header: val, split: val", "header: val, split: val, digits: 2.5", ":11: 'digits' must be an integer, not '2.5'"),
