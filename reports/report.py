@@ -7,7 +7,8 @@ says when it was made.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,22 +71,27 @@ def write(
     files |= {PAGE: beside[PAGE], INDEX: page} | beside
     files |= {f"{plot.name}.svg": svg.as_file(plot) for plot in plots}
     target = make_folder(selection.matrix, folder)
-    try:
+    with _written(target):
         for name, content in files.items():
             write_atomically(target / name, content.encode())
-    except OSError as error:
-        raise UserError(f"the report {target} can't be written: {error}") from error
     return [target / name for name in files]
 
 
 def make_folder(matrix: Matrix, folder: Path) -> Path:
     """The one of its report. Raises UserError where it can't be made."""
     target = folder / matrix.name
-    try:
+    with _written(target):
         target.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+@contextmanager
+def _written(target: Path) -> Iterator[None]:
+    """Raises UserError where a report can't be."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"the report {target} can't be written: {error}") from error
-    return target
 
 
 def again(matrix: Matrix) -> list[str]:

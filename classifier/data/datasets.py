@@ -137,7 +137,7 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
             parts = _given(of_set, classes, groups)
         elif data.duplicates == "together" or groups:
             every = list(chain.from_iterable(classes.values()))
-            alike = _alike(data, root, every, progress) if data.duplicates == "together" else []
+            alike = copies(data, root, every, progress) if data.duplicates == "together" else []
             parts = _drawn(data, classes, duplicates.joined(groups, alike))
         else:
             parts = _drawn(data, classes, None)
@@ -269,14 +269,9 @@ def shared(
     part_of = dict(zip(listed.paths, listed.parts, strict=True))
     return [
         alike
-        for alike in _alike(data, root, listed.paths, progress)
+        for alike in copies(data, root, listed.paths, progress)
         if len({part_of[path] for path in alike}) > 1
     ]
-
-
-def copies(data: DataSpec, root: Path, paths: Sequence[str]) -> list[tuple[str, ...]]:
-    """The sets of images that are the same, or alike with `similar`, by path."""
-    return _alike(data, root, paths)
 
 
 def also_trained(data: DataSpec, listed: Listing, own: DataSpec, root: Path) -> list[str]:
@@ -299,7 +294,7 @@ def fingerprint(data: DataSpec, root: Path) -> str:
     if data.duplicates != "together":
         return of
     paths = list(chain.from_iterable(data.source.classes(root).values()))
-    together = json.dumps([of, _alike(data, root, paths)])
+    together = json.dumps([of, copies(data, root, paths)])
     return hashlib.sha256(together.encode()).hexdigest()[:16]
 
 
@@ -336,7 +331,7 @@ def _groups(data: DataSpec, classes: Mapping[str, Sequence[str]]) -> dict[str, s
     return groups
 
 
-def _alike(
+def copies(
     data: DataSpec, root: Path, paths: Sequence[str], progress: OnCount = uncounted
 ) -> list[tuple[str, ...]]:
     """The sets, of two and more, of images that are the same or alike, by path."""

@@ -18,7 +18,7 @@ from classifier.data.looked import once
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
     from PIL.Image import Image
 
 Open = Callable[[str], "Image"]
@@ -49,8 +49,6 @@ def alike(
     """The sets of images whose perceptual hashes (pHash of 64 bits, Zauner 2010) differ in at most
     `distance` bits; where a is like b and b like c, all three are one set. `hashes`: of the
     contents of files in `folder`, by path. Raises UserError where the library is missing."""
-    import numpy as np
-
     perceived = _perceived(folder, hashes, open_image, progress)
     known = {path: of for path, of in perceived.items() if of is not None}
     each = sorted(set(known.values()))
@@ -58,8 +56,8 @@ def alike(
     kept = cache_folder("similar") / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.json"
     with FileLock(f"{kept}.lock"):
         if not kept.exists():
-            bits = np.array([_bits(of) for of in each]).reshape(-1, BITS)
-            found = _components(len(each), _near(bits, distance))
+            near = _near([_bits(of) for of in each], distance)
+            found = _components(len(each), near)
             write_atomically(kept, json.dumps(found).encode())
         set_of = dict(zip(each, json.loads(kept.read_bytes()), strict=True))
     return same({path: set_of[of] for path, of in known.items()})
@@ -67,8 +65,6 @@ def alike(
 
 def joined(groups: Mapping[str, str], sets: Iterable[Sequence[str]]) -> dict[str, str]:
     """Groups by path, with those made one that a set of images joins."""
-    import numpy as np
-
     by_group: dict[str, list[str]] = {}
     for path, group in groups.items():
         by_group.setdefault(group, []).append(path)
@@ -76,7 +72,7 @@ def joined(groups: Mapping[str, str], sets: Iterable[Sequence[str]]) -> dict[str
     paths = sorted({path for each in together for path in each})
     at = {path: position for position, path in enumerate(paths)}
     pairs = [(at[each[0]], at[other]) for each in together for other in each]
-    found = _components(len(paths), np.array(pairs, np.int64).reshape(-1, 2))
+    found = _components(len(paths), pairs)
     names: dict[str, str] = {}
     for path, component in zip(paths, found, strict=True):
         names.setdefault(component, groups.get(path, path))
@@ -109,12 +105,12 @@ def _bits(hexadecimal: str) -> list[float]:
     return [1.0 if bit == "1" else -1.0 for bit in f"{int(hexadecimal, 16):0{BITS}b}"]
 
 
-def _near(bits: NDArray[np.float64], distance: int) -> Pairs:
+def _near(bits: ArrayLike, distance: int) -> Pairs:
     """The pairs that differ in at most so many bits: of 1 and -1 the product of two rows is BITS
     minus twice the bits that differ."""
     import numpy as np
 
-    rows = bits.astype(np.float32)
+    rows = np.asarray(bits, np.float32).reshape(-1, BITS)
     found = [np.empty((0, 2), np.int64)]
     for start in range(0, len(rows), BLOCK):
         for other in range(start, len(rows), BLOCK):
@@ -124,12 +120,13 @@ def _near(bits: NDArray[np.float64], distance: int) -> Pairs:
     return np.concatenate(found)
 
 
-def _components(count: int, pairs: Pairs) -> list[str]:
-    """A name for each position, the same for those that pairs connect."""
+def _components(count: int, pairs: ArrayLike) -> list[str]:
+    """A name for each position, the same for those that `pairs` (P, 2) connect."""
     import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    ones = np.ones(len(pairs), dtype=np.int8)
-    graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    ends = np.asarray(pairs, np.int64).reshape(-1, 2)
+    ones = np.ones(len(ends), dtype=np.int8)
+    graph = coo_array((ones, (ends[:, 0], ends[:, 1])), shape=(count, count))
     return [str(component) for component in connected_components(graph, directed=False)[1]]

@@ -50,14 +50,14 @@ def one_or_more(given: object) -> object:
     return [given] if isinstance(given, str | Path) else given
 
 
-def no_truth(given: object) -> object:
+def _no_truth(given: object) -> object:
     """Python takes True for 1, and so does NumPy."""
     if isinstance(given, bool) or str(getattr(given, "dtype", "")) == "bool":
         raise ValueError("not a number")
     return given
 
 
-Number = BeforeValidator(no_truth)
+Number = BeforeValidator(_no_truth)
 NamedPath = Annotated[Path, BeforeValidator(_named)]
 Folders = Annotated[
     tuple[Annotated[str, BeforeValidator(_as_text)], ...], BeforeValidator(one_or_more)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
 from experiments.matrix.schema import Column
 from reports.figures.select import Missing
 from reports.statistics.answers import Answer, Judged, JudgedLine
@@ -17,9 +15,11 @@ from reports.words.notes import emulated_on
 from reports.words.phrases import (
     compared_columns,
     difference,
+    directions,
     interval_at,
-    kind_of_row,
     level_of,
+    names_of,
+    over_rows,
     preferred,
     seeds_and_images,
     where_and_names,
@@ -38,7 +38,7 @@ def _answered(answer: Answer) -> str:
     chosen = preferred(groups)
     line = line_over(answer, chosen[0])
     if line is not None:
-        return f"{_of_line(line, kind_of_row(answer))} Row by row: {row_by_row(answer)}."
+        return f"{_of_line(answer, line)} Row by row: {row_by_row(answer)}."
     first = chosen[0][0]
     if len(chosen[0]) == 1 and first.comparison and first.verdict:
         more = f" Column by column: {row_by_row(answer)}." if len(groups) > 1 else ""
@@ -96,14 +96,9 @@ def _without(judged: Judged) -> str:
     return missing.value if missing and is_open else "without an interval"
 
 
-def _of_line(line: JudgedLine, kind: str) -> str:
-    names = f"“{line.column.header}”", f"“{line.baseline.header}”"
-    if line.column.header == line.baseline.header:
-        names = names[0], "that of its baseline's row"
-    over = f"on average over these {len(line.rows)} {kind}s"
-    signs = Counter(np.sign(each.comparison.difference) for each in line.rows if each.comparison)
-    rows = f"higher in {signs[1]}, equal in {signs[0]}, lower in {signs[-1]} rows"
-    told = [*seeds_and_images(line.comparison), rows]
+def _of_line(answer: Answer, line: JudgedLine) -> str:
+    over, names = over_rows(answer, line), names_of(line)
+    told = [*seeds_and_images(line.comparison), directions(line)]
     said = _sentence(over, names, line.column, line.comparison, line.verdict, line.rows[0])
     return f"{said} ({'; '.join(told)}){''.join(f'; {each}' for each in line.verdict.remarks)}."
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+
+import numpy as np
 
 from experiments.matrix.schema import Column
 from reports.figures.tables import interval, rounded
@@ -56,6 +59,23 @@ def where_and_names(judged: Judged) -> tuple[str, tuple[str, str]]:
     if base.row != cell.row:
         return f"in “{cell.column.header}”", (f"“{cell.row}”", f"“{base.row}”")
     return f"in {cell.row}", (f"“{cell.column.header}”", f"“{base.column.header}”")
+
+
+def over_rows(answer: Answer, line: JudgedLine) -> str:
+    """In what a line over the rows is, as `where_and_names` has it of a cell."""
+    return f"on average over these {len(line.rows)} {kind_of_row(answer)}s"
+
+
+def names_of(line: JudgedLine) -> tuple[str, str]:
+    """What its variant and its baseline are called."""
+    variant, base = line.column.header, line.baseline.header
+    return f"“{variant}”", "that of its baseline's row" if variant == base else f"“{base}”"
+
+
+def directions(line: JudgedLine) -> str:
+    """In how many of its rows the figure is higher, equal, lower."""
+    signs = Counter(np.sign(each.comparison.difference) for each in line.rows if each.comparison)
+    return f"higher in {signs[1]}, equal in {signs[0]}, lower in {signs[-1]} rows"
 
 
 def line_name(answer: Answer, line: JudgedLine) -> str:

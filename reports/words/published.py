@@ -1,4 +1,4 @@
-"""What published figures alone can say, without a run and without data."""
+"""What published figures say: alone, without a run and without data, and beside measured ones."""
 
 from __future__ import annotations
 

@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from classifier.basics.names import counted
 from experiments.matrix.schema import Column
 from reports.blocks import Finding, Findings, Outcome
@@ -23,8 +21,10 @@ from reports.statistics.verdicts import Verdict, Word
 from reports.words.headlines import counted_verdicts, line_over, row_by_row, why_nothing
 from reports.words.phrases import (
     compared_columns,
-    kind_of_row,
+    directions,
     level_of,
+    names_of,
+    over_rows,
     p_value,
     preferred,
     seeds_and_images,
@@ -94,13 +94,10 @@ def finding(answer: Answer) -> Finding:
 
 
 def _of_line(answer: Answer, line: JudgedLine) -> Finding:
-    names = f"“{line.column.header}”", f"“{line.baseline.header}”"
-    if line.column == line.baseline:
-        names = names[0], "that of its baseline's row"
-    said = _sentence(_over(answer, line), names, line.column, line.rows[0], line.verdict)
-    signs = Counter(np.sign(each.comparison.difference) for each in line.rows if each.comparison)
-    rows = f"higher in {signs[1]}, equal in {signs[0]}, lower in {signs[-1]} rows"
-    details = (*_details(line), rows, f"row by row: {row_by_row(answer)}")
+    said = _sentence(
+        over_rows(answer, line), names_of(line), line.column, line.rows[0], line.verdict
+    )
+    details = (*_details(line), directions(line), f"row by row: {row_by_row(answer)}")
     return Finding(answer.table.name, said, [_outcome(answer, line)], details=details)
 
 
@@ -109,7 +106,9 @@ def _of_lines(answer: Answer, lines: Sequence[JudgedLine]) -> Finding:
     left = len(lines) - MOST_LINES
     more = f"; {left} more {'is' if left == 1 else 'are'} in the table" if left > 0 else ""
     bases = list(dict.fromkeys(f"“{line.baseline.header}”" for line in lines))
-    said = f"Differences to {', '.join(bases)}, {_over(answer, lines[0])}{more}{_remarks(lines)}."
+    said = (
+        f"Differences to {', '.join(bases)}, {over_rows(answer, lines[0])}{more}{_remarks(lines)}."
+    )
     return Finding(answer.table.name, said, shown, details=[f"row by row: {row_by_row(answer)}"])
 
 
@@ -218,10 +217,6 @@ def _uncompared(answer: Answer) -> Finding:
 
 
 # Parts
-
-
-def _over(answer: Answer, line: JudgedLine) -> str:
-    return f"on average over these {len(line.rows)} {kind_of_row(answer)}s"
 
 
 def _sentence(

@@ -39,7 +39,7 @@ FLAGS = f"--epoch {EPOCHS} --image_size 32 --batch_size 64 --lr 1e-4 --Augment A
 PARTS = {"train": 0.6, "val": 0.2, "test": 0.2}
 LENGTHS = (1, 2, 3, 5)
 """Of the trainings that differ in how they look, as 30, 60, 90 and 150 epochs do."""
-_RUN = [[str(ROOT / "runner.py"), "ema.yaml", "--data-root", "."]]
+_MATRIX = [str(ROOT / "runner.py"), "ema.yaml", "--data-root", "."]
 
 
 def main() -> None:
@@ -48,14 +48,14 @@ def main() -> None:
         _digits(folder / "dataset")
         models = _matrix(folder / "ema.yaml")
         # What is done once on a machine is neither's: the list of the libraries' models.
-        _run([str(ROOT / "runner.py"), "ema.yaml", "--data-root", ".", "--plan"], name)
+        _run([*_MATRIX, "--plan"], name)
         lines = _commands(models)
-        before = _seconds(_RUN, name)
+        before = _seconds([_MATRIX], name)
         each = _seconds([["-m", "classifier", *line] for line in lines], name)
         # Before and after them, for the commands take minutes, in which a machine may change.
         shutil.rmtree(folder / "runs")
         shutil.rmtree(folder / "reports")
-        after = _seconds(_RUN, name)
+        after = _seconds([_MATRIX], name)
     one = (before + after) / 2
     alone = f"{len(lines)} commands: {each:.0f} s"
     together = f"one matrix: {one:.0f} s ({before:.0f}, {after:.0f})"
