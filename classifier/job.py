@@ -636,6 +636,8 @@ def _set_determinism(deterministic: bool, device: torch.device) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = not deterministic
         torch.use_deterministic_algorithms(deterministic)
+        # Each new tensor would be filled before it is computed: a kernel more for most operations.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -17,15 +17,17 @@ from PIL import Image
 
 from classifier.basics.errors import StoppedError, UserError
 from classifier.basics.place import Place
+from classifier.config.family import Member
 from classifier.config.spec import BenchmarkSpec, EvaluateSpec, Precision, TrainSpec
 from classifier.config.tracks import RAW
 from classifier.inference.predict import Options, predict
-from classifier.job import FRESH, Start, benchmark, evaluate, train
+from classifier.job import FRESH, Start, benchmark, evaluate, train, train_together
 from classifier.models import catalogue
 from classifier.records.record import EvaluateRecord
 from classifier.records.runs import CHECKPOINT, PREDICTIONS
 from classifier.tricks.distillation import Distill
 from classifier.tricks.ema import Ema
+from tests.classifier import test_families as families
 from tests.classifier.test_distillation import TEACHER
 from tests.classifier.test_resume import Result, result
 
@@ -82,6 +84,38 @@ def test_loader_processes_that_it_finds_change_nothing(tiny: TrainSpec, tmp_path
         for workers in (0, "auto")
     )
     assert found == plain
+
+
+@pytest.mark.parametrize(
+    "changes", [{"amp": True}, {"rdrop": True}, {"mixing": "mixup", "amp": "bfloat16"}]
+)
+def test_members_of_one_training_equal_separate_ones(
+    changes: dict[str, Any], tiny: TrainSpec, tmp_path: Path
+) -> None:
+    specs = [
+        families.learner(tiny, epochs=2, **changes),
+        families.learner(tiny, epochs=4, best="loss", patience=1, **changes),
+    ]
+    shared = families.together(specs, tmp_path, device=GPU)
+    assert shared == families.alone(specs, tmp_path, device=GPU) and len(shared) == 6
+
+
+def test_a_longer_one_goes_on_at_the_end_of_a_shorter(tiny: TrainSpec, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    for epochs in (2, 3):
+        spec = families.learner(tiny, epochs=epochs, amp=True)
+        outcomes = list(
+            train_together(
+                [Member(spec, families.TRACKS)],
+                Place(folder, device=GPU, checkpoint_minutes=60.0),
+                lambda spec: folder / spec.signature,
+                states_in=folder,
+                keep_end=True,
+            )
+        )
+        assert families.files(outcomes, folder) == families.alone([spec], tmp_path, device=GPU)
+        trainings = {outcome.cost.training for outcome in outcomes}
+        assert len(trainings) == 1
 
 
 def test_a_student_learns_there_and_its_teacher_stays(tiny: TrainSpec, tmp_path: Path) -> None:
@@ -168,21 +202,77 @@ def test_every_model_repeats_exactly(model: str, tiny: TrainSpec, tmp_path: Path
     assert trained(spec, tmp_path / "once") == trained(spec, tmp_path / "twice")
 
 
+SMALL = """\
+title: Small
+data: {name: digits, limit: 10}
+train: {image_size: 32, batch_size: 16, epochs: 2, lr: 1e-2}
+matrix:
+  model: [mobilenetv2]
+  ema: [false, true]
+benchmark: {seconds: 1}
+tables:
+  small:
+    rows: model
+    columns:
+      - {header: val, split: val, where: {ema: false}}
+      - {header: val(ema), split: val, where: {ema: true}}
+      - {header: val(fp16), split: val, precision: fp16, where: {ema: false}}
+      - {header: FPS, metric: fps, where: {ema: false}}
+"""
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    folder.mkdir()
+    (folder / "small.yaml").write_text(SMALL)
+    folders = ["--runs", str(folder / "runs"), "--reports", str(folder / "reports")]
+    command = [sys.executable, "runner.py", str(folder / "small.yaml"), *folders, *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def kinds_of(folder: Path) -> set[str]:
+    kept = [json.loads(file.read_text()) for file in (folder / "runs").rglob("record.json")]
+    return {record["environment"]["device_kind"] for record in kept if "environment" in record}
+
+
 def test_a_matrix_two_jobs_at_a_time(tmp_path: Path) -> None:
     """The runner's own processes, each with its part of the GPU, to the report."""
-    folders = ["--runs", str(tmp_path / "runs"), "--reports", str(tmp_path / "reports")]
-    command = [sys.executable, "runner.py", "experiments/digits.yaml", "--smoke", *folders]
-    command += ["--seeds", "0"]
+    folder = tmp_path / "local"
+    done = run(folder, "--devices", "0", "--jobs-per-device", "2", "--seeds", "0,1")
+    assert done.returncode == 0, done.stderr
+    (report,) = (folder / "reports").rglob("report.md")
+    assert torch.cuda.get_device_name(0) in report.read_text()
+    assert kinds_of(folder) == {"cuda"}
+
+
+def test_a_matrix_on_rays_gpu(tmp_path: Path) -> None:
+    """A cluster of this machine alone, started and ended by the runner: figures as without Ray."""
+    pytest.importorskip("ray")
+    done = run(tmp_path / "ray", "--engine", "ray", "--jobs-per-device", "2")
+    assert done.returncode == 0, done.stderr
+    assert kinds_of(tmp_path / "ray") == {"cuda"}
+    assert run(tmp_path / "local").returncode == 0
+    found = [figures_of(tmp_path / name) for name in ("ray", "local")]
+    assert found[0] == found[1] and len(found[0]) == 3
+
+
+def figures_of(folder: Path) -> dict[str, Any]:
+    """Of each evaluation: the loss and accuracy, and the digest of the weights."""
+    kept = {file.parent.name: json.loads(file.read_text()) for file in folder.rglob("record.json")}
+    return {
+        name: [record[key] for key in ("loss", "accuracy", "checkpoint")]
+        for name, record in kept.items()
+        if record["kind"] == "evaluate"
+    }
+
+
+def test_the_doctor_finds_that_it_computes(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*command, "--devices", "0", "--jobs-per-device", "2"],
+        [sys.executable, "runner.py", "--doctor", "--runs", str(tmp_path / "runs")],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    (report,) = (tmp_path / "reports").rglob("report.md")
-    assert torch.cuda.get_device_name(0) in report.read_text()
-    kept = [json.loads(file.read_text()) for file in (tmp_path / "runs").rglob("record.json")]
-    kinds = {record["environment"]["device_kind"] for record in kept if "environment" in record}
-    assert kinds == {"cuda"}
+    lines = [line for line in done.stdout.splitlines() if "GPU" in line]
+    assert lines and not [line for line in lines if line.startswith("bad")], done.stdout
+    assert "from float64, relative" in done.stdout and "images/s on GPU 0" in done.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, ValidationError
 
@@ -66,23 +66,39 @@ class Average(Act):
 
     def __init__(self, network: Network, ema: Ema) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self._places = list(zip(_places(self.network), _places(network), strict=True))
         self._ema = ema
 
     def after_step(self, network: Network, step: int) -> None:
-        """Follow `network`; steps that amp skipped are counted too."""
+        """Follow the network; steps that amp skipped are counted too."""
         if step % self._ema.every:
             return
         import torch
         from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-        averaged, current = [], []
-        pairs = zip(self.network.state_dict().values(), network.state_dict().values(), strict=True)
+        averaged, followed, copied, counts = [], [], [], []
+        for (mine, name), (theirs, _) in self._places:
+            if mine[name].is_floating_point():
+                averaged.append(mine[name])
+                followed.append(theirs[name])
+            else:
+                copied.append(mine[name])
+                counts.append(theirs[name])
         with torch.no_grad():
-            for mine, theirs in pairs:
-                if mine.is_floating_point():
-                    averaged.append(mine)
-                    current.append(theirs.detach())
-                else:
-                    mine.copy_(theirs)
             average = get_ema_multi_avg_fn(self._ema.decay_at(step))  # type: ignore[no-untyped-call]
-            average(averaged, current, step)
+            average(averaged, followed, step)
+            if copied:
+                torch._foreach_copy_(copied, counts)
+
+
+def _places(network: Network) -> list[tuple[dict[str, Any], str]]:
+    """Where each tensor of its state_dict lies. Found once: on a GPU, making two state_dicts at
+    each step would take as long as the average. Looked up at each step, for a layer may put another
+    tensor there."""
+    return [
+        (tensors, name)
+        for module in network.modules()
+        for tensors in (module._parameters, module._buffers)
+        for name in tensors
+        if tensors[name] is not None and name not in module._non_persistent_buffers_set
+    ]

@@ -99,12 +99,14 @@ def files(outcomes: Any, folder: Path) -> Files:
     return kept
 
 
-def alone(specs: Sequence[TrainSpec], folder: Path, start: Start = job.FRESH) -> Files:
+def alone(
+    specs: Sequence[TrainSpec], folder: Path, start: Start = job.FRESH, **place: Any
+) -> Files:
     """Each of them, and each of their tracks, in a training of its own."""
     found: Files = {}
     for spec, track in itertools.product(specs, TRACKS):
         at = folder / spec.signature / "alone" / track.key
-        outcomes = train(spec, at, Place(folder), tracks=(track,), start=start)
+        outcomes = train(spec, at, Place(folder, **place), tracks=(track,), start=start)
         (record,) = (outcome.record for outcome in outcomes)
         found[spec.signature, track.key] = (record, (at / record.unit / CHECKPOINT).read_bytes())
     return found

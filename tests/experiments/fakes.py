@@ -88,6 +88,19 @@ def notes(runs: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+def press_ctrl_c(runs: Path, once: int, times: int = 1) -> None:
+    """When so many jobs have begun; again after what a user waits to see whether it helped."""
+
+    def press() -> None:
+        while len(notes(runs)) < once:
+            time.sleep(0.02)
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.8)
+
+    threading.Thread(target=press, daemon=True).start()
+
+
 def misbehaved(job: Job, place: Place) -> list[Record]:
     """The job's seed says how: 0 works, 1 raises, 2 is the user's mistake, 3 dies, 4 exits."""
     assert job.spec.trained is not None

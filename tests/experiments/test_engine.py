@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -153,16 +152,11 @@ def test_longest_first_and_benchmarks_alone_at_the_end(tmp_path: Path) -> None:
             assert alone is mine or alone["end"] <= mine["start"] or mine["end"] <= alone["start"]
 
 
-def press_ctrl_c(*after: float) -> None:
-    for seconds in after:
-        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
-
-
 def test_ctrl_c_once_lets_trainings_keep_their_state(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     made = engine(runs, ["cpu"], fakes.obey, jobs_per_device=2)
     jobs, watch = fakes.jobs(4), fakes.Watcher()
-    press_ctrl_c(1.0)
+    fakes.press_ctrl_c(runs, once=2)
     outcome = run(made, watch, *jobs)
     assert outcome.interrupted and outcome.left == 4 and not outcome.lost
     assert sorted(watch.order("stopped")) == sorted(job.id for job in jobs[:2])
@@ -173,7 +167,7 @@ def test_ctrl_c_once_lets_trainings_keep_their_state(tmp_path: Path) -> None:
 def test_ctrl_c_twice_ends_every_process_now(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     made = engine(runs, ["cpu"], fakes.linger, jobs_per_device=2)
-    press_ctrl_c(1.0, 1.8)
+    fakes.press_ctrl_c(runs, once=2, times=2)
     assert run(made, fakes.Watcher(), *fakes.jobs(4)).interrupted
     pids = [int(str(note["pid"])) for note in fakes.notes(runs)]
     assert len(pids) == 2

@@ -309,7 +309,7 @@ def test_ctrl_c_lets_trainings_keep_their_state(cluster: Cluster, tmp_path: Path
     made, watch = engine(cluster, tmp_path, fakes.obey), fakes.Watcher()
     trainings = fakes.jobs(3)
     evaluation = Job(EvaluateSpec(training=trainings[0].spec, split="val"))  # type: ignore[arg-type]
-    press_ctrl_c_when(lambda: len(fakes.notes(tmp_path)) == 4)
+    fakes.press_ctrl_c(tmp_path, once=4)
     outcome = run(made, watch, *trainings, evaluation)
     assert outcome.interrupted and outcome.left == 4 and not outcome.lost
     assert len(watch.order("stopped")) == 4
@@ -323,22 +323,12 @@ def test_ctrl_c_lets_trainings_keep_their_state(cluster: Cluster, tmp_path: Path
 @pytest.mark.slow
 def test_ctrl_c_twice_ends_every_process_now(cluster: Cluster, tmp_path: Path) -> None:
     made = engine(cluster, tmp_path, fakes.linger)
-    press_ctrl_c_when(lambda: len(fakes.notes(tmp_path)) == 3, 0.5)
+    fakes.press_ctrl_c(tmp_path, once=3, times=2)
     start = time.monotonic()
     assert run(made, fakes.Watcher(), *fakes.jobs(3)).interrupted
     assert time.monotonic() - start < 30
     _wait(lambda: all(is_gone(note["pid"]) for note in fakes.notes(tmp_path)), 10)
     assert not Store(tmp_path).read().failures, "what was stopped has not failed"
-
-
-def press_ctrl_c_when(condition: Any, *again_after: float) -> None:
-    def press() -> None:
-        _wait(condition)
-        for seconds in (0.0, *again_after):
-            time.sleep(seconds)
-            os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=press).start()
 
 
 def test_a_node_dies_and_all_jobs_are_done(cluster: Cluster, nodes: Nodes, tmp_path: Path) -> None:
