@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import psutil
 from pydantic import BaseModel, ConfigDict
+
+from classifier.basics.limits import limits
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
 """Those whose version can change a number."""
@@ -146,10 +149,16 @@ _ATEN = {
 
 @cache
 def cores() -> int:
-    """Cores that this process may use (affinity and cgroup limits counted)."""
-    import joblib  # a fifth of a second, which a plan need not wait
-
-    return int(joblib.cpu_count())
+    """Cores that this process may use: by its affinity, the quota of its control groups and
+    LOKY_MAX_CPU_COUNT, as joblib.cpu_count has them, whose import takes a fifth of a second."""
+    found = [float(os.cpu_count() or 1)]
+    if hasattr(os, "sched_getaffinity"):
+        found.append(len(os.sched_getaffinity(0)))
+    if (quota := limits().cores) is not None:
+        found.append(math.ceil(quota))
+    if (asked := os.environ.get("LOKY_MAX_CPU_COUNT", "")).isdecimal():
+        found.append(int(asked))
+    return max(1, int(min(found)))
 
 
 def gpu_names() -> tuple[str, ...]:

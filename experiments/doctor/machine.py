@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from classifier.basics.limits import Limits, Room, limits
 from classifier.basics.machine import (
     INSTRUCTION_VARIABLES,
     cores,
@@ -19,7 +20,6 @@ from classifier.basics.machine import (
     this_machine,
 )
 from experiments.doctor.finding import GIB, Finding, Grade, size
-from experiments.doctor.limits import Limits, Room, limits
 from experiments.execution.engines import MOST_CPU_JOBS
 
 LEAST_MEMORY, JOB_MEMORY = 2 * GIB, GIB

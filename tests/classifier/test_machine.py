@@ -118,3 +118,24 @@ def test_a_record_without_an_instruction_set_is_taken_at_its_word() -> None:
     assert not machine.is_device("AMD EPYC (AVX512)", "AMD EPYC (AVX2)")
     assert not machine.is_device("AMD EPYC (AVX2)", "AMD EPYC"), "that has no known one"
     assert machine.without_instructions("NVIDIA T4 (AVX)x") == "NVIDIA T4 (AVX)x"
+
+
+@pytest.mark.parametrize("asked", [None, "1", "64"])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_cores_are_those_that_joblib_counts(asked: str | None, pinned: bool) -> None:
+    code = "import os; all = os.sched_getaffinity(0)\n"
+    code += "os.sched_setaffinity(0, {min(all)})\n" if pinned else ""
+    code += "import joblib; from classifier.basics.machine import cores\n"
+    code += "print(cores(), joblib.cpu_count())"
+    environment = {k: v for k, v in os.environ.items() if k != "LOKY_MAX_CPU_COUNT"}
+    environment |= {} if asked is None else {"LOKY_MAX_CPU_COUNT": asked}
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ours, theirs = said.stdout.split()
+    assert ours == theirs and (ours == "1" or not pinned)

@@ -17,14 +17,15 @@ import torch
 from packaging.requirements import Requirement
 
 import runner
+from classifier.basics import limits
+from classifier.basics.limits import Limits, Room
 from classifier.basics.machine import instruction_set
 from classifier.basics.machine import versions as installed_versions
 from classifier.training import float64
-from experiments.doctor import devices, folders, limits, machine, versions
+from experiments.doctor import devices, folders, machine, versions
 from experiments.doctor.devices import Build, Step
 from experiments.doctor.finding import Finding
 from experiments.doctor.folders import Broken, State
-from experiments.doctor.limits import Limits, Room
 from experiments.execution.engines.child import NoAnswer, Probe, answer_of
 from tests.classifier.test_onednn import CHECKED_HEAP
 from tests.disks import small_disk
