@@ -21,7 +21,7 @@ from reports import records_json, results_csv, verdict_files
 from reports.figures.select import Selection
 from reports.page import html, markdown
 from reports.page.contents import contents, state
-from reports.page.plots import every, svg
+from reports.page.plots import kept, svg
 from reports.page.sections import OWNER, measured, sections
 from reports.statistics.answers import Answer, answers
 
@@ -51,7 +51,7 @@ def write(
         check_records(selection)
     found = answers(selection) if found is None else found
     files = {f"{each.table.name}.md": markdown.grid(measured(each)) for each in found}
-    plots = every.plots(selection, found)
+    plots = kept.plots(selection, found, folder / selection.matrix.name)
     rows = verdict_files.rows_of(found)
     beside = {
         PAGE: markdown.page(sections(selection, found, plots)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import platform
@@ -206,6 +207,15 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             installed[package] = "none"
     return installed
+
+
+def code_digest(*rooms: str) -> str:
+    """Of this project's code, in these of its top folders."""
+    top, code = Path(__file__).parents[2], hashlib.sha256()
+    for room in rooms:
+        for file in sorted((top / room).rglob("*.py")):
+            code.update(file.relative_to(top).as_posix().encode() + file.read_bytes())
+    return code.hexdigest()
 
 
 @cache

@@ -13,10 +13,14 @@ from typing import Any, Protocol
 
 from scipy.special import ndtr, ndtri, stdtrit
 
+from reports.statistics.roots import root
+
 LEAST_TAIL = 1e-100
 """Smaller ones are told no further apart; Student's quantile is sound down to it."""
 LARGEST = 709.0
 """The logarithm of about the largest float."""
+NEAR = 1e-12
+"""How near a limit, or the logarithm of a tail, is found."""
 
 
 Bounds = tuple[float, float]
@@ -67,9 +71,7 @@ def p_value(limits: Limits) -> float:
     least, most = math.log(LEAST_TAIL), math.log(0.5)
     if room(least) >= 0:
         return 2 * LEAST_TAIL
-    from scipy.optimize import brentq  # a third of a second, which a plan need not wait
-
-    return min(1.0, 2 * math.exp(brentq(room, least, most, xtol=1e-12)))
+    return min(1.0, 2 * math.exp(root(room, least, most, near=NEAR)))
 
 
 @dataclass(frozen=True)
@@ -184,9 +186,7 @@ class Score:
             variance = n * ((root - b) / (2 * n) + true * (1 - true))
             return distance**2 / (distance**2 + z * z * max(variance, 0.0)) - 0.5
 
-        from scipy.optimize import brentq
-
-        return float(brentq(beyond, -1.0, self.center, xtol=1e-12))
+        return root(beyond, -1.0, self.center, near=NEAR)
 
     def spread(self) -> Spread:
         n = self.images

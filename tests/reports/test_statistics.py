@@ -42,6 +42,7 @@ from reports.statistics.limits import (
     p_value,
     student,
 )
+from reports.statistics.roots import STEPS, root
 
 Array = NDArray[Any]
 Z = 1.959963984540054
@@ -363,6 +364,39 @@ def test_p_is_found_by_the_limits_alone() -> None:
         return 0.1 - spread.half(tail)
 
     assert p_value(spread) == pytest.approx(2 * brentq(touches, 1e-9, 0.5), rel=1e-6)
+
+
+@given(
+    st.floats(-1, 1),
+    st.floats(-3, 3),
+    st.tuples(st.floats(1.0, 2.0), st.floats(1.0, 2.0)),
+    st.sampled_from(["cubic", "tanh", "exponential", "waves", "step"]),
+)
+def test_roots_are_scipys_to_the_bit(
+    at: float, log_slope: float, ends: tuple[float, float], shape: str
+) -> None:
+    slope = 10**log_slope
+
+    def function(x: float) -> float:
+        match shape:
+            case "cubic":
+                return slope * (x - at) ** 3
+            case "tanh":
+                return math.tanh(slope * (x - at))
+            case "exponential":
+                return math.expm1(slope / 100 * (x - at))
+            case "waves":
+                return (x - at) + 0.9 * (math.sin(5 * x) - math.sin(5 * at))
+        return -0.5 if x < at else 0.3
+
+    low, high = -1 - ends[0], 1 + ends[1]
+    expected = brentq(function, low, high, xtol=1e-12, maxiter=STEPS)
+    assert root(function, low, high, near=1e-12) == expected
+
+
+def test_a_root_must_be_there() -> None:
+    with pytest.raises(ValueError, match="one sign at both ends"):
+        root(lambda x: x * x + 1, -1, 1, near=1e-12)
 
 
 # Over rows

@@ -375,12 +375,8 @@ def _listed(folder: Path) -> str | None:
 
 
 def _code() -> str:
-    """A digest of this project's code."""
-    code = hashlib.sha256()
-    for room in ("classifier", "experiments"):
-        for file in sorted((_ROOT / room).rglob("*.py")):
-            code.update(file.relative_to(_ROOT).as_posix().encode() + file.read_bytes())
-    return code.hexdigest()
+    """Of what jobs run."""
+    return machine.code_digest("classifier", "experiments")
 
 
 # The engine -------------------------------------------------------------------------------------
