@@ -10,25 +10,27 @@ VENV   ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN     = $(VENV)/bin
 
-.PHONY: demo test test-all test-lowest lowest-versions test-page benchmarks clean
+.PHONY: demo test test-all checks test-lowest lowest-versions test-page benchmarks clean
 
 demo: $(VENV)/installed
 	$(BIN)/python runner.py experiments/digits.yaml
 
-test: $(VENV)/installed
+test: checks
+	$(BIN)/pytest
+
+# In one run of pytest: those on Ray wait more than they compute, while others have the cores.
+test-all: checks
+	$(BIN)/pytest -m ''
+
+checks: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
-	$(BIN)/pytest
-
-test-all: test
-	$(BIN)/pytest -m slow
 
 test-lowest:
 	$(MAKE) .venv-lowest/installed VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
-	.venv-lowest/bin/pytest
-	.venv-lowest/bin/pytest -m slow
+	.venv-lowest/bin/pytest -m ''
 
 # With the oldest Python that is allowed, and the pair of torch and torchvision of constraints.txt.
 # Named otherwise than its file: git sets the times of a clone's files in no order.

@@ -18,6 +18,8 @@ from classifier.basics.files import write_atomically
 
 def printable(name: str) -> str:
     """The name on one line: characters that can't be printed as their escapes."""
+    if name.isprintable():
+        return name
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
