@@ -120,8 +120,12 @@ def _data(looked: Looked, choice: Choice, file: Path) -> Iterator[str]:
             "let a GPU do it, for the final answer."
         )
     if looked.data.on_bad_image == "skip":
-        opened = "" if looked.is_whole else " Not each image was opened here."
-        yield from comment(f"What can't be read is left out, and named in the report.{opened}")
+        yield from comment("What can't be read is left out, and named in the report.")
+    if not looked.is_whole:
+        yield from comment(
+            "Not each image was opened here, nor were equal ones looked for: a run does both, and "
+            "the report names those in several parts."
+        )
     yield f"data: {written(data)}"
 
 

@@ -416,6 +416,7 @@ def test_of_many_images_some_are_opened_by_their_headers(
     assert runner.main(["--init", "my.yaml", "--data", "photos"]) == 0, "nor is one decoded to plan"
     assert "10 were opened" in capsys.readouterr().out or len(set(looked.sizes)) == 1
     assert load(Path("my.yaml")).data == (looked.data,)
+    assert "nor were equal ones looked for" in Path("my.yaml").read_text()
 
 
 def test_a_sample_is_spread() -> None:
