@@ -11,6 +11,7 @@ import pytest
 import runner
 from classifier.basics.files import cache_folder
 from reports.page.plots import kept, svg
+from tests.disks import small_disk
 from tests.reports.test_stored import STORED
 
 Files = dict[str, str]
@@ -101,4 +102,15 @@ def test_without_a_cache_they_are_drawn_each_time(
 ) -> None:
     (tmp_path / "cache").write_text("no folder")
     assert report.files() == report.files()
+    assert len(set(drawn)) == len(drawn) // 2
+
+
+def test_a_full_disk_costs_no_report(
+    report: Report, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = report.files()
+    with small_disk(tmp_path / "disk", "32k") as disk:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(disk))
+        assert report.files() == first
+        assert not list(disk.rglob("*.json")) and list(disk.rglob("plots"))
     assert len(set(drawn)) == len(drawn) // 2

@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -42,7 +43,8 @@ def plots(selection: Selection, answers: Sequence[Answer], report: Path) -> Plot
         return kept
     drawn = every.plots(selection, answers)
     told = [list(map(_told, of)) for of in (*drawn.tables, drawn.of_all)]
-    write_atomically(file, json.dumps([made_of, told]).encode())
+    with suppress(OSError, UserError):  # a full disk costs no report
+        write_atomically(file, json.dumps([made_of, told]).encode())
     return drawn
 
 
