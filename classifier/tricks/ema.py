@@ -77,13 +77,15 @@ class Average(Act):
         from torch.optim.swa_utils import get_ema_multi_avg_fn
 
         averaged, followed, copied, counts = [], [], [], []
-        for (mine, name), (theirs, _) in self._places:
-            if mine[name].is_floating_point():
-                averaged.append(mine[name])
-                followed.append(theirs[name])
+        # A tensor that stands in several places, as tied weights do, once.
+        pairs = {id(mine[n]): (mine[n], theirs[n]) for (mine, n), (theirs, _) in self._places}
+        for average_of, of in pairs.values():
+            if average_of.is_floating_point():
+                averaged.append(average_of)
+                followed.append(of)
             else:
-                copied.append(mine[name])
-                counts.append(theirs[name])
+                copied.append(average_of)
+                counts.append(of)
         with torch.no_grad():
             average = get_ema_multi_avg_fn(self._ema.decay_at(step))  # type: ignore[no-untyped-call]
             average(averaged, followed, step)

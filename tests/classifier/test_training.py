@@ -308,6 +308,9 @@ def test_only_weights_decay(tiny: TrainSpec) -> None:
 def test_the_average_is_the_formula() -> None:
     network = build("mobilenetv2", 10, seed=0)
     network.add_module("again", network.head)  # what stands there twice is averaged once
+    tied = torch.nn.Linear(1, 1, bias=False)
+    tied.weight = network.get_parameter("head.1.weight")
+    network.add_module("tied", tied)
     average = Average(network, SHORT)
     expected = {name: value.double() for name, value in network.state_dict().items()}
     for step in range(1, 6):

@@ -224,11 +224,11 @@ def test_speeds_of_several_places_are_named(tmp_path: Path) -> None:
 def test_results_csv_has_a_row_for_each_record(tmp_path: Path) -> None:
     matrix, results = published("fp16")
     write(select(matrix, results), tmp_path)
-    frame = pd.read_csv(tmp_path / "fp16" / "results.csv", float_precision="round_trip")
+    frame = pd.read_csv(tmp_path / "fp16" / "results.csv", dtype={"fps": str})
     assert len(frame) == len(results.records) == 20
     assert frame.groupby("kind").size().to_dict() == {"train": 4, "evaluate": 8, "benchmark": 8}
     benchmarks = [r for r in results.records.values() if isinstance(r, BenchmarkRecord)]
-    assert sorted(frame.fps.dropna()) == sorted(record.fps for record in benchmarks)
+    assert sorted(map(float, frame.fps.dropna())) == sorted(record.fps for record in benchmarks)
 
 
 def test_results_csv_keeps_every_digit_of_a_seed(tmp_path: Path) -> None:

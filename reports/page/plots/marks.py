@@ -71,7 +71,7 @@ def tell_row(
     from matplotlib.patches import Rectangle
 
     left, right = (side / axes.bbox.width for side in sides)
-    axes.add_patch(
+    axes.add_artist(  # as add_patch, but its place widens no axis, which took half of the time
         Rectangle(
             (-left, place - high / 2), 1 + left + right, high,
             transform=axes.get_yaxis_transform(), linewidth=0, zorder=9,
