@@ -282,7 +282,7 @@ def _read_run(run: Path, results: Results, has_checkpoints: bool = True) -> None
 @contextmanager
 def _collection_paused() -> Iterator[None]:
     """Without the garbage collector, which looks through all records again and again while more
-    and more are read: 10,000 records in 0.8 s instead of 3."""
+    and more are read."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
