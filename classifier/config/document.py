@@ -163,6 +163,11 @@ def _read(source: Path) -> str:
         folder = source.parent if source.parent.is_dir() else Path("experiments")
         matrices = [str(path) for path in sorted(folder.glob("*.yaml"))]
         raise UserError(f"{source}: no such file{nearest(str(source), matrices)}") from error
+    except IsADirectoryError as error:
+        raise UserError(
+            f"{source} is a folder, and this wants a YAML file; of a folder of images "
+            f"runner.py --init my.yaml --data {source} writes one"
+        ) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{source}: not YAML: not UTF-8 text ({error.reason})") from error
     except (OSError, ValueError) as error:

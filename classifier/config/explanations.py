@@ -94,15 +94,17 @@ def explain(
     shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
     if kind == "extra_forbidden":
         fields = [f for f in _fields_at(model, detail["loc"][:-1]) if f not in elsewhere]
+        is_training = len(detail["loc"]) == 1 and issubclass(model, TrainSpec)
         fields += own.get("", ()) if len(detail["loc"]) == 1 else ()
-        return document.error(where, f"unknown setting '{name}'{nearest(name, fields)}")
+        hint = _known_here_as(name, model, fields) if is_training else ""
+        return document.error(where, f"unknown setting '{name}'{hint or nearest(name, fields)}")
     if kind == "missing":
         return document.error(where[:-1], f"'{name}' is missing")
     if kind in ("literal_error", "union_tag_invalid"):
         shown = context.get("tag", shown)
         choices = re.findall(r"'([^']*)'", context.get("expected_tags") or context["expected"])
         choices += own.get(name, ())
-        hint = nearest(shown, choices)
+        hint = nearest(ALSO_CALLED.get(shown, shown), choices)
         if name == "data":
             hint += "; a folder of your own is {folder: NAME}"
         return document.error(where, f"unknown {name} '{shown}'{hint}")
@@ -116,6 +118,52 @@ def explain(
         why = "it may hold no '|' and no line break" if name != "folder" else "it must be one name"
         return document.error(where, f"'{name}' can't be {text(given)}: {why}")
     return document.error(where, f"'{name}' {_demand(detail, model)}, not '{shown}'")
+
+
+ALSO_CALLED = MappingProxyType(
+    {
+        "accumulation_steps": "micro_batch",
+        "arch": "model",
+        "augmentation": "augment",
+        "backbone": "model",
+        "bs": "batch_size",
+        "ce": "cross_entropy",
+        "class_weights": "class_balance",
+        "cutmix": "mixing: cutmix",
+        "cutout": "erasing",
+        "distillation": "distill",
+        "drop_path": "drop_path_rate",
+        "early_stopping": "patience",
+        "fp16": "amp",
+        "grad_accum": "micro_batch",
+        "gradient_accumulation_steps": "micro_batch",
+        "grad_clip": "clip_grad",
+        "kd": "distill",
+        "learning_rate": "lr",
+        "max_grad_norm": "clip_grad",
+        "mixed_precision": "amp",
+        "mixup": "mixing: mixup",
+        "model_ema": "ema",
+        "random_erasing": "erasing",
+        "stochastic_depth": "drop_path_rate",
+        "transforms": "albumentations",
+        "wd": "optimizer.weight_decay",
+    }
+)
+"""What others call settings, and values, by how they are written here."""
+
+
+def _known_here_as(name: str, model: type[Settings], fields: Collection[str]) -> str:
+    """Of a setting of trainings that others call so, or that stands inside another one here."""
+    if name.lower() in ALSO_CALLED:
+        return f"; did you mean '{ALSO_CALLED[name.lower()]}'?"
+    inside = [
+        f"'{outer}.{name}'"
+        for outer in fields
+        if outer in model.model_fields
+        and any(name in m.model_fields for m in _models_in(model.model_fields[outer].annotation))
+    ]
+    return f"; did you mean {' or '.join(inside)}?" if 0 < len(inside) <= 3 else ""
 
 
 def _demand(detail: ErrorDetails, model: type[Settings]) -> str:

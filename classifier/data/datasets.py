@@ -194,15 +194,15 @@ def other(
 
 
 def count_other(data: DataSpec, root: Path) -> int | None:
-    """How many images `other` gives, before any is looked at; None where they are not there, and
-    nobody knows."""
+    """How many images `other` gives; None where they are not there, and nobody knows. Only
+    `on_bad_image: skip` looks at them."""
     if not data.source.is_there(root):
         known = data.source.counts()
         if known is None or data.limit:
             return None
         return known.images if isinstance(known.images, int) else known.images["test"]
-    tried = _tried(data, data.source.look(root)).values()
-    return sum(min(len(paths), data.limit or len(paths)) for paths in tried)
+    tried, _ = _readable(data, root, _tried(data, data.source.look(root)), uncounted)
+    return sum(min(len(paths), data.limit or len(paths)) for paths in tried.values())
 
 
 def _tried(data: DataSpec, seen: Seen) -> Mapping[str, Sequence[str]]:
@@ -256,7 +256,7 @@ def refused(bad: Mapping[str, str], images: int) -> UserError:
     named = below([f"{file}: {why}" for file, why in bad.items()], MOST_NAMED)
     return UserError(
         f"{len(bad):,} of {images:,} images can't be read; mend or remove them, or leave them out "
-        f"with 'on_bad_image: skip' in data (--on_bad_image skip):{named}"
+        f"with 'on_bad_image: skip' in data (python -m classifier: --on_bad_image skip):{named}"
     )
 
 

@@ -190,7 +190,11 @@ def _check_given(
     if arguments.vararg or arguments.kwarg:
         raise _error(file, node, f"'{node.name}' can't take * or **: its settings have names")
     if arguments.defaults and len(given) in map(len, allowed):
-        message = f"what '{node.name}' is given has no default: only settings, after the *, do"
+        first = ", ".join((*allowed[0], "*"))
+        message = (
+            f"'{node.name}' gives a default to what it is called with; write ({first}, ...): what "
+            "stands after the * is a setting, and only settings have defaults"
+        )
         raise _error(file, node, message)
     if len(given) not in map(len, allowed):
         forms = " or ".join(f"({', '.join((*each, '*'))}, ...)" for each in allowed)

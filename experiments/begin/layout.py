@@ -99,6 +99,9 @@ def find(folder: Path) -> Layout:
             what = counted(len(level.images), "image")
             finding.odd.append(f"{what} beside the class folders: left out")
         return finding.found("class folders", _data(folder=level.path.name), level.path.parent)
+    layout = _of_a_table_beside(finding)
+    if layout is not None:
+        return layout
     raise _flat(level, finding.unused)
 
 
@@ -107,8 +110,8 @@ def _inmost(folder: Path) -> _Level:
     level = _Level.of(folder)
     while len(level.folders) == 1 and not level.images and not level.tables:
         inner = _Level.of(level.path / level.folders[0])
-        if not inner.folders:
-            break
+        if not (inner.folders or inner.tables or LIKE_A_PART.match(inner.path.name)):
+            break  # a class, the only one
         level = inner
     return level
 
@@ -191,6 +194,21 @@ def _of_tables(finding: _Finding, has_classes: bool) -> Layout | None:
         labels = Labels(file=name, **columns.named)
         root, folder = (path, place) if place else (path.parent, path.name)
         return finding.found(f"labels from {name}", _labelled(folder, labels, columns), root)
+    return None
+
+
+def _of_a_table_beside(finding: _Finding) -> Layout | None:
+    """A CSV that lies where the folder of images lies, as train.csv beside train_images/."""
+    folder, root = finding.path, finding.path.parent
+    for name in _Level.of(root).tables if finding.level.images else ():
+        table = tables.head(root / name)
+        columns = table if isinstance(table, str) else tables.columns(table, folder, is_named=False)
+        if isinstance(columns, Columns):
+            finding.odd += columns.odd
+            data = _labelled(folder.name, Labels(file=name, **columns.named), columns)
+            return finding.found(f"labels from {name}, which lies beside it", data, root)
+        if columns != tables.NAMES_NO_IMAGES and not isinstance(table, str):
+            finding.unused.append(f"{printable(name)}: {columns}")
     return None
 
 

@@ -261,7 +261,8 @@ def _remarks(
     if left_out := datasets.left_out(data, root):
         named = some(_left_out(data, root), MOST_LEFT_OUT)
         named = f" ({named})" if named else ""
-        yield f"no images, left out: {listed_files(left_out)}{named}"
+        what = "no images, left out" if data.labels is None else "left out"
+        yield f"{what}: {listed_files(left_out)}{named}"
     folder = data.source.folder(root)
     assert folder is not None
     if hidden := hidden_in(folder):

@@ -90,6 +90,11 @@ def columns(table: Head, folder: Path, is_named: bool) -> Columns | str:
     part = next((n for n, of in others.items() if PARTS.fullmatch(n) and _are_parts(of)), None)
     group = next((n for n, of in others.items() if GROUPS.fullmatch(n) and _are_groups(of)), None)
     able = [n for n, of in others.items() if n not in (part, group) and _are_classes(of)]
+    if len(flags := [name for name in able if set(others[name]) <= {"0", "1"}]) > 2 and all(
+        row.count("1") == 1 for row in zip(*map(others.get, flags), strict=True)
+    ):
+        names = ", ".join(f"'{printable(name)}'" for name in flags)
+        return f"it has a column for each class ({names}); make one of them, with a class's name"
     called = [name for name in able if CLASSES.fullmatch(name)]
     chosen = called or ([] if is_named else able)
     if not chosen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 
 from classifier.basics.names import counted
@@ -10,6 +10,7 @@ from classifier.data.spec import DataSpec, titles
 from classifier.data.split import PARTS
 from experiments.matrix.cells import Position
 from experiments.matrix.model import Table, share_images
+from experiments.matrix.schema import Column
 from reports.figures.metrics import WITHOUT_INTERVAL, not_once
 from reports.statistics.verdicts import TWO_SEEDS, least_shown, same_in_reach
 
@@ -44,6 +45,9 @@ def at_best(table: Table, seeds: int, images: Mapping[DataSpec, Mapping[str, int
     }
     family = len(set(judged.values())) + 2 * len(lines_over)
     lines = [f"{counted(family, 'comparison')}, {counted(seeds, 'seed')}"]
+    headers = {table.columns[c].header for pair in table.baseline.items() for _, c in pair}
+    if alone := compared_with_nothing(table.columns, headers):
+        lines.append(alone)
     if seeds == 1:
         lines[0] += " (of these trainings: another seed may give another answer)"
     if seeds == 2:
@@ -62,6 +66,23 @@ def at_best(table: Table, seeds: int, images: Mapping[DataSpec, Mapping[str, int
     lines += [f"{metric} has no interval: {WITHOUT_INTERVAL[metric]}" for metric in metrics]
     parts = {table.columns[cell[1]].part for cell in baselines if _is_not_once(table, cell)}
     return lines + [f"{part} has no interval: {not_once(part)}" for part in sorted(parts)]
+
+
+def compared_with_nothing(columns: Sequence[Column], compared: Collection[str]) -> str:
+    """The columns without a verdict beside others of the same measure that have one, and what
+    would give them one. `compared`: the headers of those that have, and of their baselines."""
+    measures = {column.measure for column in columns if column.header in compared}
+    alone = [
+        column.header
+        for column in columns
+        if column.header not in compared and column.measure in measures
+    ]
+    if not alone:
+        return ""
+    return (
+        f"compared with nothing: {', '.join(alone)}; a column is compared that differs from "
+        "another in being the 'baseline', or names one as 'against: HEADER'"
+    )
 
 
 def _at_best_on(

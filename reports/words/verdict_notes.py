@@ -11,6 +11,7 @@ from reports.figures.select import Cell
 from reports.statistics.answers import Answer, Judged, Noise, noise
 from reports.statistics.intervals import Scope
 from reports.statistics.verdicts import TWO_SEEDS
+from reports.words.before import compared_with_nothing
 from reports.words.phrases import compared_with
 
 FOLDS = (
@@ -58,6 +59,11 @@ def verdict_notes(answer: Answer) -> Iterator[str]:
 def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]:
     listed = ", ".join(f"“{name}” with “{base}”" for name, base in compared_with(compared))
     yield f"Compared: {listed}."
+    cells = answer.table.cells
+    pairs = [(cell, cell.baseline) for row in cells for cell in row if cell.baseline]
+    headers = {each.column.header for pair in pairs for each in pair}
+    if alone := compared_with_nothing([cell.column for cell in cells[0]], headers):
+        yield f"{alone[0].upper()}{alone[1:]}."
     yield from _margins([each.cell for each in compared])
     yield f"Holm's p is over {counted(answer.family, 'comparison')}."
     if answer.family > LARGE_FAMILY:

@@ -119,6 +119,11 @@ def test_of_a_given_split_its_test_part_and_of_a_limit_so_many(root: Path) -> No
     of = zip(listed.paths, listed.labels, strict=True)
     assert {(path.split("/")[1], label) for path, label in of} == {("a", 2), ("b", 1)}
     assert datasets.count_other(given, root) == 6
+    (root / "shifted" / "test" / "a" / "0.png").write_text("no image")
+    skip = given.model_copy(update={"on_bad_image": "skip"})
+    assert (
+        datasets.count_other(skip, root) == datasets.other(skip, root, "ab").counts()["test"] == 5
+    )
     digits = DataSpec(name="digits", limit=7)
     names = tuple(map(str, range(10)))
     assert datasets.other(digits, root, names).counts()["test"] == 70

@@ -189,7 +189,7 @@ def test_a_class_is_made_with_its_settings() -> None:
         ("@loss\ndef f(a, b, *, c: int = int()): ...", "t.py:3: the default of setting 'c' of 'f' must be written out"),
         ("@loss\ndef f(a, b, *, c: int = 1.5): ...", "t.py:3: the default of setting 'c' of 'f' must be a valid integer"),
         ("@loss\ndef f(a, b, *, c: int = None): ...", "t.py:3: the default of setting 'c' of 'f' must be"),
-        ("@loss\ndef f(a, b, c=1): ...", "t.py:3: what 'f' is given has no default: only settings, after the *, do"),
+        ("@loss\ndef f(a, b, c=1): ...", "t.py:3: 'f' gives a default to what it is called with; write (logits, targets, *, ...): "),
         ("@loss\ndef f(a, b, c, d): ...", "t.py:3: 'f' takes (logits, targets, *, ...) or (logits, targets, weight, *, ...)"),
         ("@trick\nclass T(Act):\n    def after_steps(self, network, step): ...", "t.py:4: trick 'T' has no place 'after_steps'; did you mean 'after_step'?"),
         ("@loss\ndef f(a): ...", "t.py:3: 'f' takes (logits, targets, *, ...)"),

@@ -501,7 +501,7 @@ def test_bad_images_are_an_error_before_the_training_or_left_out(
     error = capsys.readouterr().err
     assert error.startswith("error: 2 of 28 images can't be read; ")
     assert "train/tit/0.png: image file is truncated" in error
-    assert "test/wren/1.png" in error and "(--on_bad_image skip)" in error
+    assert "test/wren/1.png" in error and "(python -m classifier: --on_bad_image skip)" in error
     Path("dataset/train/tit/0.png").unlink()
     assert not Path("runs/mine").exists(), "nothing is left"
     assert main([*command, "--on_bad_image", "skip"]) == 0

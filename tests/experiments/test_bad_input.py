@@ -29,6 +29,10 @@ tables:
 # what is replaced, by what, and the message
 CASES: dict[str, tuple[str, str, str]] = {
     "unknown key": ("epochs:", "epoch:", ":3: unknown setting 'epoch'; did you mean 'epochs'?"),
+    "a key that stands inside another": ("lr: 1e-4", "lr: 1e-4, weight_decay: 0.1", ":3: unknown setting 'weight_decay'; did you mean 'optimizer.weight_decay'?"),
+    "a key that stands inside two": ("lr: 1e-4", "lr: 1e-4, gamma: 2", ":3: unknown setting 'gamma'; did you mean 'loss.gamma' or 'schedule.gamma'?"),
+    "a key that others have": ("ema: [false, true]", "mixup: [false, true]", ":6: unknown setting 'mixup'; did you mean 'mixing: mixup'?"),
+    "a value that others have": ("lr: 1e-4", "lr: 1e-4, loss: ce", ":3: unknown loss 'ce'; did you mean 'cross_entropy'?"),
     "unknown key at the top": ("title:", "titel:", ":1: unknown setting 'titel'; did you mean 'title'?"),
     "unknown key of a column": ("split: val, where: {ema: true}", "splt: val", ":12: unknown setting 'splt'; did you mean 'split'?"),
     "unknown key of data": ("{name: digits}", "{nam: digits}", ":2: unknown setting 'nam'; did you mean 'name'?"),
@@ -388,7 +392,7 @@ def test_the_example_of_the_issue_reads_as_it_says(
 
 def test_no_such_file(matrix: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(["n.yaml"], "n.yaml: no such file; did you mean 'm.yaml'?", capsys)
-    refused(["."], "can't be read", capsys)
+    refused(["."], "--init my.yaml --data . writes one", capsys)
     matrix.write_bytes(b"\xff\xfe\x00t")
     refused(["m.yaml"], "not YAML: not UTF-8 text", capsys)
 

@@ -194,6 +194,29 @@ def test_labels_from_a_csv(inside: str, here: Path, capsys: pytest.CaptureFixtur
     assert "Are several images of one patient" not in Path("my.yaml").read_text()
 
 
+def test_labels_from_a_csv_beside_the_images_folder(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Kaggle has them: train.csv beside train_images/."""
+    for index in range(20):
+        image(here / "dogs" / "train_images" / f"x{index}.png")
+    rows = [(f"x{index}", "ab"[index % 2]) for index in range(20)]
+    table(here / "dogs" / "train.csv", [("image_id", "breed"), *rows])
+    table(here / "dogs" / "other.csv", [("image_id", "breed"), ("y", "a")])
+    matrix = begun("--data", "dogs/train_images")
+    (data,) = matrix.data
+    assert data.labels is not None and data.folder == "train_images"
+    assert (data.labels.file, data.labels.label) == ("train.csv", "breed")
+    assert datasets.counts(data, matrix.data_root) == (2, {"train": 12, "val": 4, "test": 4})
+    assert "labels from train.csv, which lies beside it, 2 classes" in capsys.readouterr().out
+    table(
+        here / "dogs" / "train.csv", [("image_id", "size"), *((f"x{i}", str(i)) for i in range(20))]
+    )
+    Path("my.yaml").unlink()
+    said = refused(capsys, "--init", "my.yaml", "--data", "dogs/train_images")
+    assert "no CSV that says their classes: train.csv: beside 'image_id' no column has" in said
+
+
 def test_a_column_by_any_name_where_nothing_else_can_be_the_class(here: Path) -> None:
     """As examples/labels.yaml has it."""
     rows = [("id", "digit", "writer")]
@@ -243,6 +266,10 @@ NO_LABELS: dict[str, tuple[str | bytes, str]] = {
     "uneven": ("path,label\n0.png,a\n1.png\n", "its rows are not all as long as its first line"),
     "quotes": ('path,label\n"0.png,a\n', "it is not CSV: "),
     "UTF-16": ("path,label\n0.png,a\n".encode("utf-16"), "it is not UTF-8 text"),
+    "one-hot": (
+        "path,a,b,c\n0.png,1,0,0\n1.png,0,1,0\n2.png,0,0,1\n3.png,1,0,0\n",
+        "it has a column for each class ('a', 'b', 'c'); make one of them, with a class's name",
+    ),
 }
 
 
@@ -444,6 +471,9 @@ def test_folders_that_can_t_be_trained_on(here: Path, capsys: pytest.CaptureFixt
         for index in range(5):
             image(here / "flat" / f"{name}.{index}.png")
     assert "(by the beginnings of their names these may be cat, dog)" in said("flat")
+    (here / "wrapped").mkdir()
+    (here / "flat").rename(here / "wrapped" / "train")
+    assert "(by the beginnings of their names these may be cat, dog)" in said("wrapped")
     class_folders(here / "one", ["only"])
     assert "one has one class only, 'only'; two are needed" in said("one")
     class_folders(here / "few", "ab")

@@ -783,6 +783,26 @@ def test_a_table_without_a_baseline_compares_nothing(tmp_path: Path) -> None:
     assert "nothing is compared, for no cell has a baseline in its table" in page
 
 
+def test_a_column_that_nothing_is_compared_with_is_named(tmp_path: Path) -> None:
+    """A column of another trick: its arm is the baseline's own, and no other column's."""
+    matrix = matrix_of(tmp_path)
+    assert at_best(matrix.tables[0], 3, {})[0] == "1 comparison, 3 seeds"
+    assert not any("compared with nothing" in line for line in at_best(matrix.tables[0], 3, {}))
+    file = tmp_path / "m.yaml"
+    text = file.read_text().replace("rdrop: false}}", "rdrop: false, hflip: 0.1}}")
+    text = text.replace("rdrop: true}}", "rdrop: true, hflip: 0.1}}").replace(
+        "    baseline:",
+        "      - {header: val, split: val, where: {rdrop: false, hflip: 0.1}}\n"
+        "      - {header: flips, split: test, where: {rdrop: false, hflip: 0.5}}\n    baseline:",
+    )
+    file.write_text(text.replace("seeds:", "  hflip: [0.1, 0.5]\nseeds:"))
+    matrix = load(file)
+    lines = at_best(matrix.tables[0], 3, {})
+    assert lines[1].startswith("compared with nothing: flips; a column is compared that ")
+    page = write(select(matrix, store_of(matrix, tmp_path / "runs")), tmp_path)[1].read_text()
+    assert "\n- Compared with nothing: flips; a column is compared that " in page
+
+
 def speeds_of(tmp_path: Path, passes: int | None) -> tuple[Matrix, Results]:
     file = tmp_path / "m.yaml"
     file.write_text(
