@@ -133,8 +133,7 @@ def listing(data: DataSpec, root: Path, progress: OnCount = uncounted) -> Listin
     with told_of(data.source.folder(root) or data.title):
         groups = dict(seen.groups) if data.group is None else _groups(data, classes)
         if data.split == "given":
-            of_set = _with_val(data, seen, classes, groups) if data.source.is_split else seen.parts
-            parts = _given(of_set, classes, groups)
+            parts = _given(_with_val(data, seen, classes, groups), classes, groups)
         elif data.duplicates == "together" or groups:
             every = list(chain.from_iterable(classes.values()))
             alike = copies(data, root, every, progress) if data.duplicates == "together" else []
@@ -364,11 +363,12 @@ def _with_val(
     classes: Mapping[str, Sequence[str]],
     groups: Mapping[str, str],
 ) -> Mapping[str, Part]:
-    """The parts that a published set has, with a val that is cut from train where it has none.
-    Raises UserError where a val was to be drawn that it has."""
-    if "val" in seen.parts.values():
-        if data.split_seed:
-            raise UserError("'split_seed' would draw a val, and it has its own; leave it out")
+    """The parts that a data set has, with a val that is cut from train where it has none beside its
+    test. Raises UserError where a val was to be drawn that it has."""
+    there = set(seen.parts.values())
+    if "val" in there and data.split_seed:
+        raise UserError("'split_seed' would draw a val, and it has its own; leave it out")
+    if "val" in there or not (data.source.is_split or "test" in there):
         return seen.parts
     train = {
         name: [path for path in paths if seen.parts[path] == "train"]

@@ -73,10 +73,9 @@ class DataSpec(Settings):
     is 6:2:2 of each class by largest remainder, `sequential` the older rule that the changelog's
     tables were measured on (a fifth for test, then a fifth of what is left for val), `given` takes
     train/, val/ and test/ as they are, or the parts that `labels` say; of a published set that has
-    a test part of its own it is the only one, and a val that it lacks is cut from train. `limit`
-    keeps that many
-    images of each class. `on_bad_image`: an image that can't be read is an `error`, or with `skip`
-    left out before the split is made.
+    a test part of its own it is the only one. Where there is a test and no val, a fifth of train
+    is cut for it. `limit` keeps that many images of each class. `on_bad_image`: an image that can't
+    be read is an `error`, or with `skip` left out before the split is made.
 
     Images of one group stay in one part: `group` is a regular expression that finds its name in a
     path (what its brackets hold, if it has any). `duplicates`: images that are the same, byte for
@@ -144,10 +143,11 @@ class DataSpec(Settings):
 
     @property
     def _may_cut_val(self) -> bool:
-        """Whether `split_seed` draws a val from the train of what is published, as far as known."""
-        known = self.source.counts() if self.name is not None else None
-        has_val = known is None or isinstance(known.images, int) or "val" in known.images
-        return self.hf is not None or not has_val
+        """Whether `split_seed` draws a val from train, as far as known before it is looked at."""
+        if self.name is None:
+            return True
+        known = self.source.counts()
+        return known is not None and not (isinstance(known.images, int) or "val" in known.images)
 
     @model_validator(mode="after")
     def _folds_fit(self) -> DataSpec:

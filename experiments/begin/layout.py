@@ -155,7 +155,10 @@ def _of_parts(finding: _Finding, names: Sequence[str]) -> Layout | None:
     path = finding.path
     if _is_given(names, usable):
         data = _data(folder=path.name, split="given")
-        return finding.found("parts, taken as they are", data, path.parent)
+        kind = "parts, taken as they are"
+        if len(names) == 2:
+            kind = f"{' and '.join(sorted(names, reverse=True))}, val cut from train"
+        return finding.found(kind, data, path.parent)
     others = [_data(folder=name) for name in usable if name != train]
     if others:
         what = " and ".join(f"{other.folder}/" for other in others)
@@ -167,9 +170,10 @@ def _of_parts(finding: _Finding, names: Sequence[str]) -> Layout | None:
 
 
 def _is_given(names: Sequence[str], usable: Sequence[str]) -> bool:
-    """Whether each part is there, once, by a name that `split: given` knows."""
+    """Whether each part is there once, but for val perhaps, as `split: given` calls it."""
     kinds = [part for part, known in PART_FOLDERS.items() for name in known if name in names]
-    return sorted(kinds) == sorted(PART_FOLDERS) and len(usable) == len(names)
+    is_whole = sorted(kinds) in (sorted(PART_FOLDERS), ["test", "train"])
+    return is_whole and len(kinds) == len(usable) == len(names)
 
 
 # Labels from a CSV -------------------------------------------------------------------------------

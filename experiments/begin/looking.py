@@ -284,8 +284,14 @@ def _copies(data: DataSpec, root: Path, listed: Listing) -> Iterator[str]:
     if wrong:
         of = counted(len(wrong), "set")
         yield f"{of} of equal images in several classes, one at most is right: {_equal(wrong)}"
-    if more := [each for each in copies if each not in wrong]:
-        advice = "" if data.split == "given" else "; `duplicates: together` keeps them in one part"
+    part_of = dict(zip(listed.paths, listed.parts, strict=True))
+    is_given = data.split == "given"
+    torn = [each for each in copies if is_given and len({part_of[path] for path in each}) > 1]
+    if torn:
+        of = counted(len(torn), "set")
+        yield f"{of} of equal images in more than one part, which flatters: {_equal(torn)}"
+    if more := [each for each in copies if each not in wrong and each not in torn]:
+        advice = "" if is_given else "; `duplicates: together` keeps them in one part"
         yield f"{counted(len(more), 'set')} of equal images: {_equal(more)}{advice}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +52,9 @@ def test_a_part_that_is_there_twice_is_refused(root: Path) -> None:
 
 def test_val_is_needed(root: Path) -> None:
     make_images(root / "birds" / "train", {"a": 1, "b": 1})
-    with pytest.raises(UserError, match="has no val/ or valid/ or validation/ or dev/"):
+    with pytest.raises(
+        UserError, match="has no test/ and no val/ or valid/ or validation/ or dev/"
+    ):
         datasets.listing(GIVEN, root)
 
 
@@ -126,14 +129,30 @@ def test_folders_named_as_parts_are_no_classes(root: Path) -> None:
     assert datasets.listing(BIRDS, root).classes == ("owl", "test_images", "train_images")
 
 
-def test_a_folder_of_train_and_test_is_told_what_to_do(root: Path) -> None:
+def test_a_val_that_a_folder_lacks_is_cut_from_train(root: Path) -> None:
     for part in ("train", "test"):
-        make_images(root / "birds" / part, {"a": 10, "b": 10})
-    with pytest.raises(
-        UserError, match=r"has no val/ .*To draw val from train: --data-root .*birds"
-    ):
+        make_images(root / "birds" / part, {"a": 10, "b": 20})
+    listed = datasets.listing(GIVEN, root)
+    assert listed.counts() == {"train": 24, "val": 6, "test": 30}
+    val = {listed.paths[index] for index in listed.indices("val")}
+    assert Counter(path.rpartition("/")[0] for path in val) == {"train/a": 2, "train/b": 4}
+    assert all(listed.paths[index].startswith("test/") for index in listed.indices("test"))
+    other = datasets.listing(GIVEN.model_copy(update={"split_seed": 1}), root)
+    assert {other.paths[index] for index in other.indices("val")} != val
+    assert other.indices("test") == listed.indices("test")
+
+
+def test_a_part_is_lacking(root: Path) -> None:
+    make_images(root / "birds" / "train", {"a": 10, "b": 10})
+    with pytest.raises(UserError, match=r"has no test/ and no val/ or .*data: \{folder: train\}"):
         datasets.listing(GIVEN, root)
-    assert datasets.listing(DataSpec(folder="train"), root / "birds").counts()["val"] == 4
+    make_images(root / "birds" / "val", {"a": 10, "b": 10})
+    assert datasets.listing(GIVEN, root).counts() == {"train": 20, "val": 20, "test": 0}
+    with pytest.raises(UserError, match="'split_seed' would draw a val, and it has its own"):
+        datasets.listing(GIVEN.model_copy(update={"split_seed": 1}), root)
+    (root / "birds" / "train").rename(root / "birds" / "old")
+    with pytest.raises(UserError, match="has no train/, which split 'given' takes"):
+        datasets.listing(GIVEN, root)
 
 
 CLASSES = ("ash", "elm", "oak")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -157,6 +158,21 @@ def test_parts(here: Path) -> None:
     matrix = begun("--data", "photos")
     assert matrix.data == (DataSpec(folder="photos", split="given"),)
     assert "folds" not in Path("my.yaml").read_text(), "which a given split does not take"
+
+
+def test_train_and_test_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Test is what is tested on, and an image that both hold is said."""
+    for part, count in {"train": 10, "test": 3}.items():
+        class_folders(here / "photos" / part, "ab", images=count)
+    a = here / "photos" / "test" / "a"
+    shutil.copy(here / "photos" / "train" / "a" / "0.png", a / "0.png")
+    matrix = begun("--data", "photos")
+    assert matrix.data == (DataSpec(folder="photos", split="given"),)
+    assert datasets.counts(matrix.data[0], here) == (2, {"train": 16, "val": 4, "test": 6})
+    assert headers(matrix) == ["test accuracy", "test accuracy(ema)"]
+    said = capsys.readouterr().out
+    assert "photos: train and test, val cut from train, 2 classes, 26 images (16 train / 4" in said
+    assert "in more than one part, which flatters: test/a/0.png = train/a/0.png" in said
 
 
 def test_parts_that_are_not_all_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

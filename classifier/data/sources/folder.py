@@ -137,8 +137,8 @@ PART_FOLDERS: Mapping[Part, tuple[str, ...]] = {
 
 
 def part_folders(folder: Path) -> dict[Part, str]:
-    """The names of the folders that hold a split that is given; of test there may be none. Raises
-    UserError where one is missing, or val is there twice."""
+    """The names of the folders that hold a split that is given; of val and test one may be lacking.
+    Raises UserError where more is, or val is there twice."""
     found: dict[Part, str] = {}
     for part, names in PART_FOLDERS.items():
         there = [name for name in names if (folder / name).is_dir()]
@@ -146,15 +146,13 @@ def part_folders(folder: Path) -> dict[Part, str]:
             raise UserError(f"{folder} has {' and '.join(there)}, which are both {part}; keep one")
         if there:
             found[part] = there[0]
-        elif part != "test":
-            listed = " or ".join(f"{name}/" for name in names)
-            lacks = f"{folder} has no {listed}, which split 'given' takes"
-            if part == "val" and "train" in found:
-                lacks += (
-                    f". To draw val from train: --data-root {folder} with data: {{folder: train}}, "
-                    "and for the images beside it a column with data: {folder: NAME}"
-                )
-            raise UserError(lacks)
+    if "train" not in found:
+        raise UserError(f"{folder} has no train/, which split 'given' takes")
+    if len(found) == 1:
+        raise UserError(
+            f"{folder} has no test/ and no {' or '.join(f'{n}/' for n in PART_FOLDERS['val'])} "
+            f"beside train/: to split train, --data-root {folder} with data: {{folder: train}}"
+        )
     return found
 
 
