@@ -17,7 +17,7 @@ from experiments.doctor.finding import Finding
 from experiments.matrix.model import Matrix, data_root_of
 
 ALL_WELL, SOMETHING_BAD = 0, 1
-ABSENT_ROOT = "data of your own lie there; what is fetched makes it"
+ABSENT_ROOT = "put data of your own there, or name its folder; downloads make it themselves"
 ABSENT = "a run fetches it first, or says what to do"
 STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
 

@@ -23,6 +23,8 @@ from experiments.session.reporting import Reporter
 if TYPE_CHECKING:
     from experiments.share.reproduce import Reproduced
 
+_OTHER_ARCHIVES = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zst")
+
 
 def archive(file: Path, reporter: Reporter, here: Platform, overrides: Overrides) -> int:
     """Write it. The exit code says whether every figure is there."""
@@ -30,6 +32,8 @@ def archive(file: Path, reporter: Reporter, here: Platform, overrides: Overrides
 
     if file.is_dir():
         raise UserError(f"--archive {file} is a folder; name a file in it, as {file / 'ema.zip'}")
+    if file.suffix.lower() in _OTHER_ARCHIVES:
+        raise UserError(f"--archive {file}: it writes a zip file; name it so, as ema.zip")
     found = reporter.find_some(here)
     units = benchmark_units(here)
     made = archives.make(

@@ -150,8 +150,8 @@ def subsampling(mended: list[str] | NoAnswer, as_built: list[str] | NoAnswer) ->
         advice = "don't train RepVGG, MobileOne, FastViT and GERNet here, and report it as a bug"
         return Finding("bad", about, f"gradients {fault} are wrong: {said}", advice)
     if isinstance(as_built, NoAnswer) or as_built:
-        return Finding("ok", about, "this torch has the fault on this CPU; it is avoided here")
-    return Finding("ok", about, "not seen on this CPU")
+        return Finding("ok", about, f"this torch gets gradients {fault} wrong; avoided here")
+    return Finding("ok", about, f"gradients {fault} are right with this torch too")
 
 
 def decoded(images: float | NoAnswer) -> Finding:

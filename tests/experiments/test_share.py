@@ -186,6 +186,8 @@ def test_another_file_is_not_overwritten(here: Path, capsys: pytest.CaptureFixtu
     assert "error: away/m.zip can't be written: No such file" in capsys.readouterr().err
     Path("folder").mkdir()
     assert runner.main([str(here / "stored.yaml"), *options, "folder"]) == 2
+    assert runner.main([str(here / "stored.yaml"), *options, "m.tar.gz"]) == 2
+    assert "--archive m.tar.gz: it writes a zip file" in capsys.readouterr().err
     assert sorted(each.name for each in Path().iterdir()) == ["folder", "mine.zip"]
 
 

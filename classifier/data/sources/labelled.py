@@ -184,7 +184,9 @@ class Images:
             real = os.path.realpath(linked)
             found = [path for path in self._paths if os.path.realpath(self._folder / path) == real]
         if not found:
-            raise UserError(f"{place}: {self._folder} has no image '{named}'")
+            raise UserError(
+                f"{place}: {self._folder} has no image '{named}'; put it there or drop the line"
+            )
         if len(found) > 1:
             some = ", ".join(sorted(found)[:3])
             raise UserError(
