@@ -60,10 +60,10 @@ def limits(root: Path = ROOT, membership: Path = MEMBERSHIP) -> Limits:
 def _groups(root: Path, membership: Path) -> Iterator[Path]:
     """The folders of the groups that this process is in, and of those above them."""
     try:
-        lines = membership.read_text().splitlines()
+        lines = membership.read_text(errors="replace").splitlines()
     except OSError:
         lines = []
-    for line in lines:
+    for line in [line for line in lines if line.count(":") >= 2] or ["0::/"]:
         _, controllers, path = line.split(":", 2)
         # Version 2 has one tree and names no controller; version 1 a tree for each set of them.
         trees = [controllers, *controllers.split(",")] if controllers else ["", "unified"]
@@ -95,7 +95,9 @@ def _room(folder: Path, limit: str, used: str, cached: int = 0) -> list[Room]:
 def _cached(stat: Path) -> int:
     """Bytes of files that were read and can be forgotten: in use, but for nobody."""
     try:
-        lines = dict(line.split(maxsplit=1) for line in stat.read_text().splitlines())
+        lines = dict(
+            line.split(maxsplit=1) for line in stat.read_text(errors="replace").splitlines()
+        )
         return int(lines.get("total_inactive_file", lines.get("inactive_file", 0)))
     except (OSError, ValueError):
         return 0
@@ -104,7 +106,7 @@ def _cached(stat: Path) -> int:
 def _words(file: Path, count: int) -> list[str]:
     """What a file says, if it is so many words; else nothing."""
     try:
-        words = file.read_text().split()
+        words = file.read_text(errors="replace").split()
     except OSError:
         return []
     return words if len(words) == count else []

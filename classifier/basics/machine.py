@@ -213,8 +213,9 @@ def code_digest(*rooms: str) -> str:
     """Of this project's code, in these of its top folders."""
     top, code = Path(__file__).parents[2], hashlib.sha256()
     for room in rooms:
-        for file in sorted((top / room).rglob("*.py")):
-            code.update(file.relative_to(top).as_posix().encode() + file.read_bytes())
+        for file in sorted((top / room).rglob("[!.]*.py")):  # an editor's locks begin with a dot
+            if file.is_file():
+                code.update(file.relative_to(top).as_posix().encode() + file.read_bytes())
     return code.hexdigest()
 
 

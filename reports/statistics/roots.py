@@ -57,9 +57,12 @@ def _guessed(
     before: tuple[float, float], best: tuple[float, float], across: tuple[float, float]
 ) -> float:
     """The step from the best to the root, by a line through two points, or the inverse of a
-    parabola through three."""
+    parabola through three; not a number where that leads nowhere."""
     (a, at_a), (b, at_b), (c, at_c) = before, best, across
-    if a == c:
-        return -at_b * (b - a) / (at_b - at_a)
-    rise_a, rise_c = (at_a - at_b) / (a - b), (at_c - at_b) / (c - b)
-    return -at_b * (at_c * rise_c - at_a * rise_a) / (rise_c * rise_a * (at_c - at_a))
+    try:
+        if a == c:
+            return -at_b * (b - a) / (at_b - at_a)
+        rise_a, rise_c = (at_a - at_b) / (a - b), (at_c - at_b) / (c - b)
+        return -at_b * (at_c * rise_c - at_a * rise_a) / (rise_c * rise_a * (at_c - at_a))
+    except ZeroDivisionError:  # figures so small that their product is 0
+        return math.nan

@@ -139,3 +139,16 @@ def test_cores_are_those_that_joblib_counts(asked: str | None, pinned: bool) -> 
     )
     ours, theirs = said.stdout.split()
     assert ours == theirs and (ours == "1" or not pinned)
+
+
+def test_the_code_is_its_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what an editor puts beside them."""
+    monkeypatch.setattr(machine, "__file__", str(tmp_path / "top" / "basics" / "machine.py"))
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "a.py").write_text("a")
+    first = machine.code_digest("room")
+    (tmp_path / "room" / ".#a.py").symlink_to("somebody@host.1:2")
+    (tmp_path / "room" / "folder.py").mkdir()
+    assert machine.code_digest("room") == first
+    (tmp_path / "room" / "b.py").write_text("b")
+    assert machine.code_digest("room") != first

@@ -339,6 +339,34 @@ def test_the_average_is_the_formula() -> None:
     assert Ema().decay_at(2000) == pytest.approx(0.9999 * (1 - np.exp(-1)))
 
 
+def test_the_average_keeps_what_a_module_keeps_and_follows_what_is_replaced() -> None:
+    class Counting(torch.nn.Module):
+        seen = torch.zeros(1)
+
+        def get_extra_state(self) -> torch.Tensor:
+            return self.seen
+
+        def set_extra_state(self, state: torch.Tensor) -> None:
+            self.seen = state
+
+    network = build("mobilenetv2", 10, seed=0)
+    counting = Counting()
+    network.add_module("counting", counting)
+    average = Average(network, Ema(decay=0.5, tau=1e-3))
+    counting.seen = torch.full([1], 7.0)
+    network.head[1] = torch.nn.Linear(1280, 10)
+    before = average.network.get_parameter("head.1.bias").clone()
+    average.after_step(network, 1)
+    assert average.network.state_dict()["counting._extra_state"] == 7
+    counting.seen += 1
+    assert average.network.state_dict()["counting._extra_state"] == 7, "a copy"
+    mean = (before + network.get_parameter("head.1.bias")) / 2
+    assert torch.allclose(average.network.get_parameter("head.1.bias"), mean)
+    network.register_buffer("late", torch.zeros(1))
+    with pytest.raises(UserError, match="other parameters or buffers than when its training began"):
+        average.after_step(network, 2)
+
+
 def test_the_best_epoch_is_the_first_best(tiny: TrainSpec, tmp_path: Path) -> None:
     spec = tiny.model_copy(update={"epochs": 6, "patience": 2, "lr": 1e-6})
     record = result(trained(spec, tmp_path / "run"), tmp_path / "run")[0]

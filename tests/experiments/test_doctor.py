@@ -201,6 +201,16 @@ def test_version_1_and_a_path_that_leads_nowhere(tmp_path: Path) -> None:
     assert limits.limits(root, membership) == Limits(1.5, Room(GIB, GIB // 4), None)
 
 
+@pytest.mark.parametrize("content", [None, b"", b"rubbish\n\n", b"\xff\xfe"])
+def test_groups_that_are_not_said_are_the_roots(content: bytes | None, tmp_path: Path) -> None:
+    root, membership = tmp_path / "cgroup", tmp_path / "membership"
+    if content is not None:
+        membership.write_bytes(content)
+    group(root, cpu__max="150000 100000")
+    (root / "pids.max").write_bytes(b"\xff")
+    assert limits.limits(root, membership) == Limits(1.5)
+
+
 def test_no_limit(tmp_path: Path) -> None:
     root, membership = tmp_path / "cgroup", tmp_path / "membership"
     assert limits.limits(root, membership) == Limits()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import runner
 from classifier.basics.files import cache_folder
 from reports.page.plots import kept, svg
+from reports.page.plots.letters import text_width
 from tests.disks import small_disk
 from tests.reports.test_stored import STORED
 
@@ -81,20 +83,40 @@ def test_another_hand_draws(
 ) -> None:
     report.files()
     all_of_them = drawn.copy()
-    monkeypatch.setattr(kept, "_hand", lambda: "another matplotlib")
+    monkeypatch.setattr(kept, "HAND", "another matplotlib")
     report.files()
     assert drawn == 2 * all_of_them
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[1, 2]", b'["", [[["a"]]]]', b"\xff"])
-def test_a_damaged_file_is_written_anew(content: bytes, report: Report, drawn: list[str]) -> None:
+@pytest.mark.parametrize("damage", ["empty", "cut", "a letter", "no text", "a pipe"])
+def test_a_damaged_file_is_written_anew(damage: str, report: Report, drawn: list[str]) -> None:
     first, all_of_them = report.files(), drawn.copy()
     (file,) = cache_folder("plots").iterdir()
     whole = file.read_bytes()
-    made_of = json.loads(whole)[0]
-    file.write_bytes(content.replace(b'""', json.dumps(made_of).encode()))
+    file.unlink()
+    if damage == "a pipe":
+        os.mkfifo(file)
+    else:
+        other = {"empty": b"", "cut": whole[:-9], "a letter": whole.replace(b"</svg>", b"</sVg>")}
+        file.write_bytes(other.get(damage, b"\xff" * len(whole)))
     assert report.files() == first and drawn == 2 * all_of_them
     assert file.read_bytes() == whole
+
+
+def test_a_name_that_is_no_text(report: Report, drawn: list[str]) -> None:
+    report.folder = Path(os.fsdecode(os.fsencode(report.folder) + b"/\xff"))
+    report.folder.mkdir()
+    assert report.files() == report.files() and len(set(drawn)) == len(drawn)
+
+
+def test_a_users_matplotlibrc_moves_nothing() -> None:
+    import matplotlib as mpl
+
+    text_width.cache_clear()
+    usual = text_width("Width", 12)
+    text_width.cache_clear()
+    with mpl.rc_context({"font.weight": "bold", "font.style": "italic"}):
+        assert text_width("Width", 12) == usual
 
 
 def test_without_a_cache_they_are_drawn_each_time(
@@ -112,5 +134,5 @@ def test_a_full_disk_costs_no_report(
     with small_disk(tmp_path / "disk", "32k") as disk:
         monkeypatch.setenv("XDG_CACHE_HOME", str(disk))
         assert report.files() == first
-        assert not list(disk.rglob("*.json")) and list(disk.rglob("plots"))
+        assert not list(disk.rglob("*.plots")) and list(disk.rglob("plots"))
     assert len(set(drawn)) == len(drawn) // 2

@@ -6,10 +6,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import pickle
+import platform
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from reports.statistics.answers import Answer
 
 DRAWN_BY = ("matplotlib", "numpy", "scipy", "rich")
 """Whose other version may draw otherwise."""
+SEAL = hashlib.sha256().digest_size
 
 
 def plots(selection: Selection, answers: Sequence[Answer], report: Path) -> Plots:
@@ -36,29 +38,38 @@ def plots(selection: Selection, answers: Sequence[Answer], report: Path) -> Plot
         folder = cache_folder("plots")
     except UserError:
         return every.plots(selection, answers)
-    named = hashlib.sha256(str(report.absolute()).encode()).hexdigest()[:24]
-    file, made_of = folder / f"{named}.json", _digest(selection, answers)
+    named = hashlib.sha256(os.fsencode(report.absolute())).hexdigest()[:24]
+    file, made_of = folder / f"{named}.plots", _digest(selection, answers)
     kept = _read(file, made_of)
     if kept is not None:
         return kept
     drawn = every.plots(selection, answers)
-    told = [list(map(_told, of)) for of in (*drawn.tables, drawn.of_all)]
+    told = json.dumps([list(map(_told, of)) for of in (*drawn.tables, drawn.of_all)]).encode()
     with suppress(OSError, UserError):  # a full disk costs no report
-        write_atomically(file, json.dumps([made_of, told]).encode())
+        write_atomically(file, _seal(made_of, told) + told)
     return drawn
 
 
-def _digest(selection: Selection, answers: Sequence[Answer]) -> str:
+def _digest(selection: Selection, answers: Sequence[Answer]) -> bytes:
     """Of all that plots are made of: the figures, and what draws them."""
     figures = io.BytesIO()
     _Figures(figures, pickle.HIGHEST_PROTOCOL).dump((selection, list(answers)))
-    return hashlib.sha256(_hand().encode() + figures.getvalue()).hexdigest()
+    return hashlib.sha256(HAND.encode() + figures.getvalue()).digest()
 
 
-@cache
+def _seal(made_of: bytes, told: bytes) -> bytes:
+    """What a file begins with: nothing else is parsed."""
+    return hashlib.sha256(made_of + told).digest()
+
+
 def _hand() -> str:
     versions = [f"{name} {version(name)}" for name in DRAWN_BY]
-    return " ".join([*versions, code_digest("classifier", "experiments", "reports")])
+    code = code_digest("classifier", "experiments", "reports")
+    return " ".join([platform.python_version(), *versions, code])
+
+
+HAND = _hand()
+"""What draws, as it was when it was imported: its files may be others while a run lives."""
 
 
 class _Figures(pickle.Pickler):
@@ -76,16 +87,19 @@ def _told(plot: Plot) -> list[Any]:
     return [plot.name, plot.title, plot.svg, grid, plot.caption, plot.wide]
 
 
-def _read(file: Path, made_of: str) -> Plots | None:
+def _read(file: Path, made_of: bytes) -> Plots | None:
     """None where there are none, or others."""
-    try:
-        known, told = json.loads(file.read_bytes())
-        if known != made_of:
-            return None
-        *of_tables, of_all = [list(map(_plot, of)) for of in told]
-        return Plots(of_tables, of_all)
-    except (OSError, ValueError, TypeError):
+    if not file.is_file():
         return None
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    seal, told = content[:SEAL], content[SEAL:]
+    if seal != _seal(made_of, told):
+        return None
+    *of_tables, of_all = [list(map(_plot, of)) for of in json.loads(told)]
+    return Plots(of_tables, of_all)
 
 
 def _plot(told: Sequence[Any]) -> Plot:

@@ -81,7 +81,15 @@ def text_width(text: str, size: float) -> float:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    font = FontProperties(family=MATPLOTLIB["font.family"], size=size)
+    # All that a font can be: what is not said would be as the user's matplotlibrc has it.
+    font = FontProperties(
+        family=MATPLOTLIB["font.family"],
+        style="normal",
+        variant="normal",
+        weight="normal",
+        stretch="normal",
+        size=size,
+    )
     with lacking_letters():
         measured, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return max(float(measured), cell_len(text) * size / 2)
