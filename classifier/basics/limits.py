@@ -95,9 +95,7 @@ def _room(folder: Path, limit: str, used: str, cached: int = 0) -> list[Room]:
 def _cached(stat: Path) -> int:
     """Bytes of files that were read and can be forgotten: in use, but for nobody."""
     try:
-        lines = dict(
-            line.split(maxsplit=1) for line in stat.read_text(errors="replace").splitlines()
-        )
+        lines = dict(line.split(maxsplit=1) for line in stat.read_text().splitlines())
         return int(lines.get("total_inactive_file", lines.get("inactive_file", 0)))
     except (OSError, ValueError):
         return 0

@@ -94,8 +94,9 @@ def explain(
     shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
     if kind == "extra_forbidden":
         fields = [f for f in _fields_at(model, detail["loc"][:-1]) if f not in elsewhere]
-        is_training = len(detail["loc"]) == 1 and issubclass(model, TrainSpec)
-        fields += own.get("", ()) if len(detail["loc"]) == 1 else ()
+        at_top = len(detail["loc"]) == 1
+        fields += own.get("", ()) if at_top else ()
+        is_training = at_top and issubclass(model, TrainSpec)
         hint = _known_here_as(name, model, fields) if is_training else ""
         return document.error(where, f"unknown setting '{name}'{hint or nearest(name, fields)}")
     if kind == "missing":

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -265,12 +265,13 @@ def shared(
     """The sets of images that are the same, or alike with `similar`, and lie in several parts."""
     if data.duplicates == "together":
         return []
+    return torn(copies(data, root, listed.paths, progress), listed)
+
+
+def torn(copies: Iterable[tuple[str, ...]], listed: Listing) -> list[tuple[str, ...]]:
+    """The sets of images that lie in several parts."""
     part_of = dict(zip(listed.paths, listed.parts, strict=True))
-    return [
-        alike
-        for alike in copies(data, root, listed.paths, progress)
-        if len({part_of[path] for path in alike}) > 1
-    ]
+    return [alike for alike in copies if len({part_of[path] for path in alike}) > 1]
 
 
 def also_trained(data: DataSpec, listed: Listing, own: DataSpec, root: Path) -> list[str]:

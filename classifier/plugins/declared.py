@@ -189,16 +189,16 @@ def _check_given(
         return
     if arguments.vararg or arguments.kwarg:
         raise _error(file, node, f"'{node.name}' can't take * or **: its settings have names")
+    forms = [f"({', '.join((*each, '*'))}, ...)" for each in allowed]
     if arguments.defaults and len(given) in map(len, allowed):
-        first = ", ".join((*allowed[0], "*"))
         message = (
-            f"'{node.name}' gives a default to what it is called with; write ({first}, ...): what "
+            f"'{node.name}' gives a default to what it is called with; write {forms[0]}: what "
             "stands after the * is a setting, and only settings have defaults"
         )
         raise _error(file, node, message)
     if len(given) not in map(len, allowed):
-        forms = " or ".join(f"({', '.join((*each, '*'))}, ...)" for each in allowed)
-        message = f"'{node.name}' takes {forms}: its settings stand after the *, each with a type"
+        takes = " or ".join(forms)
+        message = f"'{node.name}' takes {takes}: its settings stand after the *, each with a type"
         raise _error(file, node, message)
 
 

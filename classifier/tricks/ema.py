@@ -96,15 +96,21 @@ class Average(Act):
             id(mine[name]): (mine[name], theirs[of])
             for (mine, name), (theirs, of) in zip(self._places, places, strict=True)
         }
-        averaged = [pair for pair in pairs.values() if pair[0].is_floating_point()]
-        copied = [pair for pair in pairs.values() if not pair[0].is_floating_point()]
+        averaged, followed, copied, counts = [], [], [], []
+        for own, other in pairs.values():
+            if own.is_floating_point():
+                averaged.append(own)
+                followed.append(other)
+            else:
+                copied.append(own)
+                counts.append(other)
         with torch.no_grad():
             average = get_ema_multi_avg_fn(self._ema.decay_at(step))  # type: ignore[no-untyped-call]
-            average([mine for mine, _ in averaged], [theirs for _, theirs in averaged], step)
+            average(averaged, followed, step)
             if copied:
-                torch._foreach_copy_([mine for mine, _ in copied], [count for _, count in copied])
-        for own, followed in self._keeping:
-            own.set_extra_state(copy.deepcopy(followed.get_extra_state()))
+                torch._foreach_copy_(copied, counts)
+        for keeper, kept in self._keeping:
+            keeper.set_extra_state(copy.deepcopy(kept.get_extra_state()))
 
 
 def _places(network: Network) -> list[tuple[dict[str, Any], str]]:

@@ -157,7 +157,7 @@ def _of_parts(finding: _Finding, names: Sequence[str]) -> Layout | None:
         data = _data(folder=path.name, split="given")
         kind = "parts, taken as they are"
         if len(names) == 2:
-            kind = f"{' and '.join(sorted(names, reverse=True))}, val cut from train"
+            kind = "train and test, val cut from train"
         return finding.found(kind, data, path.parent)
     others = [_data(folder=name) for name in usable if name != train]
     if others:
@@ -206,12 +206,14 @@ def _of_a_table_beside(finding: _Finding) -> Layout | None:
     folder, root = finding.path, finding.path.parent
     for name in _Level.of(root).tables if finding.level.images else ():
         table = tables.head(root / name)
-        columns = table if isinstance(table, str) else tables.columns(table, folder, is_named=False)
+        if isinstance(table, str):
+            continue
+        columns = tables.columns(table, folder, is_named=False)
         if isinstance(columns, Columns):
             finding.odd += columns.odd
             data = _labelled(folder.name, Labels(file=name, **columns.named), columns)
             return finding.found(f"labels from {name}, which lies beside it", data, root)
-        if columns != tables.NAMES_NO_IMAGES and not isinstance(table, str):
+        if columns != tables.NAMES_NO_IMAGES:
             finding.unused.append(f"{printable(name)}: {columns}")
     return None
 

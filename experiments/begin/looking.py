@@ -284,10 +284,8 @@ def _copies(data: DataSpec, root: Path, listed: Listing) -> Iterator[str]:
     if wrong:
         of = counted(len(wrong), "set")
         yield f"{of} of equal images in several classes, one at most is right: {_equal(wrong)}"
-    part_of = dict(zip(listed.paths, listed.parts, strict=True))
     is_given = data.split == "given"
-    torn = [each for each in copies if is_given and len({part_of[path] for path in each}) > 1]
-    if torn:
+    if torn := datasets.torn(copies, listed) if is_given else []:
         of = counted(len(torn), "set")
         yield f"{of} of equal images in more than one part, which flatters: {_equal(torn)}"
     if more := [each for each in copies if each not in wrong and each not in torn]:

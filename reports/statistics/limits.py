@@ -182,8 +182,8 @@ class Score:
                 return -0.5  # the variance may be 0 too
             # At the likeliest share of lost images that goes with this difference.
             b = (2 * n - moved) * true - changed
-            root = math.sqrt(max(b * b + 8 * n * self.lost * true * (1 - true), 0.0))
-            variance = n * ((root - b) / (2 * n) + true * (1 - true))
+            square_root = math.sqrt(max(b * b + 8 * n * self.lost * true * (1 - true), 0.0))
+            variance = n * ((square_root - b) / (2 * n) + true * (1 - true))
             return distance**2 / (distance**2 + z * z * max(variance, 0.0)) - 0.5
 
         return root(beyond, -1.0, self.center, near=NEAR)

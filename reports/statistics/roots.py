@@ -40,10 +40,10 @@ def root(function: Callable[[float], float], low: float, high: float, near: floa
         least, half = (near + NARROW * abs(best)) / 2, (across - best) / 2
         if at_best == 0 or abs(half) < least:
             return best
-        guess = None
+        guess = math.nan
         if abs(last) > least and abs(at_best) < abs(at_before):
             guess = _guessed((before, at_before), (best, at_best), (across, at_across))
-        if guess is not None and 2 * abs(guess) < min(abs(last), 3 * abs(half) - least):
+        if 2 * abs(guess) < min(abs(last), 3 * abs(half) - least):
             last, step = step, guess
         else:
             last = step = half

@@ -15,6 +15,7 @@ from reports.figures.disagreements import Folders
 from reports.figures.guessing import guess
 from reports.figures.select import Cell, Missing, SelectedTable, Selection
 from reports.figures.tables import figures
+from reports.words.phrases import as_sentence
 
 MOST_NAMED = 10
 """Rows."""
@@ -182,7 +183,7 @@ def _left_over(table: SelectedTable) -> Iterator[str]:
     }
     for name, images, batch_size in sorted(sizes):
         if said := left_over(images, batch_size):
-            yield f"{name}: {said}." if name else f"{said[0].upper()}{said[1:]}."
+            yield f"{name}: {said}." if name else as_sentence(said)
 
 
 def _warmups(table: SelectedTable) -> Iterator[str]:
@@ -190,7 +191,7 @@ def _warmups(table: SelectedTable) -> Iterator[str]:
     trained = [record.training for record in (*table.accuracies, *table.trainings)]
     said = (each.warmup.remark(each.epochs) for each in trained if each.warmup)
     for remark in dict.fromkeys(filter(None, said)):
-        yield f"{remark[0].upper()}{remark[1:]}."
+        yield as_sentence(remark)
 
 
 def _mixed(table: SelectedTable) -> Iterator[str]:

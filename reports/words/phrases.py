@@ -14,6 +14,11 @@ from reports.statistics.intervals import Comparison, Scope
 from reports.statistics.verdicts import Verdict, Word
 
 
+def as_sentence(said: str) -> str:
+    """A remark that stands alone."""
+    return f"{said[0].upper()}{said[1:]}."
+
+
 def difference(column: Column, comparison: Comparison | None) -> str:
     """With its sign; of a speed in percent of the baseline's."""
     if comparison is None:

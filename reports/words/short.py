@@ -20,6 +20,7 @@ from reports.statistics.intervals import Comparison, Scope
 from reports.statistics.verdicts import Verdict, Word
 from reports.words.headlines import counted_verdicts, line_over, row_by_row, why_nothing
 from reports.words.phrases import (
+    as_sentence,
     compared_columns,
     directions,
     level_of,
@@ -198,7 +199,7 @@ def _not_yet(cells: Sequence[Judged]) -> str:
 def _uncompared(answer: Answer) -> Finding:
     """The best figure of the first column of test that has several, else of any."""
     why = why_nothing(answer)
-    said = f"{why[0].upper()}{why[1:]}."
+    said = as_sentence(why)
     columns = [
         [each for each in column if each.cell.missing is None]
         for column in zip(*answer.cells, strict=True)
@@ -232,7 +233,7 @@ def _sentence(
             said = f"{where}, {variant} differs from {base} by less than {margin}, the margin"
         case Word.CANT_TELL:
             said = f"these data can't tell whether {variant} differs from {base} {where}"
-    return f"{said[0].upper()}{said[1:]}{''.join(f'; {each}' for each in verdict.remarks)}."
+    return as_sentence("; ".join((said, *verdict.remarks)))
 
 
 def _outcome(answer: Answer, of: Judged | JudgedLine) -> Outcome:

@@ -12,7 +12,7 @@ from reports.statistics.answers import Answer, Judged, Noise, noise
 from reports.statistics.intervals import Scope
 from reports.statistics.verdicts import TWO_SEEDS
 from reports.words.before import compared_with_nothing
-from reports.words.phrases import compared_with
+from reports.words.phrases import as_sentence, compared_with
 
 FOLDS = (
     "The folds' trainings share most of their images, so how far chance moves figures of all folds "
@@ -63,7 +63,7 @@ def _on_comparisons(answer: Answer, compared: Sequence[Judged]) -> Iterator[str]
     pairs = [(cell, cell.baseline) for row in cells for cell in row if cell.baseline]
     headers = {each.column.header for pair in pairs for each in pair}
     if alone := compared_with_nothing([cell.column for cell in cells[0]], headers):
-        yield f"{alone[0].upper()}{alone[1:]}."
+        yield as_sentence(alone)
     yield from _margins([each.cell for each in compared])
     yield f"Holm's p is over {counted(answer.family, 'comparison')}."
     if answer.family > LARGE_FAMILY:
