@@ -119,8 +119,11 @@ def raising(jobs: Sequence[Job], place: Place) -> Ended:
 
 
 def hanging(jobs: Sequence[Job], place: Place) -> Ended:
-    place = at_a_step(jobs, place, signal.pause)
-    return worker.perform(jobs, place)
+    def pause() -> None:
+        while True:  # a pause ends with any signal, as that for which a job shows its stacks
+            signal.pause()
+
+    return worker.perform(jobs, at_a_step(jobs, place, pause))
 
 
 BIG = [
