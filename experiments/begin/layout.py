@@ -13,7 +13,7 @@ from classifier.basics.errors import UserError
 from classifier.basics.names import composed, counted, printable
 from classifier.data.images import is_data, is_image, look_through
 from classifier.data.prepare import some
-from classifier.data.sources.folder import LIKE_A_PART, PART_FOLDERS
+from classifier.data.sources.folder import LIKE_A_PART, part_called
 from classifier.data.spec import DataSpec, Labels
 from experiments.begin import tables
 from experiments.begin.tables import Columns, Head
@@ -171,9 +171,9 @@ def _of_parts(finding: _Finding, names: Sequence[str]) -> Layout | None:
 
 def _is_given(names: Sequence[str], usable: Sequence[str]) -> bool:
     """Whether each part is there once, but for val perhaps, as `split: given` calls it."""
-    kinds = [part for part, known in PART_FOLDERS.items() for name in known if name in names]
-    is_whole = sorted(kinds) in (sorted(PART_FOLDERS), ["test", "train"])
-    return is_whole and len(kinds) == len(usable) == len(names)
+    parts = [part for name in names if (part := part_called(name)) is not None]
+    is_whole = sorted(parts) in (["test", "train", "val"], ["test", "train"])
+    return is_whole and len(parts) == len(usable) == len(names)
 
 
 # Labels from a CSV -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.basics.names import printable
-from classifier.data.sources.folder import PART_FOLDERS
+from classifier.data.sources.folder import part_called
 from classifier.data.sources.labelled import HEADER_FIRST, Images
 
 TRIED = 20
@@ -126,9 +126,6 @@ def _are_groups(values: Sequence[str]) -> bool:
 
 
 def _are_parts(values: Sequence[str]) -> bool:
-    """Of a split that has train and val."""
-    found = {
-        part for part, known in PART_FOLDERS.items() for v in set(values) if v.lower() in known
-    }
-    known = {name for names in PART_FOLDERS.values() for name in names}
-    return {"train", "val"} <= found and all(value.lower() in known for value in set(values))
+    """Of a split that has train, and val or test or both."""
+    found = set(map(part_called, set(values)))
+    return "train" in found and len(found) > 1 and None not in found

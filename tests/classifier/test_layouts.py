@@ -43,10 +43,23 @@ def test_train_and_val_are_enough(val: str, root: Path) -> None:
     assert datasets.counts(GIVEN, root) == (2, listed.counts())
 
 
-def test_a_part_that_is_there_twice_is_refused(root: Path) -> None:
-    for part in ("train", "val", "valid"):
+@pytest.mark.parametrize("names", [("Training", "Testing"), ("TRAIN", "Val", "Test")])
+def test_parts_as_others_call_them(names: tuple[str, ...], root: Path) -> None:
+    for name in names:
+        make_images(root / "birds" / name, {"a": 5, "b": 5})
+    listed = datasets.listing(GIVEN, root)
+    assert {path.split("/")[0] for path in listed.paths} == set(names)
+    cut = 2 if len(names) == 2 else 0
+    assert listed.counts() == {"train": 10 - cut, "val": cut or 10, "test": 10}
+    with pytest.raises(UserError, match=f"is split already \\({', '.join(names)}\\)"):
+        datasets.listing(BIRDS, root)
+
+
+@pytest.mark.parametrize("twice", [("val", "valid"), ("Val", "val"), ("dev", "validation")])
+def test_a_part_that_is_there_twice_is_refused(twice: tuple[str, ...], root: Path) -> None:
+    for part in ("train", *twice):
         make_images(root / "birds" / part, {"a": 1, "b": 1})
-    with pytest.raises(UserError, match="has val and valid, which are both val; keep one"):
+    with pytest.raises(UserError, match=f"{' and '.join(twice)}, which are both val; keep one"):
         datasets.listing(GIVEN, root)
 
 

@@ -245,17 +245,22 @@ def test_a_column_by_any_name_where_nothing_else_can_be_the_class(here: Path) ->
     assert (labels.path, labels.label, labels.group) == ("id", "digit", "writer")
 
 
-def test_a_csv_with_parts(here: Path) -> None:
+@pytest.mark.parametrize(
+    ("names", "counts"),
+    [
+        (("train", "train", "val", "test"), {"train": 12, "val": 6, "test": 6}),
+        (("Training", "TRAIN", "train", "Testing"), {"train": 15, "val": 3, "test": 6}),
+    ],
+)
+def test_a_csv_with_parts(names: Sequence[str], counts: dict[str, int], here: Path) -> None:
     rows = [("file", "kind", "split")]
     for index in range(24):
         image(here / "dogs" / "all" / f"{index}.png")
-        part = ("train", "train", "val", "test")[index // 2 % 4]
-        rows.append((f"{index}.png", "ab"[index % 2], part))
+        rows.append((f"{index}.png", "ab"[index % 2], names[index // 2 % 4]))
     table(here / "dogs" / "labels.tsv", [["\t".join(row)] for row in rows])
     matrix = begun("--data", "dogs")
     assert matrix.data[0].split == "given"
-    counted = datasets.counts(matrix.data[0], matrix.data_root)
-    assert counted == (2, {"train": 12, "val": 6, "test": 6})
+    assert datasets.counts(matrix.data[0], matrix.data_root) == (2, counts)
 
 
 def test_a_csv_beside_class_folders_is_not_their_labels(

@@ -26,7 +26,7 @@ from classifier.data.images import (
     open_file,
 )
 from classifier.data.sources import Seen, Source
-from classifier.data.split import Part
+from classifier.data.split import PARTS, Part
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -128,20 +128,29 @@ class SplitFolder(Folder):
         return dict(counted)
 
 
-PART_FOLDERS: Mapping[Part, tuple[str, ...]] = {
-    "train": ("train",),
+PART_NAMES: Mapping[Part, tuple[str, ...]] = {
+    "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),
-    "test": ("test",),
+    "test": ("test", "testing"),
 }
-"""What the folder of a part is called."""
+"""What a part is called, in small letters: its folder, or what stands in a column."""
+
+_PARTS: Mapping[str, Part] = {name: part for part, names in PART_NAMES.items() for name in names}
+
+
+def part_called(name: str) -> Part | None:
+    """The part that is called so; capitals don't count."""
+    return _PARTS.get(name.lower())
 
 
 def part_folders(folder: Path) -> dict[Part, str]:
     """The names of the folders that hold a split that is given; of val and test one may be lacking.
-    Raises UserError where more is, or val is there twice."""
+    Raises UserError where more is, or a part is there twice."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_dir())
     found: dict[Part, str] = {}
-    for part, names in PART_FOLDERS.items():
-        there = [name for name in names if (folder / name).is_dir()]
+    for part in PARTS:
+        there = [name for name in names if part_called(name) == part]
         if len(there) > 1:
             raise UserError(f"{folder} has {' and '.join(there)}, which are both {part}; keep one")
         if there:
@@ -149,9 +158,10 @@ def part_folders(folder: Path) -> dict[Part, str]:
     if "train" not in found:
         raise UserError(f"{folder} has no train/, which split 'given' takes")
     if len(found) == 1:
+        train, vals = found["train"], " or ".join(f"{name}/" for name in PART_NAMES["val"])
         raise UserError(
-            f"{folder} has no test/ and no {' or '.join(f'{n}/' for n in PART_FOLDERS['val'])} "
-            f"beside train/: to split train, --data-root {folder} with data: {{folder: train}}"
+            f"{folder} has no test/ and no {vals} beside {train}/: to split {train}, "
+            f"--data-root {folder} with data: {{folder: {train}}}"
         )
     return found
 
@@ -166,11 +176,11 @@ LIKE_A_PART = re.compile(
 def _check_layout(folder: Path) -> None:
     """Raise UserError where what look like classes are parts of a split, or hold the classes."""
     names = class_folders(folder)
-    there = {part: name for part, known in PART_FOLDERS.items() for name in known if name in names}
+    there = {part: name for name in names if (part := part_called(name)) is not None}
     if "train" in there and len(there) > 1:
         raise UserError(
-            f"{folder} is split already ({', '.join(there.values())}): set 'split: given' in data, "
-            f"or name it as --train_path {folder / 'train'}"
+            f"{folder} is split already ({', '.join(there[p] for p in PARTS if p in there)}): set "
+            f"'split: given' in data, or name it as --train_path {folder / there['train']}"
         )
     if len(names) > 1 and all(map(LIKE_A_PART.match, names)):
         raise UserError(

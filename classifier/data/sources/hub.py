@@ -27,7 +27,7 @@ from classifier.basics.hub import told_by_us
 from classifier.basics.names import counted, nearest, write_csv
 from classifier.basics.settings import Settings
 from classifier.data.images import IMAGE_SUFFIXES
-from classifier.data.sources.folder import PART_FOLDERS
+from classifier.data.sources.folder import PART_NAMES
 from classifier.data.sources.made import COLUMNS, LABELS, Made
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class Hub(Made):
     def _parts(self, splits: Mapping[str, Dataset]) -> dict[str, Dataset]:
         """By our names of the parts. Raises UserError where it has no train."""
         found: dict[str, Dataset] = {}
-        for part, names in PART_FOLDERS.items():
+        for part, names in PART_NAMES.items():
             there = [name for name in names if name in splits]
             if there:
                 found[part] = splits[there[0]]
@@ -195,7 +195,7 @@ class Hub(Made):
                 _log.warning("%s: left out, for %s is %s: %s", self.name, there[0], part, name)
         if "train" not in found:
             raise UserError(f"{self.name} has no split 'train'; it has {', '.join(splits)}")
-        others = sorted({*splits} - {name for names in PART_FOLDERS.values() for name in names})
+        others = sorted({*splits} - {name for names in PART_NAMES.values() for name in names})
         if others:
             _log.warning("%s: left out, for it is no part: %s", self.name, ", ".join(others))
         return found

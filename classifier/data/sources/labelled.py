@@ -9,16 +9,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from classifier.basics.errors import UserError
 from classifier.basics.names import composed, nearest
 from classifier.data.images import IMAGE_SUFFIXES, look_through
-from classifier.data.sources.folder import PART_FOLDERS, beside, by_ending, relative
+from classifier.data.sources.folder import PART_NAMES, beside, by_ending, part_called, relative
 from classifier.data.sources.rows import Row, Rows
 from classifier.data.split import Part
-
-_PARTS: Mapping[str, Part] = {name: part for part, names in PART_FOLDERS.items() for name in names}
 
 
 @dataclass(frozen=True)
@@ -85,9 +84,10 @@ class Labelled(Rows):
         if self.part_column is None:
             return None
         said = values[self.part_column]
-        part = _PARTS.get(said.lower())
+        part = part_called(said)
         if part is None:
-            raise UserError(f"{place}: the part is '{said}'; it can be {', '.join(_PARTS)}")
+            known = ", ".join(chain.from_iterable(PART_NAMES.values()))
+            raise UserError(f"{place}: the part is '{said}'; it can be {known}")
         return part
 
     def _group(self, values: Mapping[str, str], place: str) -> str | None:
