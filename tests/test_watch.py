@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -147,11 +146,15 @@ def in_a_terminal(*options: str, press: bytes = b"", at: str = "") -> tuple[int,
 
 def test_it_waits_for_a_run_to_begin(tmp_path: Path) -> None:
     """In a terminal; where it is looked at once there must be something to look at."""
-    store, out = Store(tmp_path / "runs"), io.StringIO()
-    later = threading.Timer(0.2, store.root.mkdir)
-    later.start()
+    store = Store(tmp_path / "runs")
+
+    class Heard(io.StringIO):
+        def write(self, text: str) -> int:
+            store.root.mkdir(exist_ok=True)  # now that it says that it waits
+            return super().write(text)
+
+    out = Heard()
     watch._wait_for(store, Console(file=out, width=200))
-    later.join()
     assert store.root.is_dir()
     assert out.getvalue() == f"waiting for a run: {store.root} is not there yet\n"
     watch._wait_for(store, Console(file=out))

@@ -163,7 +163,9 @@ def test_labels_that_lead_out_of_the_root_are_refused(dogs: Path, tmp_path: Path
 def test_a_part_or_a_group_that_is_no_word_for_one(dogs: Path) -> None:
     write(dogs, "id,breed,fold,video", "0,beagle,train,a", "1,poodle,holdout,")
     labels = Labels(file="labels.csv", path="id", label="breed", part="fold")
-    with pytest.raises(UserError, match=r"csv:3: the part is 'holdout'; it can be train, training, val, val"):
+    with pytest.raises(
+        UserError, match=r"csv:3: the part is 'holdout'; it can be train, training, val, val"
+    ):
         datasets.listing(DataSpec(folder="dogs", split="given", labels=labels), dogs)
     labels = Labels(file="labels.csv", path="id", label="breed", group="video")
     with pytest.raises(UserError, match=r"csv:3: no video; an image of no group needs its own"):

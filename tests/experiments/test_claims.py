@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,13 @@ import pytest
 from classifier.basics import machine
 from classifier.basics.machine import Platform
 from classifier.basics.place import Place
+from classifier.basics.progress import Progress
 from classifier.config.spec import TrainSpec
 from classifier.config.tracks import RAW
+from classifier.records.record import Record
 from experiments.execution import scheduler, worker
 from experiments.execution.claims import Claims
-from experiments.execution.engines import EngineOptions
+from experiments.execution.engines import EngineOptions, Perform
 from experiments.execution.engines.local import LocalEngine
 from experiments.execution.scheduler import Claim, Summary
 from experiments.plan.bundles import bundles
@@ -82,32 +85,57 @@ def test_who_deletes_the_leases_stops_nobody(store: Store) -> None:
         claims.give_back(second)
 
 
+def outrun(jobs: Sequence[Job], place: Place) -> Iterator[tuple[Job, list[Record]]]:
+    """After a step it waits until another runner is done and has cleared up."""
+
+    def report(progress: Progress) -> None:
+        place.report(progress)
+        while progress.is_work and list(place.runs.glob("*/work-*")):
+            time.sleep(0.02)
+
+    return worker.perform(jobs, replace(place, report=report))
+
+
+def upset(jobs: Sequence[Job], place: Place) -> Iterator[tuple[Job, list[Record]]]:
+    """Likewise, and its folder was cleared up while it wrote there."""
+    for _ in outrun(jobs, place):
+        raise FileNotFoundError(2, "No such file or directory")
+    yield from ()
+
+
+@pytest.mark.parametrize("slow", [outrun, upset])
 def test_a_runner_that_shows_no_life_loses_its_job_and_one_result_counts(
-    store: Store, tiny: TrainSpec
+    slow: Perform, store: Store, tiny: TrainSpec
 ) -> None:
     """Two runners do one training, since the first one's lease is over: it is done twice, which is
     counted, and one of the two is accepted."""
     job = job_of(tiny)
-    outcomes: list[Summary] = []
+    outcomes: dict[str, Summary] = {}
+    watches = {"silent": fakes.Watcher(), "quick": fakes.Watcher()}
 
-    def run(leases: Leases) -> None:
+    def run(name: str, leases: Leases, perform: Perform) -> None:
         with Claims(store, judge(store), leases) as claims:
-            engine = LocalEngine(on_cpu(store), worker.perform)
-            outcomes.append(scheduler.run(Plan((job,)), engine, fakes.Watcher(), claims))
+            engine = LocalEngine(on_cpu(store), perform)
+            outcomes[name] = scheduler.run(Plan((job,)), engine, watches[name], claims)
 
     silent = Leases(store.root, seconds=0.3)
     silent._over.set()  # its heart does not beat
-    runners = [threading.Thread(target=run, args=(silent,))]
+    runners = [threading.Thread(target=run, args=("silent", silent, slow))]
     runners[0].start()
-    while not list(store.root.glob(".leases/*.000001")):
+    while not list(store.root.glob("*/work-*/attempt-*")):
         time.sleep(0.01)
     time.sleep(0.5)
-    runners.append(threading.Thread(target=run, args=(Leases(store.root, seconds=0.3),)))
+    quick = ("quick", Leases(store.root, 0.3), worker.perform)
+    runners.append(threading.Thread(target=run, args=quick))
     runners[1].start()
     for runner in runners:
         runner.join()
-    assert [outcome.failed for outcome in outcomes] == [0, 0]
-    assert sum(outcome.twice for outcome in outcomes) == 1
+    assert {name: (of.failed, of.twice) for name, of in outcomes.items()} == {
+        "silent": (0, 1),
+        "quick": (0, 0),
+    }
+    for watch in watches.values():
+        assert [event for event, _ in watch.events] == ["started", "finished"], "none is retried"
     assert len(store.read().records) == 1
 
 

@@ -201,11 +201,11 @@ def test_a_failure_is_tried_again_unless_it_would_repeat(tmp_path: Path) -> None
 
 def test_a_job_that_hangs_is_ended_and_shows_where(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    made = engine(runs, ["cpu"], fakes.hang, stall_minutes=0.05)  # the child has begun by then
+    made = engine(runs, ["cpu"], fakes.hang, stall_minutes=0.2)  # the child has begun by then
     watch = fakes.Watcher()
     (job,) = fakes.jobs(1)
     assert run(made, watch, job, retries=0).failed == 1
-    assert watch.reasons[job.id].startswith("no progress for 0.05 ")
+    assert watch.reasons[job.id].startswith("no progress for 0.2 ")
     assert is_gone(int((runs / "child").read_text()))
     assert "waits_for_what_never_comes" in Path(Store(runs).read().failures[job.id].log).read_text()
 

@@ -25,10 +25,10 @@ def test_one_of_many_gets_it(tmp_path: Path) -> None:
 
 
 def test_a_lease_lives_while_its_holder_touches_it(tmp_path: Path) -> None:
-    with Leases(tmp_path, seconds=0.6) as first, Leases(tmp_path, seconds=0.6) as second:
+    with Leases(tmp_path, seconds=2) as first, Leases(tmp_path, seconds=2) as second:
         assert first.take("job")
         for _ in range(12):
-            time.sleep(0.1)
+            time.sleep(0.25)
             assert not second.take("job")
 
 

@@ -296,9 +296,9 @@ def test_a_crash_names_the_kind_of_layer(cluster: Cluster, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_job_that_hangs_is_ended_and_shows_where(cluster: Cluster, tmp_path: Path) -> None:
     watch, (job,) = fakes.Watcher(), fakes.jobs(1)
-    made = engine(cluster, tmp_path, fakes.hang, stall_minutes=3 / 60)
+    made = engine(cluster, tmp_path, fakes.hang, stall_minutes=0.2)
     assert run(made, watch, job, retries=0).failed == 1
-    assert watch.reasons[job.id].startswith("no progress for 0.05 min")
+    assert watch.reasons[job.id].startswith("no progress for 0.2 min")
     log = Path(Store(tmp_path).read().failures[job.id].log)
     assert "waits_for_what_never_comes" in log.read_text()
     _wait(lambda: is_gone(int((tmp_path / "child").read_text())), 10)

@@ -82,8 +82,12 @@ class Account:
             if job is None:
                 return
             if isinstance(said.how, JobFailed):
-                with suppress(OSError):  # a full disk: the reason is shown all the same
-                    self._store.fail(job.spec, str(said.how))
+                if said.job in self._begun and self._published(job):
+                    # By another runner, which took this one for dead, and has cleared up.
+                    said = Ended(said.job, [])
+                else:
+                    with suppress(OSError):  # a full disk: the reason is shown all the same
+                        self._store.fail(job.spec, str(said.how))
         self._heard(said)
 
     def broke(self, how: JobFailed | JobStopped) -> None:
