@@ -13,8 +13,9 @@ from classifier.basics.errors import UserError
 from classifier.basics.names import composed, counted, printable
 from classifier.data.images import is_data, is_image, look_through
 from classifier.data.prepare import some
-from classifier.data.sources.folder import LIKE_A_PART, part_called
+from classifier.data.sources.folder import LIKE_A_PART, parts_among, unwrapped
 from classifier.data.spec import DataSpec, Labels
+from classifier.data.split import Part
 from experiments.begin import tables
 from experiments.begin.tables import Columns, Head
 
@@ -86,7 +87,8 @@ def find(folder: Path) -> Layout:
     if finding.path != folder:
         finding.odd.append(f"all lies in {finding.path}")
     level = finding.level
-    parts = [name for name in level.folders if LIKE_A_PART.match(name)]
+    among = parts_among(level.folders)
+    parts = [name for name in level.folders if name in among or LIKE_A_PART.match(name)]
     if len(parts) > 1:
         layout = _of_parts(finding, parts)
         if layout is not None:
@@ -133,8 +135,10 @@ def _data(**settings: object) -> DataSpec:
 
 def _of_parts(finding: _Finding, names: Sequence[str]) -> Layout | None:
     """train/, val/ and test/ that hold class folders; None where train/ holds none."""
-    classes = {name: finding.inner(name).folders for name in names}
-    trains = [name for name in names if name.lower().startswith("train")]
+    path, among = finding.path, parts_among(finding.level.folders)
+    inside = {name: unwrapped(path, name) for name in names}
+    classes = {name: finding.inner(inside[name]).folders for name in names}
+    trains = [name for name in names if among.get(name, name.lower()[:5]) == "train"]
     if len(trains) != 1 or not classes[trains[0]]:
         return None
     train = trains[0]
@@ -152,13 +156,17 @@ def _of_parts(finding: _Finding, names: Sequence[str]) -> Layout | None:
             )
         else:
             usable.append(name)
-    path = finding.path
-    if _is_given(names, usable):
+    if _is_given([among[name] for name in names if name in among], names, usable):
         data = _data(folder=path.name, split="given")
         kind = "parts, taken as they are"
         if len(names) == 2:
             kind = "train and test, val cut from train"
         return finding.found(kind, data, path.parent)
+    if inside[train] != train:
+        finding.odd += [f"{name}/ is left out" for name in usable if name != train]
+        return finding.found(
+            f"{inside[train]}/ of class folders", _data(folder=train), path / train
+        )
     others = [_data(folder=name) for name in usable if name != train]
     if others:
         what = " and ".join(f"{other.folder}/" for other in others)
@@ -169,9 +177,8 @@ def _of_parts(finding: _Finding, names: Sequence[str]) -> Layout | None:
     return finding.found(f"{train}/ of class folders", _data(folder=train), path, others)
 
 
-def _is_given(names: Sequence[str], usable: Sequence[str]) -> bool:
-    """Whether each part is there once, but for val perhaps, as `split: given` calls it."""
-    parts = [part for name in names if (part := part_called(name)) is not None]
+def _is_given(parts: Sequence[Part], names: Sequence[str], usable: Sequence[str]) -> bool:
+    """Whether each part is there once, but for val perhaps, as `split: given` knows them."""
     is_whole = sorted(parts) in (["test", "train", "val"], ["test", "train"])
     return is_whole and len(parts) == len(usable) == len(names)
 

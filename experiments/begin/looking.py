@@ -267,7 +267,7 @@ def _remarks(
     assert folder is not None
     if hidden := hidden_in(folder):
         yield f"hidden files and folders, left out: {some(hidden)} ({len(hidden):,} in all)"
-    if data.labels is None and (nested := _nested(data, listed.paths)):
+    if data.labels is None and (nested := _nested(data, folder, listed.paths)):
         yield f"folders inside a class, whose images are the class's: {some(nested)}"
     few = [f"{printable(name)} ({of})" for name, of in classes.items() if of < FEW]
     if few:
@@ -319,11 +319,12 @@ def _left_out(data: DataSpec, root: Path) -> list[str]:
     return list(dict.fromkeys([*outside, *inside]))
 
 
-def _nested(data: DataSpec, paths: Sequence[str]) -> list[str]:
+def _nested(data: DataSpec, folder: Path, paths: Sequence[str]) -> list[str]:
     """The folders below the class folders."""
-    depth = 2 if data.split == "given" else 1
-    folders = (path.rpartition("/")[0] for path in paths)
-    return sorted({folder for folder in folders if folder.count("/") >= depth})
+    parts = part_folders(folder).values() if data.split == "given" else ()
+    depths = {name.partition("/")[0]: name.count("/") + 2 for name in parts}
+    folders = {path.rpartition("/")[0] for path in paths}
+    return sorted(f for f in folders if f.count("/") >= depths.get(f.partition("/")[0], 1))
 
 
 def hidden_in(folder: Path) -> list[str]:

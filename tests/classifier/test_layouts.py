@@ -13,6 +13,7 @@ import pytest
 import runner
 from classifier.basics.errors import UserError
 from classifier.data import datasets
+from classifier.data.sources.folder import parts_among
 from classifier.data.spec import DataSpec
 from classifier.records.record import Data
 from tests.classifier.test_datasets import make_images
@@ -52,6 +53,41 @@ def test_parts_as_others_call_them(names: tuple[str, ...], root: Path) -> None:
     cut = 2 if len(names) == 2 else 0
     assert listed.counts() == {"train": 10 - cut, "val": cut or 10, "test": 10}
     with pytest.raises(UserError, match=f"is split already \\({', '.join(names)}\\)"):
+        datasets.listing(BIRDS, root)
+
+
+@pytest.mark.parametrize(
+    ("folders", "parts"),
+    [
+        ("seg_train seg_test seg_pred", {"seg_train": "train", "seg_test": "test"}),
+        ("training_set test_set", {"training_set": "train", "test_set": "test"}),
+        ("Train-Images valid-images", {"Train-Images": "train", "valid-images": "val"}),
+        ("train test train_old test_old", {"train": "train", "test": "test"}),
+        ("train_images test_images train_masks test_masks", {}),
+        ("bullet_train crash_test station", {}),
+        ("train constraint testament", {}),
+        ("test val", {}),
+    ],
+)
+def test_parts_are_known_by_what_they_are_called_beside(
+    folders: str, parts: dict[str, str]
+) -> None:
+    assert parts_among(folders.split()) == parts
+
+
+def test_parts_as_archives_are_unpacked(root: Path) -> None:
+    """Intel's scenes and the cats and dogs of a course: each in a folder of its own name."""
+    for part, count in {"seg_train": 5, "seg_test": 2}.items():
+        make_images(root / "birds" / part / part, {"a": count, "b": count})
+    make_images(root / "birds" / "seg_pred", {"seg_pred": 3})
+    listed = datasets.listing(GIVEN, root)
+    assert listed.classes == ("a", "b")
+    assert listed.counts() == {"train": 8, "val": 2, "test": 4}
+    assert {path.rpartition("/")[0] for path in listed.paths} == {
+        f"{part}/{part}/{label}" for part in ("seg_train", "seg_test") for label in "ab"
+    }
+    assert datasets.left_out(GIVEN, root) == {}
+    with pytest.raises(UserError, match=r"is split already \(seg_train, seg_test\): set 'split"):
         datasets.listing(BIRDS, root)
 
 

@@ -175,6 +175,44 @@ def test_train_and_test_alone(here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "in more than one part, which flatters: test/a/0.png = train/a/0.png" in said
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "beside"),
+    [
+        ("seg_train/seg_train", "seg_test/seg_test", "seg_pred/seg_pred"),
+        ("training_set", "test_set", ""),
+        ("Training", "Test", "test-multiple_fruits"),
+    ],
+)
+def test_parts_as_kaggle_has_them(
+    train: str, test: str, beside: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class_folders(here / "photos" / train, "ab", images=10)
+    class_folders(here / "photos" / test, "ab", images=3)
+    if beside:
+        image(here / "photos" / beside / "1.png")
+    matrix = begun("--data", "photos")
+    assert matrix.data == (DataSpec(folder="photos", split="given"),)
+    assert datasets.counts(matrix.data[0], here) == (2, {"train": 16, "val": 4, "test": 6})
+    said = capsys.readouterr().out
+    left = f"no part by its name, left out: {beside.partition('/')[0]}/"
+    assert (left in said) == bool(beside) and "inside a class" not in said
+
+
+def test_a_train_part_in_a_folder_of_its_name_without_a_test_of_classes(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the American sign language alphabet is: 28 images lie in the test part itself."""
+    class_folders(here / "asl" / "asl_train" / "asl_train", "ab", images=10)
+    image(here / "asl" / "asl_test" / "asl_test" / "a_test.png")
+    matrix = begun("--data", "asl")
+    assert matrix.data == (DataSpec(folder="asl_train"),)
+    counted = datasets.counts(matrix.data[0], matrix.data_root)
+    assert counted == (2, {"train": 12, "val": 4, "test": 4})
+    said = capsys.readouterr().out
+    assert "asl: asl_train/asl_train/ of class folders, 2 classes, 20 images" in said
+    assert "asl_test/ has no class folders: left out" in said
+
+
 def test_parts_that_are_not_all_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Kaggle's way: what is called Training is split, and Testing stands beside it."""
     class_folders(here / "photos" / "Training", "ab", images=10)

@@ -115,7 +115,8 @@ class SplitFolder(Folder):
     def look(self, root: Path) -> Seen:
         """Walks through the folder once: it may hold millions of images."""
         classes = self.classes(root)
-        part_of = {name: part for part, name in part_folders(self.folder(root)).items()}
+        folders = part_folders(self.folder(root))
+        part_of = {name.partition("/")[0]: part for part, name in folders.items()}
         paths = chain.from_iterable(classes.values())
         parts = {path: part_of[path.partition("/")[0]] for path in paths}
         return Seen(classes, parts, self.groups(root))
@@ -143,18 +144,38 @@ def part_called(name: str) -> Part | None:
     return _PARTS.get(name.lower())
 
 
+_CALLED_AS_A_PART = re.compile(
+    rf"(?P<before>(.*[-_ .])?)(?P<part>{'|'.join(_PARTS)})(?P<after>([-_ .].*)?)", re.IGNORECASE
+)
+
+
+def parts_among(names: Iterable[str]) -> dict[str, Part]:
+    """Which of these folders are the parts of a split, train and at least one other: those that are
+    called as parts, or so with something before or behind that is the same in all, as in
+    `seg_train` and `seg_test`, `training_set` and `test_set`. None where two sets of them are."""
+    alike: dict[tuple[str, str], dict[str, Part]] = {}
+    for name in names:
+        if found := _CALLED_AS_A_PART.fullmatch(name):
+            key = found["before"].lower(), found["after"].lower()
+            alike.setdefault(key, {})[name] = _PARTS[found["part"].lower()]
+    splits = {key: of for key, of in alike.items() if {"train"} < set(of.values())}
+    plain = splits.get(("", ""))
+    return plain or (next(iter(splits.values())) if len(splits) == 1 else {})
+
+
 def part_folders(folder: Path) -> dict[Part, str]:
-    """The names of the folders that hold a split that is given; of val and test one may be lacking.
-    Raises UserError where more is, or a part is there twice."""
+    """The folders, from this one, that hold the class folders of a split that is given; of val and
+    test one may be lacking. Raises UserError where more is, or a part is there twice."""
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir())
+    among = parts_among(names) or {name: part for name in names if (part := part_called(name))}
     found: dict[Part, str] = {}
     for part in PARTS:
-        there = [name for name in names if part_called(name) == part]
+        there = [name for name, of in among.items() if of == part]
         if len(there) > 1:
             raise UserError(f"{folder} has {' and '.join(there)}, which are both {part}; keep one")
         if there:
-            found[part] = there[0]
+            found[part] = unwrapped(folder, there[0])
     if "train" not in found:
         raise UserError(f"{folder} has no train/, which split 'given' takes")
     if len(found) == 1:
@@ -164,6 +185,14 @@ def part_folders(folder: Path) -> dict[Part, str]:
             f"--data-root {folder} with data: {{folder: {train}}}"
         )
     return found
+
+
+def unwrapped(folder: Path, name: str) -> str:
+    """A folder in this one, or what it holds alone if that is called alike, as archives are
+    unpacked: `training_set/training_set`."""
+    with os.scandir(folder / name) as entries:
+        there = [entry.name for entry in entries if is_data(entry.name)]
+    return f"{name}/{name}" if there == [name] and (folder / name / name).is_dir() else name
 
 
 LIKE_A_PART = re.compile(
@@ -176,12 +205,14 @@ LIKE_A_PART = re.compile(
 def _check_layout(folder: Path) -> None:
     """Raise UserError where what look like classes are parts of a split, or hold the classes."""
     names = class_folders(folder)
-    there = {part: name for name in names if (part := part_called(name)) is not None}
-    if "train" in there and len(there) > 1:
-        raise UserError(
-            f"{folder} is split already ({', '.join(there[p] for p in PARTS if p in there)}): set "
-            f"'split: given' in data, or name it as --train_path {folder / there['train']}"
-        )
+    if parts := parts_among(names):
+        there = sorted(parts, key=lambda name: PARTS.index(parts[name]))
+        train = folder / unwrapped(folder, there[0])
+        if any(each.is_dir() for each in train.iterdir()):  # else a CSV may have the classes
+            raise UserError(
+                f"{folder} is split already ({', '.join(there)}): set 'split: given' in data, or "
+                f"name it as --train_path {train}"
+            )
     if len(names) > 1 and all(map(LIKE_A_PART.match, names)):
         raise UserError(
             f"the folders of {folder} are named as parts, not as classes ({', '.join(names)}): if "
