@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def find(folder: Path) -> Layout:
     among = parts_among(level.folders)
     parts = [name for name in level.folders if name in among or LIKE_A_PART.match(name)]
     if len(parts) > 1:
-        layout = _of_parts(finding, parts)
+        layout = _of_parts(finding, parts, among)
         if layout is not None:
             return layout
     layout = _of_tables(finding, len(level.folders) > 1 and not parts and not level.images)
@@ -133,12 +133,17 @@ def _data(**settings: object) -> DataSpec:
 # Parts -------------------------------------------------------------------------------------------
 
 
-def _of_parts(finding: _Finding, names: Sequence[str]) -> Layout | None:
-    """train/, val/ and test/ that hold class folders; None where train/ holds none."""
-    path, among = finding.path, parts_among(finding.level.folders)
+def _of_parts(finding: _Finding, names: Sequence[str], among: Mapping[str, Part]) -> Layout | None:
+    """train/, val/ and test/ that hold class folders; None where train/ holds none. `among`: those
+    of the names that are the parts of a split."""
+    path = finding.path
     inside = {name: unwrapped(path, name) for name in names}
     classes = {name: finding.inner(inside[name]).folders for name in names}
-    trains = [name for name in names if among.get(name, name.lower()[:5]) == "train"]
+    trains = [
+        name
+        for name in names
+        if (among[name] == "train" if name in among else name.lower().startswith("train"))
+    ]
     if len(trains) != 1 or not classes[trains[0]]:
         return None
     train = trains[0]
@@ -156,7 +161,9 @@ def _of_parts(finding: _Finding, names: Sequence[str]) -> Layout | None:
             )
         else:
             usable.append(name)
-    if _is_given([among[name] for name in names if name in among], names, usable):
+    # Each part once, but for val perhaps, and nothing beside.
+    is_whole = sorted(among.values()) in (["test", "train", "val"], ["test", "train"])
+    if is_whole and len(among) == len(usable) == len(names):
         data = _data(folder=path.name, split="given")
         kind = "parts, taken as they are"
         if len(names) == 2:
@@ -175,12 +182,6 @@ def _of_parts(finding: _Finding, names: Sequence[str]) -> Layout | None:
             "stands in columns of its own"
         )
     return finding.found(f"{train}/ of class folders", _data(folder=train), path, others)
-
-
-def _is_given(parts: Sequence[Part], names: Sequence[str], usable: Sequence[str]) -> bool:
-    """Whether each part is there once, but for val perhaps, as `split: given` knows them."""
-    is_whole = sorted(parts) in (["test", "train", "val"], ["test", "train"])
-    return is_whole and len(parts) == len(usable) == len(names)
 
 
 # Labels from a CSV -------------------------------------------------------------------------------

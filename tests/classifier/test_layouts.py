@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,13 @@ def test_val_is_needed(root: Path) -> None:
     make_images(root / "birds" / "train", {"a": 1, "b": 1})
     with pytest.raises(
         UserError, match="has no test/ and no val/ or valid/ or validation/ or dev/"
+    ):
+        datasets.listing(GIVEN, root)
+    make_images(root / "birds" / "train" / "train", {"a": 1, "b": 1})
+    for name in "ab":
+        shutil.rmtree(root / "birds" / "train" / name)
+    with pytest.raises(
+        UserError, match=r"--data-root .*/birds/train with data: \{folder: train\}$"
     ):
         datasets.listing(GIVEN, root)
 

@@ -136,16 +136,16 @@ PART_NAMES: Mapping[Part, tuple[str, ...]] = {
 }
 """What a part is called, in small letters: its folder, or what stands in a column."""
 
-_PARTS: Mapping[str, Part] = {name: part for part, names in PART_NAMES.items() for name in names}
+PART_OF: Mapping[str, Part] = {name: part for part, names in PART_NAMES.items() for name in names}
 
 
 def part_called(name: str) -> Part | None:
     """The part that is called so; capitals don't count."""
-    return _PARTS.get(name.lower())
+    return PART_OF.get(name.lower())
 
 
 _CALLED_AS_A_PART = re.compile(
-    rf"(?P<before>(.*[-_ .])?)(?P<part>{'|'.join(_PARTS)})(?P<after>([-_ .].*)?)", re.IGNORECASE
+    rf"(?P<before>(.*[-_ .])?)(?P<part>{'|'.join(PART_OF)})(?P<after>([-_ .].*)?)", re.IGNORECASE
 )
 
 
@@ -157,7 +157,7 @@ def parts_among(names: Iterable[str]) -> dict[str, Part]:
     for name in names:
         if found := _CALLED_AS_A_PART.fullmatch(name):
             key = found["before"].lower(), found["after"].lower()
-            alike.setdefault(key, {})[name] = _PARTS[found["part"].lower()]
+            alike.setdefault(key, {})[name] = PART_OF[found["part"].lower()]
     splits = {key: of for key, of in alike.items() if {"train"} < set(of.values())}
     plain = splits.get(("", ""))
     return plain or (next(iter(splits.values())) if len(splits) == 1 else {})
@@ -179,10 +179,10 @@ def part_folders(folder: Path) -> dict[Part, str]:
     if "train" not in found:
         raise UserError(f"{folder} has no train/, which split 'given' takes")
     if len(found) == 1:
-        train, vals = found["train"], " or ".join(f"{name}/" for name in PART_NAMES["val"])
+        train, vals = folder / found["train"], " or ".join(f"{name}/" for name in PART_NAMES["val"])
         raise UserError(
-            f"{folder} has no test/ and no {vals} beside {train}/: to split {train}, "
-            f"--data-root {folder} with data: {{folder: {train}}}"
+            f"{folder} has no test/ and no {vals} beside {train.name}/: to split {train.name}, "
+            f"--data-root {train.parent} with data: {{folder: {train.name}}}"
         )
     return found
 
@@ -195,10 +195,7 @@ def unwrapped(folder: Path, name: str) -> str:
     return f"{name}/{name}" if there == [name] and (folder / name / name).is_dir() else name
 
 
-LIKE_A_PART = re.compile(
-    r"(train|training|test|testing|val|valid|validation|dev)([-_ ]?(images?|imgs?|set|data))?$",
-    re.IGNORECASE,
-)
+LIKE_A_PART = re.compile(rf"({'|'.join(PART_OF)})([-_ ]?(images?|imgs?|set|data))?$", re.IGNORECASE)
 """As train_images and test_images are."""
 
 

@@ -27,7 +27,7 @@ from classifier.basics.hub import told_by_us
 from classifier.basics.names import counted, nearest, write_csv
 from classifier.basics.settings import Settings
 from classifier.data.images import IMAGE_SUFFIXES
-from classifier.data.sources.folder import PART_NAMES
+from classifier.data.sources.folder import PART_NAMES, PART_OF
 from classifier.data.sources.made import COLUMNS, LABELS, Made
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Hub(Made):
                 _log.warning("%s: left out, for %s is %s: %s", self.name, there[0], part, name)
         if "train" not in found:
             raise UserError(f"{self.name} has no split 'train'; it has {', '.join(splits)}")
-        others = sorted({*splits} - {name for names in PART_NAMES.values() for name in names})
+        others = sorted(splits.keys() - PART_OF.keys())
         if others:
             _log.warning("%s: left out, for it is no part: %s", self.name, ", ".join(others))
         return found

@@ -9,13 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from classifier.basics.errors import UserError
 from classifier.basics.names import composed, nearest
 from classifier.data.images import IMAGE_SUFFIXES, look_through
-from classifier.data.sources.folder import PART_NAMES, beside, by_ending, part_called, relative
+from classifier.data.sources.folder import PART_OF, beside, by_ending, part_called, relative
 from classifier.data.sources.rows import Row, Rows
 from classifier.data.split import Part
 
@@ -86,8 +85,7 @@ class Labelled(Rows):
         said = values[self.part_column]
         part = part_called(said)
         if part is None:
-            known = ", ".join(chain.from_iterable(PART_NAMES.values()))
-            raise UserError(f"{place}: the part is '{said}'; it can be {known}")
+            raise UserError(f"{place}: the part is '{said}'; it can be {', '.join(PART_OF)}")
         return part
 
     def _group(self, values: Mapping[str, str], place: str) -> str | None:
